@@ -1,0 +1,81 @@
+"""The contract of an algorithm: one iteration, written once, on stacks (k, d) of k local nodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from algorithms.network import Network
+
+
+class State(SimpleNamespace):
+    """Everything that an algorithm carries from one step to the next: named stacks (k, d) and scalars.
+
+    Two entries are common to all algorithms:
+
+    * `x`, (k, d): the point where the next gradient is wanted;
+    * `step`: the iterations done.
+    """
+
+    x: Tensor
+    step: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Gradient estimates of the local nodes, taken at `state.x`.
+
+    Attributes:
+        gradient: (k, d).
+        loss: (k,), the loss that each node saw.
+    """
+
+    gradient: Tensor
+    loss: Tensor
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """A decentralized algorithm. Its fields are its hyper-parameters; what changes lives in a `State`.
+
+    Products and sums are separate operations (`x - lr * g`, never `torch.add(..., alpha=...)`): a fused
+    multiply-add rounds differently in the vectorised part and the tail of a loop, and so would make the
+    result depend on how many nodes share a process.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Properties that the topology must have: "static", "symmetric", "doubly_stochastic"."""
+
+    def start(self, x: Tensor, network: Network) -> State:
+        """The state before the first step, from the initial parameters x (k, d)."""
+        return State(x=x.clone(), step=0)
+
+    def step(self, state: State, sample: Sample, network: Network) -> None:
+        """One iteration, in place, given gradients at `state.x`; leaves there the point for the next ones."""
+        raise NotImplementedError
+
+    def model(self, state: State) -> Tensor:
+        """(k, d): the parameters that the method outputs, which are evaluated and returned."""
+        return state.x
+
+
+def start_momentum(state: State, momentum: float) -> None:
+    """Add the momentum buffers, if the method uses momentum."""
+    if momentum:
+        state.momentum = torch.zeros_like(state.x)
+
+
+def descent_direction(state: State, gradient: Tensor, momentum: float, nesterov: bool) -> Tensor:
+    """Update the local momentum buffers v and give the direction to descend along, (k, d).
+
+    v <- momentum v + g; the direction is v, or g + momentum v with Nesterov's variant; g without momentum.
+    This is the form of torch.optim.SGD (dampening 0): the learning rate stays outside the buffer.
+    """
+    if not momentum:
+        return gradient
+    state.momentum = momentum * state.momentum + gradient
+    return gradient + momentum * state.momentum if nesterov else state.momentum

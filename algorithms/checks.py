@@ -1,0 +1,14 @@
+"""Validation of hyper-parameters, with one clear line for what is out of range."""
+
+from __future__ import annotations
+
+
+def check(valid: bool, owner: object, name: str, allowed: str) -> None:
+    """Raise ValueError naming the class, the parameter, its value and what is allowed, unless `valid`."""
+    if not valid:
+        value = getattr(owner, name)
+        raise ValueError(f"{type(owner).__name__}: {name} = {value!r} is not allowed; it must be {allowed}")
+
+
+class NonFiniteError(ArithmeticError):
+    """A vector holds NaN or infinity where the method cannot go on: the run has diverged."""

@@ -1,0 +1,3 @@
+"""Decentralized methods with compressed communication, one file each."""
+
+from algorithms.compressed.choco import ChocoSGD as ChocoSGD

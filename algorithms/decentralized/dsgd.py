@@ -1,0 +1,91 @@
+"""Decentralized SGD (D-PSGD, diffusion), in its three orders.
+
+Lian, Zhang, Zhang, Hsieh, Zhang, Liu, "Can Decentralized Algorithms Outperform Centralized Algorithms?",
+NeurIPS 2017, arXiv 1705.09056 (consensus order); Chen & Sayed, "Diffusion Adaptation Strategies for
+Distributed Optimization and Learning over Networks", 2012, arXiv 1111.0034 (the two diffusion orders).
+
+With v_i the descent direction of node i (its gradient, or its local momentum) and W_t the mixing matrix:
+
+    adapt-then-combine   x_i <- sum_j w_ij (x_j - lr v_j(x_j))
+    combine-then-adapt   y_i  = sum_j w_ij x_j;   x_i <- y_i - lr v_i(y_i)
+    consensus            x_i <- sum_j w_ij x_j - lr v_i(x_i)
+
+Sent: one dense vector to each out-neighbour, per round.
+
+With `period` H, iteration t = 0, 1, ... uses W_t if H divides t + 1 and the identity otherwise, in all three
+orders (the convention of Cooperative SGD, Wang & Joshi, arXiv 1808.07576).
+
+Momentum is local and never communicated: v_i <- momentum v_i + g_i, applied as in torch.optim.SGD. Its bias on
+heterogeneous data grows like 1 / (1 - momentum)^2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from algorithms.algorithm import Algorithm, Sample, State, descent_direction, start_momentum
+from algorithms.checks import check
+from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.network import Network
+
+ORDERS = ("adapt-then-combine", "combine-then-adapt", "consensus")
+
+
+@dataclass(frozen=True)
+class DecentralizedSGD(Algorithm):
+    """Decentralized SGD.
+
+    Args:
+        lr: Learning rate, > 0, or a schedule of it.
+        order: Whether the gradient step comes before the averaging ("adapt-then-combine"), after it
+            ("combine-then-adapt"), or beside it ("consensus", the order of D-PSGD).
+        momentum: Momentum of the local direction, in [0, 1).
+        nesterov: Use Nesterov's variant; needs momentum > 0.
+        period: Iterations from one averaging to the next, >= 1.
+    """
+
+    lr: float | LearningRate = 0.1
+    order: Literal["adapt-then-combine", "combine-then-adapt", "consensus"] = "adapt-then-combine"
+    momentum: float = 0.0
+    nesterov: bool = False
+    period: int = 1
+
+    def __post_init__(self) -> None:
+        check_learning_rate(self, self.lr)
+        check(self.order in ORDERS, self, "order", f"one of {', '.join(ORDERS)}")
+        check(0 <= self.momentum < 1, self, "momentum", "in [0, 1)")
+        check(not self.nesterov or self.momentum > 0, self, "nesterov", "false where momentum is 0")
+        check(self.period >= 1, self, "period", ">= 1")
+
+    def start(self, x: Tensor, network: Network) -> State:
+        state = State(x=x.clone(), step=0)
+        start_momentum(state, self.momentum)
+        if self.order == "combine-then-adapt":
+            state.adapted = state.x
+            state.x = self._mix(state.x, 0, network)
+        return state
+
+    def step(self, state: State, sample: Sample, network: Network) -> None:
+        t = state.step
+        direction = descent_direction(state, sample.gradient, self.momentum, self.nesterov)
+        move = learning_rate(self.lr, t) * direction
+        match self.order:
+            case "adapt-then-combine":
+                state.x = self._mix(state.x - move, t, network)
+            case "combine-then-adapt":
+                # The next iteration starts with its averaging, whose result is where the gradient is wanted.
+                state.adapted = state.x - move
+                state.x = self._mix(state.adapted, t + 1, network)
+            case "consensus":
+                state.x = self._mix(state.x, t, network) - move
+        state.step += 1
+
+    def model(self, state: State) -> Tensor:
+        adapted: Tensor = state.adapted if self.order == "combine-then-adapt" else state.x
+        return adapted
+
+    def _mix(self, x: Tensor, t: int, network: Network) -> Tensor:
+        return network.mix(x) if (t + 1) % self.period == 0 else x

@@ -1,0 +1,61 @@
+"""How the named tensors of a model lie in one flat parameter vector."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The names and shapes of the tensors that make up a flat vector, in order.
+
+    Attributes:
+        shapes: name -> shape. The tensors follow each other without gaps in this order.
+    """
+
+    shapes: Mapping[str, tuple[int, ...]]
+
+    @classmethod
+    def of(cls, model: nn.Module) -> Layout:
+        """The layout of a torch model's parameters, in the order of `named_parameters`."""
+        return cls({name: tuple(p.shape) for name, p in model.named_parameters()})
+
+    @classmethod
+    def vector(cls, d: int) -> Layout:
+        """One unnamed tensor of d numbers, for problems without layers."""
+        return cls({"x": (d,)})
+
+    @property
+    def d(self) -> int:
+        """Length of the flat vector."""
+        return sum(prod(shape) for shape in self.shapes.values())
+
+    def unflatten(self, x: Tensor) -> dict[str, Tensor]:
+        """Views of the named tensors in `x`: (..., d) -> name -> (..., *shape)."""
+        if x.shape[-1] != self.d:
+            raise ValueError(f"this layout holds {self.d} parameters, the vector given has {x.shape[-1]}")
+        pieces = x.split([prod(shape) for shape in self.shapes.values()], dim=-1)
+        return {
+            name: piece.reshape(*x.shape[:-1], *shape)
+            for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)
+        }
+
+    def flatten(self, tensors: Mapping[str, Tensor]) -> Tensor:
+        """Named tensors -> one flat vector: name -> (..., *shape) gives (..., d).
+
+        Leading dimensions, if any, must be common to all tensors.
+        """
+        parts = []
+        for name, shape in self.shapes.items():
+            tensor = tensors[name]
+            parts.append(tensor.reshape(*tensor.shape[: tensor.ndim - len(shape)], prod(shape)))
+        return torch.cat(parts, dim=-1)

@@ -1,0 +1,82 @@
+"""What an algorithm may ask of the network. `gossip.network` implements it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+from algorithms.compressors.message import Message
+from algorithms.randomness import Draw
+
+
+@dataclass
+class Traffic:
+    """What each local node has sent so far, exact.
+
+    A node that sends to three neighbours has sent three messages. This is what a network of one node per
+    process carries; it does not depend on which rank hosts whom.
+
+    Attributes:
+        bytes: (k,) int64, bytes sent by each local node.
+        messages: (k,) int64, messages sent by each local node.
+        wire_bytes: Bytes that this process handed to MPI. A row travels once to each rank that needs it and
+            never inside a process, so with one node per rank this equals `bytes`, with more it is less.
+        wire_messages: Messages that this process handed to MPI.
+    """
+
+    bytes: Tensor
+    messages: Tensor
+    wire_bytes: int = 0
+    wire_messages: int = 0
+
+
+class Neighborhood(NamedTuple):
+    """What one local node heard from its in-neighbours, itself left out, in node order."""
+
+    nodes: tuple[int, ...]
+    """The in-neighbours."""
+    weights: Tensor
+    """(degree,), w_ij of each of them."""
+    rows: Tensor
+    """(degree, d), their rows as every receiver decodes them."""
+
+
+class Network(Protocol):
+    """The nodes hosted by this process and their links to all others.
+
+    The first row of a stack (k, d) belongs to node `nodes[0]`, and so on. All calls are collective: every rank
+    makes the same ones in the same order.
+    """
+
+    @property
+    def n(self) -> int:
+        """Number of nodes in the whole network."""
+
+    @property
+    def nodes(self) -> range:
+        """The local nodes, in row order; k = len(nodes)."""
+
+    @property
+    def round(self) -> int:
+        """Rounds completed so far; it selects W in a time-varying topology."""
+
+    @property
+    def traffic(self) -> Traffic:
+        """Bytes and messages sent so far."""
+
+    def mix(self, value: Tensor | Message) -> Tensor:
+        """Gossip: row i of the result is sum_j w_ij value_j, (k, d), summed in node order, own node included."""
+
+    def neighbors(self, value: Tensor | Message) -> list[Neighborhood]:
+        """The rows that each local node hears, one by one, for rules that are not a weighted sum."""
+
+    def mean(self, value: Tensor) -> Tensor:
+        """Exact average of a stack over all n nodes, (d,), the same bits on every rank."""
+
+    def draw(self, purpose: str) -> Draw:
+        """The random streams of this round for one purpose."""
+
+    def finish_step(self) -> None:
+        """Called once after each step by whoever drives the algorithm: a step that communicated ends the round."""

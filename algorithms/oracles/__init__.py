@@ -1,0 +1,6 @@
+"""Oracles: what turns a workload into gradient estimates."""
+
+from algorithms.oracles.full import Full as Full
+from algorithms.oracles.minibatch import Minibatch as Minibatch
+from algorithms.oracles.oracle import Oracle as Oracle
+from algorithms.oracles.oracle import ShardedWorkload as ShardedWorkload

@@ -1,0 +1,19 @@
+"""The full local gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from algorithms.algorithm import Sample
+from algorithms.oracles.oracle import Oracle, ShardedWorkload
+
+
+@dataclass(frozen=True)
+class Full(Oracle):
+    """The exact gradient of each node's f_i, over all its examples."""
+
+    def sample(self, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], step: int, seed: int) -> Sample:
+        return workload.gradient(x, nodes)

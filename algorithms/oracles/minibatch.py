@@ -1,0 +1,52 @@
+"""Minibatch gradients, without replacement within an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from algorithms.algorithm import Sample
+from algorithms.checks import check
+from algorithms.oracles.oracle import Oracle, ShardedWorkload
+from algorithms.randomness import generator
+
+
+@dataclass(frozen=True)
+class Minibatch(Oracle):
+    """The mean gradient over `batch` examples of each node.
+
+    A node goes through its examples in a new random order each epoch. A batch that reaches past the end of an
+    epoch goes on in the next one, so every batch has the same size, also where a node has few examples.
+
+    Args:
+        batch: Examples per node and iteration, >= 1.
+    """
+
+    batch: int = 32
+
+    def __post_init__(self) -> None:
+        check(self.batch >= 1, self, "batch", ">= 1")
+
+    def sample(self, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], step: int, seed: int) -> Sample:
+        batches = [self.examples(workload.examples(node), node, step, seed) for node in nodes]
+        return workload.gradient(x, nodes, torch.from_numpy(np.stack(batches)))
+
+    def examples(self, size: int, node: int, step: int, seed: int) -> NDArray[np.int64]:
+        """(batch,): which of its `size` examples this node uses in this iteration."""
+        epochs, places = np.divmod(np.arange(step * self.batch, (step + 1) * self.batch), size)
+        chosen = np.empty(self.batch, np.int64)
+        for epoch in np.unique(epochs):
+            here = epochs == epoch
+            chosen[here] = _order(size, node, int(epoch), seed)[places[here]]
+        return chosen
+
+
+@lru_cache(maxsize=4096)
+def _order(size: int, node: int, epoch: int, seed: int) -> NDArray[np.int64]:
+    return generator(seed, "minibatch", node, epoch).permutation(size)

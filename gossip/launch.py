@@ -1,0 +1,130 @@
+"""How a process finds out which job it belongs to, and how a job ends when one of its processes fails."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from gossip.errors import DivergedError, GossipError, UsageError
+from gossip.network.communicator import Communicator, available_cores
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
+LAUNCHERS = (  # (number of processes, this process's number), the nearest launcher first
+    ("PMI_SIZE", "PMI_RANK"),
+    ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
+    ("SLURM_NTASKS", "SLURM_PROCID"),
+)
+FAILURE = 1  # exit code after an unexpected exception
+
+
+def launched_as() -> tuple[str, int, int] | None:
+    """(variable, processes, this process's number) as a launcher set them; None without a launcher."""
+    for size, rank in LAUNCHERS:
+        if size in os.environ:
+            return size, int(os.environ[size]), int(os.environ.get(rank, "0"))
+    return None
+
+
+def world() -> Communicator:
+    """All processes that were launched together. Without a launcher no MPI library is needed, nor touched.
+
+    Raises:
+        UsageError: if the launcher started another number of processes than the MPI library knows of, in
+            which case each would silently train alone.
+    """
+    launch = launched_as()
+    if launch is None and "mpi4py.MPI" not in sys.modules:
+        return Communicator()
+    variable, size, _ = launch or ("", 1, 0)
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        if size == 1:
+            return Communicator()
+        raise UsageError(
+            f"{size} processes were launched ({variable}={size}) but no MPI library can be loaded "
+            f"({' '.join(str(error).split())}); install one with: pip install 'gossip-mpi[mpich]'"
+        ) from error
+    if launch is not None and MPI.COMM_WORLD.size != size:
+        library = MPI.Get_library_version().split("\n")[0].strip("\0 ")
+        raise UsageError(
+            f"the launcher started {size} processes ({variable}={size}) but the MPI library ({library}) sees "
+            f"{MPI.COMM_WORLD.size}; use the mpirun that belongs to this library, under Slurm srun --mpi=pmi2 with "
+            f"MPICH, or unset {variable} to run one process"
+        )
+    return over(MPI.COMM_WORLD)
+
+
+def over(communicator: MPI.Intracomm) -> Communicator:
+    """The processes of an mpi4py communicator, which is duplicated."""
+    if communicator.size == 1:
+        return Communicator()
+    from gossip.network.mpi import MpiCommunicator
+
+    return MpiCommunicator(communicator)
+
+
+def share_cores(communicator: Communicator) -> None:
+    """Give torch this process's share of the host's cores; more threads than cores slow ranks down tenfold."""
+    import torch
+
+    if communicator.size > 1 and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, available_cores() // communicator.local_size))
+
+
+@contextmanager
+def failing_together(communicator: Communicator) -> Iterator[None]:
+    """An unexpected exception on any rank is printed once, with its rank and host, and ends the whole job.
+
+    A `GossipError` is raised alike on all ranks and passes; so does anything in a single process.
+    """
+    try:
+        yield
+    except GossipError:
+        raise
+    except Exception as error:
+        if communicator.size == 1:
+            raise
+        # When all ranks fail alike, the first to print ends the others while they still wait.
+        time.sleep(min(0.2 * communicator.rank, 3.0))
+        if not isinstance(error, NonFiniteError):
+            traceback.print_exception(error)
+        print(f"[{communicator.name}] {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        communicator.abort(exit_code(error))
+
+
+def exit_code(error: BaseException) -> int:
+    """The exit code of a process that ends with this error."""
+    if isinstance(error, NonFiniteError):
+        return DivergedError.exit_code
+    return error.exit_code if isinstance(error, GossipError) else FAILURE
+
+
+def complain(error: GossipError, rank: int) -> None:
+    """Say in one line what went wrong, on the first rank only."""
+    if rank == 0:
+        print(f"gossip: error: {error}", file=sys.stderr, flush=True)
+
+
+def speak_once(communicator: Communicator) -> None:
+    """In a user's own script, let rank 0 alone report an error that all ranks raise alike, in one line."""
+    if communicator.size == 1 or getattr(sys.excepthook, "speaks_once", False):
+        return
+    usual = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if isinstance(error, GossipError):
+            complain(error, communicator.rank)
+        else:
+            usual(kind, error, trace)
+
+    hook.speaks_once = True  # type: ignore[attr-defined]
+    sys.excepthook = hook

@@ -1,0 +1,87 @@
+"""The processes of a run and what they need of each other to set up: the same interface with and without MPI."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from gossip.errors import GossipError, explained
+
+T = TypeVar("T")
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Communicator:
+    """A single process. `gossip.network.mpi.MpiCommunicator` is the same for several.
+
+    Attributes:
+        rank: Number of this process.
+        size: Number of processes.
+        local_size: Number of them on this host.
+    """
+
+    rank = 0
+    size = 1
+    local_size = 1
+
+    @property
+    def name(self) -> str:
+        """This process in words, for error messages."""
+        return f"rank {self.rank} of {self.size} on {socket.gethostname()}"
+
+    def from_root(self, function: Callable[[], T]) -> T:
+        """Call a function on rank 0 alone; every rank gets its result.
+
+        Raises:
+            GossipError: on every rank, if the function raised one, or a ValueError, OSError or ImportError.
+        """
+        result, error = _attempt(function) if self.rank == 0 else (None, None)
+        result, error = self.broadcast((result, error))
+        if error is not None:
+            raise error
+        return result
+
+    def together(self, function: Callable[[], T]) -> T:
+        """Call a function on every rank; if it fails on any, all raise.
+
+        What it communicates itself, if anything, must fail on all ranks alike.
+
+        Raises:
+            GossipError: on every rank, that of the first rank whose call raised one, or a ValueError, OSError
+                or ImportError.
+        """
+        result, error = _attempt(function)
+        failed = self.first_rank_where(error is not None)
+        if failed is not None:
+            raise self.broadcast(error, root=failed)
+        return result
+
+    def broadcast(self, value: Any, root: int = 0) -> Any:
+        """The root's value (any picklable object), on every rank. For set-up, not for the loop."""
+        return value
+
+    def first_rank_where(self, flag: bool) -> int | None:
+        """The lowest rank that gave True, on every rank; None if none did."""
+        return 0 if flag else None
+
+    def barrier(self) -> None:
+        """Wait until every rank is here, without burning the cores that others need."""
+
+    def abort(self, code: int) -> None:
+        """End all processes of the job with this exit code."""
+
+    def close(self) -> None:
+        """Free what this communicator holds."""
+
+
+def _attempt(function: Callable[[], Any]) -> tuple[Any, GossipError | None]:
+    try:
+        return function(), None
+    except (GossipError, ValueError, OSError, ImportError) as error:
+        return None, explained(error)

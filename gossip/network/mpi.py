@@ -1,0 +1,72 @@
+"""The communicator of several MPI processes. Nothing here spins while other ranks need the cores."""
+
+from __future__ import annotations
+
+import pickle
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from mpi4py import MPI
+
+from gossip.network.communicator import Communicator, available_cores
+
+FIRST_SLEEP = 20e-6  # seconds
+LONGEST_SLEEP = 5e-3
+
+
+class MpiCommunicator(Communicator):
+    """A private duplicate of an MPI communicator.
+
+    Waiting polls without a pause while every rank of the host has a core of its own, and otherwise sleeps
+    between polls, twice as long each time: with more ranks than cores a rank that spins takes the time that
+    the one it waits for needs.
+    """
+
+    def __init__(self, communicator: MPI.Intracomm) -> None:
+        self.crowded = True  # until the number of local ranks is known
+        self.mpi, request = communicator.Idup()
+        self.wait([request])
+        self.rank = self.mpi.rank
+        self.size = self.mpi.size
+        local = self.mpi.Split_type(MPI.COMM_TYPE_SHARED)
+        self.local_size = local.size
+        local.Free()
+        self.crowded = self.local_size > available_cores()
+
+    def poll(self, done: Callable[[], bool]) -> None:
+        """Wait until `done()` is true; calling it must let MPI make progress."""
+        pause = FIRST_SLEEP
+        while not done():
+            if self.crowded:
+                time.sleep(pause)
+                pause = min(2 * pause, LONGEST_SLEEP)
+
+    def wait(self, requests: Sequence[MPI.Request]) -> None:
+        """Wait for all of these nonblocking operations."""
+        pending = list(requests)
+        self.poll(lambda: MPI.Request.Testall(pending))
+
+    def broadcast(self, value: Any, root: int = 0) -> Any:
+        packed = np.frombuffer(pickle.dumps(value), np.uint8).copy() if self.rank == root else np.empty(0, np.uint8)
+        size = np.array([len(packed)])
+        self.wait([self.mpi.Ibcast(size, root)])
+        if self.rank != root:
+            packed = np.empty(size[0], np.uint8)
+        self.wait([self.mpi.Ibcast(packed, root)])
+        return value if self.rank == root else pickle.loads(packed.tobytes())
+
+    def first_rank_where(self, flag: bool) -> int | None:
+        first = np.empty(1, np.int64)
+        self.wait([self.mpi.Iallreduce(np.array([self.rank if flag else self.size]), first, MPI.MIN)])
+        return int(first[0]) if first[0] < self.size else None
+
+    def barrier(self) -> None:
+        self.wait([self.mpi.Ibarrier()])
+
+    def abort(self, code: int) -> None:
+        self.mpi.Abort(code)
+
+    def close(self) -> None:
+        self.mpi.Free()

@@ -1,0 +1,62 @@
+"""The command `python -m gossip.train`, alone or under mpirun or srun."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from gossip import launch
+from gossip.errors import GossipError
+from gossip.network.communicator import Communicator
+
+if TYPE_CHECKING:
+    from gossip.trainer import Training
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code: 0, 2 for wrong usage, 3 for data or output, 4 for divergence."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        processes = launch.world()
+    except GossipError as error:
+        launched = launch.launched_as()
+        launch.complain(error, launched[2] if launched else 0)
+        return error.exit_code
+    try:
+        with launch.failing_together(processes):
+            return train(arguments, processes)
+    except GossipError as error:
+        launch.complain(error, processes.rank)
+        return error.exit_code
+
+
+def train(arguments: Sequence[str], processes: Communicator) -> int:
+    """Parse on rank 0, send what was understood to all ranks, train together."""
+    # Now, so that the other ranks import torch while rank 0 parses.
+    from gossip.trainer import Training
+
+    training = processes.from_root(lambda: _parse(arguments, processes.size))
+    if not isinstance(training, Training):
+        return training
+    finished = training.run(processes)
+    if training.progress and processes.rank == 0:
+        from gossip.recorder import print_summary
+
+        print_summary(finished.summary, finished.directory)
+    processes.barrier()  # ranks that are done early would spin in MPI's own finalization
+    return 0
+
+
+def _parse(arguments: Sequence[str], ranks: int) -> Training | int:
+    """The training, or the exit code of --help and the like."""
+    from gossip.config import parse
+
+    try:
+        return parse(arguments, ranks)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

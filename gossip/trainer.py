@@ -1,0 +1,285 @@
+"""The training loop, and the library call around it."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor
+
+from algorithms import Algorithm, Full, NonFiniteError, Oracle, ShardedWorkload
+from gossip import launch
+from gossip.describe import describe
+from gossip.errors import DivergedError
+from gossip.measure import measure
+from gossip.network import Communicator, InProcessNetwork, connect
+from gossip.recorder import Recorder, create_run_directory
+from gossip.workloads.workload import Workload
+from topologies import Schedule, Topology
+
+if TYPE_CHECKING:
+    import networkx
+    from mpi4py import MPI
+
+EVALUATIONS = 20  # of a run, unless told otherwise
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run leaves behind.
+
+    Attributes:
+        model: (n, d), the final parameters of all nodes in node order, on every rank.
+        history: One dict of metrics per evaluation, the first before training (see `gossip.measure`).
+        summary: The final metrics and what was run.
+        directory: The run directory; None on ranks other than 0 and where no output was asked for.
+    """
+
+    model: Tensor
+    history: list[dict[str, Any]]
+    summary: dict[str, Any]
+    directory: Path | None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A training as one rank sees it at the end: the models (k, d) of its own nodes, and what all ranks know."""
+
+    model: Tensor
+    network: InProcessNetwork
+    history: list[dict[str, Any]]
+    summary: dict[str, Any]
+    directory: Path | None
+
+
+@dataclass(frozen=True)
+class Training:
+    """All that defines a run; the command makes one on rank 0 and sends it to the others. See `run`."""
+
+    workload: Workload | ShardedWorkload
+    topology: Schedule | networkx.Graph
+    algorithm: Algorithm
+    oracle: Oracle
+    steps: int
+    seed: int = 0
+    start: Tensor | None = None
+    evaluate_every: int | None = None
+    evaluate_nodes: bool = True
+    output: str | Path | None = "runs"
+    progress: bool = False
+    config: str | None = None  # text kept in the run directory; a description of the fields if None
+
+    def run(self, processes: Communicator) -> Finished:
+        """Train on these processes; collective."""
+        launch.share_cores(processes)
+        topology = processes.together(lambda: self._check(processes.size))
+        workload = processes.together(lambda: self._shard(topology.n, processes))
+        network = connect(topology, processes, self.seed)
+        x = processes.together(lambda: self._initial(workload, network))
+        directory = processes.from_root(lambda: self._create_directory(topology))
+        root = processes.rank == 0
+        recorder = Recorder(directory if root else None, self.steps, self.progress and root)
+
+        diverged: DivergedError | None = None
+        try:
+            model = self._train(x, workload, network, processes, recorder)
+        except DivergedError as error:
+            diverged = error
+        finally:
+            recorder.close()
+        summary = self._summary(topology, processes, recorder.history, "diverged" if diverged else "finished")
+        recorder.write_outcome(summary, topology)
+        processes.barrier()
+        if diverged:
+            raise diverged
+        return Finished(model, network, recorder.history, summary, recorder.directory)
+
+    def _train(
+        self,
+        x: Tensor,
+        workload: ShardedWorkload,
+        network: InProcessNetwork,
+        processes: Communicator,
+        recorder: Recorder,
+    ) -> Tensor:
+        """The loop. Everything measured at step t is about the models after t steps."""
+        algorithm = self.algorithm
+        evaluate_every = self.evaluate_every or max(1, self.steps // EVALUATIONS)
+        seconds = 0.0  # spent training, without evaluation
+        began = time.perf_counter()
+        state = algorithm.start(x, network)
+        network.finish_step()
+        for step in range(self.steps + 1):
+            sample = self.oracle.sample(workload, state.x, network.nodes, step, self.seed)
+            if step % evaluate_every == 0 or step == self.steps:
+                seconds += time.perf_counter() - began
+                model = algorithm.model(state)
+                metrics = measure(model, sample, workload, network, processes, self.evaluate_nodes)
+                recorder.add({"step": step, **metrics, "seconds": processes.broadcast(seconds)})
+                _check_finite(step, metrics)
+                began = time.perf_counter()
+            recorder.progress(step)
+            if step < self.steps:
+                try:
+                    algorithm.step(state, sample, network)
+                except NonFiniteError as error:
+                    if processes.size > 1:
+                        raise  # the other ranks do not know and wait: the job ends here
+                    raise DivergedError(_diverged(step, str(error))) from error
+                network.finish_step()
+        return algorithm.model(state)
+
+    def _check(self, ranks: int) -> Schedule:
+        """The topology, if this can be run at all on so many ranks."""
+        for name, value, least in (
+            ("steps", self.steps, 0),
+            ("seed", self.seed, 0),
+            ("evaluate_every", self.evaluate_every, 1),
+        ):
+            if value is not None and value < least:
+                raise ValueError(f"{name} = {value} is not allowed; it must be >= {least}")
+        topology = self.topology if isinstance(self.topology, Schedule) else Topology(self.topology)
+        if ranks > topology.n:
+            raise ValueError(
+                f"{ranks} ranks for {topology.n} nodes: every rank needs a node, so start at most {topology.n} ranks "
+                f"or ask for more nodes"
+            )
+        name = type(self.algorithm).__name__
+        for need in self.algorithm.needs:
+            if not getattr(topology, need):
+                raise ValueError(
+                    f"{name} needs a topology that is {need.replace('_', ' ')}, and {topology.name} is not; "
+                    f"ring, torus and complete are"
+                )
+        return topology
+
+    def _shard(self, n: int, processes: Communicator) -> ShardedWorkload:
+        shard = getattr(self.workload, "shard", None)
+        if shard is None:
+            return cast(ShardedWorkload, self.workload)  # one of the user's own, sharded already
+        return cast(ShardedWorkload, shard(n, self.seed, processes.from_root))
+
+    def _initial(self, workload: ShardedWorkload, network: InProcessNetwork) -> Tensor:
+        """(k, d): where the local nodes start."""
+        d = workload.layout.d
+        x = workload.initial() if self.start is None else torch.as_tensor(self.start)
+        if x.shape not in ((d,), (network.n, d)) or not x.is_floating_point():
+            raise ValueError(
+                f"start is a {x.dtype} tensor of shape {tuple(x.shape)}; it must be floating point and of shape "
+                f"({d},) or ({network.n}, {d})"
+            )
+        return x.expand(network.n, d)[network.nodes.start : network.nodes.stop].clone()
+
+    def _create_directory(self, topology: Schedule) -> Path | None:
+        if not topology.doubly_stochastic:
+            warnings.warn(
+                f"the mixing matrix of {topology.name} is not doubly stochastic: averaging weighs some nodes more "
+                f"than others, which biases methods that do not correct for it",
+                stacklevel=2,
+            )
+        if self.output is None:
+            return None
+        config = self.config or describe(
+            workload=self.workload,
+            topology=topology,
+            algorithm=self.algorithm,
+            oracle=self.oracle,
+            steps=self.steps,
+            seed=self.seed,
+            start=self.start,
+            evaluate_every=self.evaluate_every,
+            evaluate_nodes=self.evaluate_nodes,
+        )
+        return create_run_directory(Path(self.output), f"{type(self.algorithm).__name__}-{topology.name}", config)
+
+    def _summary(
+        self, topology: Schedule, processes: Communicator, history: list[dict[str, Any]], status: str
+    ) -> dict[str, Any]:
+        return {
+            "algorithm": type(self.algorithm).__name__,
+            "topology": topology.name,
+            "workload": type(self.workload).__name__,
+            "nodes": topology.n,
+            "ranks": processes.size,
+            "steps": self.steps,
+            "seed": self.seed,
+            "status": status,
+            "test_accuracy": None,
+            **{name: value for name, value in history[-1].items() if name != "step"},
+        }
+
+
+def _check_finite(step: int, metrics: Mapping[str, float]) -> None:
+    for name in ("train_loss", "test_loss"):
+        if not math.isfinite(metrics[name]):
+            raise DivergedError(_diverged(step, f"the {name.replace('_', ' ')} is {metrics[name]}"))
+
+
+def _diverged(step: int, reason: str) -> str:
+    return f"the run diverged: {reason} at step {step}; a smaller learning rate (or gamma) may help"
+
+
+def run(
+    workload: Workload | ShardedWorkload,
+    topology: Schedule | networkx.Graph,
+    algorithm: Algorithm,
+    *,
+    steps: int,
+    oracle: Oracle | None = None,
+    seed: int = 0,
+    start: Tensor | None = None,
+    evaluate_every: int | None = None,
+    evaluate_nodes: bool = True,
+    communicator: MPI.Intracomm | None = None,
+    output: str | Path | None = "runs",
+    progress: bool = False,
+) -> Result:
+    """Train, in this process or, when launched under MPI, together with the other ranks.
+
+    Every rank makes the same call. The models are the same bits on any number of ranks, given the same gradients.
+
+    Args:
+        workload: Data, model and loss.
+        topology: Who talks to whom, with what weight; a plain networkx graph gets its default weights.
+        algorithm: What is computed and sent.
+        steps: Number of iterations, >= 0.
+        oracle: Where gradients come from; the full local gradients by default.
+        seed: Decides initial parameters, data split, batches and random draws.
+        start: Initial parameters, (d,) for all nodes or (n, d); the workload's own by default.
+        evaluate_every: Steps from one evaluation to the next; 20 evaluations a run by default.
+        evaluate_nodes: Also evaluate every node's own model, not only the average one.
+        communicator: The mpi4py communicator to use; all launched processes by default.
+        output: Where the run directory is made; None for no directory.
+        progress: Show the progress, on rank 0.
+
+    Raises:
+        UsageError: (a ValueError) if this cannot be run as asked, on every rank.
+        DataError: if data cannot be read or output cannot be written, on every rank.
+        DivergedError: if a loss is NaN or infinite, on every rank.
+    """
+    processes = launch.world() if communicator is None else launch.over(communicator)
+    launch.speak_once(processes)
+    training = Training(
+        workload,
+        topology,
+        algorithm,
+        oracle=Full() if oracle is None else oracle,
+        steps=steps,
+        seed=seed,
+        start=start,
+        evaluate_every=evaluate_every,
+        evaluate_nodes=evaluate_nodes,
+        output=output,
+        progress=progress,
+    )
+    with launch.failing_together(processes):
+        finished = training.run(processes)
+        model = finished.network.all_rows(finished.model)
+        processes.close()
+    return Result(model, finished.history, finished.summary, finished.directory)

@@ -1,0 +1,34 @@
+"""The contract of a workload: data, model and loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from numpy.typing import NDArray
+
+from algorithms import ShardedWorkload
+
+Arrays = Mapping[str, NDArray]
+Read = Callable[[Callable[[], Arrays]], Arrays]
+"""Calls a function that reads arrays, and gives its result: under MPI rank 0 calls it and all ranks get the arrays."""
+
+
+def read_here(function: Callable[[], Arrays]) -> Arrays:
+    """`Read` of a single process: call the function."""
+    return function()
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Data, model and loss by name. Its fields are its options; it holds no data until it is sharded."""
+
+    def shard(self, n: int, seed: int, read: Read = read_here) -> ShardedWorkload:
+        """The same on every rank: the workload with its data split over n nodes.
+
+        Args:
+            n: Number of nodes.
+            seed: Decides the initial parameters and the split.
+            read: How to read data (see `Read`).
+        """
+        raise NotImplementedError

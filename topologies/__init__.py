@@ -1,0 +1,49 @@
+"""Communication graphs, their mixing matrices and schedules. Needs networkx, numpy and scipy only.
+
+    >>> from topologies import ring, spectral_gap
+    >>> ring(16)
+    Topology('ring', nodes=16, edges=16, symmetric, doubly stochastic)
+    >>> round(spectral_gap(ring(16)), 4)
+    0.0507
+
+Any networkx graph does as well: `Topology(networkx.karate_club_graph())`. `topologies.drawing.draw` pictures one.
+"""
+
+from topologies.graphs import complete, erdos_renyi, exponential, hypercube, random_regular, ring, star, torus
+from topologies.schedules import one_peer_exponential
+from topologies.spectrum import contraction_per_round, spectral_gap
+from topologies.topology import Schedule, Topology
+from topologies.weights import WEIGHTS, metropolis, uniform
+
+# The functions that the command line offers by name.
+FAMILIES = (
+    ring,
+    complete,
+    star,
+    torus,
+    hypercube,
+    exponential,
+    one_peer_exponential,
+    erdos_renyi,
+    random_regular,
+)
+
+__all__ = [
+    "FAMILIES",
+    "WEIGHTS",
+    "Schedule",
+    "Topology",
+    "complete",
+    "contraction_per_round",
+    "erdos_renyi",
+    "exponential",
+    "hypercube",
+    "metropolis",
+    "one_peer_exponential",
+    "random_regular",
+    "ring",
+    "spectral_gap",
+    "star",
+    "torus",
+    "uniform",
+]

@@ -1,0 +1,362 @@
+"""Who talks to whom and with what weight: `Topology` (fixed) and `Schedule` (one topology per round).
+
+networkx is imported inside the functions that need it: a Topology is unpickled on every MPI rank, and a rank
+that only mixes needs the matrix alone.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from scipy.sparse import coo_array, csr_array, issparse
+
+from topologies.weights import WEIGHTS, in_adjacency
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+STOCHASTIC_TOLERANCE = 1e-9
+SYMMETRIC_TOLERANCE = 1e-12
+
+WeightRule = Callable[["nx.Graph"], csr_array]
+
+
+class Schedule:
+    """A time-varying topology: a periodic sequence of rounds, each with its own mixing matrix.
+
+    A round alone may be disconnected (build it with `Topology(..., connected=False)`); information still reaches
+    every node when the union of the rounds is strongly connected, which is what is checked.
+
+    Args:
+        rounds: the `Topology` of each round of one period, at least one, all with the same number of nodes.
+        name: what reports call the schedule.
+
+    Attributes:
+        n: number of nodes.
+        name: what reports call it, or None.
+        symmetric: whether every round's mixing matrix is symmetric.
+        doubly_stochastic: whether every round's columns sum to 1 as well.
+        static: False; True for a `Topology`, where every round is the same.
+
+    Raises:
+        ValueError: no round, rounds of different sizes, or a union graph that is not strongly connected.
+    """
+
+    static: ClassVar[bool] = False
+
+    n: int
+    name: str | None
+    symmetric: bool
+    doubly_stochastic: bool
+    _graph: nx.Graph | None = None  # cache of `graph`, never pickled
+
+    def __init__(self, rounds: Sequence[Topology], name: str | None = None) -> None:
+        self._rounds = tuple(rounds)
+        if not self._rounds or not all(isinstance(each, Topology) for each in self._rounds):
+            raise ValueError(f"a Schedule needs at least one round, each a Topology; got {_kinds(self._rounds)}")
+        sizes = sorted({each.n for each in self._rounds})
+        if len(sizes) > 1:
+            raise ValueError(f"all rounds of a Schedule need the same number of nodes, got {sizes}")
+        self.n = sizes[0]
+        self.name = name
+        self.symmetric = all(each.symmetric for each in self._rounds)
+        self.doubly_stochastic = all(each.doubly_stochastic for each in self._rounds)
+        _check_connected(self._support(), "the union of the rounds", "add rounds that link the components")
+
+    def __getitem__(self, t: int) -> Topology:
+        """The topology of round t = 0, 1, 2, ..., which repeats with period `len(self)`.
+
+        Raises:
+            IndexError: t is negative.
+        """
+        return self._rounds[_round(t) % len(self._rounds)]
+
+    def __len__(self) -> int:
+        """The period: the number of rounds after which the sequence repeats."""
+        return len(self._rounds)
+
+    def __iter__(self) -> Iterator[Topology]:
+        """The rounds of one period (Python's default iteration over `__getitem__` would never end)."""
+        return (self[t] for t in range(len(self)))
+
+    @property
+    def graph(self) -> nx.Graph:
+        """The (union) communication graph without self-loops: a frozen networkx graph on nodes 0..n-1.
+
+        Its edges are the non-zero weights: a `networkx.Graph` where each runs both ways, else a `DiGraph` in
+        which an edge (j, i) means that j sends to i.
+        """
+        if self._graph is None:
+            self._graph = _graph_of(self._support())
+        return self._graph
+
+    def _support(self) -> csr_array:
+        """(n, n) matrix, non-zero where some round of the period has a weight."""
+        return sum((abs(each.matrix) for each in self._rounds[1:]), start=abs(self._rounds[0].matrix))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_graph"}
+
+    def __repr__(self) -> str:
+        return f"Schedule({_named(self)}nodes={self.n}, period={len(self)}, {_kind(self)})"
+
+
+class Topology(Schedule):
+    """A communication graph with its mixing matrix W: the static schedule, in which every round is this one.
+
+    Row i of W holds the weights that node i gives to itself and to its in-neighbours, so one round of gossip is
+    x <- W x. In a directed graph an edge (j, i) means that j sends to i, and w_ij may be non-zero.
+
+    Args:
+        graph_or_matrix: a networkx Graph or DiGraph, or W itself as a square dense, sparse or nested-list matrix.
+            Nodes may have any labels; they are numbered 0..n-1 in the order of `graph.nodes`. Self-loops and
+            edge attributes are ignored by the rules of `WEIGHTS`.
+        weights: how a graph becomes a matrix: a name from `WEIGHTS`, or a function that takes the graph (nodes
+            renumbered 0..n-1, no self-loops) and returns W. By default "metropolis" for an undirected graph and
+            "uniform" for a directed one. A matrix holds its weights already and takes no rule.
+        name: what reports call the topology; by default the graph's own name.
+        connected: check that the graph is strongly connected. False is for the single rounds of a `Schedule`.
+
+    Attributes:
+        n: number of nodes.
+        matrix: W, an (n, n) `scipy.sparse.csr_array` of float64 and int32, with sorted indices, without explicit
+            zeros; its arrays are read-only. Weights may be negative (as the fastest linear averaging needs).
+        labels: the graph's own node labels in the order of the node numbers; None if they are 0..n-1.
+        name: what reports call it, or None.
+        symmetric: whether W equals its transpose (to 1e-12).
+        doubly_stochastic: whether the columns of W sum to 1 (to 1e-9) as the rows do.
+        static: True.
+
+    Raises:
+        ValueError: not a simple graph or a square real finite matrix; no node; an unknown rule, or one that does
+            not work on this kind of graph; rows that do not sum to 1 (to 1e-9); weights off the graph's edges;
+            a graph that is not strongly connected.
+    """
+
+    static: ClassVar[bool] = True
+
+    matrix: csr_array
+    labels: tuple[Any, ...] | None
+
+    def __init__(
+        self,
+        graph_or_matrix: Any,
+        weights: str | WeightRule | None = None,
+        *,
+        name: str | None = None,
+        connected: bool = True,
+    ) -> None:
+        self.labels = None
+        if hasattr(graph_or_matrix, "is_multigraph"):  # a networkx graph, recognised without importing networkx
+            matrix = _weigh(graph_or_matrix, weights)
+            labels = tuple(graph_or_matrix.nodes)
+            if labels != tuple(range(len(labels))):
+                self.labels = labels
+            name = name or graph_or_matrix.name or None
+        elif weights is None:
+            matrix = _as_csr(graph_or_matrix)
+        else:
+            raise ValueError("weights go with a graph; a matrix holds its weights already, so leave them out")
+        _check_rows(matrix)
+        if connected:
+            _check_connected(matrix, "the graph", "add edges between the components", self.labels)
+        self.n = matrix.shape[0]
+        self.name = name
+        self.matrix = _read_only(matrix)
+        self.symmetric = bool(abs(matrix - matrix.T).max() <= SYMMETRIC_TOLERANCE)
+        self.doubly_stochastic = bool(np.abs(matrix.sum(axis=0) - 1).max() <= STOCHASTIC_TOLERANCE)
+
+    @classmethod
+    def from_matrix(cls, matrix: Any, *, name: str | None = None, connected: bool = True) -> Topology:
+        """The topology of a mixing matrix W: nodes i and j are linked where w_ij is not zero.
+
+        Args:
+            matrix: W, (n, n), rows summing to 1; dense, sparse or nested lists.
+            name: what reports call the topology.
+            connected: check that the graph is strongly connected; see `Topology`.
+
+        Raises:
+            ValueError: as for `Topology`.
+        """
+        return cls(matrix, name=name, connected=connected)
+
+    def __getitem__(self, t: int) -> Topology:
+        """This topology, whatever the round t = 0, 1, 2, ...
+
+        Raises:
+            IndexError: t is negative.
+        """
+        _round(t)
+        return self
+
+    def __len__(self) -> int:
+        """The period, 1."""
+        return 1
+
+    @property
+    def in_degrees(self) -> np.ndarray:
+        """(n,) ints: how many other nodes each node hears from."""
+        return np.diff(self.matrix.indptr) - (self.matrix.diagonal() != 0)
+
+    @property
+    def out_degrees(self) -> np.ndarray:
+        """(n,) ints: how many other nodes each node sends to."""
+        return np.bincount(self.matrix.indices, minlength=self.n) - (self.matrix.diagonal() != 0)
+
+    def neighbors(self, i: int) -> np.ndarray:
+        """The in-neighbours of node i, that is whom it hears from: ascending ints without i itself.
+
+        Raises:
+            IndexError: i is not one of 0..n-1.
+        """
+        if not 0 <= i < self.n:
+            raise IndexError(f"node {i} does not exist, nodes are 0..{self.n - 1}")
+        senders = self.matrix.indices[self.matrix.indptr[i] : self.matrix.indptr[i + 1]]
+        return senders[senders != i]
+
+    def _support(self) -> csr_array:
+        return self.matrix
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        _read_only(self.matrix)  # pickle does not keep the flag
+
+    def __repr__(self) -> str:
+        links = int(self.in_degrees.sum())
+        edges = f"directed edges={links}" if _directed(self.matrix) else f"edges={links // 2}"
+        return f"Topology({_named(self)}nodes={self.n}, {edges}, {_kind(self)})"
+
+
+def _round(t: int) -> int:
+    t = operator.index(t)
+    if t < 0:
+        raise IndexError(f"rounds are numbered 0, 1, 2, ...; got {t}")
+    return t
+
+
+def _named(schedule: Schedule) -> str:
+    return "" if schedule.name is None else f"{schedule.name!r}, "
+
+
+def _kind(schedule: Schedule) -> str:
+    stochastic = "doubly stochastic" if schedule.doubly_stochastic else "row stochastic"
+    return f"symmetric, {stochastic}" if schedule.symmetric else stochastic
+
+
+def _kinds(values: Sequence[object]) -> str:
+    return ", ".join(sorted({type(value).__name__ for value in values})) or "none"
+
+
+def _weigh(graph: nx.Graph, weights: str | WeightRule | None) -> csr_array:
+    """The mixing matrix of a graph under a rule, with weights on edges and the diagonal only."""
+    import networkx as nx
+
+    if graph.is_multigraph():
+        raise ValueError(
+            f"a {type(graph).__name__} has parallel edges, a topology has not: "
+            "give networkx.Graph(graph) or networkx.DiGraph(graph)"
+        )
+    if len(graph) == 0:
+        raise ValueError("a topology needs at least one node, the graph given has none")
+    graph = nx.convert_node_labels_to_integers(graph)  # a copy, numbered in the order of graph.nodes
+    graph.remove_edges_from(list(nx.selfloop_edges(graph)))
+    if weights is None:
+        weights = "uniform" if graph.is_directed() else "metropolis"
+    if not callable(weights):
+        if weights not in WEIGHTS:
+            raise ValueError(f"unknown weights {weights!r}, allowed are {', '.join(WEIGHTS)}, or a function")
+        weights = WEIGHTS[weights]
+    matrix = _as_csr(weights(graph))
+    n = len(graph)
+    if matrix.shape != (n, n):
+        raise ValueError(f"the weight rule made a matrix of shape {matrix.shape} for a graph of {n} nodes")
+    _check_on_edges(matrix, in_adjacency(graph))
+    return matrix
+
+
+def _as_csr(value: Any) -> csr_array:
+    """A fresh csr_array in canonical form of any square matrix of real numbers."""
+    try:
+        array = value if issparse(value) else np.asarray(value)
+    except ValueError:  # rows of unequal length
+        array = np.empty(0, dtype=object)
+    if array.dtype.kind not in "biuf" or array.ndim != 2 or array.shape[0] != array.shape[1]:
+        what = f"{type(value).__name__} of shape {array.shape}" if array.dtype.kind in "biufc" else repr(type(value))
+        raise ValueError(f"a topology is made of a networkx graph or a square matrix of real numbers, got {what}")
+    if array.shape[0] == 0:
+        raise ValueError("a topology needs at least one node, the matrix given has none")
+    matrix = csr_array(array, dtype=np.float64, copy=True)
+    matrix.sum_duplicates()
+    matrix.eliminate_zeros()
+    indices, pointers = matrix.indices.astype(np.int32), matrix.indptr.astype(np.int32)
+    return csr_array((matrix.data, indices, pointers), shape=matrix.shape)
+
+
+def _read_only(matrix: csr_array) -> csr_array:
+    for array in (matrix.data, matrix.indices, matrix.indptr):
+        array.flags.writeable = False
+    return matrix
+
+
+def _check_rows(matrix: csr_array) -> None:
+    """Finite entries, rows that sum to 1."""
+    if not np.isfinite(matrix.data).all():
+        bad = matrix.data[~np.isfinite(matrix.data)][0]
+        raise ValueError(f"a mixing matrix must be finite, got an entry {bad}; look for a division by a zero degree")
+    sums = matrix.sum(axis=1)
+    worst = int(np.argmax(np.abs(sums - 1)))
+    if abs(sums[worst] - 1) > STOCHASTIC_TOLERANCE:
+        raise ValueError(
+            f"the rows of a mixing matrix must sum to 1 (to {STOCHASTIC_TOLERANCE:g}), row {worst} sums to "
+            f"{sums[worst]:.12g}; for an adjacency matrix give Topology(networkx.from_numpy_array(A)) instead"
+        )
+
+
+def _check_on_edges(matrix: csr_array, adjacency: csr_array) -> None:
+    """No weight w_ij without an edge j -> i."""
+    stray = (matrix != 0).astype(np.int8) - (matrix != 0).astype(np.int8).multiply(adjacency)
+    stray = coo_array(stray)
+    off = (stray.data != 0) & (stray.row != stray.col)
+    if off.any():
+        i, j = int(stray.row[off][0]), int(stray.col[off][0])
+        raise ValueError(
+            f"the weight rule put {off.sum()} weights where the graph has no edge, the first on w[{i}, {j}]; "
+            f"w[i, j] may be non-zero only on an edge (j, i) or on the diagonal"
+        )
+
+
+def _check_connected(support: csr_array, what: str, fix: str, labels: Sequence[Any] | None = None) -> None:
+    """Every node reaches every other along non-zero weights."""
+    from scipy.sparse.csgraph import connected_components
+
+    count, component = connected_components(support, directed=True, connection="strong")
+    if count > 1:
+        smallest = np.flatnonzero(component == np.argmin(np.bincount(component))).tolist()
+        shown = ", ".join(repr(labels[i] if labels else i) for i in smallest[:5])
+        more = f" and {len(smallest) - 5} more" if len(smallest) > 5 else ""
+        strongly = "strongly " if _directed(support) else ""
+        raise ValueError(
+            f"{what} of {support.shape[0]} nodes is not {strongly}connected: it has {count} {strongly}connected "
+            f"components, one of them with nodes {shown}{more}; {fix}"
+        )
+
+
+def _directed(support: csr_array) -> bool:
+    """Whether some edge runs one way only."""
+    pattern = support != 0
+    return bool((pattern != pattern.T).nnz)
+
+
+def _graph_of(support: csr_array) -> nx.Graph:
+    """The networkx graph of the off-diagonal non-zeros, frozen."""
+    import networkx as nx
+
+    directed = _directed(support)
+    entries = coo_array(support)
+    kept = entries.row != entries.col if directed else entries.row > entries.col
+    graph = nx.empty_graph(support.shape[0], create_using=nx.DiGraph if directed else nx.Graph)
+    graph.add_edges_from(zip(entries.col[kept].tolist(), entries.row[kept].tolist(), strict=True))
+    return nx.freeze(graph)
