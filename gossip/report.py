@@ -1,8 +1,8 @@
 """The report of a finished run: one HTML page that needs nothing but itself.
 
 Pictures are inline SVG whose colours are CSS variables, so that they follow the reader's light or dark mode.
-Values may be None, NaN or infinite: a run that diverged gets a report as well, in which the numbers that cannot
-be drawn stand in the tables only.
+Values may be None, NaN or infinite: a run that diverged gets a report as well, where whatever cannot be drawn
+stands in the tables only.
 """
 
 from __future__ import annotations
@@ -98,7 +98,9 @@ def write_report(
 
     from topologies import drawing
 
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # the page does not depend on anyone's matplotlibrc
+        matplotlib.rcParams.update(STYLE)
         curves = _svg(_curves(history), "curves", "Loss and accuracy over steps, bytes sent and time")
         consensus = _svg(_consensus(history), "consensus", "Consensus distance over steps")
         graph = _svg(drawing.draw(topology), "graph", "Communication graph")
@@ -217,7 +219,7 @@ def _plot(axes: Axes, x: np.ndarray, lines: list[Any], percent: bool, decades: f
 def _whole_steps(axes: Axes) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True))
 
 
 def _logarithmic(axes: Axes) -> None:
@@ -248,14 +250,13 @@ def _any(history: Records, lines: Iterable[tuple[str, ...]]) -> bool:
 
 
 def _svg(figure: Figure, name: str, label: str) -> str:
-    """The figure as an element of the page: its ids start with `name`, its colours and font are the page's."""
+    """The figure as an element of the page: ids start with `name`, colours and font are the page's."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True)
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
-    svg = re.sub(
-        r"<metadata>.*?</metadata>|<style.*?</style>|(?<=<g) id=\"[^\"]*\"", "", svg, flags=re.DOTALL
-    )
+    svg = re.sub(r"<(metadata|style)\b.*?</\1>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # which nothing refers to
     svg = re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{name}-", svg)
     svg = re.sub(r"'DejaVu Sans'[^;\"]*", "var(--font)", svg)
     svg = re.sub(r"\s*\n\s*", "\n", svg)
@@ -374,7 +375,9 @@ th, td { padding: .15rem 0; border-bottom: 1px solid var(--line); }
 .history :is(th, td) { padding: .1rem 0 .1rem .9rem; text-align: right; }
 .summary :is(th, td) { border: 0; overflow-wrap: anywhere; white-space: normal; }
 pre { margin: 0; font: 13px/1.5 ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere; }
-@media print { body { padding: 0; font-size: 11px; } section, details { border: 0; padding: .5rem 0; } }
+@media print { :root { --page: #ffffff; font-size: 12px; } body { padding: 0; font-size: 12px; }
+  section, details { padding: 0; border: 0; overflow: visible; } svg.curves { min-width: 0; }
+  .pair { grid-template-columns: 1fr 1fr; } }
 """)
 
 PAGE = Template("""<!DOCTYPE html>

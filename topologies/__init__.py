@@ -6,7 +6,8 @@
     >>> round(spectral_gap(ring(16)), 4)
     0.0507
 
-Any networkx graph does as well: `Topology(networkx.karate_club_graph())`. `topologies.drawing.draw` pictures one.
+Any networkx graph does as well: `Topology(networkx.karate_club_graph())`. `topologies.drawing.draw` pictures
+one.
 """
 
 from topologies.graphs import complete, erdos_renyi, exponential, hypercube, random_regular, ring, star, torus

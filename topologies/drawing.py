@@ -24,9 +24,9 @@ EDGE_COLOR = "#8a8f98"
 def draw(topology: Schedule, axes: Axes | None = None) -> Figure:
     """Draw the communication graph, of a schedule the union over one period.
 
-    Meant to be read at about 4 x 4 inches. Families stand on a circle, a torus as a grid whose border edges are
-    stubs, a star around its hub; other graphs get networkx's spring layout with a fixed seed, and a circle when
-    they are large. Arrows point from sender to receiver.
+    Meant to be read at about 4 x 4 inches. Families stand on a circle, a torus as a grid whose border edges
+    are stubs, a star around its hub; other graphs get networkx's spring layout with a fixed seed, and a
+    circle when they are large. Arrows point from sender to receiver.
 
     Args:
         topology: a topology or a schedule.
@@ -50,8 +50,8 @@ def draw(topology: Schedule, axes: Axes | None = None) -> Figure:
         steps = ends - starts
         steps *= 1 - 1.1 * radius / np.linalg.norm(steps, axis=1, keepdims=True)
         axes.quiver(
-            *starts.T, *steps.T, angles="xy", scale_units="xy", scale=1, color=EDGE_COLOR, alpha=0.8, zorder=1,
-            units="inches", width=0.008, headwidth=9, headlength=11, headaxislength=10, minlength=0,
+            *starts.T, *steps.T, angles="xy", scale_units="xy", scale=1, color=EDGE_COLOR, alpha=0.8,
+            zorder=1, units="inches", width=0.008, headwidth=9, headlength=11, headaxislength=10, minlength=0,
         )  # fmt: skip
     else:
         segments = _stubs(starts, ends) if _is_grid(topology) else np.stack([starts, ends], axis=1)
@@ -65,7 +65,8 @@ def draw(topology: Schedule, axes: Axes | None = None) -> Figure:
     axes.add_collection(
         EllipseCollection(
             sizes, sizes, np.zeros(len(positions)), units="xy", offsets=positions,
-            offset_transform=axes.transData, facecolors=NODE_COLOR, edgecolors="white", linewidths=0.5, zorder=2,
+            offset_transform=axes.transData, facecolors=NODE_COLOR, edgecolors="white", linewidths=0.5,
+            zorder=2,
         )
     )  # fmt: skip
     if topology.n <= NUMBERED_NODES:
@@ -83,7 +84,8 @@ def _positions(topology: Schedule) -> np.ndarray:
         # Matrix order: row 0 at the top.
         places = np.array(cast("Topology", topology).labels, dtype=float)[:, ::-1] * [1, -1]
         span = max(float(np.ptp(places, axis=0).max()), 1)
-        return 2 * (places - (places.max(axis=0) + places.min(axis=0)) / 2) / span
+        centred: np.ndarray = places - (places.max(axis=0) + places.min(axis=0)) / 2
+        return 2 * centred / span
     if topology.name == "star":
         return np.vstack([np.zeros((1, 2)), _circle(topology.n - 1)])  # the hub, node 0, in the middle
     if topology.name in CIRCULAR or topology.n > SPRING_NODES:
@@ -93,7 +95,8 @@ def _positions(topology: Schedule) -> np.ndarray:
     layout = nx.spring_layout(topology.graph.to_undirected(as_view=True), seed=0)
     places = np.array([layout[i] for i in range(topology.n)])
     low, high = places.min(axis=0), places.max(axis=0)
-    return (2 * places - low - high) / np.maximum(high - low, 1e-9)  # both dimensions filled
+    filled: np.ndarray = (2 * places - low - high) / np.maximum(high - low, 1e-9)
+    return filled
 
 
 def _is_grid(topology: Schedule) -> bool:
@@ -117,8 +120,11 @@ def _radius(positions: np.ndarray) -> float:
 
 
 def _stubs(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """(segments, 2, 2): grid edges as they are; an edge around the border as two short stubs that leave the grid,
-    for a straight line would lie on top of its whole row or column."""
+    """(segments, 2, 2): grid edges as they are, an edge around the border as two short stubs leaving the
+    grid.
+
+    A straight line around the border would lie on top of its whole row or column.
+    """
     steps = ends - starts
     lengths = np.linalg.norm(steps, axis=1, keepdims=True)
     if not len(lengths):

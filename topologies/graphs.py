@@ -70,8 +70,8 @@ def star(n: int, weights: str = "metropolis") -> Topology:
 def torus(n: int, rows: int | None = None, weights: str = "metropolis") -> Topology:
     """Two-dimensional periodic grid: each node is linked to its four neighbours, around the borders too.
 
-    Node r * columns + c stands at row r and column c, and has the label (r, c). A dimension of 2 makes one edge
-    between the two nodes, not a double one. Up to three nodes it is the ring.
+    Node r * columns + c stands at row r and column c, and has the label (r, c). A dimension of 2 makes one
+    edge between the two nodes, not a double one. Up to three nodes it is the ring.
 
     Args:
         n: number of nodes, rows x columns with both at least 2 (so above 3 not a prime).
@@ -89,12 +89,15 @@ def torus(n: int, rows: int | None = None, weights: str = "metropolis") -> Topol
         rows = max(divisor for divisor in range(1, math.isqrt(n) + 1) if n % divisor == 0)
         if rows < smallest:  # n - 1 and n + 1 are even and at least 4
             raise ValueError(
-                f"torus needs n = rows x columns with both at least 2; {n} is prime; nearest are {n - 1} and {n + 1}"
+                f"torus needs n = rows x columns with both at least 2; {n} is prime; "
+                f"nearest are {n - 1} and {n + 1}"
             )
     count("torus", rows, "rows")
     if n % rows or not smallest <= rows <= n // smallest:
         rows_at_least_2 = max(rows, 2)
-        multiples = sorted({max(n // rows_at_least_2 + k, 2) * rows_at_least_2 for k in (0, n % rows_at_least_2 > 0)})
+        multiples = sorted(
+            {max(n // rows_at_least_2 + k, 2) * rows_at_least_2 for k in (0, n % rows_at_least_2 > 0)}
+        )
         nearest = f"nearest n for {rows_at_least_2} rows: {' and '.join(map(str, multiples))}"
         raise ValueError(
             f"torus needs n = rows x columns with both at least 2; got n = {n} and rows = {rows}; {nearest}"
@@ -103,9 +106,9 @@ def torus(n: int, rows: int | None = None, weights: str = "metropolis") -> Topol
 
 
 def hypercube(n: int, weights: str = "metropolis") -> Topology:
-    """Hypercube: nodes whose numbers differ in one binary digit are linked. The spectral gap is 2 / (1 + log2 n).
+    """Hypercube: nodes whose numbers differ in one binary digit are linked.
 
-    A node has its binary digits as label.
+    The spectral gap is 2 / (1 + log2 n). A node has its binary digits as label.
 
     Args:
         n: number of nodes, a power of two.
@@ -119,7 +122,8 @@ def hypercube(n: int, weights: str = "metropolis") -> Topology:
     dimension = count("hypercube", n).bit_length() - 1
     if n != 2**dimension:
         raise ValueError(
-            f"hypercube needs a power of two, got n = {n}; nearest are {2**dimension} and {2 ** (dimension + 1)}"
+            f"hypercube needs a power of two, got n = {n}; "
+            f"nearest are {2**dimension} and {2 ** (dimension + 1)}"
         )
     graph = nx.hypercube_graph(dimension) if dimension else nx.empty_graph(1)
     return Topology(graph, weights, name="hypercube")
@@ -154,8 +158,8 @@ def erdos_renyi(n: int, probability: float = 0.3, seed: int = 0, weights: str = 
         weights: weight rule, "metropolis" or "uniform".
 
     Raises:
-        ValueError: n, probability or seed is out of range, no draw of 1000 was connected, or the weight rule is
-            unknown.
+        ValueError: n, probability or seed is out of range, no draw of 1000 was connected, or the weight rule
+            is unknown.
     """
     import networkx as nx
 
@@ -206,7 +210,7 @@ def random_regular(n: int, degree: int = 4, seed: int = 0, weights: str = "metro
 
 
 def count(family: str, value: Any, what: str = "n", least: int = 1) -> int:
-    """`value` if it is a whole number of at least `least`, else a ValueError that names family and parameter."""
+    """`value` if it is a whole number of at least `least`, else a ValueError naming the parameter."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise ValueError(f"{family} needs {what} to be a whole number of at least {least}, got {value!r}")
     return int(value)

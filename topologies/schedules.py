@@ -11,8 +11,8 @@ def one_peer_exponential(n: int) -> Schedule:
 
         w_ii = w_ij = 1/2 with j = i - 2^(t mod ceil(log2 n)) modulo n
 
-    One message per node and round. After ceil(log2 n) rounds all nodes hold the exact average if and only if n is
-    a power of two.
+    One message per node and round. After ceil(log2 n) rounds all nodes hold the exact average if and only if
+    n is a power of two.
 
     Source: B. Ying, K. Yuan, Y. Chen, H. Hu, P. Pan, W. Yin, "Exponential graph is provably efficient for
     decentralized deep training", NeurIPS 2021, arXiv 2110.13363.

@@ -1,8 +1,8 @@
 """How fast gossip averages: the spectral gap of a mixing matrix, the contraction of a schedule.
 
-Below, J = 1 1^T / n is the exact average. For every W whose rows sum to 1, W - J has the eigenvalues of W with
-one eigenvalue 1 replaced by 0 (A. Brauer, "Limits for the characteristic roots of a matrix IV", Duke Math. J.
-19(1), 1952), which spares sorting out that eigenvalue.
+Below, J = 1 1^T / n is the exact average. For every W whose rows sum to 1, W - J has the eigenvalues of W
+with one eigenvalue 1 replaced by 0 (A. Brauer, "Limits for the characteristic roots of a matrix IV", Duke
+Math. J. 19(1), 1952), which spares sorting out that eigenvalue.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ DENSE_NODES = 1000  # up to here LAPACK takes less than about a second
 def spectral_gap(topology: Topology) -> float:
     """1 - |second largest eigenvalue modulus of W|: 1 averages in one round, near 0 mixes slowly.
 
-    One node has the gap 1. Above 1000 nodes the eigenvalue comes from ARPACK, to about 1e-9 absolute or better.
+    One node has the gap 1. Above 1000 nodes the eigenvalue comes from ARPACK, run to machine
+    precision.
 
     Args:
         topology: a static topology; for a schedule see `contraction_per_round`.
@@ -44,8 +45,9 @@ def contraction_per_round(schedule: Schedule) -> float:
     """1 - ||P - J||_2^(1/period), P the product of the mixing matrices of one period.
 
     The factor by which the distance to consensus shrinks in a round, on (geometric) average and in the worst
-    case, subtracted from 1: 1 if a period averages exactly, at most 0 if some disagreement does not shrink. For a
-    symmetric static topology it is the spectral gap. Works on dense (n, n) matrices: for up to a few thousand nodes.
+    case, subtracted from 1: 1 if a period averages exactly, at most 0 if some disagreement does not shrink.
+    For a symmetric static topology it is the spectral gap. Works on dense (n, n) matrices: for up to a few
+    thousand nodes.
 
     Args:
         schedule: a schedule or a topology (of period 1).
@@ -56,15 +58,17 @@ def contraction_per_round(schedule: Schedule) -> float:
     norm = float(np.linalg.norm(product - 1 / schedule.n, ord=2))
     if norm < schedule.n * np.finfo(np.float64).eps:
         norm = 0.0  # rounding, which the root would blow up to something visible
-    return 1.0 - norm ** (1 / len(schedule))
+    return float(1.0 - norm ** (1 / len(schedule)))
 
 
 def _largest_modulus(topology: Topology) -> float:
     """Largest eigenvalue modulus of W - J, W large and sparse."""
     from scipy.sparse.linalg import ArpackNoConvergence, eigs, eigsh
 
-    start = np.random.default_rng(0).standard_normal(topology.n)  # ARPACK's own start differs from call to call
-    solve, restarts = (eigsh, 20) if topology.symmetric else (eigs, 1000)  # only the symmetric case has a way out
+    # ARPACK's own start vector differs from call to call.
+    start = np.random.default_rng(0).standard_normal(topology.n)
+    # Few restarts where there is another way, below.
+    solve, restarts = (eigsh, 20) if topology.symmetric else (eigs, 1000)
     try:
         values = solve(
             _deviation(topology), k=1, v0=start, ncv=64, maxiter=restarts, return_eigenvectors=False
@@ -72,8 +76,8 @@ def _largest_modulus(topology: Topology) -> float:
     except ArpackNoConvergence:
         if not topology.symmetric:
             raise
-        # A graph that mixes slowly has small separators, so that factorizing its matrix is cheap. The shifts lie
-        # just outside the Gershgorin discs, hence the eigenvalues nearest to them are the extreme ones.
+        # A graph that mixes slowly has small separators, so that factorizing its matrix is cheap. The shifts
+        # lie just outside the Gershgorin discs, hence the eigenvalues nearest to them are the extreme ones.
         matrix, diagonal = topology.matrix.tocsc(), topology.matrix.diagonal()
         radii = abs(topology.matrix).sum(axis=1) - np.abs(diagonal)
         lowest, highest = (diagonal - radii).min() - 1e-9, (diagonal + radii).max() + 1e-9
@@ -88,6 +92,7 @@ def _deviation(topology: Topology) -> LinearOperator:
     from scipy.sparse.linalg import LinearOperator
 
     def apply(x: np.ndarray) -> np.ndarray:
-        return topology.matrix @ x - x.mean()
+        result: np.ndarray = topology.matrix @ x - x.mean()
+        return result
 
     return LinearOperator((topology.n, topology.n), matvec=apply, dtype=np.float64)

@@ -27,8 +27,8 @@ WeightRule = Callable[["nx.Graph"], csr_array]
 class Schedule:
     """A time-varying topology: a periodic sequence of rounds, each with its own mixing matrix.
 
-    A round alone may be disconnected (build it with `Topology(..., connected=False)`); information still reaches
-    every node when the union of the rounds is strongly connected, which is what is checked.
+    A round alone may be disconnected (build it with `Topology(..., connected=False)`); information still
+    reaches every node when the union of the rounds is strongly connected, which is what is checked.
 
     Args:
         rounds: the `Topology` of each round of one period, at least one, all with the same number of nodes.
@@ -56,7 +56,9 @@ class Schedule:
     def __init__(self, rounds: Sequence[Topology], name: str | None = None) -> None:
         self._rounds = tuple(rounds)
         if not self._rounds or not all(isinstance(each, Topology) for each in self._rounds):
-            raise ValueError(f"a Schedule needs at least one round, each a Topology; got {_kinds(self._rounds)}")
+            raise ValueError(
+                f"a Schedule needs at least one round, each a Topology; got {_kinds(self._rounds)}"
+            )
         sizes = sorted({each.n for each in self._rounds})
         if len(sizes) > 1:
             raise ValueError(f"all rounds of a Schedule need the same number of nodes, got {sizes}")
@@ -107,23 +109,24 @@ class Schedule:
 class Topology(Schedule):
     """A communication graph with its mixing matrix W: the static schedule, in which every round is this one.
 
-    Row i of W holds the weights that node i gives to itself and to its in-neighbours, so one round of gossip is
-    x <- W x. In a directed graph an edge (j, i) means that j sends to i, and w_ij may be non-zero.
+    Row i of W holds the weights that node i gives to itself and to its in-neighbours, so one round of gossip
+    is x <- W x. In a directed graph an edge (j, i) means that j sends to i, and w_ij may be non-zero.
 
     Args:
-        graph_or_matrix: a networkx Graph or DiGraph, or W itself as a square dense, sparse or nested-list matrix.
-            Nodes may have any labels; they are numbered 0..n-1 in the order of `graph.nodes`. Self-loops and
-            edge attributes are ignored by the rules of `WEIGHTS`.
-        weights: how a graph becomes a matrix: a name from `WEIGHTS`, or a function that takes the graph (nodes
-            renumbered 0..n-1, no self-loops) and returns W. By default "metropolis" for an undirected graph and
-            "uniform" for a directed one. A matrix holds its weights already and takes no rule.
+        graph_or_matrix: a networkx Graph or DiGraph, or W itself as a square dense, sparse or nested-list
+            matrix. Nodes may have any labels; they are numbered 0..n-1 in the order of `graph.nodes`.
+            Self-loops and edge attributes are ignored by the rules of `WEIGHTS`.
+        weights: how a graph becomes a matrix: a name from `WEIGHTS`, or a function that takes the graph
+            (nodes renumbered 0..n-1, no self-loops) and returns W. By default "metropolis" for an undirected
+            graph and "uniform" for a directed one. A matrix holds its weights already and takes no rule.
         name: what reports call the topology; by default the graph's own name.
         connected: check that the graph is strongly connected. False is for the single rounds of a `Schedule`.
 
     Attributes:
         n: number of nodes.
-        matrix: W, an (n, n) `scipy.sparse.csr_array` of float64 and int32, with sorted indices, without explicit
-            zeros; its arrays are read-only. Weights may be negative (as the fastest linear averaging needs).
+        matrix: W, an (n, n) `scipy.sparse.csr_array` of float64 and int32, with sorted indices, without
+            explicit zeros; its arrays are read-only. Weights may be negative (as the fastest linear averaging
+            needs).
         labels: the graph's own node labels in the order of the node numbers; None if they are 0..n-1.
         name: what reports call it, or None.
         symmetric: whether W equals its transpose (to 1e-12).
@@ -131,9 +134,9 @@ class Topology(Schedule):
         static: True.
 
     Raises:
-        ValueError: not a simple graph or a square real finite matrix; no node; an unknown rule, or one that does
-            not work on this kind of graph; rows that do not sum to 1 (to 1e-9); weights off the graph's edges;
-            a graph that is not strongly connected.
+        ValueError: not a simple graph or a square real finite matrix; no node; an unknown rule, or one that
+            does not work on this kind of graph; rows that do not sum to 1 (to 1e-9); weights off the graph's
+            edges; a graph that is not strongly connected.
     """
 
     static: ClassVar[bool] = True
@@ -150,7 +153,9 @@ class Topology(Schedule):
         connected: bool = True,
     ) -> None:
         self.labels = None
-        if hasattr(graph_or_matrix, "is_multigraph"):  # a networkx graph, recognised without importing networkx
+        if hasattr(
+            graph_or_matrix, "is_multigraph"
+        ):  # a networkx graph, recognised without importing networkx
             matrix = _weigh(graph_or_matrix, weights)
             labels = tuple(graph_or_matrix.nodes)
             if labels != tuple(range(len(labels))):
@@ -199,12 +204,15 @@ class Topology(Schedule):
     @property
     def in_degrees(self) -> np.ndarray:
         """(n,) ints: how many other nodes each node hears from."""
-        return np.diff(self.matrix.indptr) - (self.matrix.diagonal() != 0)
+        degrees: np.ndarray = np.diff(self.matrix.indptr) - (self.matrix.diagonal() != 0)
+        return degrees
 
     @property
     def out_degrees(self) -> np.ndarray:
         """(n,) ints: how many other nodes each node sends to."""
-        return np.bincount(self.matrix.indices, minlength=self.n) - (self.matrix.diagonal() != 0)
+        uses = np.bincount(self.matrix.indices, minlength=self.n)
+        degrees: np.ndarray = uses - (self.matrix.diagonal() != 0)
+        return degrees
 
     def neighbors(self, i: int) -> np.ndarray:
         """The in-neighbours of node i, that is whom it hears from: ascending ints without i itself.
@@ -214,8 +222,9 @@ class Topology(Schedule):
         """
         if not 0 <= i < self.n:
             raise IndexError(f"node {i} does not exist, nodes are 0..{self.n - 1}")
-        senders = self.matrix.indices[self.matrix.indptr[i] : self.matrix.indptr[i + 1]]
-        return senders[senders != i]
+        senders: np.ndarray = self.matrix.indices[self.matrix.indptr[i] : self.matrix.indptr[i + 1]]
+        others: np.ndarray = senders[senders != i]
+        return others
 
     def _support(self) -> csr_array:
         return self.matrix
@@ -284,8 +293,14 @@ def _as_csr(value: Any) -> csr_array:
     except ValueError:  # rows of unequal length
         array = np.empty(0, dtype=object)
     if array.dtype.kind not in "biuf" or array.ndim != 2 or array.shape[0] != array.shape[1]:
-        what = f"{type(value).__name__} of shape {array.shape}" if array.dtype.kind in "biufc" else repr(type(value))
-        raise ValueError(f"a topology is made of a networkx graph or a square matrix of real numbers, got {what}")
+        what = (
+            f"{type(value).__name__} of shape {array.shape}"
+            if array.dtype.kind in "biufc"
+            else repr(type(value))
+        )
+        raise ValueError(
+            f"a topology is made of a networkx graph or a square matrix of real numbers, got {what}"
+        )
     if array.shape[0] == 0:
         raise ValueError("a topology needs at least one node, the matrix given has none")
     matrix = csr_array(array, dtype=np.float64, copy=True)
@@ -305,7 +320,9 @@ def _check_rows(matrix: csr_array) -> None:
     """Finite entries, rows that sum to 1."""
     if not np.isfinite(matrix.data).all():
         bad = matrix.data[~np.isfinite(matrix.data)][0]
-        raise ValueError(f"a mixing matrix must be finite, got an entry {bad}; look for a division by a zero degree")
+        raise ValueError(
+            f"a mixing matrix must be finite, got an entry {bad}; look for a division by a zero degree"
+        )
     sums = matrix.sum(axis=1)
     worst = int(np.argmax(np.abs(sums - 1)))
     if abs(sums[worst] - 1) > STOCHASTIC_TOLERANCE:
@@ -339,8 +356,8 @@ def _check_connected(support: csr_array, what: str, fix: str, labels: Sequence[A
         more = f" and {len(smallest) - 5} more" if len(smallest) > 5 else ""
         strongly = "strongly " if _directed(support) else ""
         raise ValueError(
-            f"{what} of {support.shape[0]} nodes is not {strongly}connected: it has {count} {strongly}connected "
-            f"components, one of them with nodes {shown}{more}; {fix}"
+            f"{what} of {support.shape[0]} nodes is not {strongly}connected: it has {count} "
+            f"{strongly}connected components, one of them with nodes {shown}{more}; {fix}"
         )
 
 

@@ -23,8 +23,8 @@ def metropolis(graph: nx.Graph) -> csr_array:
         w_ij = 1 / (1 + max(d_i, d_j)) on edges,    w_ii = 1 - sum_j w_ij > 0
 
     Source: L. Xiao, S. Boyd, S. Lall, "A scheme for robust distributed sensor fusion based on average
-    consensus", IPSN 2005; the chain itself is in S. Boyd, P. Diaconis, L. Xiao, "Fastest mixing Markov chain on
-    a graph", SIAM Review 46(4), 2004.
+    consensus", IPSN 2005; the chain itself is in S. Boyd, P. Diaconis, L. Xiao, "Fastest mixing Markov chain
+    on a graph", SIAM Review 46(4), 2004.
 
     Args:
         graph: an undirected networkx graph.

@@ -57,7 +57,9 @@ def test_labels_are_numbered_in_the_order_of_the_nodes() -> None:
 @settings(deadline=None, max_examples=60)
 @given(st.integers(1, 12), st.integers(0, 10**6), st.booleans())
 def test_any_networkx_graph(n: int, seed: int, directed: bool) -> None:
-    graph = nx.relabel_nodes(nx.gnp_random_graph(n, 0.4, seed=seed, directed=directed), lambda i: f"node {n - i}")
+    graph = nx.relabel_nodes(
+        nx.gnp_random_graph(n, 0.4, seed=seed, directed=directed), lambda i: f"node {n - i}"
+    )
     graph.add_edge("node 1", "node 1")  # a self-loop, to be ignored
     topology = Topology(graph, connected=False)
     matrix = topology.matrix.toarray()
@@ -113,12 +115,6 @@ def test_tolerance_of_doubly_stochastic(change: float, doubly: bool) -> None:
     assert Topology([[0.5, 0.5], [0.5 + change, 0.5 - change]]).doubly_stochastic is doubly
 
 
-def bad(matrix: csr_array, i: int, j: int) -> csr_array:
-    dense = matrix.toarray()
-    dense[i, i], dense[i, j] = dense[i, i] - 0.1, dense[i, j] + 0.1
-    return csr_array(dense)
-
-
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -135,17 +131,29 @@ def bad(matrix: csr_array, i: int, j: int) -> csr_array:
         (lambda: Topology([[np.inf, 1.0], [0.5, 0.5]]), "finite, got an entry inf"),
         (lambda: Topology(nx.MultiGraph([(0, 1), (0, 1)])), "parallel edges"),
         (lambda: Topology([[1.0]], "uniform"), "weights go with a graph"),
-        (lambda: Topology(nx.path_graph(3), "best"), "unknown weights 'best', allowed are metropolis, uniform"),
+        (
+            lambda: Topology(nx.path_graph(3), "best"),
+            "unknown weights 'best', allowed are metropolis, uniform",
+        ),
         (lambda: Topology(nx.DiGraph([(0, 1), (1, 0)]), "metropolis"), "need an undirected graph"),
         (lambda: Topology(np.eye(3)), "has 3 connected components, one of them with nodes 0;"),
         (lambda: Topology(nx.Graph([("a", "b"), ("c", "d"), ("d", "e")])), "2 connected .* nodes 'a', 'b';"),
         (lambda: Topology(nx.DiGraph([(0, 1)])), "not strongly connected: it has 2 strongly connected"),
-        (lambda: Topology(nx.path_graph(3), lambda g: csr_array(np.full((3, 3), 1 / 3))), r"no edge, the first on w\[0, 2\]"),
-        (lambda: Topology(nx.path_graph(3), lambda g: csr_array(np.eye(2))), r"shape \(2, 2\) for a graph of 3"),
+        (
+            lambda: Topology(nx.path_graph(3), lambda g: csr_array(np.full((3, 3), 1 / 3))),
+            r"no edge, the first on w\[0, 2\]",
+        ),
+        (
+            lambda: Topology(nx.path_graph(3), lambda g: csr_array(np.eye(2))),
+            r"shape \(2, 2\) for a graph of 3",
+        ),
         (lambda: Schedule([]), "at least one round, each a Topology; got none"),
         (lambda: Schedule([np.eye(2)]), "got ndarray"),  # type: ignore[list-item]
         (lambda: Schedule([ring(3), ring(4)]), r"same number of nodes, got \[3, 4\]"),
-        (lambda: Schedule([Topology(np.eye(2), connected=False)]), "union of the rounds .* 2 connected components"),
+        (
+            lambda: Schedule([Topology(np.eye(2), connected=False)]),
+            "union of the rounds .* 2 connected components",
+        ),
     ],
 )
 def test_errors_are_one_line(make, message: str) -> None:
@@ -174,7 +182,7 @@ def test_single_node() -> None:
 
 def test_neighbors_of_no_node() -> None:
     for i in (-1, 4):
-        with pytest.raises(IndexError, match="nodes are 0..3"):
+        with pytest.raises(IndexError, match=r"nodes are 0\.\.3"):
             ring(4).neighbors(i)
 
 
@@ -194,7 +202,9 @@ def test_topology_is_the_static_schedule() -> None:
 
 def test_schedule_repeats_its_rounds() -> None:
     even = Topology(nx.Graph([(0, 1), (2, 3)]), connected=False)
-    odd = Topology.from_matrix([[1, 0, 0, 0], [0, 0.5, 0.5, 0], [0, 0.5, 0.5, 0], [0, 0, 0, 1]], connected=False)
+    odd = Topology.from_matrix(
+        [[1, 0, 0, 0], [0, 0.5, 0.5, 0], [0, 0.5, 0.5, 0], [0, 0, 0, 1]], connected=False
+    )
     schedule = Schedule([even, odd], name="matchings")
     assert [schedule[t] for t in range(5)] == [even, odd, even, odd, even]
     assert list(schedule) == [even, odd] and len(schedule) == 2 and schedule.n == 4 and not schedule.static
@@ -203,7 +213,9 @@ def test_schedule_repeats_its_rounds() -> None:
     assert repr(schedule) == "Schedule('matchings', nodes=4, period=2, symmetric, doubly stochastic)"
     with pytest.raises(IndexError):
         schedule[-1]
-    rows_only = Topology.from_matrix([[1, 0, 0, 0], [0.5, 0.5, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], connected=False)
+    rows_only = Topology.from_matrix(
+        [[1, 0, 0, 0], [0.5, 0.5, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], connected=False
+    )
     mixed = Schedule([even, odd, rows_only])
     assert not mixed.symmetric and not mixed.doubly_stochastic
 

@@ -9,7 +9,12 @@ from topologies import WEIGHTS, metropolis, uniform
 
 def test_metropolis_on_an_irregular_graph() -> None:
     graph = nx.Graph([(0, 1), (0, 2), (0, 3), (1, 2)])  # degrees 3, 2, 2, 1
-    expected = [[1 / 4, 1 / 4, 1 / 4, 1 / 4], [1 / 4, 5 / 12, 1 / 3, 0], [1 / 4, 1 / 3, 5 / 12, 0], [1 / 4, 0, 0, 3 / 4]]
+    expected = [
+        [1 / 4, 1 / 4, 1 / 4, 1 / 4],
+        [1 / 4, 5 / 12, 1 / 3, 0],
+        [1 / 4, 1 / 3, 5 / 12, 0],
+        [1 / 4, 0, 0, 3 / 4],
+    ]
     np.testing.assert_allclose(metropolis(graph).toarray(), expected, rtol=1e-14)
 
 
@@ -31,7 +36,9 @@ def test_rules_agree_on_regular_graphs_and_ignore_self_loops() -> None:
     looped = graph.copy()
     looped.add_edge(3, 3)
     for rule in WEIGHTS.values():
-        np.testing.assert_allclose(rule(graph).toarray(), (nx.to_numpy_array(graph) + np.eye(10)) / 4, atol=1e-15)
+        np.testing.assert_allclose(
+            rule(graph).toarray(), (nx.to_numpy_array(graph) + np.eye(10)) / 4, atol=1e-15
+        )
         np.testing.assert_array_equal(rule(looped).toarray(), rule(graph).toarray())
 
 

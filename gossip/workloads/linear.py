@@ -1,0 +1,109 @@
+"""Objectives that see the parameters through inner products with the examples: what the convex workloads share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from algorithms import Layout, Sample
+
+Array = NDArray[np.float64]
+Loss = Callable[[Array, Array], tuple[Array, Array]]
+"""(predictions, targets) -> (losses, derivatives of the losses by the predictions), element by element."""
+
+
+class LinearModel:
+    """f_i(x) = mean_j loss(a_j . x, b_j) + l2/2 |x|^2 over the examples (a_j, b_j) of node i, in float64.
+
+    The results of a node depend bit for bit on nothing but its own x and examples: not on the other nodes of the
+    call, the number of threads, or where the arrays lie in memory. Hence no BLAS, whose kernels and their
+    order of summation change with the shape of the stack and the threads; plain einsum sums in one fixed order.
+
+    Args:
+        features: (m, d), the examples of node 0, then of node 1, ...
+        targets: (m,).
+        sizes: Number of examples of each node.
+        loss: Loss and its derivative.
+        l2: Weight of the squared norm.
+    """
+
+    def __init__(self, features: Array, targets: Array, sizes: Sequence[int], loss: Loss, l2: float) -> None:
+        self._features = np.ascontiguousarray(features)
+        self._targets = np.ascontiguousarray(targets)
+        self._sizes = np.asarray(sizes, np.int64)
+        self._starts = np.cumsum(self._sizes) - self._sizes
+        self._loss = loss
+        self._l2 = l2
+        self.layout = Layout.vector(self._features.shape[1])
+
+    def initial(self) -> Tensor:
+        """(d,): zeros."""
+        return torch.zeros(self.layout.d, dtype=torch.float64)
+
+    def examples(self, node: int) -> int:
+        """Number of training examples of a node."""
+        return int(self._sizes[node])
+
+    def gradient(self, x: Tensor, nodes: Sequence[int], examples: Tensor | None = None) -> Sample:
+        """See `ShardedWorkload`. The loss includes the l2 term."""
+        points = np.ascontiguousarray(x.detach().numpy(), dtype=np.float64)
+        gradient = np.empty_like(points)
+        loss = np.empty(len(points))
+        for rows, features, targets in self._blocks(nodes, examples):
+            loss[rows], gradient[rows] = self.value_and_gradient(points[rows], features, targets)
+        return Sample(torch.from_numpy(gradient).to(x.dtype), torch.from_numpy(loss).to(x.dtype))
+
+    def value_and_gradient(self, x: Array, features: Array, targets: Array) -> tuple[Array, Array]:
+        """f (k,) and its gradients (k, d) at the rows of x (k, d), over features (k, m, d) and targets (k, m)."""
+        m = targets.shape[1]
+        losses, slopes = self._loss(_einsum("kmd,kd->km", features, x), targets)
+        value = _einsum("km->k", losses) / m + self._l2 / 2 * _einsum("kd,kd->k", x, x)
+        return value, _einsum("kmd,km->kd", features, slopes) / m + self._l2 * x
+
+    def objective(self, x: Array) -> tuple[float, Array]:
+        """(1/n) sum_i f_i(x) and its gradient (d,) at one point x (d,)."""
+        points = torch.from_numpy(x).expand(len(self._sizes), -1)
+        sample = self.gradient(points, range(len(self._sizes)))
+        return float(sample.loss.mean()), sample.gradient.mean(dim=0).numpy()
+
+    def _blocks(self, nodes: Sequence[int], examples: Tensor | None) -> Iterator[tuple[slice, Array, Array]]:
+        """The examples in use, as stacks (k, m, d) and (k, m) for slices of the rows."""
+        if examples is not None:
+            # A number beyond the node's own examples would silently mean an example of the next node.
+            chosen, here = examples.numpy(), np.asarray(nodes, np.int64)
+            if np.any(chosen < 0) or np.any(chosen >= self._sizes[here, None]):
+                raise IndexError("there is an example number that the node does not have")
+            places = self._starts[here, None] + chosen
+            yield slice(0, len(nodes)), self._features[places], self._targets[places]
+            return
+        first = 0
+        while first < len(nodes):
+            # Consecutive nodes with equally many examples: a view of the features, not a copy.
+            node, m, last = nodes[first], self._sizes[nodes[first]], first + 1
+            while last < len(nodes) and nodes[last] == nodes[last - 1] + 1 and self._sizes[nodes[last]] == m:
+                last += 1
+            place = slice(self._starts[node], self._starts[node] + (last - first) * m)
+            features = self._features[place].reshape(last - first, m, -1)
+            yield slice(first, last), features, self._targets[place].reshape(last - first, m)
+            first = last
+
+
+def _einsum(subscripts: str, *operands: Array) -> Array:
+    """np.einsum over stacks (k, ...), with the same bits for a row whatever the other rows are."""
+    if max(operands[0].shape[1:]) < np.getbufsize():
+        return np.einsum(subscripts, *operands)
+    # Axes longer than NumPy's iteration buffer are summed in pieces that depend on k: take the rows one by one.
+    return np.concatenate([np.einsum(subscripts, *rows) for rows in zip(*(_rows(o) for o in operands), strict=True)])
+
+
+def _rows(stack: Array) -> Iterator[Array]:
+    return (stack[r : r + 1] for r in range(len(stack)))
+
+
+def as_array(values: object) -> Array:
+    """A float64 array of its own, from a NumPy array, a tensor, or nested lists."""
+    return np.array(values.detach().cpu() if isinstance(values, Tensor) else values, dtype=np.float64)

@@ -1,0 +1,116 @@
+"""How the training examples are divided over the nodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from algorithms.checks import check
+from algorithms.randomness import generator
+
+
+@dataclass(frozen=True)
+class Split:
+    """A rule that gives every training example to exactly one node. Its fields are its parameters."""
+
+    def assign(self, labels: NDArray, n: int, seed: int) -> list[NDArray[np.int64]]:
+        """The examples of each node: n index arrays that together hold 0..m-1 once, none of them empty.
+
+        A pure function of its arguments.
+
+        Args:
+            labels: (m,), the label of each example.
+            n: Number of nodes, 1 <= n <= m.
+            seed: Decides what the rule leaves open.
+
+        Raises:
+            ValueError: There are fewer examples than nodes, or the rule cannot use these labels.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Iid(Split):
+    """The examples in random order, cut into parts whose sizes differ by at most one."""
+
+    def assign(self, labels: NDArray, n: int, seed: int) -> list[NDArray[np.int64]]:
+        _check_enough(labels, n)
+        return np.array_split(generator(seed, "split").permutation(len(labels)), n)
+
+
+@dataclass(frozen=True)
+class Dirichlet(Split):
+    """Label skew: the proportions in which each class is divided over the nodes are drawn from Dir(alpha, ..., alpha).
+
+    The use of a Dirichlet distribution for label skew is from Hsu, Qi and Brown, "Measuring the effects of
+    non-identical data distribution for federated visual classification", 2019 (arXiv 1909.06335), who draw the
+    class proportions of each client and give all clients equally many examples. This is the form common since, class
+    by class, of Yurochkin et al., "Bayesian nonparametric federated learning of neural networks", ICML 2019
+    (arXiv 1905.12022), where the shards also differ in size. A node left with nothing gets an example of the
+    largest node.
+
+    Args:
+        alpha: Concentration, > 0: towards 0 each class lies on one node, towards infinity every node has the
+            same mixture.
+    """
+
+    alpha: float = 0.5
+
+    def __post_init__(self) -> None:
+        check(0 < self.alpha < np.inf, self, "alpha", "> 0")
+
+    def assign(self, labels: NDArray, n: int, seed: int) -> list[NDArray[np.int64]]:
+        _check_enough(labels, n)
+        _check_one_label_each(self, labels)
+        draw = generator(seed, "split")
+        parts: list[list[NDArray[np.int64]]] = [[] for _ in range(n)]
+        for label in np.unique(labels):
+            members = draw.permutation(np.flatnonzero(labels == label))
+            proportions = draw.dirichlet(np.full(n, self.alpha))
+            cuts = np.rint(np.cumsum(proportions[:-1]) * len(members)).astype(np.int64)
+            for part, piece in zip(parts, np.split(members, cuts), strict=True):
+                part.append(piece)
+        shards = [np.concatenate(part) for part in parts]
+        for node in range(n):
+            if len(shards[node]) == 0:
+                # m >= n, so while one node is empty another one holds at least two.
+                largest = max(range(n), key=lambda other: len(shards[other]))
+                shards[node], shards[largest] = shards[largest][-1:], shards[largest][:-1]
+        return shards
+
+
+@dataclass(frozen=True)
+class ByLabel(Split):
+    """The examples sorted by label and cut into parts whose sizes differ by at most one: the strongest label skew.
+
+    Examples of one label are in random order.
+    """
+
+    def assign(self, labels: NDArray, n: int, seed: int) -> list[NDArray[np.int64]]:
+        _check_enough(labels, n)
+        _check_one_label_each(self, labels)
+        order = generator(seed, "split").permutation(len(labels))
+        return np.array_split(order[np.argsort(labels[order], kind="stable")], n)
+
+
+def held_out(m: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The training and the test examples of a data set of m without a test set: 80 % and 20 %, rounded down.
+
+    One fixed random choice, the same in every run whatever its seed, so that results can be compared.
+    """
+    if m < 5:
+        raise ValueError(f"a fifth of the examples is held out for testing, which takes 5 or more; there are {m}")
+    order = generator(0, "held out").permutation(m)
+    return order[m // 5 :], order[: m // 5]
+
+
+def _check_enough(labels: NDArray, n: int) -> None:
+    if not 1 <= n <= len(labels):
+        raise ValueError(f"{len(labels)} training examples cannot be split over {n} nodes, at least one each")
+
+
+def _check_one_label_each(split: Split, labels: NDArray) -> None:
+    if labels.ndim != 1:
+        raise ValueError(f"{type(split).__name__} needs one label per example, the targets have shape {labels.shape}")

@@ -1,0 +1,152 @@
+"""Any torch model on tensors in memory."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import accumulate
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.func import functional_call, grad_and_value, replace_all_batch_norm_modules_, vmap
+
+from algorithms import Layout, Sample
+from algorithms.randomness import generator
+
+EVALUATED_AT_ONCE = 1000
+
+
+class Supervised:
+    """A torch model, its loss and its data in memory, sharded over the nodes, in float32.
+
+    The model is copied, and all its parameters are trained, also those that do not require a gradient. Batch
+    normalisation uses the statistics of the batch everywhere, in the evaluation too, and keeps no running ones:
+    a node's model is its parameters and nothing else. A model that draws random numbers (dropout) takes them
+    from torch's global generator, so that its runs are not reproducible on another number of ranks.
+
+    The gradients of several nodes are computed together by torch.func.vmap, or node by node where the model
+    is beyond it or the nodes use different numbers of examples.
+
+    Args:
+        model: Maps a batch of inputs to outputs.
+        loss: (outputs, targets) -> the mean loss over the batch, a scalar.
+        inputs, targets: The training examples along the first dimension. Floating-point numbers become float32.
+        test_inputs, test_targets: The held-out examples.
+        shards: The indices of the training examples of each node.
+        classification: Whether the outputs are scores of classes along dimension 1, and "test_accuracy" is reported.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        inputs: Tensor,
+        targets: Tensor,
+        test_inputs: Tensor,
+        test_targets: Tensor,
+        shards: Sequence[NDArray[np.int64]],
+        classification: bool,
+    ) -> None:
+        self._model = replace_all_batch_norm_modules_(copy.deepcopy(model)).float().requires_grad_(True).train()
+        self._loss = loss
+        self._classification = classification
+        self._test_inputs, self._test_targets = _float32(test_inputs), _float32(test_targets)
+        # The examples of a node lie together, so that all of them are a view.
+        order = torch.from_numpy(np.concatenate(shards))
+        self._inputs, self._targets = _float32(inputs)[order], _float32(targets)[order]
+        self._sizes = [len(shard) for shard in shards]
+        self._starts = [0, *accumulate(self._sizes)][:-1]
+        self._vmap = True  # until the model turns out to be beyond it
+
+        self.layout = Layout.of(self._model)
+        self._parameters = list(self._model.parameters())
+        # The model's parameters are views of one vector: filling it is all that it takes to evaluate another point.
+        self._point = torch.cat([p.detach().reshape(-1) for p in self._parameters])
+        self._initial = self._point.clone()
+        for parameter, view in zip(self._parameters, self.layout.unflatten(self._point).values(), strict=True):
+            parameter.data = view
+
+    def initial(self) -> Tensor:
+        """(d,): the parameters that the model came with."""
+        return self._initial.clone()
+
+    def examples(self, node: int) -> int:
+        """Number of training examples of a node."""
+        return self._sizes[node]
+
+    def gradient(self, x: Tensor, nodes: Sequence[int], examples: Tensor | None = None) -> Sample:
+        """See `ShardedWorkload`. Computed in float32, given in the type of x."""
+        with torch.enable_grad():
+            sizes = {self._sizes[node] for node in nodes}
+            if len(nodes) > 1 and self._vmap and (examples is not None or len(sizes) == 1):
+                try:
+                    return self._together(x, nodes, examples)
+                except RuntimeError:
+                    # What vmap raises for operations it has no rule for. An error of the model's own comes again below.
+                    self._vmap = False
+            gradient = torch.empty(len(nodes), self.layout.d, dtype=x.dtype)
+            loss = torch.empty(len(nodes), dtype=x.dtype)
+            for row, node in enumerate(nodes):
+                self._one(x[row], self._batch(node, None if examples is None else examples[row]), gradient[row], loss[row])
+        return Sample(gradient, loss)
+
+    def evaluate(self, x: Tensor) -> Mapping[str, float]:
+        """"test_loss", the mean over the held-out examples, and "test_accuracy" in 0..1 of a classifier."""
+        self._point.copy_(x.detach())
+        total, correct, count = 0.0, 0, 0
+        self._model.eval()
+        try:
+            with torch.inference_mode():
+                for inputs, targets in zip(
+                    self._test_inputs.split(EVALUATED_AT_ONCE), self._test_targets.split(EVALUATED_AT_ONCE), strict=True
+                ):
+                    outputs = self._model(inputs)
+                    total += float(self._loss(outputs, targets)) * len(inputs)
+                    if self._classification:
+                        correct += int((outputs.argmax(dim=1) == targets).sum())
+                        count += targets.numel()
+        finally:
+            self._model.train()
+        metrics = {"test_loss": total / len(self._test_inputs)}
+        return metrics | ({"test_accuracy": correct / count} if self._classification else {})
+
+    def _batch(self, node: int, examples: Tensor | None) -> tuple[Tensor, Tensor]:
+        mine = slice(self._starts[node], self._starts[node] + self._sizes[node])
+        inputs, targets = self._inputs[mine], self._targets[mine]
+        if examples is None:
+            return inputs, targets
+        return inputs.index_select(0, examples), targets.index_select(0, examples)
+
+    def _one(self, x: Tensor, batch: tuple[Tensor, Tensor], gradient: Tensor, loss: Tensor) -> None:
+        """Write the gradient (d,) and the loss () at x (d,)."""
+        self._point.copy_(x.detach())
+        inputs, targets = batch
+        value = self._loss(self._model(inputs), targets)
+        pieces = torch.autograd.grad(value, self._parameters, materialize_grads=True)
+        torch.cat([piece.reshape(-1) for piece in pieces], out=gradient)
+        loss.copy_(value.detach())
+
+    def _together(self, x: Tensor, nodes: Sequence[int], examples: Tensor | None) -> Sample:
+        batches = [self._batch(node, None if examples is None else examples[r]) for r, node in enumerate(nodes)]
+        inputs, targets = (torch.stack(tensors) for tensors in zip(*batches, strict=True))
+        parameters = self.layout.unflatten(x.detach().to(self._point.dtype))
+        gradients, losses = vmap(grad_and_value(self._value))(parameters, inputs, targets)
+        return Sample(self.layout.flatten(gradients).to(x.dtype), losses.to(x.dtype))
+
+    def _value(self, parameters: dict[str, Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
+        return self._loss(functional_call(self._model, parameters, (inputs,)), targets)
+
+
+@contextmanager
+def seeded(seed: int, purpose: str) -> Iterator[None]:
+    """Torch's global generator set to this seed and purpose within the block, and as before after it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(int(generator(seed, purpose).integers(2**63)))
+        yield
+
+
+def _float32(values: Tensor) -> Tensor:
+    return values.float() if values.is_floating_point() else values
