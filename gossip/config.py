@@ -4,30 +4,36 @@ from __future__ import annotations
 
 import difflib
 import re
-import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+
+from jsonargparse import ArgumentError, ArgumentParser, class_from_function, set_parsing_settings
 
 import topologies
-from algorithms import Algorithm, Compressor, DecentralizedSGD, LearningRate, Minibatch, Oracle
+from algorithms import Algorithm, Compressor, LearningRate, Oracle
 from gossip.errors import UsageError
 from gossip.trainer import Training
-from gossip.workloads import Mnist, Split, Workload
-from jsonargparse import ArgumentError, ArgumentParser, Namespace, class_from_function, set_parsing_settings
+from gossip.workloads import Split, Workload
 from topologies import Schedule
 
 NODES = 16  # in a single process
-STEPS = 400
-BASES = (Algorithm, Compressor, LearningRate, Oracle, Split, Workload)
+STEPS = 300
+KINDS = {  # what may be named, by the last word of the option that names it
+    "algorithm": Algorithm,
+    "compressor": Compressor,
+    "lr": LearningRate,
+    "oracle": Oracle,
+    "split": Split,
+    "then": LearningRate,
+    "topology": Schedule,
+    "workload": Workload,
+}
 
 # jsonargparse finds classes by name, and topologies are functions: each gets a class that stands for it here.
 for family in topologies.FAMILIES:
     globals()[family.__name__] = class_from_function(family, name=family.__name__)
     globals()[family.__name__].__module__ = __name__
 
-set_parsing_settings(
-    subclasses_enabled=list(BASES)
-)
+set_parsing_settings(subclasses_enabled=list(KINDS.values()))
 
 
 def parse(arguments: Sequence[str], ranks: int) -> Training:
@@ -83,18 +89,18 @@ def _parser(ranks: int) -> ArgumentParser:
         default={"class_path": "exponential"},
         help="Who talks to whom.",
     )
-    parser.add_subclass_arguments(Algorithm, "algorithm", help="What is computed and sent.")
-    parser.add_subclass_arguments(Workload, "workload", help="Data, model and loss.")
-    parser.add_subclass_arguments(Oracle, "oracle", help="Where gradients come from.")
+    parser.add_argument("--algorithm", type=Algorithm, help="What is computed and sent.")
+    parser.add_argument("--workload", type=Workload, help="Data, model and loss.")
+    parser.add_argument("--oracle", type=Oracle, help="Where gradients come from.")
     parser.add_argument("--steps", type=int, default=STEPS, help="Number of iterations, >= 0.")
     parser.add_argument("--seed", type=int, default=0, help="Decides parameters, data split, batches and draws.")
-    parser.add_argument("--evaluate_every", type=int | None, help="Steps between evaluations; 20 evaluations by default.")
-    parser.add_argument("--evaluate_nodes", type=bool, default=True, help="Also evaluate every node's own model.")
+    parser.add_argument("--evaluate-every", type=int | None, help="Steps between evaluations; 20 evaluations by default.")
+    parser.add_argument("--evaluate-nodes", type=bool, default=True, help="Also evaluate every node's own model.")
     parser.add_argument("--output", type=str | None, default="runs", help="Where the run directory is made; null for none.")
     parser.add_argument("--quiet", action="store_true", help="Show no progress and no closing table.")
     parser.set_defaults(
         {
-            "algorithm": {"class_path": "DecentralizedSGD"},
+            "algorithm": {"class_path": "DecentralizedSGD", "init_args": {"momentum": 0.9}},
             "workload": {"class_path": "Mnist"},
             "oracle": {"class_path": "Minibatch"},
         }
@@ -103,18 +109,41 @@ def _parser(ranks: int) -> ArgumentParser:
 
 
 def _one_line(message: str) -> str:
-    """A parser's message on one line; for a name that it does not know, with the names it does."""
-    unknown = re.search(r"Expected a dot import path string: (\S+)", message)
-    if unknown is None:
-        return re.sub(r"\s+", " ", message)
-    name = unknown.group(1)
-    option = (re.search(r'Parser key "([^"]+)"', message) or unknown).group(1)
-    known = sorted(_names(Schedule) if option == "topology" else set().union(*map(_names, BASES)))
+    """A parser's message on one line that names the option, what was given and what is allowed."""
+    text = " ".join(message.split())
+    out_of_range = re.search(r"(\w+: \S+ = .*? is not allowed; it must be .*?)( - Expected| Given value|$)", text)
+    if out_of_range:
+        return out_of_range.group(1)
+    keys = re.findall(r'Parser key "([^"]+)":', text)
+    option = "--" + ".".join(keys)
+    unknown = re.search(r"Expected a dot import path string: (\S+)", text)
+    if unknown and keys:
+        return _unknown_name(option, unknown.group(1), KINDS.get(keys[-1].split(".")[-1]))
+    refused = re.search(r"Option '(\S+)' is not accepted", text)
+    if refused and keys:
+        named = re.search(r"class_path[= ]'([\w.]+)'", text)
+        help_for = named.group(1).split(".")[-1] if named else "NAME"
+        return f"{option} has no option {refused.group(1)!r}; see {option}.help {help_for}"
+    for noise in (
+        r'Parser key "[^"]+": ',
+        r"Problem with given class_path \S+ ",
+        r"Type \S+ \S+ expects a function or a callable class: ",
+        r"Does not validate against any of the Union subtypes Subtypes: \[.*?\] Errors: - ",
+        r"( Given value type: \S+|\.? (Got|Given) value: Namespace.*)",
+    ):
+        text = re.sub(noise, "", text)
+    text = re.sub(r"Expected an? (typing\.Literal)?", lambda match: "expected " + ("one of " if match[1] else ""), text)
+    text = re.sub(r"<class '([\w.]+)'>", r"\1", text)
+    return f"{option}: {text}" if keys else text
+
+
+def _unknown_name(option: str, name: str, kind: type | None) -> str:
+    known = sorted(_names(kind) if kind else set().union(*map(_names, KINDS.values())))
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
-    return f"--{option} does not know {name!r}; {hint}Known names: {', '.join(known)}; or give an import path"
+    return f"{option} does not know {name!r}; {hint}it may be {', '.join(known)}, or an import path"
 
 
-def _names(base: type) -> set[str]:
+def _names(kind: type) -> set[str]:
     """The names of a class's subclasses, of all generations."""
-    return {name for kind in base.__subclasses__() for name in {kind.__name__} | _names(kind)}
+    return {name for child in kind.__subclasses__() for name in {child.__name__} | _names(child)} - {"Topology"}

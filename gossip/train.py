@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0, 2 for wrong usage, 3 for data or output, 4 for divergence."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    # Before torch is imported: its threads spin between two operations, which ruins a host that is shared.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         processes = launch.world()
     except GossipError as error:

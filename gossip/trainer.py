@@ -201,17 +201,21 @@ class Training:
     def _summary(
         self, topology: Schedule, processes: Communicator, history: list[dict[str, Any]], status: str
     ) -> dict[str, Any]:
+        last = history[-1]
         return {
             "algorithm": type(self.algorithm).__name__,
             "topology": topology.name,
             "workload": type(self.workload).__name__,
             "nodes": topology.n,
             "ranks": processes.size,
-            "steps": self.steps,
+            "steps": last["step"],
             "seed": self.seed,
             "status": status,
-            "test_accuracy": None,
-            **{name: value for name, value in history[-1].items() if name != "step"},
+            "seconds": last["seconds"],
+            "train_loss": last["train_loss"],
+            "test_loss": last["test_loss"],
+            "test_accuracy": last.get("test_accuracy"),
+            **{name: value for name, value in last.items() if name != "step"},
         }
 
 

@@ -103,7 +103,8 @@ class InProcessNetwork:
     @contextmanager
     def unrecorded(self) -> Iterator[None]:
         """What is sent meanwhile is not part of the method: it does not count as traffic nor as a round."""
-        before = deepcopy(self.traffic), self._communicated
+        before = self.traffic, self._communicated
+        self.traffic = deepcopy(self.traffic)
         yield
         self.traffic, self._communicated = before
 

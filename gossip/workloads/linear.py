@@ -1,4 +1,4 @@
-"""Objectives that see the parameters through inner products with the examples: what the convex workloads share."""
+"""Losses of inner products of parameters and examples: what the convex workloads share."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Loss = Callable[[Array, Array], tuple[Array, Array]]
 class LinearModel:
     """f_i(x) = mean_j loss(a_j . x, b_j) + l2/2 |x|^2 over the examples (a_j, b_j) of node i, in float64.
 
-    The results of a node depend bit for bit on nothing but its own x and examples: not on the other nodes of the
-    call, the number of threads, or where the arrays lie in memory. Hence no BLAS, whose kernels and their
-    order of summation change with the shape of the stack and the threads; plain einsum sums in one fixed order.
+    The results of a node depend bit for bit on nothing but its own x and examples: not on the other nodes of
+    the call, the number of threads, or where the arrays lie in memory. Hence no BLAS, whose order of
+    summation changes with the shape of the stack and the threads; plain einsum sums in one fixed order.
 
     Args:
         features: (m, d), the examples of node 0, then of node 1, ...
@@ -58,7 +58,7 @@ class LinearModel:
         return Sample(torch.from_numpy(gradient).to(x.dtype), torch.from_numpy(loss).to(x.dtype))
 
     def value_and_gradient(self, x: Array, features: Array, targets: Array) -> tuple[Array, Array]:
-        """f (k,) and its gradients (k, d) at the rows of x (k, d), over features (k, m, d) and targets (k, m)."""
+        """f (k,) and gradients (k, d) at the rows of x (k, d), over features (k, m, d) and targets (k, m)."""
         m = targets.shape[1]
         losses, slopes = self._loss(_einsum("kmd,kd->km", features, x), targets)
         value = _einsum("km->k", losses) / m + self._l2 / 2 * _einsum("kd,kd->k", x, x)
@@ -96,12 +96,9 @@ def _einsum(subscripts: str, *operands: Array) -> Array:
     """np.einsum over stacks (k, ...), with the same bits for a row whatever the other rows are."""
     if max(operands[0].shape[1:]) < np.getbufsize():
         return np.einsum(subscripts, *operands)
-    # Axes longer than NumPy's iteration buffer are summed in pieces that depend on k: take the rows one by one.
-    return np.concatenate([np.einsum(subscripts, *rows) for rows in zip(*(_rows(o) for o in operands), strict=True)])
-
-
-def _rows(stack: Array) -> Iterator[Array]:
-    return (stack[r : r + 1] for r in range(len(stack)))
+    # Axes longer than NumPy's iteration buffer are summed in pieces, which depend on k: one row at a time.
+    rows = (np.einsum(subscripts, *(o[r : r + 1] for o in operands)) for r in range(len(operands[0])))
+    return np.concatenate(list(rows))
 
 
 def as_array(values: object) -> Array:

@@ -21,10 +21,10 @@ from gossip.workloads.workload import Arrays, Read, Workload, read_here
 class LogisticRegression(Workload):
     """f_i(x) = mean_j log(1 + exp(-y_j a_j . x)) + l2/2 |x|^2 with labels y_j = -1 or +1, in float64.
 
-    The gradient of a node has the same bits whichever other nodes are computed with it. The initial parameters
-    are zero. Without `features` and `labels` the data are scikit-learn's breast cancer data (569 examples of 30
-    features; Wolberg et al., UCI), standardised by the mean and deviation of the training examples, and with a
-    constant 1 as the 31st feature. Given data are used as they are.
+    The gradient of a node has the same bits whichever other nodes are computed with it. The initial
+    parameters are zero. Without `features` and `labels` the data are scikit-learn's breast cancer data (569
+    examples of 30 features; Wolberg et al., UCI), standardised by the mean and deviation of the training
+    examples, and with a constant 1 as the 31st feature. Given data are used as they are.
 
     Args:
         features: (m, d), divided over the nodes by `split`, a fixed fifth held out for testing; or (n, m, d),
@@ -42,14 +42,14 @@ class LogisticRegression(Workload):
     def __post_init__(self) -> None:
         check(0 <= self.l2 < np.inf, self, "l2", ">= 0")
         if (self.features is None) != (self.labels is None):
-            raise ValueError("LogisticRegression: features and labels must be given together, or none of them")
+            raise ValueError("LogisticRegression: features and labels must be given together, or neither")
         if self._data is None:
             return
         A, y = self._data
         if A.ndim not in (2, 3) or y.shape != A.shape[:-1] or not A.size:
             raise ValueError(
-                "LogisticRegression: features must be (m, d) or (n, m, d) and labels (m,) or (n, m), none of them 0; "
-                f"they are {A.shape} and {y.shape}"
+                "LogisticRegression: features must be (m, d) or (n, m, d) and labels (m,) or (n, m), "
+                f"none of them 0; they are {A.shape} and {y.shape}"
             )
         if not np.isfinite(A).all():
             raise ValueError("LogisticRegression: features must be finite")
@@ -80,7 +80,8 @@ class LogisticRegression(Workload):
         train, test = held_out(len(A))
         shards = self.split.assign(y[train], n, seed)
         order = train[np.concatenate(shards)]
-        return ShardedLogisticRegression(A[order], y[order], [len(s) for s in shards], A[test], y[test], self.l2)
+        sizes = [len(shard) for shard in shards]
+        return ShardedLogisticRegression(A[order], y[order], sizes, A[test], y[test], self.l2)
 
 
 class ShardedLogisticRegression(LinearModel):
@@ -99,9 +100,9 @@ class ShardedLogisticRegression(LinearModel):
         self._test = test_features, test_labels
 
     def evaluate(self, x: Tensor) -> Mapping[str, float]:
-        """"test_loss", with the l2 term, and "test_accuracy", on the held-out data or else on all training data.
+        """ "test_loss", with the l2 term, and "test_accuracy" in 0..1.
 
-        Without held-out data every example counts the same, so the test loss is the objective.
+        On the held-out data; without these on all training data, so that the test loss is the objective.
         """
         A, y = self._test
         point = as_array(x)

@@ -42,14 +42,13 @@ class Iid(Split):
 
 @dataclass(frozen=True)
 class Dirichlet(Split):
-    """Label skew: the proportions in which each class is divided over the nodes are drawn from Dir(alpha, ..., alpha).
+    """Label skew: each class is divided over the nodes in proportions drawn from Dir(alpha, ..., alpha).
 
-    The use of a Dirichlet distribution for label skew is from Hsu, Qi and Brown, "Measuring the effects of
-    non-identical data distribution for federated visual classification", 2019 (arXiv 1909.06335), who draw the
-    class proportions of each client and give all clients equally many examples. This is the form common since, class
-    by class, of Yurochkin et al., "Bayesian nonparametric federated learning of neural networks", ICML 2019
-    (arXiv 1905.12022), where the shards also differ in size. A node left with nothing gets an example of the
-    largest node.
+    Hsu, Qi and Brown, "Measuring the effects of non-identical data distribution for federated visual
+    classification", 2019 (arXiv 1909.06335), draw the class proportions of each client and give all clients
+    equally many examples. This is the form common since, which draws class by class as in Yurochkin et al.,
+    "Bayesian nonparametric federated learning of neural networks", ICML 2019 (arXiv 1905.12022), so that the
+    shards differ in size too. A node left with nothing gets an example of the largest node.
 
     Args:
         alpha: Concentration, > 0: towards 0 each class lies on one node, towards infinity every node has the
@@ -83,9 +82,9 @@ class Dirichlet(Split):
 
 @dataclass(frozen=True)
 class ByLabel(Split):
-    """The examples sorted by label and cut into parts whose sizes differ by at most one: the strongest label skew.
+    """The strongest label skew: the examples are sorted by label and cut into one part per node.
 
-    Examples of one label are in random order.
+    The sizes of the parts differ by at most one. Examples of one label are in random order.
     """
 
     def assign(self, labels: NDArray, n: int, seed: int) -> list[NDArray[np.int64]]:
@@ -101,7 +100,7 @@ def held_out(m: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     One fixed random choice, the same in every run whatever its seed, so that results can be compared.
     """
     if m < 5:
-        raise ValueError(f"a fifth of the examples is held out for testing, which takes 5 or more; there are {m}")
+        raise ValueError(f"a fifth of the examples is held out for testing; {m} are too few, 5 is the least")
     order = generator(0, "held out").permutation(m)
     return order[m // 5 :], order[: m // 5]
 
@@ -113,4 +112,5 @@ def _check_enough(labels: NDArray, n: int) -> None:
 
 def _check_one_label_each(split: Split, labels: NDArray) -> None:
     if labels.ndim != 1:
-        raise ValueError(f"{type(split).__name__} needs one label per example, the targets have shape {labels.shape}")
+        name = type(split).__name__
+        raise ValueError(f"{name} needs one label per example, the targets have shape {labels.shape}")

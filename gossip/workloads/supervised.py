@@ -12,31 +12,34 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, replace_all_batch_norm_modules_, vmap
+from torch.nn.modules.conv import _ConvNd
 
 from algorithms import Layout, Sample
 from algorithms.randomness import generator
 
-EVALUATED_AT_ONCE = 1000
+EVALUATED_AT_ONCE = 1000  # examples, to bound the memory that the activations take
 
 
 class Supervised:
     """A torch model, its loss and its data in memory, sharded over the nodes, in float32.
 
     The model is copied, and all its parameters are trained, also those that do not require a gradient. Batch
-    normalisation uses the statistics of the batch everywhere, in the evaluation too, and keeps no running ones:
-    a node's model is its parameters and nothing else. A model that draws random numbers (dropout) takes them
-    from torch's global generator, so that its runs are not reproducible on another number of ranks.
+    normalisation uses the statistics of the batch everywhere, in the evaluation too, and keeps no running
+    ones: a node's model is its parameters and nothing else. A model that draws random numbers (dropout) takes
+    them from torch's global generator, so its runs are not reproducible on another number of ranks.
 
-    The gradients of several nodes are computed together by torch.func.vmap, or node by node where the model
-    is beyond it or the nodes use different numbers of examples.
+    The gradients of several nodes are computed together by torch.func.vmap; or node by node where the model
+    is beyond it or has convolutions, or the nodes use different numbers of examples.
 
     Args:
         model: Maps a batch of inputs to outputs.
         loss: (outputs, targets) -> the mean loss over the batch, a scalar.
-        inputs, targets: The training examples along the first dimension. Floating-point numbers become float32.
-        test_inputs, test_targets: The held-out examples.
+        inputs: The training inputs along the first dimension. Floating-point numbers become float32.
+        targets: The training targets, likewise.
+        test_inputs: The held-out inputs.
+        test_targets: The held-out targets.
         shards: The indices of the training examples of each node.
-        classification: Whether the outputs are scores of classes along dimension 1, and "test_accuracy" is reported.
+        classification: Whether outputs are scores of classes along dimension 1; gives "test_accuracy".
     """
 
     def __init__(
@@ -50,7 +53,8 @@ class Supervised:
         shards: Sequence[NDArray[np.int64]],
         classification: bool,
     ) -> None:
-        self._model = replace_all_batch_norm_modules_(copy.deepcopy(model)).float().requires_grad_(True).train()
+        self._model = replace_all_batch_norm_modules_(copy.deepcopy(model))
+        self._model.float().requires_grad_(True).train()
         self._loss = loss
         self._classification = classification
         self._test_inputs, self._test_targets = _float32(test_inputs), _float32(test_targets)
@@ -59,15 +63,18 @@ class Supervised:
         self._inputs, self._targets = _float32(inputs)[order], _float32(targets)[order]
         self._sizes = [len(shard) for shard in shards]
         self._starts = [0, *accumulate(self._sizes)][:-1]
-        self._vmap = True  # until the model turns out to be beyond it
+        # With a model per example convolutions become grouped ones, and these are up to three times slower
+        # on CPUs than one node after another. For other models, until the model turns out to be beyond it.
+        self._vmap = not any(isinstance(module, _ConvNd) for module in self._model.modules())
 
         self.layout = Layout.of(self._model)
         self._parameters = list(self._model.parameters())
-        # The model's parameters are views of one vector: filling it is all that it takes to evaluate another point.
+        # The model's parameters are views of one vector: filling it is all that it takes to move the model.
         self._point = torch.cat([p.detach().reshape(-1) for p in self._parameters])
         self._initial = self._point.clone()
-        for parameter, view in zip(self._parameters, self.layout.unflatten(self._point).values(), strict=True):
-            parameter.data = view
+        views = self.layout.unflatten(self._point)
+        for name, parameter in self._model.named_parameters():
+            parameter.data = views[name]
 
     def initial(self) -> Tensor:
         """(d,): the parameters that the model came with."""
@@ -85,24 +92,24 @@ class Supervised:
                 try:
                     return self._together(x, nodes, examples)
                 except RuntimeError:
-                    # What vmap raises for operations it has no rule for. An error of the model's own comes again below.
+                    # What vmap raises where it has no rule. An error of the model's own comes again below.
                     self._vmap = False
             gradient = torch.empty(len(nodes), self.layout.d, dtype=x.dtype)
             loss = torch.empty(len(nodes), dtype=x.dtype)
             for row, node in enumerate(nodes):
-                self._one(x[row], self._batch(node, None if examples is None else examples[row]), gradient[row], loss[row])
+                inputs, targets = self._batch(node, None if examples is None else examples[row])
+                loss[row] = self._one(x[row], inputs, targets, gradient[row])
         return Sample(gradient, loss)
 
     def evaluate(self, x: Tensor) -> Mapping[str, float]:
-        """"test_loss", the mean over the held-out examples, and "test_accuracy" in 0..1 of a classifier."""
+        """ "test_loss", the mean over the held-out examples, and "test_accuracy" in 0..1 of a classifier."""
         self._point.copy_(x.detach())
+        chunks = self._test_inputs.split(EVALUATED_AT_ONCE), self._test_targets.split(EVALUATED_AT_ONCE)
         total, correct, count = 0.0, 0, 0
         self._model.eval()
         try:
             with torch.inference_mode():
-                for inputs, targets in zip(
-                    self._test_inputs.split(EVALUATED_AT_ONCE), self._test_targets.split(EVALUATED_AT_ONCE), strict=True
-                ):
+                for inputs, targets in zip(*chunks, strict=True):
                     outputs = self._model(inputs)
                     total += float(self._loss(outputs, targets)) * len(inputs)
                     if self._classification:
@@ -120,17 +127,17 @@ class Supervised:
             return inputs, targets
         return inputs.index_select(0, examples), targets.index_select(0, examples)
 
-    def _one(self, x: Tensor, batch: tuple[Tensor, Tensor], gradient: Tensor, loss: Tensor) -> None:
-        """Write the gradient (d,) and the loss () at x (d,)."""
+    def _one(self, x: Tensor, inputs: Tensor, targets: Tensor, gradient: Tensor) -> Tensor:
+        """The loss at x (d,), after writing its gradient (d,) in place."""
         self._point.copy_(x.detach())
-        inputs, targets = batch
         value = self._loss(self._model(inputs), targets)
         pieces = torch.autograd.grad(value, self._parameters, materialize_grads=True)
         torch.cat([piece.reshape(-1) for piece in pieces], out=gradient)
-        loss.copy_(value.detach())
+        return value.detach()
 
     def _together(self, x: Tensor, nodes: Sequence[int], examples: Tensor | None) -> Sample:
-        batches = [self._batch(node, None if examples is None else examples[r]) for r, node in enumerate(nodes)]
+        chosen: Sequence[Tensor | None] = [None] * len(nodes) if examples is None else list(examples)
+        batches = [self._batch(node, some) for node, some in zip(nodes, chosen, strict=True)]
         inputs, targets = (torch.stack(tensors) for tensors in zip(*batches, strict=True))
         parameters = self.layout.unflatten(x.detach().to(self._point.dtype))
         gradients, losses = vmap(grad_and_value(self._value))(parameters, inputs, targets)

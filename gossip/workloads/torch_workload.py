@@ -22,14 +22,14 @@ class TorchWorkload(Workload):
 
     The items of the dataset are pairs (input, target), all of one shape; they are stacked in memory. Integer
     targets mean classification, floating-point targets regression without "test_accuracy". What the dataset
-    draws from torch's global generator is the same in every run; what the model draws depends on the run's seed.
+    draws from torch's global generator is the same in every run; what the model draws depends on the seed.
 
     Args:
         model: Import path of the model's class, such as "package.module.Class".
-        dataset: Import path of the class of the training data, a torch.utils.data.Dataset with `len` and `[]`.
+        dataset: Import path of the class of the training data, a torch Dataset with a length and `[]`.
         model_args: Keyword arguments for the model.
         dataset_args: Keyword arguments for the training data.
-        test_dataset: Import path of the class of the held-out data; a fixed fifth of the training data without it.
+        test_dataset: Import path of the class of the held-out data; without it, a fixed fifth of `dataset`.
         test_dataset_args: Keyword arguments for the held-out data.
         loss: Import path of a function (outputs, targets) -> mean loss over the batch.
         split: How the training examples are divided over the nodes.
@@ -48,7 +48,8 @@ class TorchWorkload(Workload):
         """The data split over n nodes.
 
         Raises:
-            ValueError: An import path does not resolve, or a dataset is empty or its items are not pairs of one shape.
+            ValueError: An import path does not resolve; or a dataset is empty, or its items are not pairs of
+                numbers of one shape.
         """
         loss = self._resolve("loss")
         with seeded(seed, "model"):
@@ -70,7 +71,12 @@ class TorchWorkload(Workload):
         if self.test_dataset is None:
             return {"inputs": inputs, "targets": targets}
         test_inputs, test_targets = self._stack("test_dataset")
-        return {"inputs": inputs, "targets": targets, "test_inputs": test_inputs, "test_targets": test_targets}
+        return {
+            "inputs": inputs,
+            "targets": targets,
+            "test_inputs": test_inputs,
+            "test_targets": test_targets,
+        }
 
     def _stack(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """The inputs and the targets of the dataset in this field."""
@@ -82,13 +88,13 @@ class TorchWorkload(Workload):
             raise ValueError(f"{where} is empty")
         for i, item in enumerate(items):
             if not isinstance(item, tuple | list) or len(item) != 2:
-                raise ValueError(f"{where}: item {i} is not a pair (input, target) but of type {type(item).__name__}")
+                raise ValueError(f"{where}: item {i} is a {type(item).__name__}, not a pair (input, target)")
         inputs, targets = ([np.asarray(part) for part in parts] for parts in zip(*items, strict=True))
         for parts, what in ((inputs, "inputs"), (targets, "targets")):
             if len({part.shape for part in parts}) > 1:
                 raise ValueError(f"{where}: the {what} differ in shape, {parts[0].shape} among others")
             if parts[0].dtype.kind not in "biuf":
-                raise ValueError(f"{where}: the {what} are not numbers but of type {type(items[0][0]).__name__}")
+                raise ValueError(f"{where}: the {what} are not numbers")
         return np.stack(inputs), np.stack(targets)
 
     def _resolve(self, name: str) -> Any:
@@ -100,7 +106,7 @@ class TorchWorkload(Workload):
             reason = " ".join(str(error).split())
             raise ValueError(f"TorchWorkload: {name} = {path!r} cannot be imported: {reason}") from error
         if not callable(found):
-            raise ValueError(f"TorchWorkload: {name} = {path!r} is a {type(found).__name__}, not a class or function")
+            raise ValueError(f"TorchWorkload: {name} = {path!r} is a {type(found).__name__}, not callable")
         return found
 
 

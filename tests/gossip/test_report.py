@@ -3,13 +3,21 @@
 import math
 import re
 from collections import Counter
+from collections.abc import Callable
 from html import unescape
 from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gossip.report import write_report
-from topologies import one_peer_exponential, ring, star
+from topologies import Schedule, one_peer_exponential, ring, star
+
+pytest.importorskip("matplotlib")
+
+Record = dict[str, Any]
+Written = Callable[..., str]
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 CONFIG = "algorithm: ChocoSGD\nnote: <script>alert('&')</script> $title https://example.org\n"
@@ -18,36 +26,40 @@ CONFIG = "algorithm: ChocoSGD\nnote: <script>alert('&')</script> $title https://
 class Page(HTMLParser):
     """Checks that elements close in order, and collects what the tests ask for."""
 
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         super().__init__()
-        self.open, self.tags, self.ids, self.references, self.data = [], Counter(), [], [], []
+        self.open: list[str] = []
+        self.tags: Counter[str] = Counter()
+        self.ids: list[str | None] = []
+        self.references: list[str] = []
+        self.data: list[str] = []
         self.feed(text)
         self.close()
         assert self.open == []
 
-    def handle_starttag(self, tag, attributes):
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         if tag not in VOID:
             self.open.append(tag)
         self.handle_startendtag(tag, attributes)
 
-    def handle_startendtag(self, tag, attributes):
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.tags[tag] += 1
         for name, value in attributes:
             if name == "id":
                 self.ids.append(value)
             if name in ("src", "href", "xlink:href", "srcset", "action"):
-                self.references.append(value)
+                self.references.append(value or "")
             self.references += [f"#{used}" for used in re.findall(r"url\(#(.*?)\)", value or "")]
 
-    def handle_endtag(self, tag):
+    def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
 
-    def handle_data(self, data):
+    def handle_data(self, data: str) -> None:
         self.data.append(data)
 
 
-def record(step, **changes):
-    values = {
+def record(step: int, **changes: Any) -> Record:
+    values: Record = {
         "step": step,
         "train_loss": 2.3 / (1 + step),
         "gradient_norm": 1.5,
@@ -63,8 +75,8 @@ def record(step, **changes):
     return values | changes
 
 
-def summary(last, **changes):
-    values = {
+def summary(last: Record, **changes: Any) -> Record:
+    values: Record = {
         "algorithm": "ChocoSGD",
         "topology": "ring",
         "workload": "digits",
@@ -83,24 +95,26 @@ def summary(last, **changes):
 HISTORY = [record(step) for step in range(0, 500, 10)]
 
 
-def write(path, history=HISTORY, topology=None, **changes):
+def write(
+    path: Path, history: list[Record] = HISTORY, topology: Schedule | None = None, **changes: Any
+) -> str:
     totals = summary(history[-1], **changes)
     write_report(path, summary=totals, history=history, topology=topology or ring(8), config=CONFIG)
     return path.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
-def text(tmp_path_factory):
+def text(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The page of an ordinary run."""
     return write(tmp_path_factory.mktemp("run") / "report.html")
 
 
 @pytest.fixture
-def written(tmp_path):
+def written(tmp_path: Path) -> Written:
     return lambda *args, **changes: write(tmp_path / "report.html", *args, **changes)
 
 
-def test_page_is_self_contained(text):
+def test_page_is_self_contained(text: str) -> None:
     page = Page(text)
     assert not re.search(r"https?://", text.replace("https://example.org", ""))
     assert not re.search(r"@import|url\((?!#)", text)
@@ -108,25 +122,25 @@ def test_page_is_self_contained(text):
     assert all(reference.startswith("#") for reference in page.references)
 
 
-def test_one_svg_per_figure_with_unique_ids_that_resolve(text):
+def test_one_svg_per_figure_with_unique_ids_that_resolve(text: str) -> None:
     page = Page(text)
     assert page.tags["svg"] == 3
     assert page.ids and len(page.ids) == len(set(page.ids))
     assert page.references and {reference[1:] for reference in page.references} <= set(page.ids)
 
 
-def test_every_summary_value_is_shown_exactly(written):
+def test_every_summary_value_is_shown_exactly(written: Written) -> None:
     text = written(extra="a < b")
     for value in summary(HISTORY[-1], extra="a &lt; b").values():
         assert f'<data value="{value}">' in text
     assert "59.0 %" in text and "50.96 MB" in text and "2 min" in text
 
 
-def test_every_record_is_in_the_table(text):
+def test_every_record_is_in_the_table(text: str) -> None:
     assert Page(text).tags["tr"] == len(HISTORY) + 1 + len(summary(HISTORY[-1]))
 
 
-def test_text_is_escaped(written):
+def test_text_is_escaped(written: Written) -> None:
     text = written(algorithm="<b>&", status="</b>")
     page = Page(text)
     assert "<script" not in text
@@ -134,23 +148,23 @@ def test_text_is_escaped(written):
     assert "<title>&lt;b&gt;&amp; on ring</title>" in text
 
 
-def test_same_run_same_page(text, written):
+def test_same_run_same_page(text: str, written: Written) -> None:
     assert written() == text
 
 
-def test_colors_follow_the_mode(text):
+def test_colors_follow_the_mode(text: str) -> None:
     for svg in re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL)[:2]:
         assert "#d55e00" not in svg and "#0072b2" not in svg
         assert "var(--" in svg
 
 
-def test_axes_have_units_and_plain_text(text):
+def test_axes_have_units_and_plain_text(text: str) -> None:
     text = unescape(text)
     for label in (">step<", ">sent per node (MB)<", ">time (min)<", ">accuracy (%)<", ">consensus distance<"):
         assert label in text
 
 
-def test_without_accuracy_and_communication(written):
+def test_without_accuracy_and_communication(written: Written) -> None:
     history = [record(step, bytes_sent_per_node=0, messages_sent_per_node=0) for step in (0, 1, 2)]
     history = [{key: each[key] for key in each if "accuracy" not in key} for each in history]
     text = written(history)
@@ -173,12 +187,12 @@ def test_without_accuracy_and_communication(written):
         [record(0, **{key: math.nan for key in record(0) if key != "step"})] * 2,
     ],
 )
-def test_any_numbers(written, history):
+def test_any_numbers(written: Written, history: list[Record]) -> None:
     page = Page(written(history, status="diverged", spectral_gap=None))
     assert page.tags["svg"] == 3
     assert "diverged" in page.data
 
 
 @pytest.mark.parametrize("topology", [ring(1), star(5), one_peer_exponential(8)])
-def test_topologies(written, topology):
+def test_topologies(written: Written, topology: Schedule) -> None:
     assert Page(written(topology=topology)).tags["svg"] == 3

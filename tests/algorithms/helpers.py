@@ -1,0 +1,130 @@
+"""What the tests of algorithms share: heterogeneous least squares in NumPy, and a loop that drives an algorithm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from algorithms import Algorithm, Sample
+from gossip.network import Communicator, connect
+from topologies import Schedule, Topology, erdos_renyi, exponential, one_peer_exponential, ring
+
+Array = NDArray[Any]
+
+UNDIRECTED = {f"{family.__name__}-{n}": family(n) for family in (ring, erdos_renyi) for n in (16, 13)}
+STATIC = UNDIRECTED | {f"exponential-{n}": exponential(n) for n in (16, 13)}
+ALL = STATIC | {f"one_peer_exponential-{n}": one_peer_exponential(n) for n in (16, 13)}
+
+
+@dataclass(frozen=True)
+class LeastSquares:
+    """f_i(x) = 1/(2m) |A_i x - b_i|^2, with an optimum of its own for each node."""
+
+    A: Array  # (n, m, d)
+    b: Array  # (n, m)
+
+    @property
+    def n(self) -> int:
+        return len(self.A)
+
+    @property
+    def d(self) -> int:
+        return self.A.shape[2]
+
+    @cached_property
+    def hessians(self) -> Array:
+        """(n, d, d)."""
+        return np.einsum("nmi,nmj->nij", self.A, self.A) / self.A.shape[1]
+
+    @cached_property
+    def slopes(self) -> Array:
+        """(n, d): minus the gradients at zero."""
+        return np.einsum("nmi,nm->ni", self.A, self.b) / self.A.shape[1]
+
+    def gradient(self, X: Array) -> Array:
+        """(n, d): the gradient of f_i at x_i for all i."""
+        return np.einsum("nij,nj->ni", self.hessians, X) - self.slopes
+
+    @cached_property
+    def optimum(self) -> Array:
+        """(d,): the minimiser of the average of all f_i."""
+        return np.linalg.solve(self.hessians.mean(axis=0), self.slopes.mean(axis=0))
+
+    def relabelled(self, order: Array) -> LeastSquares:
+        """Node i of the result is node order[i] of this problem."""
+        return LeastSquares(self.A[order], self.b[order])
+
+
+def least_squares(n: int, d: int = 5, m: int = 8, seed: int = 0) -> LeastSquares:
+    random = np.random.default_rng(seed)
+    A = random.normal(size=(n, m, d))
+    local_optima = random.normal(size=(n, d))
+    return LeastSquares(A, np.einsum("nmd,nd->nm", A, local_optima) + 0.1 * random.normal(size=(n, m)))
+
+
+def flat(n: int, d: int) -> LeastSquares:
+    """A problem whose gradients are all exactly zero."""
+    return LeastSquares(np.zeros((n, 1, d)), np.zeros((n, 1)))
+
+
+def starts(problem: LeastSquares, seed: int = 1) -> Array:
+    """(n, d): a start of its own for each node."""
+    return np.random.default_rng(seed).normal(size=(problem.n, problem.d))
+
+
+def common(problem: LeastSquares, seed: int = 1) -> Array:
+    """(n, d): the same start for all nodes."""
+    return np.tile(starts(problem, seed)[0], (problem.n, 1))
+
+
+@dataclass
+class Run:
+    models: Array  # (steps + 1, n, d): the models at the start and after each step
+    points: Array  # (steps + 1, n, d): where the gradients are wanted
+    bytes: Array  # (n,)
+    messages: Array  # (n,)
+    rounds: int
+
+    @property
+    def final(self) -> Array:
+        return self.models[-1]
+
+
+def run(
+    algorithm: Algorithm,
+    topology: Schedule,
+    problem: LeastSquares,
+    x: Array,
+    steps: int,
+    dtype: torch.dtype = torch.float64,
+) -> Run:
+    """Drive an algorithm for some steps on full local gradients."""
+    network = connect(topology, Communicator(), seed=0)
+    state = algorithm.start(torch.tensor(x, dtype=dtype), network)
+    network.finish_step()
+    models, points = [algorithm.model(state).numpy().copy()], [state.x.numpy().copy()]
+    loss = torch.zeros(problem.n, dtype=dtype)  # no method looks at it
+    for _ in range(steps):
+        gradient = torch.tensor(problem.gradient(points[-1]), dtype=dtype)
+        algorithm.step(state, Sample(gradient, loss), network)
+        network.finish_step()
+        models.append(algorithm.model(state).numpy().copy())
+        points.append(state.x.numpy().copy())
+    assert state.step == steps
+    traffic = network.traffic
+    return Run(np.stack(models), np.stack(points), traffic.bytes.numpy(), traffic.messages.numpy(), network.round)
+
+
+def dense(topology: Topology) -> Array:
+    """W as a full matrix."""
+    return topology.matrix.toarray()
+
+
+def fixed(W: Array) -> Topology:
+    """The topology of a full matrix, connected or not."""
+    return Topology.from_matrix(W, connected=False)
