@@ -6,6 +6,7 @@ import os
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -45,7 +46,9 @@ def world() -> Communicator:
         return Communicator()
     variable, size, _ = launch or ("", 1, 0)
     try:
-        from mpi4py import MPI
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a mismatch is reported below, with what to do about it
+            from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
         if size == 1:
             return Communicator()
@@ -93,16 +96,21 @@ def failing_together(communicator: Communicator) -> Iterator[None]:
     except Exception as error:
         if communicator.size == 1:
             raise
-        # When all ranks fail alike, the first to print ends the others while they still wait.
-        time.sleep(min(0.2 * communicator.rank, 3.0))
-        if not isinstance(error, NonFiniteError):
-            traceback.print_exception(error)
-        print(f"[{communicator.name}] {type(error).__name__}: {error}", file=sys.stderr, flush=True)
-        communicator.abort(exit_code(error))
+        code = exit_code(error)
+        try:
+            # When all ranks fail alike, the first to print ends the others while they still wait.
+            time.sleep(min(0.2 * communicator.rank, 3.0))
+            if code == FAILURE:
+                traceback.print_exception(error)
+            print(f"[{communicator.name}] {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        finally:
+            communicator.abort(code)
 
 
 def exit_code(error: BaseException) -> int:
     """The exit code of a process that ends with this error."""
+    from algorithms import NonFiniteError
+
     if isinstance(error, NonFiniteError):
         return DivergedError.exit_code
     return error.exit_code if isinstance(error, GossipError) else FAILURE

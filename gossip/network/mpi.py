@@ -12,16 +12,17 @@ from mpi4py import MPI
 
 from gossip.network.communicator import Communicator, available_cores
 
-FIRST_SLEEP = 20e-6  # seconds
+SPIN = 1e-3  # seconds of polling without a pause, while every rank has a core
+FIRST_SLEEP = 20e-6
 LONGEST_SLEEP = 5e-3
 
 
 class MpiCommunicator(Communicator):
     """A private duplicate of an MPI communicator.
 
-    Waiting polls without a pause while every rank of the host has a core of its own, and otherwise sleeps
-    between polls, twice as long each time: with more ranks than cores a rank that spins takes the time that
-    the one it waits for needs.
+    While every rank of the host has a core of its own, waiting polls without a pause at first, then with the
+    shortest sleeps between. With more ranks than cores it sleeps from the start, twice as long each time: a rank
+    that spins takes the time that the one it waits for needs.
     """
 
     def __init__(self, communicator: MPI.Intracomm) -> None:
@@ -38,10 +39,12 @@ class MpiCommunicator(Communicator):
     def poll(self, done: Callable[[], bool]) -> None:
         """Wait until `done()` is true; calling it must let MPI make progress."""
         pause = FIRST_SLEEP
+        spin_until = 0.0 if self.crowded else time.perf_counter() + SPIN
         while not done():
-            if self.crowded:
+            if time.perf_counter() > spin_until:
                 time.sleep(pause)
-                pause = min(2 * pause, LONGEST_SLEEP)
+                if self.crowded:
+                    pause = min(2 * pause, LONGEST_SLEEP)
 
     def wait(self, requests: Sequence[MPI.Request]) -> None:
         """Wait for all of these nonblocking operations."""
@@ -66,7 +69,7 @@ class MpiCommunicator(Communicator):
         self.wait([self.mpi.Ibarrier()])
 
     def abort(self, code: int) -> None:
-        self.mpi.Abort(code)
+        MPI.COMM_WORLD.Abort(code)  # of the duplicate, it does not reliably end the job with this code
 
     def close(self) -> None:
         self.mpi.Free()

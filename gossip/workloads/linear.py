@@ -103,4 +103,4 @@ def _einsum(subscripts: str, *operands: Array) -> Array:
 
 def as_array(values: object) -> Array:
     """A float64 array of its own, from a NumPy array, a tensor, or nested lists."""
-    return np.array(values.detach().cpu() if isinstance(values, Tensor) else values, dtype=np.float64)
+    return np.array(values.detach().cpu().numpy() if isinstance(values, Tensor) else values, dtype=np.float64)

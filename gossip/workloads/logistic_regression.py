@@ -115,7 +115,8 @@ class ShardedLogisticRegression(LinearModel):
         """(d,): the minimiser of (1/n) sum_i f_i, to a gradient norm below 1e-10, by Newton's method.
 
         Raises:
-            ArithmeticError: Newton's method does not get there; without an l2 term there may be no minimiser.
+            ArithmeticError: Newton's method does not get there; or there is no minimiser, since l2 = 0 and a
+                plane separates the classes.
         """
         weights = np.repeat(1 / (len(self._sizes) * self._sizes), self._sizes)
         x = np.zeros(self.layout.d)
@@ -138,7 +139,10 @@ class ShardedLogisticRegression(LinearModel):
             value, gradient = self.objective(x)
         norm = float(np.linalg.norm(gradient))
         if not norm < 1e-10:
-            raise ArithmeticError(f"Newton's method stopped at a gradient norm of {norm:.1e}; is l2 > 0?")
+            raise ArithmeticError(f"Newton's method stopped at a gradient norm of {norm:.1e}")
+        if self._l2 == 0 and np.all(self._targets * (self._features @ x) > 0):
+            # All examples are on the right side, so the loss decreases along x for ever.
+            raise ArithmeticError("a plane separates the classes, so there is no optimum without l2 > 0")
         return torch.from_numpy(x)
 
 

@@ -11,7 +11,7 @@ from algorithms import ShardedWorkload
 
 Arrays = Mapping[str, NDArray]
 Read = Callable[[Callable[[], Arrays]], Arrays]
-"""Calls a function that reads arrays, and gives its result: under MPI rank 0 calls it, all ranks get the arrays."""
+"""Calls a function that reads arrays and gives its result: under MPI on rank 0 only, but for all ranks."""
 
 
 def read_here(function: Callable[[], Arrays]) -> Arrays:

@@ -1,4 +1,4 @@
-"""What the tests of algorithms share: heterogeneous least squares in NumPy, and a loop that drives an algorithm."""
+"""Heterogeneous least squares in NumPy, graphs to run on, and the loop that drives an algorithm."""
 
 from __future__ import annotations
 
@@ -117,7 +117,9 @@ def run(
         points.append(state.x.numpy().copy())
     assert state.step == steps
     traffic = network.traffic
-    return Run(np.stack(models), np.stack(points), traffic.bytes.numpy(), traffic.messages.numpy(), network.round)
+    return Run(
+        np.stack(models), np.stack(points), traffic.bytes.numpy(), traffic.messages.numpy(), network.round
+    )
 
 
 def dense(topology: Topology) -> Array:

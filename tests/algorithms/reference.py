@@ -1,8 +1,8 @@
 """The papers' equations, literally: full matrices W, one copy of everything at everybody, no state reused.
 
-All take the start X (n, d), a function that gives the (n, d) gradients at a stack of points, one mixing matrix
-per round, the learning rate as a function of the iteration, and the number of iterations. They return the
-models (steps + 1, n, d).
+All take the start X (n, d), a function that gives the (n, d) gradients at a stack of points, the mixing
+matrix (of each round where it varies), the learning rate as a function of the iteration, and the number of
+iterations. They return the models (steps + 1, n, d).
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def choco_sgd(
     hat = np.zeros((n, n, d))  # hat[i, j]: what node i thinks that node j published
 
     def gossip() -> Array:
-        return np.stack([gamma * sum(W[i, j] * (hat[i, j] - hat[i, i]) for j in range(n)) for i in range(n)])
+        return np.stack([gamma * W[i] @ (hat[i] - hat[i, i]) for i in range(n)])
 
     def publish(Y: Array) -> None:
         for j in range(n):

@@ -1,0 +1,43 @@
+"""Tools shared by the tests."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+MPIRUN = Path(sys.executable).parent / "mpirun"
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def python(tmp_path: Path) -> Run:
+    """Runs Python in a fresh process and folder: `python("-m", "gossip.train", ranks=4, env={...})`.
+
+    With `ranks` under mpirun, otherwise alone and without any launcher's variables.
+    """
+
+    def run(
+        *arguments: str, ranks: int = 0, env: dict[str, str] | None = None, timeout: float = 120
+    ) -> subprocess.CompletedProcess[str]:
+        if ranks and not MPIRUN.exists():
+            pytest.skip("no mpirun beside this Python: install the extra mpich")
+        launcher = [str(MPIRUN), "-n", str(ranks)] if ranks else []
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("PMI", "MPI", "OMPI", "SLURM"))}
+        return subprocess.run(
+            [*launcher, sys.executable, *arguments],
+            cwd=tmp_path,
+            env=clean | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"} | (env or {}),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    return run

@@ -1,0 +1,59 @@
+"""Trains every algorithm on every topology where it is valid and saves the final models: trajectories.py FILE."""
+
+from __future__ import annotations
+
+import sys
+
+import networkx as nx
+import numpy as np
+
+import gossip
+from algorithms import Algorithm, ChocoSGD, DecentralizedSGD, ExactDiffusion, Full, Identity, Minibatch, Oracle, TopK
+from gossip import launch
+from gossip.workloads import LeastSquares, LogisticRegression
+from topologies import Schedule, Topology, exponential, one_peer_exponential, ring
+
+ALGORITHMS: tuple[Algorithm, ...] = (
+    DecentralizedSGD(lr=0.05),
+    DecentralizedSGD(lr=0.02, momentum=0.9, nesterov=True, period=3),
+    DecentralizedSGD(lr=0.05, order="combine-then-adapt", period=2),
+    DecentralizedSGD(lr=0.05, order="consensus", momentum=0.5),
+    ExactDiffusion(lr=0.05),
+    ChocoSGD(lr=0.05, gamma=0.2, compressor=TopK(k=3)),
+    ChocoSGD(lr=0.05, gamma=0.2, compressor=TopK(fraction=0.3), order="overlapped", momentum=0.9),
+    ChocoSGD(lr=0.05, gamma=0.9, compressor=Identity()),
+)
+
+
+def topologies(n: int) -> tuple[Schedule, ...]:
+    graph = nx.connected_watts_strogatz_graph(n, 4, 0.5, seed=3)
+    return ring(n), exponential(n), one_peer_exponential(n), Topology(graph, name="watts-strogatz")
+
+
+def main() -> None:
+    models: dict[str, np.ndarray] = {}
+
+    def train(name: str, workload: object, topology: Schedule, algorithm: Algorithm, oracle: Oracle) -> None:
+        if all(getattr(topology, need) for need in algorithm.needs):
+            result = gossip.run(
+                workload, topology, algorithm, steps=30, oracle=oracle, evaluate_every=15, output=None  # type: ignore
+            )
+            models[f"{name} {topology.name} {algorithm}"] = result.model.numpy()
+            losses = [record["train_loss"] for record in result.history]
+            models[f"{name} {topology.name} {algorithm} losses"] = np.array(losses)
+
+    for n in (16, 13):
+        random = np.random.default_rng(n)
+        features, targets = random.normal(size=(n, 11, 10)), random.normal(size=(n, 11))
+        squares = LeastSquares(features, targets, l2=0.01)
+        for topology in topologies(n):
+            for algorithm in ALGORITHMS:
+                train(f"least squares {n}", squares, topology, algorithm, Full())
+    for algorithm in ALGORITHMS:
+        train("logistic regression", LogisticRegression(), ring(9), algorithm, Minibatch(batch=7))
+
+    if launch.world().rank == 0:
+        np.savez(sys.argv[1], **models)  # type: ignore[arg-type]
+
+
+main()

@@ -1,0 +1,21 @@
+"""The network between MPI processes."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conftest import REPOSITORY, Run
+
+PROGRAMS = REPOSITORY / "tests/mpi/programs"
+
+
+@pytest.mark.parametrize(("ranks", "nodes"), [(5, 5), (3, 8), (4, 16)])
+def test_counted_bytes_are_those_handed_to_mpi(python: Run, ranks: int, nodes: int) -> None:
+    done = python(str(PROGRAMS / "counted_bytes.py"), str(nodes), ranks=ranks)
+    assert done.returncode == 0, done.stderr
+    assert "all counted" in done.stdout
+
+
+def test_waiting_ranks_leave_the_cores_to_others(python: Run) -> None:
+    done = python(str(PROGRAMS / "idle_waiting.py"), ranks=4)
+    assert done.returncode == 0, done.stderr
