@@ -1,6 +1,6 @@
 """Decentralized training: a graph says who talks to whom, MPI carries it.
 
-    result = gossip.run(workload, topology, algorithm, steps=1000)
+result = gossip.run(workload, topology, algorithm, steps=1000)
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ def _parser(ranks: int) -> ArgumentParser:
     )
     parser.add_argument(
         "--topology",
-        type=Callable[[int], Schedule],  # type: ignore[arg-type]
+        type=Callable[[int], Schedule],
         default={"class_path": "exponential"},
         help="Who talks to whom.",
     )
@@ -94,9 +94,13 @@ def _parser(ranks: int) -> ArgumentParser:
     parser.add_argument("--oracle", type=Oracle, help="Where gradients come from.")
     parser.add_argument("--steps", type=int, default=STEPS, help="Number of iterations, >= 0.")
     parser.add_argument("--seed", type=int, default=0, help="Decides parameters, data split, batches and draws.")
-    parser.add_argument("--evaluate-every", type=int | None, help="Steps between evaluations; 20 evaluations by default.")
+    parser.add_argument(
+        "--evaluate-every", type=int | None, help="Steps between evaluations; 20 evaluations by default."
+    )
     parser.add_argument("--evaluate-nodes", type=bool, default=True, help="Also evaluate every node's own model.")
-    parser.add_argument("--output", type=str | None, default="runs", help="Where the run directory is made; null for none.")
+    parser.add_argument(
+        "--output", type=str | None, default="runs", help="Where the run directory is made; null for none."
+    )
     parser.add_argument("--quiet", action="store_true", help="Show no progress and no closing table.")
     parser.set_defaults(
         {
@@ -145,5 +149,8 @@ def _unknown_name(option: str, name: str, kind: type | None) -> str:
 
 
 def _names(kind: type) -> set[str]:
-    """The names of a class's subclasses, of all generations."""
-    return {name for child in kind.__subclasses__() for name in {child.__name__} | _names(child)} - {"Topology"}
+    """The names of a class's subclasses, of all generations, that may stand on the command line."""
+    names: set[str] = set()
+    for child in kind.__subclasses__():
+        names |= {child.__name__} | _names(child)
+    return names - {"Topology"}

@@ -38,7 +38,9 @@ def create_run_directory(output: Path, name: str, config: str) -> Path:
         directory.mkdir(parents=True)
         (directory / "config.yaml").write_text(config)
     except OSError as error:
-        raise DataError(f"cannot write the run directory {directory} ({error.strerror}); choose another output") from error
+        raise DataError(
+            f"cannot write the run directory {directory} ({error.strerror}); choose another output"
+        ) from error
     return directory
 
 
@@ -128,8 +130,7 @@ def print_summary(summary: Mapping[str, Any], directory: Path | None) -> None:
 def to_json(values: Mapping[str, Any], indent: int | None = None) -> str:
     """JSON in which numbers that are not finite are null, since JSON has none."""
     finite = {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in values.items()
+        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in values.items()
     }
     return json.dumps(finite, indent=indent)
 
@@ -137,6 +138,4 @@ def to_json(values: Mapping[str, Any], indent: int | None = None) -> str:
 def _progress_bar() -> Progress:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    return Progress(
-        BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}")
-    )
+    return Progress(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))

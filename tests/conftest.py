@@ -29,7 +29,9 @@ def python(tmp_path: Path) -> Run:
         if ranks and not MPIRUN.exists():
             pytest.skip("no mpirun beside this Python: install the extra mpich")
         launcher = [str(MPIRUN), "-n", str(ranks)] if ranks else []
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("PMI", "MPI", "OMPI", "SLURM"))}
+        clean = {
+            name: value for name, value in os.environ.items() if not name.startswith(("PMI", "MPI", "OMPI", "SLURM"))
+        }
         return subprocess.run(
             [*launcher, sys.executable, *arguments],
             cwd=tmp_path,

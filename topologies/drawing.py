@@ -57,9 +57,7 @@ def draw(topology: Schedule, axes: Axes | None = None) -> Figure:
         segments = _stubs(starts, ends) if _is_grid(topology) else np.stack([starts, ends], axis=1)
         width, alpha = (0.2, 0.2) if heavy else (0.8, 0.8)
         axes.add_collection(
-            LineCollection(
-                list(segments), colors=EDGE_COLOR, linewidths=width, alpha=alpha, zorder=1, rasterized=heavy
-            )
+            LineCollection(list(segments), colors=EDGE_COLOR, linewidths=width, alpha=alpha, zorder=1, rasterized=heavy)
         )
     sizes = np.full(len(positions), 2 * radius)
     axes.add_collection(

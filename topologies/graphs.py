@@ -89,15 +89,12 @@ def torus(n: int, rows: int | None = None, weights: str = "metropolis") -> Topol
         rows = max(divisor for divisor in range(1, math.isqrt(n) + 1) if n % divisor == 0)
         if rows < smallest:  # n - 1 and n + 1 are even and at least 4
             raise ValueError(
-                f"torus needs n = rows x columns with both at least 2; {n} is prime; "
-                f"nearest are {n - 1} and {n + 1}"
+                f"torus needs n = rows x columns with both at least 2; {n} is prime; nearest are {n - 1} and {n + 1}"
             )
     count("torus", rows, "rows")
     if n % rows or not smallest <= rows <= n // smallest:
         rows_at_least_2 = max(rows, 2)
-        multiples = sorted(
-            {max(n // rows_at_least_2 + k, 2) * rows_at_least_2 for k in (0, n % rows_at_least_2 > 0)}
-        )
+        multiples = sorted({max(n // rows_at_least_2 + k, 2) * rows_at_least_2 for k in (0, n % rows_at_least_2 > 0)})
         nearest = f"nearest n for {rows_at_least_2} rows: {' and '.join(map(str, multiples))}"
         raise ValueError(
             f"torus needs n = rows x columns with both at least 2; got n = {n} and rows = {rows}; {nearest}"
@@ -122,8 +119,7 @@ def hypercube(n: int, weights: str = "metropolis") -> Topology:
     dimension = count("hypercube", n).bit_length() - 1
     if n != 2**dimension:
         raise ValueError(
-            f"hypercube needs a power of two, got n = {n}; "
-            f"nearest are {2**dimension} and {2 ** (dimension + 1)}"
+            f"hypercube needs a power of two, got n = {n}; nearest are {2**dimension} and {2 ** (dimension + 1)}"
         )
     graph = nx.hypercube_graph(dimension) if dimension else nx.empty_graph(1)
     return Topology(graph, weights, name="hypercube")

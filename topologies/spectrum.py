@@ -70,9 +70,7 @@ def _largest_modulus(topology: Topology) -> float:
     # Few restarts where there is another way, below.
     solve, restarts = (eigsh, 20) if topology.symmetric else (eigs, 1000)
     try:
-        values = solve(
-            _deviation(topology), k=1, v0=start, ncv=64, maxiter=restarts, return_eigenvectors=False
-        )
+        values = solve(_deviation(topology), k=1, v0=start, ncv=64, maxiter=restarts, return_eigenvectors=False)
     except ArpackNoConvergence:
         if not topology.symmetric:
             raise

@@ -56,9 +56,7 @@ class Schedule:
     def __init__(self, rounds: Sequence[Topology], name: str | None = None) -> None:
         self._rounds = tuple(rounds)
         if not self._rounds or not all(isinstance(each, Topology) for each in self._rounds):
-            raise ValueError(
-                f"a Schedule needs at least one round, each a Topology; got {_kinds(self._rounds)}"
-            )
+            raise ValueError(f"a Schedule needs at least one round, each a Topology; got {_kinds(self._rounds)}")
         sizes = sorted({each.n for each in self._rounds})
         if len(sizes) > 1:
             raise ValueError(f"all rounds of a Schedule need the same number of nodes, got {sizes}")
@@ -153,9 +151,7 @@ class Topology(Schedule):
         connected: bool = True,
     ) -> None:
         self.labels = None
-        if hasattr(
-            graph_or_matrix, "is_multigraph"
-        ):  # a networkx graph, recognised without importing networkx
+        if hasattr(graph_or_matrix, "is_multigraph"):  # a networkx graph, recognised without importing networkx
             matrix = _weigh(graph_or_matrix, weights)
             labels = tuple(graph_or_matrix.nodes)
             if labels != tuple(range(len(labels))):
@@ -293,14 +289,8 @@ def _as_csr(value: Any) -> csr_array:
     except ValueError:  # rows of unequal length
         array = np.empty(0, dtype=object)
     if array.dtype.kind not in "biuf" or array.ndim != 2 or array.shape[0] != array.shape[1]:
-        what = (
-            f"{type(value).__name__} of shape {array.shape}"
-            if array.dtype.kind in "biufc"
-            else repr(type(value))
-        )
-        raise ValueError(
-            f"a topology is made of a networkx graph or a square matrix of real numbers, got {what}"
-        )
+        what = f"{type(value).__name__} of shape {array.shape}" if array.dtype.kind in "biufc" else repr(type(value))
+        raise ValueError(f"a topology is made of a networkx graph or a square matrix of real numbers, got {what}")
     if array.shape[0] == 0:
         raise ValueError("a topology needs at least one node, the matrix given has none")
     matrix = csr_array(array, dtype=np.float64, copy=True)
@@ -320,9 +310,7 @@ def _check_rows(matrix: csr_array) -> None:
     """Finite entries, rows that sum to 1."""
     if not np.isfinite(matrix.data).all():
         bad = matrix.data[~np.isfinite(matrix.data)][0]
-        raise ValueError(
-            f"a mixing matrix must be finite, got an entry {bad}; look for a division by a zero degree"
-        )
+        raise ValueError(f"a mixing matrix must be finite, got an entry {bad}; look for a division by a zero degree")
     sums = matrix.sum(axis=1)
     worst = int(np.argmax(np.abs(sums - 1)))
     if abs(sums[worst] - 1) > STOCHASTIC_TOLERANCE:

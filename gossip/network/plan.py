@@ -19,7 +19,9 @@ def blocks(n: int, ranks: int) -> list[range]:
         ValueError: if there are more ranks than nodes.
     """
     if ranks > n:
-        raise ValueError(f"{ranks} ranks for {n} nodes: every rank needs a node, so use at most {n} ranks or more nodes")
+        raise ValueError(
+            f"{ranks} ranks for {n} nodes: every rank needs a node, so use at most {n} ranks or more nodes"
+        )
     return [range(r * n // ranks, (r + 1) * n // ranks) for r in range(ranks)]
 
 

@@ -155,9 +155,7 @@ def _elastic_net(A: Array, b: Array, l1: float, l2: float) -> Array:
         if length < longest:
             leaving = active[shrinking[np.argmin(lengths)]]
             x[leaving] = signs[leaving] = 0
-    raise ArithmeticError(
-        "LeastSquares: the optimum with an l1 term is out of reach of the active-set method"
-    )
+    raise ArithmeticError("LeastSquares: the optimum with an l1 term is out of reach of the active-set method")
 
 
 def _newton_step(hessian: Array, downhill: Array) -> tuple[Array, float]:

@@ -53,8 +53,9 @@ class LinearModel:
         points = np.ascontiguousarray(x.detach().numpy(), dtype=np.float64)
         gradient = np.empty_like(points)
         loss = np.empty(len(points))
-        for rows, features, targets in self._blocks(nodes, examples):
-            loss[rows], gradient[rows] = self.value_and_gradient(points[rows], features, targets)
+        with np.errstate(over="ignore", invalid="ignore"):  # a diverging run is the trainer's to notice
+            for rows, features, targets in self._blocks(nodes, examples):
+                loss[rows], gradient[rows] = self.value_and_gradient(points[rows], features, targets)
         return Sample(torch.from_numpy(gradient).to(x.dtype), torch.from_numpy(loss).to(x.dtype))
 
     def value_and_gradient(self, x: Array, features: Array, targets: Array) -> tuple[Array, Array]:

@@ -117,9 +117,7 @@ def run(
         points.append(state.x.numpy().copy())
     assert state.step == steps
     traffic = network.traffic
-    return Run(
-        np.stack(models), np.stack(points), traffic.bytes.numpy(), traffic.messages.numpy(), network.round
-    )
+    return Run(np.stack(models), np.stack(points), traffic.bytes.numpy(), traffic.messages.numpy(), network.round)
 
 
 def dense(topology: Topology) -> Array:

@@ -39,9 +39,7 @@ def limit(algorithm: Algorithm, topology: Topology, problem: LeastSquares, steps
 )
 def test_exact_diffusion_reaches_the_optimum(topology: Topology) -> None:
     problem = least_squares(topology.n)
-    assert (
-        distance(run(ExactDiffusion(lr=0.1), topology, problem, starts(problem), 3000).final, problem) <= 1e-8
-    )
+    assert distance(run(ExactDiffusion(lr=0.1), topology, problem, starts(problem), 3000).final, problem) <= 1e-8
 
 
 BIASED = [
@@ -60,7 +58,7 @@ def test_the_bias_of_the_others_shrinks_with_the_learning_rate(algorithm: Algori
     biases = []
     for division in (4, 8):
         smaller = replace(algorithm, lr=algorithm.lr / division)
-        final = run(smaller, UNDIRECTED["erdos_renyi-16"], problem, common(problem), 6000).final
+        final = run(smaller, UNDIRECTED["erdos_renyi-16"], problem, common(problem), 5000).final
         biases.append(distance(final, problem))
     assert biases[0] < 0.2
     assert biases[1] > 1e-4
@@ -71,7 +69,7 @@ def test_choco_keeps_a_bias_that_is_small() -> None:
     problem = least_squares(8)
     for order in ("icml", "overlapped"):
         algorithm = ChocoSGD(lr=0.01, gamma=0.3, compressor=TopK(fraction=0.4), order=order)
-        models = run(algorithm, ring(8), problem, starts(problem), 4000).models[-100:]
+        models = run(algorithm, ring(8), problem, starts(problem), 2000).models[-100:]
         assert 1e-4 < distance(models, problem) < 0.5
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from algorithms import Algorithm, Network, Sample, State
 from algorithms.checks import check
+from gossip.network import Communicator, connect
 from tests.algorithms.helpers import ALL, Array, dense, least_squares, run, starts
 from topologies import Schedule
 
@@ -80,6 +81,17 @@ def test_it_just_works(kind: type[DecayingGossip], power: float, topology: Sched
     assert result.rounds == 60
     degrees = [np.count_nonzero(column) - 1 for column in dense(topology[0]).T]  # alike in all rounds
     assert result.messages.tolist() == [60 * degree for degree in degrees]
+
+
+@pytest.mark.parametrize("topology", ALL.values(), ids=ALL)
+def test_neighbors_are_the_off_diagonal_of_w(topology: Schedule) -> None:
+    x = torch.from_numpy(np.random.default_rng(0).normal(size=(topology.n, 3)))
+    for i, heard in enumerate(connect(topology, Communicator()).neighbors(x)):
+        weights = dense(topology[0])[i]
+        senders = [j for j in np.flatnonzero(weights) if j != i]
+        assert list(heard.nodes) == senders
+        np.testing.assert_array_equal(heard.weights, weights[senders])
+        np.testing.assert_array_equal(heard.rows, x[senders])
 
 
 def test_its_hyperparameters_are_checked_like_all_others() -> None:

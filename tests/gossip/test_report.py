@@ -95,9 +95,7 @@ def summary(last: Record, **changes: Any) -> Record:
 HISTORY = [record(step) for step in range(0, 500, 10)]
 
 
-def write(
-    path: Path, history: list[Record] = HISTORY, topology: Schedule | None = None, **changes: Any
-) -> str:
+def write(path: Path, history: list[Record] = HISTORY, topology: Schedule | None = None, **changes: Any) -> str:
     totals = summary(history[-1], **changes)
     write_report(path, summary=totals, history=history, topology=topology or ring(8), config=CONFIG)
     return path.read_text(encoding="utf-8")

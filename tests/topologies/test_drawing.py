@@ -33,9 +33,7 @@ def test_every_family_is_drawn(topology: topologies.Schedule) -> None:
     positions = np.asarray(nodes.get_offsets())
     assert positions.shape == (topology.n, 2) and np.abs(positions).max() <= 1 + 1e-9
     assert len(np.unique(positions.round(6), axis=0)) == topology.n
-    assert [text.get_text() for text in axes.texts] == (
-        [str(i) for i in range(topology.n)] if topology.n <= 32 else []
-    )
+    assert [text.get_text() for text in axes.texts] == ([str(i) for i in range(topology.n)] if topology.n <= 32 else [])
     svg = io.StringIO()
     figure.savefig(svg, format="svg")
     assert "<svg" in svg.getvalue()
@@ -49,9 +47,7 @@ def test_edges_run_between_their_nodes() -> None:
     graph = nx.karate_club_graph()
     places = np.asarray(draw(Topology(graph)).axes[0].collections[-1].get_offsets())
     drawn = {frozenset(map(tuple, segment.round(9))) for segment in segments(Topology(graph))}
-    assert drawn == {
-        frozenset({tuple(places[i].round(9)), tuple(places[j].round(9))}) for i, j in graph.edges
-    }
+    assert drawn == {frozenset({tuple(places[i].round(9)), tuple(places[j].round(9))}) for i, j in graph.edges}
 
 
 def test_arrows_point_from_sender_to_receiver() -> None:

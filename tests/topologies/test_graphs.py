@@ -44,9 +44,7 @@ def test_every_family(family, n: int) -> None:
 
 
 def test_all_families_are_offered() -> None:
-    assert {family.__name__ for family in FAMILIES} == {family.__name__ for family in SIZES} | {
-        "one_peer_exponential"
-    }
+    assert {family.__name__ for family in FAMILIES} == {family.__name__ for family in SIZES} | {"one_peer_exponential"}
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.__name__)
@@ -58,9 +56,7 @@ def test_docstrings_describe_every_parameter(family) -> None:
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.__name__)
 @pytest.mark.parametrize("n", [0, -3, 2.0, True, "4"])
 def test_n_must_be_a_positive_int(family, n) -> None:
-    with pytest.raises(
-        ValueError, match=rf"^{family.__name__} needs n to be a whole number of at least 1, got .*$"
-    ):
+    with pytest.raises(ValueError, match=rf"^{family.__name__} needs n to be a whole number of at least 1, got .*$"):
         family(n)
 
 
@@ -142,15 +138,11 @@ def test_hypercube_links_numbers_that_differ_in_one_bit() -> None:
 
 @pytest.mark.parametrize(("n", "nearest"), [(3, "2 and 4"), (12, "8 and 16"), (17, "16 and 32")])
 def test_hypercube_needs_a_power_of_two(n: int, nearest: str) -> None:
-    with pytest.raises(
-        ValueError, match=rf"^hypercube needs a power of two, got n = {n}; nearest are {nearest}$"
-    ):
+    with pytest.raises(ValueError, match=rf"^hypercube needs a power of two, got n = {n}; nearest are {nearest}$"):
         hypercube(n)
 
 
-@pytest.mark.parametrize(
-    ("n", "hops"), [(2, [1]), (3, [1, 2]), (7, [1, 2, 4]), (8, [1, 2, 4]), (9, [1, 2, 4, 8])]
-)
+@pytest.mark.parametrize(("n", "hops"), [(2, [1]), (3, [1, 2]), (7, [1, 2, 4]), (8, [1, 2, 4]), (9, [1, 2, 4, 8])])
 def test_exponential_sends_powers_of_two_ahead(n: int, hops: list[int]) -> None:
     topology = exponential(n)
     for i in range(n):

@@ -57,9 +57,7 @@ def test_labels_are_numbered_in_the_order_of_the_nodes() -> None:
 @settings(deadline=None, max_examples=60)
 @given(st.integers(1, 12), st.integers(0, 10**6), st.booleans())
 def test_any_networkx_graph(n: int, seed: int, directed: bool) -> None:
-    graph = nx.relabel_nodes(
-        nx.gnp_random_graph(n, 0.4, seed=seed, directed=directed), lambda i: f"node {n - i}"
-    )
+    graph = nx.relabel_nodes(nx.gnp_random_graph(n, 0.4, seed=seed, directed=directed), lambda i: f"node {n - i}")
     graph.add_edge("node 1", "node 1")  # a self-loop, to be ignored
     topology = Topology(graph, connected=False)
     matrix = topology.matrix.toarray()
@@ -202,9 +200,7 @@ def test_topology_is_the_static_schedule() -> None:
 
 def test_schedule_repeats_its_rounds() -> None:
     even = Topology(nx.Graph([(0, 1), (2, 3)]), connected=False)
-    odd = Topology.from_matrix(
-        [[1, 0, 0, 0], [0, 0.5, 0.5, 0], [0, 0.5, 0.5, 0], [0, 0, 0, 1]], connected=False
-    )
+    odd = Topology.from_matrix([[1, 0, 0, 0], [0, 0.5, 0.5, 0], [0, 0.5, 0.5, 0], [0, 0, 0, 1]], connected=False)
     schedule = Schedule([even, odd], name="matchings")
     assert [schedule[t] for t in range(5)] == [even, odd, even, odd, even]
     assert list(schedule) == [even, odd] and len(schedule) == 2 and schedule.n == 4 and not schedule.static
@@ -213,9 +209,7 @@ def test_schedule_repeats_its_rounds() -> None:
     assert repr(schedule) == "Schedule('matchings', nodes=4, period=2, symmetric, doubly stochastic)"
     with pytest.raises(IndexError):
         schedule[-1]
-    rows_only = Topology.from_matrix(
-        [[1, 0, 0, 0], [0.5, 0.5, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], connected=False
-    )
+    rows_only = Topology.from_matrix([[1, 0, 0, 0], [0.5, 0.5, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], connected=False)
     mixed = Schedule([even, odd, rows_only])
     assert not mixed.symmetric and not mixed.doubly_stochastic
 

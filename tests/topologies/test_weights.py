@@ -36,9 +36,7 @@ def test_rules_agree_on_regular_graphs_and_ignore_self_loops() -> None:
     looped = graph.copy()
     looped.add_edge(3, 3)
     for rule in WEIGHTS.values():
-        np.testing.assert_allclose(
-            rule(graph).toarray(), (nx.to_numpy_array(graph) + np.eye(10)) / 4, atol=1e-15
-        )
+        np.testing.assert_allclose(rule(graph).toarray(), (nx.to_numpy_array(graph) + np.eye(10)) / 4, atol=1e-15)
         np.testing.assert_array_equal(rule(looped).toarray(), rule(graph).toarray())
 
 

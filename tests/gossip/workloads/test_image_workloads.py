@@ -46,9 +46,7 @@ def test_mnist_is_split_the_same_in_every_run(mnist):
     np.testing.assert_allclose(workload._test_inputs[0].numpy(), expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("workload", "d"), [(Mnist(), 50890), (Mnist(hidden=3), 2395), (Mnist(model="cnn"), 28938)]
-)
+@pytest.mark.parametrize(("workload", "d"), [(Mnist(), 50890), (Mnist(hidden=3), 2395), (Mnist(model="cnn"), 28938)])
 def test_mnist_models(mnist, workload, d):
     sharded = workload.shard(2, 0, read=lambda _: mnist)
     assert sharded.layout.d == d

@@ -37,9 +37,7 @@ def test_gradients_and_losses_are_the_formula():
             rows = slice(None) if examples is None else examples[row].numpy()
             A, b, y = workload.features[node][rows], workload.targets[node][rows], x[row].numpy()
             residual = A @ y - b
-            assert sample.loss[row] == pytest.approx(
-                residual @ residual / (2 * len(b)) + 0.15 * y @ y, rel=1e-12
-            )
+            assert sample.loss[row] == pytest.approx(residual @ residual / (2 * len(b)) + 0.15 * y @ y, rel=1e-12)
             expected = A.T @ residual / len(b) + 0.3 * y
             np.testing.assert_allclose(sample.gradient[row].numpy(), expected, rtol=1e-12, atol=1e-14)
 
@@ -191,9 +189,7 @@ def test_evaluate_reports_the_objective_and_the_distance():
     objective = np.mean(residual**2) / 2 + 0.2 * 5.25 + 0.2 * 3.5
     metrics = workload.evaluate(x)
     assert metrics["test_loss"] == workload.objective(x) == pytest.approx(objective, rel=1e-12)
-    assert metrics["distance_to_optimum"] == pytest.approx(
-        np.linalg.norm(x.numpy() - workload.optimum.numpy())
-    )
+    assert metrics["distance_to_optimum"] == pytest.approx(np.linalg.norm(x.numpy() - workload.optimum.numpy()))
     assert workload.evaluate(workload.optimum)["distance_to_optimum"] == 0
     near = workload.optimum + 1e-3 * torch.ones(4)
     assert workload.objective(workload.optimum) < workload.objective(near) < objective

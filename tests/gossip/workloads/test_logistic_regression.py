@@ -217,7 +217,5 @@ def test_errors_are_one_line(arguments, message):
 
 
 def test_data_for_another_number_of_nodes():
-    with pytest.raises(
-        ValueError, match=r"^LogisticRegression: the data are for 3 nodes, the topology has 5$"
-    ):
+    with pytest.raises(ValueError, match=r"^LogisticRegression: the data are for 3 nodes, the topology has 5$"):
         per_node(3).shard(5, seed=0)

@@ -41,17 +41,13 @@ def test_the_seed_alone_decides(rule):
 @pytest.mark.parametrize("rule", [Iid(), Dirichlet(0.5), ByLabel()])
 @pytest.mark.parametrize("n", [0, 11])
 def test_too_few_examples_are_an_error_of_one_line(rule, n):
-    with pytest.raises(
-        ValueError, match=f"^10 training examples cannot be split over {n} nodes, at least one each$"
-    ):
+    with pytest.raises(ValueError, match=f"^10 training examples cannot be split over {n} nodes, at least one each$"):
         rule.assign(np.zeros(10), n, 0)
 
 
 @pytest.mark.parametrize("rule", [Dirichlet(0.5), ByLabel()])
 def test_rules_that_use_labels_refuse_targets_of_several_numbers(rule):
-    with pytest.raises(
-        ValueError, match=r"^\w+ needs one label per example, the targets have shape \(10, 2\)$"
-    ):
+    with pytest.raises(ValueError, match=r"^\w+ needs one label per example, the targets have shape \(10, 2\)$"):
         rule.assign(np.zeros((10, 2)), 2, 0)
     assert len(Iid().assign(np.zeros((10, 2)), 2, 0)) == 2
 

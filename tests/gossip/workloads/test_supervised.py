@@ -81,9 +81,7 @@ class Tied(nn.Module):
 
 
 def convolutional():
-    return nn.Sequential(
-        nn.Unflatten(1, (1, 6)), nn.Conv1d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 4)
-    )
+    return nn.Sequential(nn.Unflatten(1, (1, 6)), nn.Conv1d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 4))
 
 
 def points(workload, k):
@@ -213,9 +211,7 @@ def test_batch_normalisation_uses_the_statistics_of_the_batch(k):
 
 
 def test_evaluate_by_hand_in_chunks(monkeypatch):
-    monkeypatch.setattr(
-        "gossip.workloads.supervised.EVALUATED_AT_ONCE", 4
-    )  # 15 examples: the last chunk has 3
+    monkeypatch.setattr("gossip.workloads.supervised.EVALUATED_AT_ONCE", 4)  # 15 examples: the last chunk has 3
     model = mlp()
     workload = build(model)
     x = points(workload, 1)[0]
@@ -246,9 +242,7 @@ def test_regression_reports_no_accuracy():
     x = workload.initial()
     inputs = data()[0][45:].numpy()
     predictions = inputs @ x[:6].numpy() + x[6].numpy()
-    assert workload.evaluate(x) == {
-        "test_loss": pytest.approx(np.mean((predictions - targets[45:, 0].numpy()) ** 2))
-    }
+    assert workload.evaluate(x) == {"test_loss": pytest.approx(np.mean((predictions - targets[45:, 0].numpy()) ** 2))}
     assert workload.gradient(x[None], [0]).gradient.dtype == torch.float32
 
 

@@ -96,9 +96,7 @@ def test_classification_with_a_fixed_fifth_held_out():
     weight, bias = x[:12].view(4, 3), x[12:]
     scores = sharded._test_inputs @ weight.T + bias
     metrics = sharded.evaluate(x)
-    assert metrics["test_loss"] == pytest.approx(
-        float(nn.functional.cross_entropy(scores, torch.tensor(test % 4)))
-    )
+    assert metrics["test_loss"] == pytest.approx(float(nn.functional.cross_entropy(scores, torch.tensor(test % 4))))
     assert metrics["test_accuracy"] == np.mean(scores.argmax(1).numpy() == test % 4)
 
 

@@ -8,7 +8,17 @@ import networkx as nx
 import numpy as np
 
 import gossip
-from algorithms import Algorithm, ChocoSGD, DecentralizedSGD, ExactDiffusion, Full, Identity, Minibatch, Oracle, TopK
+from algorithms import (
+    Algorithm,
+    ChocoSGD,
+    DecentralizedSGD,
+    ExactDiffusion,
+    Full,
+    Identity,
+    Minibatch,
+    Oracle,
+    TopK,
+)
 from gossip import launch
 from gossip.workloads import LeastSquares, LogisticRegression
 from topologies import Schedule, Topology, exponential, one_peer_exponential, ring
@@ -36,7 +46,13 @@ def main() -> None:
     def train(name: str, workload: object, topology: Schedule, algorithm: Algorithm, oracle: Oracle) -> None:
         if all(getattr(topology, need) for need in algorithm.needs):
             result = gossip.run(
-                workload, topology, algorithm, steps=30, oracle=oracle, evaluate_every=15, output=None  # type: ignore
+                workload,
+                topology,
+                algorithm,
+                steps=30,
+                oracle=oracle,
+                evaluate_every=15,
+                output=None,  # type: ignore
             )
             models[f"{name} {topology.name} {algorithm}"] = result.model.numpy()
             losses = [record["train_loss"] for record in result.history]

@@ -1,0 +1,106 @@
+"""The network of one process against dense matrices."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from algorithms import TopK
+from gossip.network import Communicator, InProcessNetwork, connect
+from topologies import Schedule, Topology, erdos_renyi, exponential, one_peer_exponential, ring, star
+
+TOPOLOGIES = (ring(1), ring(9), star(6), exponential(8), one_peer_exponential(8), erdos_renyi(12))
+
+
+def network_of(topology: Schedule) -> InProcessNetwork:
+    return connect(topology, Communicator(), seed=5)
+
+
+@pytest.mark.parametrize("topology", TOPOLOGIES, ids=lambda topology: topology.name)
+def test_mix_is_the_matrix_product_of_the_round(topology: Schedule) -> None:
+    network = network_of(topology)
+    x = torch.randn(topology.n, 5, dtype=torch.float64)
+    for round in range(4):
+        dense = topology[round].matrix.toarray()
+        assert torch.allclose(network.mix(x), torch.from_numpy(dense @ x.numpy()), atol=1e-14)
+        message = TopK(k=2).compress(x, network.draw("test"))
+        assert torch.allclose(network.mix(message), torch.from_numpy(dense @ message.dense().numpy()), atol=1e-14)
+        network.finish_step()
+
+
+def test_mix_keeps_the_precision_of_the_stack() -> None:
+    network = network_of(ring(4))
+    for dtype in (torch.float32, torch.float64):
+        assert network.mix(torch.ones(4, 3, dtype=dtype)).dtype == dtype
+
+
+@pytest.mark.parametrize("topology", TOPOLOGIES, ids=lambda topology: topology.name)
+def test_neighbors_hold_what_a_mix_sums(topology: Schedule) -> None:
+    network = network_of(topology)
+    x = torch.randn(topology.n, 5, dtype=torch.float64)
+    matrix = topology[0].matrix.toarray()
+    mixed = torch.stack(
+        [
+            matrix[node, node] * x[node] + (heard.weights[:, None] * heard.rows).sum(0)
+            for node, heard in enumerate(network.neighbors(x))
+        ]
+    )
+    assert torch.allclose(mixed, network.mix(x), atol=1e-14)
+    for node, heard in enumerate(network.neighbors(x)):
+        assert list(heard.nodes) == [j for j in range(topology.n) if j != node and matrix[node, j] != 0]
+        assert torch.equal(heard.rows, x[list(heard.nodes)])
+
+
+def test_mean() -> None:
+    x = torch.randn(9, 5, dtype=torch.float64)
+    assert torch.allclose(network_of(ring(9)).mean(x), x.mean(0), atol=1e-15)
+
+
+def test_a_round_ends_with_the_step_that_communicated() -> None:
+    network = network_of(one_peer_exponential(8))
+    x = torch.randn(8, 2)
+    network.finish_step()
+    assert network.round == 0
+    network.mix(x)
+    network.mix(x)
+    assert network.round == 0
+    network.finish_step()
+    assert network.round == 1
+    with network.unrecorded():
+        network.mean(x)
+    network.finish_step()
+    assert network.round == 1
+
+
+def test_unrecorded_traffic_does_not_count_even_for_who_looked_before() -> None:
+    network = network_of(ring(4))
+    network.mix(torch.randn(4, 3))
+    seen = network.traffic.bytes
+    with network.unrecorded():
+        network.mix(torch.randn(4, 3))
+    assert seen.tolist() == network.traffic.bytes.tolist() == [24] * 4
+
+
+def test_draws_depend_on_seed_purpose_node_and_round_only() -> None:
+    def draw(seed: int, purpose: str, row: int, round: int) -> float:
+        network = InProcessNetwork(ring(4), seed)
+        network.round = round
+        return float(network.draw(purpose).generator(row).random())
+
+    reference = draw(1, "a", 2, 3)
+    assert reference == draw(1, "a", 2, 3)
+    others = {draw(0, "a", 2, 3), draw(1, "b", 2, 3), draw(1, "a", 1, 3), draw(1, "a", 2, 4)}
+    assert len(others | {reference}) == 5
+
+
+def test_many_distinct_rounds_do_not_fill_memory() -> None:
+    class Endless(Schedule):
+        def __getitem__(self, t: int) -> Topology:
+            return Topology.from_matrix(np.eye(4), connected=False)
+
+    network = network_of(Endless([ring(4)]))
+    for _ in range(100):
+        network.mix(torch.ones(4, 1))
+        network.finish_step()
+    assert network._plan_of.cache_info().currsize <= 64

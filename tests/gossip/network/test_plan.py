@@ -1,0 +1,68 @@
+"""The halo plan against the dense matrix, without MPI."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.sparse import csr_array
+
+from gossip.network.plan import HaloPlan, blocks
+
+
+@st.composite
+def matrices_and_ranks(draw: st.DrawFn) -> tuple[np.ndarray, int]:
+    n = draw(st.integers(1, 14))
+    density = draw(st.sampled_from([0.0, 0.1, 0.4, 1.0]))
+    random = np.random.default_rng(draw(st.integers(0, 1000)))
+    matrix = random.normal(size=(n, n)) * (random.random((n, n)) < density)
+    return matrix, draw(st.integers(1, n))
+
+
+@given(matrices_and_ranks())
+def test_plans_of_all_ranks_together_are_the_matrix(case: tuple[np.ndarray, int]) -> None:
+    matrix, ranks = case
+    n = len(matrix)
+    parts = blocks(n, ranks)
+    plans = [HaloPlan.build(csr_array(matrix), parts, rank) for rank in range(ranks)]
+    for rank, plan in enumerate(plans):
+        mine = list(parts[rank])
+        assert plan.columns[plan.local].tolist() == mine
+        assert (np.diff(plan.columns) > 0).all()
+
+        dense = np.zeros((len(mine), n))
+        dense[:, plan.columns] = plan.weights.toarray()
+        assert np.array_equal(dense, matrix[mine])
+
+        needed = {j for i in mine for j in range(n) if matrix[i, j] != 0} | set(mine)
+        assert set(plan.columns.tolist()) == needed
+        off_diagonal = matrix - np.diag(np.diag(matrix))
+        assert plan.out_degree.tolist() == (off_diagonal[:, mine] != 0).sum(axis=0).tolist()
+
+        # What one rank sends is, row by row, what the other receives.
+        for source, place in plan.receive.items():
+            sent = plans[source].send[rank] + parts[source].start
+            assert sent.tolist() == plan.columns[place].tolist()
+        assert sum(len(plan.columns[place]) for place in plan.receive.values()) == len(needed) - len(mine)
+        for target in plan.send:
+            assert rank in plans[target].receive
+
+
+def test_summing_in_node_order() -> None:
+    """The weights of each row are stored with ascending columns, which is the order they are summed in."""
+    matrix = csr_array(np.full((6, 6), 1 / 6))
+    plan = HaloPlan.build(matrix, blocks(6, 3), 1)
+    assert plan.weights.indices.tolist() == [0, 1, 2, 3, 4, 5] * 2
+
+
+@given(st.integers(1, 50), st.integers(1, 50))
+def test_blocks_are_contiguous_and_even(n: int, ranks: int) -> None:
+    if ranks > n:
+        with pytest.raises(ValueError, match=f"{ranks} ranks for {n} nodes"):
+            blocks(n, ranks)
+        return
+    parts = blocks(n, ranks)
+    assert [node for part in parts for node in part] == list(range(n))
+    assert len(parts) == ranks
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
