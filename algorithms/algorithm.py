@@ -51,7 +51,7 @@ class Algorithm:
     """Properties that the topology must have: "static", "symmetric", "doubly_stochastic"."""
 
     def start(self, x: Tensor, network: Network) -> State:
-        """The state before the first step, from the initial parameters x (k, d)."""
+        """The state before the first step, from the initial parameters x (k, d). It may communicate."""
         return State(x=x.clone(), step=0)
 
     def step(self, state: State, sample: Sample, network: Network) -> None:

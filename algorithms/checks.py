@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 
 def check(valid: bool, owner: object, name: str, allowed: str) -> None:
     """Raise ValueError naming the class, the parameter, its value and what is allowed, unless `valid`."""
     if not valid:
         value = getattr(owner, name)
         raise ValueError(f"{type(owner).__name__}: {name} = {value!r} is not allowed; it must be {allowed}")
+
+
+def positive(value: float) -> bool:
+    """Whether a number is positive and finite."""
+    return 0 < value < math.inf
 
 
 class NonFiniteError(ArithmeticError):

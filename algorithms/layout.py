@@ -31,7 +31,7 @@ class Layout:
 
     @classmethod
     def vector(cls, d: int) -> Layout:
-        """One unnamed tensor of d numbers, for problems without layers."""
+        """One tensor of d numbers, "x", for problems without layers."""
         return cls({"x": (d,)})
 
     @property
@@ -45,7 +45,7 @@ class Layout:
             raise ValueError(f"this layout holds {self.d} parameters, the vector given has {x.shape[-1]}")
         pieces = x.split([prod(shape) for shape in self.shapes.values()], dim=-1)
         return {
-            name: piece.reshape(*x.shape[:-1], *shape)
+            name: piece.reshape((*x.shape[:-1], *shape))
             for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)
         }
 
@@ -53,9 +53,15 @@ class Layout:
         """Named tensors -> one flat vector: name -> (..., *shape) gives (..., d).
 
         Leading dimensions, if any, must be common to all tensors.
+
+        Raises:
+            ValueError: if a tensor does not end with its shape.
         """
         parts = []
         for name, shape in self.shapes.items():
             tensor = tensors[name]
-            parts.append(tensor.reshape(*tensor.shape[: tensor.ndim - len(shape)], prod(shape)))
+            leading = tensor.shape[: tensor.ndim - len(shape)]
+            if tensor.shape != (*leading, *shape):
+                raise ValueError(f"{name} has shape {tuple(tensor.shape)}, which does not end with {shape}")
+            parts.append(tensor.reshape((*leading, prod(shape))))
         return torch.cat(parts, dim=-1)

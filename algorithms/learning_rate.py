@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from algorithms.checks import check
+from algorithms.checks import check, positive
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Constant(LearningRate):
     lr: float = 0.1
 
     def __post_init__(self) -> None:
-        check(self.lr > 0, self, "lr", "> 0")
+        check(positive(self.lr), self, "lr", "> 0")
 
     def __call__(self, t: int) -> float:
         return self.lr
@@ -53,7 +53,7 @@ class StepDecay(LearningRate):
     factor: float = 0.1
 
     def __post_init__(self) -> None:
-        check(self.lr > 0, self, "lr", "> 0")
+        check(positive(self.lr), self, "lr", "> 0")
         check(0 < self.factor <= 1, self, "factor", "in (0, 1]")
         check(list(self.milestones) == sorted(set(self.milestones)), self, "milestones", "increasing")
 
@@ -76,7 +76,7 @@ class Cosine(LearningRate):
     end: float = 0.0
 
     def __post_init__(self) -> None:
-        check(self.lr > 0, self, "lr", "> 0")
+        check(positive(self.lr), self, "lr", "> 0")
         check(self.steps >= 1, self, "steps", ">= 1")
         check(0 <= self.end <= self.lr, self, "end", "in [0, lr]")
 
@@ -98,8 +98,8 @@ class InverseTime(LearningRate):
     offset: float = 10.0
 
     def __post_init__(self) -> None:
-        check(self.scale > 0, self, "scale", "> 0")
-        check(self.offset > 0, self, "offset", "> 0")
+        check(positive(self.scale), self, "scale", "> 0")
+        check(positive(self.offset), self, "offset", "> 0")
 
     def __call__(self, t: int) -> float:
         return self.scale / (t + self.offset)
@@ -122,6 +122,7 @@ class WarmUp(LearningRate):
 
     def __post_init__(self) -> None:
         check(self.steps >= 0, self, "steps", ">= 0")
+        check(isinstance(self.then, LearningRate), self, "then", "a schedule such as Constant(0.1)")
 
     def __call__(self, t: int) -> float:
         if t < self.steps:
@@ -136,5 +137,5 @@ def learning_rate(lr: float | LearningRate, t: int) -> float:
 
 def check_learning_rate(owner: object, lr: float | LearningRate) -> None:
     """Refuse a learning rate that is neither a schedule nor a positive number."""
-    if not isinstance(lr, LearningRate):
-        check(math.isfinite(lr) and lr > 0, owner, "lr", "> 0, or a schedule such as Cosine(lr=0.1, steps=1000)")
+    valid = isinstance(lr, LearningRate) or (isinstance(lr, int | float) and positive(lr))
+    check(valid, owner, "lr", "> 0, or a schedule such as Cosine(lr=0.1, steps=1000)")

@@ -79,4 +79,4 @@ class Network(Protocol):
         """The random streams of this round for one purpose."""
 
     def finish_step(self) -> None:
-        """Called once after each step by whoever drives the algorithm: a step that communicated ends the round."""
+        """Called by whoever drives the algorithm after `start` and each step: if that communicated, a round ends."""

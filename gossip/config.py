@@ -151,6 +151,7 @@ def _unknown_name(option: str, name: str, kind: type | None) -> str:
 def _names(kind: type) -> set[str]:
     """The names of a class's subclasses, of all generations, that may stand on the command line."""
     names: set[str] = set()
-    for child in kind.__subclasses__():
+    children: list[type] = kind.__subclasses__()
+    for child in children:
         names |= {child.__name__} | _names(child)
     return names - {"Topology"}

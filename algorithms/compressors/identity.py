@@ -31,6 +31,7 @@ class DenseMessage(Message):
         return self.values[row].numpy().view(np.uint8)
 
     def decode(self, payloads: Sequence[Bytes]) -> Tensor:
+        self.check_sizes(payloads)
         rows = np.stack([payload.view(self.values.numpy().dtype) for payload in payloads])
         return torch.from_numpy(rows)
 

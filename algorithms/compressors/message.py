@@ -37,7 +37,11 @@ class Message:
         raise NotImplementedError
 
     def decode(self, payloads: Sequence[Bytes]) -> Tensor:
-        """(len(payloads), d): rows that other nodes packed with the same operator and the same dimension d."""
+        """(len(payloads), d): rows that other nodes packed with the same operator and the same dimension d.
+
+        Raises:
+            ValueError: if a payload cannot be one of these.
+        """
         raise NotImplementedError
 
     @property
@@ -65,7 +69,16 @@ class Message:
             if position > len(buffer):
                 raise ValueError(f"{type(self).__name__}: truncated message of {len(buffer)} bytes")
             payloads.append(buffer[start:position])
+        if not payloads:
+            raise ValueError(f"{type(self).__name__}: empty message")
         return self.decode(payloads)
+
+    def check_sizes(self, payloads: Sequence[Bytes]) -> None:
+        """For messages whose rows all have the same size: refuse payloads of another."""
+        expected = (int(self.bits[0]) + 7) // 8
+        for payload in payloads:
+            if len(payload) != expected:
+                raise ValueError(f"{type(self).__name__}: payload of {len(payload)} bytes instead of {expected}")
 
 
 @dataclass(frozen=True)

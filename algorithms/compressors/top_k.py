@@ -22,7 +22,7 @@ class SparseMessage(Message):
     """Indices and values of the kept entries of each row.
 
     Payload: the k values, little-endian, in the stack's own precision, then their indices, ascending, packed
-    to ceil(log2 d) bits each.
+    to ceil(log2 d) bits each, lowest bit first, filling bytes from their highest bit.
     """
 
     indices: Tensor  # (rows, k) int64, ascending in each row
@@ -49,6 +49,7 @@ class SparseMessage(Message):
         return np.concatenate([values, np.packbits(digits.astype(np.uint8))])
 
     def decode(self, payloads: Sequence[Bytes]) -> Tensor:
+        self.check_sizes(payloads)
         k = self.values.shape[1]
         value_bytes = k * self.values.itemsize
         packed = np.stack(payloads)
@@ -56,6 +57,8 @@ class SparseMessage(Message):
         digits = np.unpackbits(packed[:, value_bytes:], axis=1, count=k * self.index_bits)
         digits = digits.reshape(len(payloads), k, self.index_bits).astype(np.int64)
         indices = (digits << np.arange(self.index_bits)).sum(axis=2)
+        if (indices >= self.d).any():
+            raise ValueError(f"{type(self).__name__}: index {indices.max()} in a vector of {self.d} entries")
         return self._scatter(torch.from_numpy(indices), torch.from_numpy(values))
 
     def _scatter(self, indices: Tensor, values: Tensor) -> Tensor:

@@ -12,11 +12,15 @@ With v_i the descent direction of node i (its gradient, or its local momentum) a
 
 Sent: one dense vector to each out-neighbour, per round.
 
-With `period` H, iteration t = 0, 1, ... uses W_t if H divides t + 1 and the identity otherwise, in all three
-orders (the convention of Cooperative SGD, Wang & Joshi, arXiv 1808.07576).
+With `period` H, iteration t = 0, 1, ... averages if H divides t + 1, in all three orders (the convention of
+Cooperative SGD, Wang & Joshi, arXiv 1808.07576). Of a time-varying topology each averaging uses the next round's
+matrix, so the r-th one uses W_r.
 
-Momentum is local and never communicated: v_i <- momentum v_i + g_i, applied as in torch.optim.SGD. Its bias on
-heterogeneous data grows like 1 / (1 - momentum)^2.
+The gradient of combine-then-adapt is wanted at y_i, so each averaging takes place at the end of the step before it,
+the first one in `start`: T steps of period 1 make T + 1 rounds, the last of which nothing uses yet.
+
+Momentum is local and never communicated: v_i <- momentum v_i + g_i, applied as in torch.optim.SGD. On heterogeneous
+data the limit is as far from the optimum as without momentum and with lr / (1 - momentum).
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ class InProcessNetwork:
         return Draw(self.seed, purpose, self.nodes, self.round)
 
     def finish_step(self) -> None:
-        """End the round if anything was sent since the last call."""
+        """End the round if anything was sent since the last call; to be called after `start` and each step."""
         self.round += self._communicated
         self._communicated = False
 

@@ -131,7 +131,7 @@ def test_a_biased_mixing_matrix_is_pointed_out(squares: LeastSquares) -> None:
 
 
 def test_a_diverging_run_stops_and_leaves_its_records(squares: LeastSquares, tmp_path: Path) -> None:
-    with pytest.raises(DivergedError, match="the run diverged: the train loss is (nan|inf) at step"):
+    with pytest.raises(DivergedError, match=r"the run diverged: the train loss is (nan|inf) at step"):
         gossip.run(squares, complete(8), DecentralizedSGD(lr=1e30), steps=100, output=tmp_path)
     (summary,) = tmp_path.glob("*/*/summary.json")
     recorded = json.loads(summary.read_text())
