@@ -12,21 +12,22 @@ from mpi4py import MPI
 
 from gossip.network.communicator import Communicator, available_cores
 
-SPIN = 1e-3  # seconds of polling without a pause, while every rank has a core
-FIRST_SLEEP = 20e-6  # times the number of local ranks per core, as the next
-LONGEST_SLEEP = 1e-3
+SPIN = 1e-3  # seconds of polling without a pause, where every rank has a core
+SHORTEST_SLEEP = 20e-6
+LONGEST_SLEEP = 20e-3
+OVERSLEEP = 0.05  # a sleep's share of the time waited so far, hence the most that sleeping adds to a long wait
 
 
 class MpiCommunicator(Communicator):
     """A private duplicate of an MPI communicator.
 
-    While every rank of the host has a core of its own, waiting polls without a pause at first, then with the
-    shortest sleeps between. With more ranks than cores it sleeps from the start, twice as long each time: a rank
-    that spins takes the time that the one it waits for needs.
+    A rank that spins while another needs its core takes the time of the one that it waits for. So waiting polls
+    without a pause for a moment only, and not at all with more ranks than cores; then it sleeps between polls, a
+    small share of the time waited so far. An exchange takes several polls, which is why sleeps must not double.
     """
 
     def __init__(self, communicator: MPI.Intracomm) -> None:
-        self.ranks_per_core = 64.0  # until it is known
+        self.crowded = True  # until the number of local ranks is known
         self.mpi, request = communicator.Idup()
         self.wait([request])
         self.rank = self.mpi.rank
@@ -34,18 +35,15 @@ class MpiCommunicator(Communicator):
         local = self.mpi.Split_type(MPI.COMM_TYPE_SHARED)
         self.local_size = local.size
         local.Free()
-        self.ranks_per_core = self.local_size / available_cores()
+        self.crowded = self.local_size > available_cores()
 
     def poll(self, done: Callable[[], bool]) -> None:
         """Wait until `done()` is true; calling it must let MPI make progress."""
-        crowded = self.ranks_per_core > 1
-        pause = FIRST_SLEEP * self.ranks_per_core
-        longest = LONGEST_SLEEP * self.ranks_per_core if crowded else pause
-        spin_until = 0.0 if crowded else time.perf_counter() + SPIN
+        began = time.perf_counter()
         while not done():
-            if time.perf_counter() > spin_until:
-                time.sleep(pause)
-                pause = min(2 * pause, longest)
+            waited = time.perf_counter() - began
+            if self.crowded or waited > SPIN:
+                time.sleep(min(max(SHORTEST_SLEEP, OVERSLEEP * waited), LONGEST_SLEEP))
 
     def wait(self, requests: Sequence[MPI.Request]) -> None:
         """Wait for all of these nonblocking operations."""
@@ -59,7 +57,7 @@ class MpiCommunicator(Communicator):
         if self.rank != root:
             packed = np.empty(size[0], np.uint8)
         self.wait([self.mpi.Ibcast(packed, root)])
-        return value if self.rank == root else pickle.loads(packed)
+        return value if self.rank == root else pickle.loads(memoryview(packed))
 
     def first_rank_where(self, flag: bool) -> int | None:
         first = np.empty(1, np.int64)

@@ -12,7 +12,7 @@ from gossip.network import connect
 from topologies import complete
 
 communicator = launch.world()
-communicator.ranks_per_core = 4.0  # type: ignore[attr-defined] # as on a host with more ranks than cores
+communicator.crowded = True  # type: ignore[attr-defined] # as on a host with more ranks than cores
 network = connect(complete(4), communicator)
 x = torch.randn(1, 10)
 for wait in (
