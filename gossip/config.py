@@ -16,7 +16,7 @@ from gossip.workloads import Split, Workload
 from topologies import Schedule
 
 NODES = 16  # in a single process
-STEPS = 300
+STEPS = 200
 KINDS = {  # what may be named, by the last word of the option that names it
     "algorithm": Algorithm,
     "compressor": Compressor,

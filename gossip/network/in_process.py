@@ -10,6 +10,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from torch import Tensor
 
 from algorithms.compressors.message import Message
@@ -48,7 +49,11 @@ class InProcessNetwork:
         def plan(topology: Topology) -> HaloPlan:
             return HaloPlan.build(topology.matrix, self._blocks, rank)
 
-        self._plan_of = plan
+        @lru_cache(maxsize=64)
+        def weights(topology: Topology, dtype: str) -> csr_array:
+            return plan(topology).weights.astype(dtype)
+
+        self._plan_of, self._weights_of = plan, weights
 
     @property
     def n(self) -> int:
@@ -62,7 +67,8 @@ class InProcessNetwork:
         """
         plan = self._plan()
         rows = self._exchange(value, plan)
-        return torch.from_numpy(plan.weights.astype(rows.numpy().dtype, copy=False) @ rows.numpy())
+        array = rows.numpy()
+        return torch.from_numpy(self._weights_of(self.topology[self.round], array.dtype.str) @ array)
 
     def neighbors(self, value: Tensor | Message) -> list[Neighborhood]:
         """What each local node hears from its in-neighbours, itself left out."""

@@ -57,7 +57,7 @@ class MpiCommunicator(Communicator):
         if self.rank != root:
             packed = np.empty(size[0], np.uint8)
         self.wait([self.mpi.Ibcast(packed, root)])
-        return value if self.rank == root else pickle.loads(memoryview(packed))
+        return value if self.rank == root else pickle.loads(packed.data)
 
     def first_rank_where(self, flag: bool) -> int | None:
         first = np.empty(1, np.int64)

@@ -75,21 +75,21 @@ class Digits(Workload):
 
 def _classify(model: nn.Module, arrays: Arrays, split: Split, n: int, seed: int) -> Supervised:
     train, test = held_out(len(arrays["labels"]))
-    inputs = torch.from_numpy(arrays["images"]).float()
-    inputs -= float(arrays["mean"])
-    inputs /= float(arrays["deviation"])
+    mean, deviation = float(arrays["mean"]), float(arrays["deviation"])
+    images = torch.from_numpy(arrays["images"])
     labels = arrays["labels"].astype(np.int64)
     targets = torch.from_numpy(labels)
-    shards = split.assign(labels[train], n, seed)
+    shards = [train[part] for part in split.assign(labels[train], n, seed)]
     return Supervised(
         model,
         cross_entropy,
-        inputs[train],
-        targets[train],
-        inputs[test],
+        images,
+        targets,
+        images[test],
         targets[test],
         shards,
         classification=True,
+        prepare=lambda pixels: (pixels.float() - mean) / deviation,
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import accumulate
 
 import numpy as np
 import torch
@@ -34,12 +33,13 @@ class Supervised:
     Args:
         model: Maps a batch of inputs to outputs.
         loss: (outputs, targets) -> the mean loss over the batch, a scalar.
-        inputs: The training inputs along the first dimension. Floating-point numbers become float32.
-        targets: The training targets, likewise.
+        inputs: The training inputs along the first dimension.
+        targets: The training targets, likewise. Floating-point numbers become float32.
         test_inputs: The held-out inputs.
         test_targets: The held-out targets.
         shards: The indices of the training examples of each node.
         classification: Whether outputs are scores of classes along dimension 1; gives "test_accuracy".
+        prepare: Makes what the model takes of inputs; by default floating-point numbers become float32.
     """
 
     def __init__(
@@ -52,17 +52,17 @@ class Supervised:
         test_targets: Tensor,
         shards: Sequence[NDArray[np.int64]],
         classification: bool,
+        prepare: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         self._model = replace_all_batch_norm_modules_(copy.deepcopy(model))
         self._model.float().requires_grad_(True).train()
         self._loss = loss
         self._classification = classification
-        self._test_inputs, self._test_targets = _float32(test_inputs), _float32(test_targets)
-        # The examples of a node lie together, so that all of them are a view.
-        order = torch.from_numpy(np.concatenate(shards))
-        self._inputs, self._targets = _float32(inputs)[order], _float32(targets)[order]
-        self._sizes = [len(shard) for shard in shards]
-        self._starts = [0, *accumulate(self._sizes)][:-1]
+        self._prepare = prepare or _float32
+        self._test_inputs, self._test_targets = self._prepare(test_inputs), _float32(test_targets)
+        self._inputs, self._targets = inputs, targets
+        self._shards = shards
+        self._ready: dict[int, tuple[Tensor, Tensor]] = {}
         # With a model per example convolutions become grouped ones, and these are up to three times slower
         # on CPUs than one node after another. For other models, until the model turns out to be beyond it.
         self._vmap = not any(isinstance(module, _ConvNd) for module in self._model.modules())
@@ -82,12 +82,12 @@ class Supervised:
 
     def examples(self, node: int) -> int:
         """Number of training examples of a node."""
-        return self._sizes[node]
+        return len(self._shards[node])
 
     def gradient(self, x: Tensor, nodes: Sequence[int], examples: Tensor | None = None) -> Sample:
         """See `ShardedWorkload`. Computed in float32, given in the type of x."""
         with torch.enable_grad():
-            sizes = {self._sizes[node] for node in nodes}
+            sizes = {len(self._shards[node]) for node in nodes}
             if len(nodes) > 1 and self._vmap and (examples is not None or len(sizes) == 1):
                 try:
                     return self._together(x, nodes, examples)
@@ -121,8 +121,10 @@ class Supervised:
         return metrics | ({"test_accuracy": correct / count} if self._classification else {})
 
     def _batch(self, node: int, examples: Tensor | None) -> tuple[Tensor, Tensor]:
-        mine = slice(self._starts[node], self._starts[node] + self._sizes[node])
-        inputs, targets = self._inputs[mine], self._targets[mine]
+        if node not in self._ready:  # one of a few: a rank asks for the nodes that it hosts
+            shard = torch.from_numpy(self._shards[node])
+            self._ready[node] = self._prepare(self._inputs[shard]), _float32(self._targets[shard])
+        inputs, targets = self._ready[node]
         if examples is None:
             return inputs, targets
         return inputs.index_select(0, examples), targets.index_select(0, examples)
