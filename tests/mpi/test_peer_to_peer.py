@@ -19,3 +19,10 @@ def test_counted_bytes_are_those_handed_to_mpi(python: Run, ranks: int, nodes: i
 def test_waiting_ranks_leave_the_cores_to_others(python: Run) -> None:
     done = python(str(PROGRAMS / "idle_waiting.py"), ranks=4)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("ranks", [3, 4, 7])
+def test_ranks_agree(python: Run, ranks: int) -> None:
+    done = python(str(PROGRAMS / "communicator.py"), ranks=ranks)
+    assert done.returncode == 0, done.stderr
+    assert "all agreed" in done.stdout
