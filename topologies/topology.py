@@ -32,11 +32,11 @@ class Schedule:
 
     Args:
         rounds: the `Topology` of each round of one period, at least one, all with the same number of nodes.
-        name: what reports call the schedule.
+        name: what reports call the schedule, "custom" by default.
 
     Attributes:
         n: number of nodes.
-        name: what reports call it, or None.
+        name: what reports call it.
         symmetric: whether every round's mixing matrix is symmetric.
         doubly_stochastic: whether every round's columns sum to 1 as well.
         static: False; True for a `Topology`, where every round is the same.
@@ -48,12 +48,12 @@ class Schedule:
     static: ClassVar[bool] = False
 
     n: int
-    name: str | None
+    name: str
     symmetric: bool
     doubly_stochastic: bool
     _graph: nx.Graph | None = None  # cache of `graph`, never pickled
 
-    def __init__(self, rounds: Sequence[Topology], name: str | None = None) -> None:
+    def __init__(self, rounds: Sequence[Topology], name: str = "custom") -> None:
         self._rounds = tuple(rounds)
         if not self._rounds or not all(isinstance(each, Topology) for each in self._rounds):
             raise ValueError(f"a Schedule needs at least one round, each a Topology; got {_kinds(self._rounds)}")
@@ -101,7 +101,7 @@ class Schedule:
         return {key: value for key, value in self.__dict__.items() if key != "_graph"}
 
     def __repr__(self) -> str:
-        return f"Schedule({_named(self)}nodes={self.n}, period={len(self)}, {_kind(self)})"
+        return f"Schedule({self.name!r}, nodes={self.n}, period={len(self)}, {_kind(self)})"
 
 
 class Topology(Schedule):
@@ -117,7 +117,7 @@ class Topology(Schedule):
         weights: how a graph becomes a matrix: a name from `WEIGHTS`, or a function that takes the graph
             (nodes renumbered 0..n-1, no self-loops) and returns W. By default "metropolis" for an undirected
             graph and "uniform" for a directed one. A matrix holds its weights already and takes no rule.
-        name: what reports call the topology; by default the graph's own name.
+        name: what reports call the topology; by default the graph's own name, or "custom".
         connected: check that the graph is strongly connected. False is for the single rounds of a `Schedule`.
 
     Attributes:
@@ -126,7 +126,7 @@ class Topology(Schedule):
             explicit zeros; its arrays are read-only. Weights may be negative (as the fastest linear averaging
             needs).
         labels: the graph's own node labels in the order of the node numbers; None if they are 0..n-1.
-        name: what reports call it, or None.
+        name: what reports call it.
         symmetric: whether W equals its transpose (to 1e-12).
         doubly_stochastic: whether the columns of W sum to 1 (to 1e-9) as the rows do.
         static: True.
@@ -156,7 +156,7 @@ class Topology(Schedule):
             labels = tuple(graph_or_matrix.nodes)
             if labels != tuple(range(len(labels))):
                 self.labels = labels
-            name = name or graph_or_matrix.name or None
+            name = name or graph_or_matrix.name
         elif weights is None:
             matrix = _as_csr(graph_or_matrix)
         else:
@@ -165,7 +165,7 @@ class Topology(Schedule):
         if connected:
             _check_connected(matrix, "the graph", "add edges between the components", self.labels)
         self.n = matrix.shape[0]
-        self.name = name
+        self.name = name or "custom"
         self.matrix = _read_only(matrix)
         self.symmetric = bool(abs(matrix - matrix.T).max() <= SYMMETRIC_TOLERANCE)
         self.doubly_stochastic = bool(np.abs(matrix.sum(axis=0) - 1).max() <= STOCHASTIC_TOLERANCE)
@@ -232,7 +232,7 @@ class Topology(Schedule):
     def __repr__(self) -> str:
         links = int(self.in_degrees.sum())
         edges = f"directed edges={links}" if _directed(self.matrix) else f"edges={links // 2}"
-        return f"Topology({_named(self)}nodes={self.n}, {edges}, {_kind(self)})"
+        return f"Topology({self.name!r}, nodes={self.n}, {edges}, {_kind(self)})"
 
 
 def _round(t: int) -> int:
@@ -240,10 +240,6 @@ def _round(t: int) -> int:
     if t < 0:
         raise IndexError(f"rounds are numbered 0, 1, 2, ...; got {t}")
     return t
-
-
-def _named(schedule: Schedule) -> str:
-    return "" if schedule.name is None else f"{schedule.name!r}, "
 
 
 def _kind(schedule: Schedule) -> str:

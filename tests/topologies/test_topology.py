@@ -37,7 +37,7 @@ def test_directed_edge_goes_from_sender_to_receiver(digraph: nx.DiGraph) -> None
     assert [topology.neighbors(i).tolist() for i in range(3)] == [[2], [0], [0, 1]]
     assert set(topology.graph.edges) == set(digraph.edges)
     assert not topology.symmetric and not topology.doubly_stochastic
-    assert repr(topology) == "Topology(nodes=3, directed edges=4, row stochastic)"
+    assert repr(topology) == "Topology('custom', nodes=3, directed edges=4, row stochastic)"
 
 
 def test_labels_are_numbered_in_the_order_of_the_nodes() -> None:

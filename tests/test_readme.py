@@ -1,0 +1,54 @@
+"""What the README says, runs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY, Run
+
+TEXT = (REPOSITORY / "README.md").read_text()
+COMMANDS = [line.split("#")[0].strip() for line in re.findall(r"^    ((?:mpirun|python) .*)$", TEXT, re.MULTILINE)]
+BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+
+
+def block(word: str) -> str:
+    (found,) = [text for text in BLOCKS if word in text]
+    return found
+
+
+@pytest.fixture
+def own_files(tmp_path: Path) -> Path:
+    (tmp_path / "damped.py").write_text(block("DampedSGD"))
+    (tmp_path / "mine.py").write_text(block("small_world"))
+    (tmp_path / "run.yaml").write_text("topology: ring\nsteps: 3\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command(python: Run, own_files: Path, command: str) -> None:
+    """Every command as it stands, but shorter, and on at most 4 ranks."""
+    words = shlex.split(command)
+    ranks = min(int(words[2]), 4) if words[0] == "mpirun" else 0
+    arguments = words[words.index("python") + 1 :]
+    for stop in (">", ">>"):
+        arguments = arguments[: arguments.index(stop)] if stop in arguments else arguments
+    if "--help" not in command and ".help" not in command and "--print_config" not in command:
+        arguments += ["--steps", "2", "--output", "null"]
+    done = python(*arguments, ranks=ranks, env={"PYTHONPATH": f"{own_files}:{REPOSITORY}"})
+    assert done.returncode == 0, done.stderr
+
+
+def test_there_are_commands_to_test() -> None:
+    assert len(COMMANDS) >= 12
+
+
+def test_library_call(python: Run, tmp_path: Path) -> None:
+    (tmp_path / "study.py").write_text(block("gossip.run"))
+    for ranks in (0, 2):
+        done = python("study.py", ranks=ranks)
+        assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.glob("runs/ChocoSGD-ring/*/report.html"))) == 2
