@@ -93,27 +93,20 @@ def failing_together(communicator: Communicator) -> Iterator[None]:
         yield
     except GossipError:
         raise
-    except Exception as error:
+    except BaseException as error:  # sys.exit on one rank, too, would leave the others waiting
         if communicator.size == 1:
             raise
-        code = exit_code(error)
+        from algorithms import NonFiniteError
+
+        diverged = isinstance(error, NonFiniteError)
         try:
             # When all ranks fail alike, the first to print ends the others while they still wait.
             time.sleep(min(0.2 * communicator.rank, 3.0))
-            if code == FAILURE:
+            if not diverged:
                 traceback.print_exception(error)
             print(f"[{communicator.name}] {type(error).__name__}: {error}", file=sys.stderr, flush=True)
         finally:
-            communicator.abort(code)
-
-
-def exit_code(error: BaseException) -> int:
-    """The exit code of a process that ends with this error."""
-    from algorithms import NonFiniteError
-
-    if isinstance(error, NonFiniteError):
-        return DivergedError.exit_code
-    return error.exit_code if isinstance(error, GossipError) else FAILURE
+            communicator.abort(DivergedError.exit_code if diverged else FAILURE)
 
 
 def complain(error: GossipError, rank: int) -> None:

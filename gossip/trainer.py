@@ -60,7 +60,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Training:
-    """All that defines a run; the command makes one on rank 0 and sends it to the others. See `run`."""
+    """All that defines a run, as the arguments of `run`; the command makes one on rank 0 and sends it to all."""
 
     workload: Workload | ShardedWorkload
     topology: Schedule | networkx.Graph
@@ -84,6 +84,12 @@ class Training:
         x = processes.together(lambda: self._initial(workload, network))
         directory = processes.from_root(lambda: self._create_directory(topology))
         root = processes.rank == 0
+        if root and not topology.doubly_stochastic:
+            warnings.warn(
+                f"the mixing matrix of {topology.name} is not doubly stochastic: averaging weighs some nodes more "
+                f"than others, which biases methods that do not correct for it",
+                stacklevel=3,
+            )
         recorder = Recorder(directory if root else None, self.steps, self.progress and root)
 
         diverged: DivergedError | None = None
@@ -177,12 +183,6 @@ class Training:
         return x.expand(network.n, d)[network.nodes.start : network.nodes.stop].clone()
 
     def _create_directory(self, topology: Schedule) -> Path | None:
-        if not topology.doubly_stochastic:
-            warnings.warn(
-                f"the mixing matrix of {topology.name} is not doubly stochastic: averaging weighs some nodes more "
-                f"than others, which biases methods that do not correct for it",
-                stacklevel=2,
-            )
         if self.output is None:
             return None
         config = self.config or describe(
