@@ -11,7 +11,7 @@ from jsonargparse import ArgumentError, ArgumentParser, class_from_function, set
 import topologies
 from algorithms import Algorithm, Compressor, LearningRate, Oracle
 from gossip.errors import UsageError
-from gossip.trainer import Training
+from gossip.trainer import EVALUATED_NODES, Training
 from gossip.workloads import Split, Workload
 from topologies import Schedule
 
@@ -97,7 +97,9 @@ def _parser(ranks: int) -> ArgumentParser:
     parser.add_argument(
         "--evaluate-every", type=int | None, help="Steps between evaluations; 20 evaluations by default."
     )
-    parser.add_argument("--evaluate-nodes", type=bool, default=True, help="Also evaluate every node's own model.")
+    parser.add_argument(
+        "--evaluate-nodes", type=int, default=EVALUATED_NODES, help="How many nodes' own models to evaluate."
+    )
     parser.add_argument(
         "--output", type=str | None, default="runs", help="Where the run directory is made; null for none."
     )

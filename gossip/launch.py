@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from gossip.errors import DivergedError, GossipError, UsageError
-from gossip.network.communicator import Communicator, available_cores
+from gossip.network.communicator import Communicator
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -80,7 +80,7 @@ def share_cores(communicator: Communicator) -> None:
     import torch
 
     if communicator.size > 1 and "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, available_cores() // communicator.local_size))
+        torch.set_num_threads(max(1, communicator.local_cores // communicator.local_size))
 
 
 @contextmanager

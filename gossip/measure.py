@@ -16,39 +16,45 @@ def measure(
     workload: ShardedWorkload,
     network: InProcessNetwork,
     communicator: Communicator,
-    evaluate_nodes: bool,
+    evaluated: int,
 ) -> dict[str, float]:
     """Metrics of the models (k, d) and of the gradients just taken, the same on every rank; collective.
+
+    Args:
+        evaluated: How many nodes' own models are evaluated, at most n, evenly spaced over the node numbers.
 
     Returns:
         train_loss: mean over nodes of the loss each saw.
         gradient_norm: norm of the average gradient.
         test_loss, test_accuracy, ...: what the workload says of the average model.
-        node_test_loss, node_test_accuracy, ...: the mean over nodes of what it says of each node's own model.
+        node_test_loss, node_test_accuracy, ...: mean over the evaluated nodes of what it says of their own models.
         consensus_distance: root mean square over nodes of |x_i - average| (Kong et al. 2021, 2102.04828).
         bytes_sent_per_node, messages_sent_per_node: since the start, mean over nodes.
     """
-    columns = {
-        "train_loss": sample.loss,
-        "bytes_sent_per_node": network.traffic.bytes,
-        "messages_sent_per_node": network.traffic.messages,
-    }
-    if evaluate_nodes:
-        scores = [workload.evaluate(x) for x in model]
-        for name in scores[0]:
-            columns[f"node_{name}"] = torch.tensor([score[name] for score in scores], dtype=torch.float64)
-
+    traffic = network.traffic
     with network.unrecorded():
         average = network.mean(model)
         gradient = network.mean(sample.gradient)
-        columns["consensus_distance"] = _squares(model - average)
-        means = network.mean(torch.stack([column.double() for column in columns.values()], dim=1))
+        evaluation = communicator.broadcast(dict(workload.evaluate(average)) if communicator.rank == 0 else None)
+
+        columns = {
+            "train_loss": sample.loss.double(),
+            "consensus_distance": _squares(model - average),
+            "bytes_sent_per_node": traffic.bytes.double(),
+            "messages_sent_per_node": traffic.messages.double(),
+        }
+        nodes = np.unique(np.linspace(0, network.n - 1, min(evaluated, network.n)).round().astype(int))
+        columns |= {f"node_{name}": torch.zeros(len(model), dtype=torch.float64) for name in evaluation if len(nodes)}
+        for node in nodes[np.isin(nodes, network.nodes)]:
+            row = node - network.nodes.start
+            for name, value in workload.evaluate(model[row]).items():
+                columns[f"node_{name}"][row] = value * network.n / len(nodes)
+        means = network.mean(torch.stack(list(columns.values()), dim=1))
 
     metrics = dict(zip(columns, means.tolist(), strict=True))
     metrics["consensus_distance"] = float(np.sqrt(metrics["consensus_distance"]))
     metrics["gradient_norm"] = float(_squares(gradient[None]).sqrt())
-    metrics.update(communicator.broadcast(dict(workload.evaluate(average)) if communicator.rank == 0 else None))
-    return metrics
+    return metrics | evaluation
 
 
 def _squares(rows: Tensor) -> Tensor:

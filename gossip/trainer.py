@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
 EVALUATIONS = 20  # of a run, unless told otherwise
+EVALUATED_NODES = 64
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Training:
     seed: int = 0
     start: Tensor | None = None
     evaluate_every: int | None = None
-    evaluate_nodes: bool = True
+    evaluate_nodes: int = EVALUATED_NODES
     output: str | Path | None = "runs"
     progress: bool = False
     config: str | None = None  # text kept in the run directory; a description of the fields if None
@@ -147,6 +148,7 @@ class Training:
             ("steps", self.steps, 0),
             ("seed", self.seed, 0),
             ("evaluate_every", self.evaluate_every, 1),
+            ("evaluate_nodes", self.evaluate_nodes, 0),
         ):
             if value is not None and value < least:
                 raise ValueError(f"{name} = {value} is not allowed; it must be >= {least}")
@@ -239,7 +241,7 @@ def run(
     seed: int = 0,
     start: Tensor | None = None,
     evaluate_every: int | None = None,
-    evaluate_nodes: bool = True,
+    evaluate_nodes: int = EVALUATED_NODES,
     communicator: MPI.Intracomm | None = None,
     output: str | Path | None = "runs",
     progress: bool = False,
@@ -257,7 +259,7 @@ def run(
         seed: Decides initial parameters, data split, batches and random draws.
         start: Initial parameters, (d,) for all nodes or (n, d); the workload's own by default.
         evaluate_every: Steps from one evaluation to the next; 20 evaluations a run by default.
-        evaluate_nodes: Also evaluate every node's own model, not only the average one.
+        evaluate_nodes: How many nodes' own models are evaluated besides the average one, evenly spaced.
         communicator: The mpi4py communicator to use; all launched processes by default.
         output: Where the run directory is made; None for no directory.
         progress: Show the progress, on rank 0.

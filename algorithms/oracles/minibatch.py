@@ -47,6 +47,6 @@ class Minibatch(Oracle):
         return chosen
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2**16)
 def _order(size: int, node: int, epoch: int, seed: int) -> NDArray[np.int64]:
     return generator(seed, "minibatch", node, epoch).permutation(size)

@@ -12,9 +12,9 @@ from gossip.errors import GossipError, explained
 T = TypeVar("T")
 
 
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def usable_cores() -> set[int]:
+    """The cores that this process may run on."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
 
 
 class Communicator:
@@ -24,11 +24,13 @@ class Communicator:
         rank: Number of this process.
         size: Number of processes.
         local_size: Number of them on this host.
+        local_cores: Number of cores that these may use together.
     """
 
     rank = 0
     size = 1
     local_size = 1
+    local_cores = len(usable_cores())
 
     @property
     def name(self) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
-from gossip.network.communicator import Communicator, available_cores
+from gossip.network.communicator import Communicator, usable_cores
 
 SPIN = 1e-3  # seconds of polling without a pause, where every rank has a core
 SHORTEST_SLEEP = 20e-6
@@ -36,8 +36,11 @@ class MpiCommunicator(Communicator):
         self.size = self.mpi.size
         local = self.mpi.Split_type(MPI.COMM_TYPE_SHARED)
         self.local_size = local.size
+        self.local_cores = len(
+            set().union(*local.allgather(usable_cores()))
+        )  # ranks may be bound to cores of their own
         local.Free()
-        self.crowded = self.local_size > available_cores()
+        self.crowded = self.local_size > self.local_cores
 
     def poll(self, done: Callable[[], bool]) -> None:
         """Wait until `done()` is true; calling it must let MPI make progress."""

@@ -77,6 +77,20 @@ def test_recorded_metrics_by_hand(squares: LeastSquares) -> None:
     assert record["bytes_sent_per_node"] == record["messages_sent_per_node"] == 0
 
 
+def test_of_many_nodes_some_are_evaluated(squares: LeastSquares) -> None:
+    start = torch.randn(8, 5, dtype=torch.float64)
+
+    def node_test_loss(evaluate_nodes: int) -> float | None:
+        arguments = {"steps": 0, "start": start, "evaluate_nodes": evaluate_nodes, "output": None}
+        return gossip.run(squares, ring(8), DecentralizedSGD(), **arguments).summary.get("node_test_loss")
+
+    losses = [squares.evaluate(x)["test_loss"] for x in start]
+    assert node_test_loss(0) is None
+    assert node_test_loss(1) == pytest.approx(losses[0], rel=1e-12)
+    assert node_test_loss(3) == pytest.approx(np.mean([losses[0], losses[4], losses[7]]), rel=1e-12)
+    assert node_test_loss(100) == pytest.approx(np.mean(losses), rel=1e-12)
+
+
 def test_metrics_are_not_traffic_and_do_not_move_the_schedule(squares: LeastSquares) -> None:
     def train(evaluate_every: int) -> gossip.Result:
         topology = one_peer_exponential(8)
@@ -107,6 +121,7 @@ def test_the_precision_of_the_start_is_kept(squares: LeastSquares) -> None:
         ({"steps": -1}, "steps = -1"),
         ({"seed": -1}, "seed = -1"),
         ({"evaluate_every": 0}, "evaluate_every = 0"),
+        ({"evaluate_nodes": -1}, "evaluate_nodes = -1"),
         ({"start": torch.zeros(4)}, r"of shape \(5,\) or \(8, 5\)"),
         ({"start": torch.zeros(5, dtype=torch.int64)}, "floating point"),
         ({"topology": ring(9)}, "9"),
