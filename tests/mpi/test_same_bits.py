@@ -16,7 +16,7 @@ PROGRAM = str(REPOSITORY / "tests/mpi/programs/trajectories.py")
 def test_final_models_do_not_depend_on_the_number_of_ranks(python: Run, tmp_path: Path) -> None:
     def models(ranks: int) -> dict[str, np.ndarray]:
         file = tmp_path / f"{ranks}.npz"
-        done = python(PROGRAM, str(file), ranks=ranks, timeout=400)
+        done = python(PROGRAM, str(file), ranks=ranks, timeout=400, env={"OMP_NUM_THREADS": "1" if ranks else "2"})
         assert done.returncode == 0, done.stderr
         with np.load(file) as saved:
             return dict(saved)

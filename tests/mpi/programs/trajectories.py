@@ -1,4 +1,4 @@
-"""Trains every algorithm on every topology where it is valid and saves the final models: trajectories.py FILE."""
+"""Trains every algorithm on every topology where it is valid and saves what came out: trajectories.py FILE."""
 
 from __future__ import annotations
 
@@ -55,8 +55,9 @@ def main() -> None:
                 output=None,  # type: ignore
             )
             models[f"{name} {topology.name} {algorithm}"] = result.model.numpy()
-            losses = [record["train_loss"] for record in result.history]
-            models[f"{name} {topology.name} {algorithm} losses"] = np.array(losses)
+            for measured in ("train_loss", "test_loss", "consensus_distance", "bytes_sent_per_node"):
+                values = [record[measured] for record in result.history]
+                models[f"{name} {topology.name} {algorithm} {measured}"] = np.array(values)
 
     for n in (16, 13):
         random = np.random.default_rng(n)
@@ -65,6 +66,10 @@ def main() -> None:
         for topology in topologies(n):
             for algorithm in ALGORITHMS:
                 train(f"least squares {n}", squares, topology, algorithm, Full())
+    # Long enough for several threads, for NumPy's buffers, and for messages that MPI does not send at once.
+    wide = LeastSquares(random.normal(size=(7, 2, 20_000)), random.normal(size=(7, 2)), l2=0.01)
+    for algorithm in ALGORITHMS[:1] + ALGORITHMS[5:6]:
+        train("wide least squares", wide, ring(7), algorithm, Full())
     for algorithm in ALGORITHMS:
         train("logistic regression", LogisticRegression(), ring(9), algorithm, Minibatch(batch=7))
 
