@@ -58,6 +58,5 @@ def measure(
 
 
 def _squares(rows: Tensor) -> Tensor:
-    """Squared norm of each row, (k, d) -> (k,); einsum adds in the same order however many rows there are."""
-    array = rows.double().numpy()
-    return torch.from_numpy(np.einsum("kd,kd->k", array, array))
+    """Squared norm of each row, (k, d) -> (k,); one at a time, so that no row's bits depend on the others."""
+    return torch.tensor([float(np.einsum("d,d->", row, row)) for row in rows.double().numpy()], dtype=torch.float64)
