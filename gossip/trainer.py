@@ -120,7 +120,7 @@ class Training:
         evaluate_every = self.evaluate_every or max(1, self.steps // EVALUATIONS)
         seconds = 0.0  # spent training, without evaluation
         began = time.perf_counter()
-        state = algorithm.start(x, network)
+        state = processes.together(lambda: algorithm.start(x, network))
         network.finish_step()
         for step in range(self.steps + 1):
             sample = self.oracle.sample(workload, state.x, network.nodes, step, self.seed)

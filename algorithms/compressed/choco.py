@@ -69,6 +69,7 @@ class ChocoSGD(Algorithm):
         check(not self.nesterov or self.momentum > 0, self, "nesterov", "false where momentum is 0")
 
     def start(self, x: Tensor, network: Network) -> State:
+        self.compressor.check_dimension(x.shape[1])
         public = torch.zeros_like(x)  # h_i, and s_i = sum_j w_ij h_j
         state = State(x=x.clone(), public=public, mixed_public=public.clone(), step=0)
         start_momentum(state, self.momentum)

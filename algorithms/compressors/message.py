@@ -88,3 +88,6 @@ class Compressor:
     def compress(self, x: Tensor, draw: Draw) -> Message:
         """x (k, d) -> a message of k rows; `draw` gives the random stream of each row."""
         raise NotImplementedError
+
+    def check_dimension(self, d: int) -> None:
+        """Raise ValueError if vectors of d numbers cannot be compressed; asked once, at the start of a run."""

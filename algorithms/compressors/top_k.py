@@ -97,6 +97,9 @@ class TopK(Compressor):
         check(self.k <= d, self, "k", f"at most d = {d}, the number of parameters")
         return self.k
 
+    def check_dimension(self, d: int) -> None:
+        self.kept(d)
+
     def compress(self, x: Tensor, draw: Draw) -> SparseMessage:
         rows, d = x.shape
         k = self.kept(d)

@@ -50,6 +50,11 @@ def test_several_processes_without_an_mpi_library(python: Run) -> None:
         (["--topology", "torus", "--nodes", "7"], 2, "7 is prime"),
         (["--algorithm", "ExactDiffusion"], 2, "ExactDiffusion needs a topology that is symmetric"),
         (["--algorithm.momentum", "1"], 2, "momentum = 1.0 is not allowed; it must be in [0, 1)"),
+        (
+            ["--algorithm", "ChocoSGD", "--algorithm.compressor", "TopK", "--algorithm.compressor.k", "60000"],
+            2,
+            "k = 60000 is not allowed; it must be at most d = 50890",
+        ),
         (["--output", "/dev/null/runs"], 3, "cannot write the run directory"),
         (["--steps", "60", "--algorithm.lr", "1e6"], 4, "the run diverged"),
         (
