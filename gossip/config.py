@@ -106,7 +106,7 @@ def _parser(ranks: int) -> ArgumentParser:
     parser.add_argument("--quiet", action="store_true", help="Show no progress and no closing table.")
     parser.set_defaults(
         {
-            "algorithm": {"class_path": "DecentralizedSGD", "init_args": {"momentum": 0.9}},
+            "algorithm": {"class_path": "DecentralizedSGD", "init_args": {"lr": 0.05, "momentum": 0.9}},
             "workload": {"class_path": "Mnist"},
             "oracle": {"class_path": "Minibatch"},
         }
