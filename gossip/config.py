@@ -95,7 +95,7 @@ def _parser(ranks: int) -> ArgumentParser:
     parser.add_argument("--steps", type=int, default=STEPS, help="Number of iterations, >= 0.")
     parser.add_argument("--seed", type=int, default=0, help="Decides parameters, data split, batches and draws.")
     parser.add_argument(
-        "--evaluate-every", type=int | None, help="Steps between evaluations; 20 evaluations by default."
+        "--evaluate-every", type=int | None, help="Steps between evaluations; 10 evaluations by default."
     )
     parser.add_argument(
         "--evaluate-nodes", type=int, default=EVALUATED_NODES, help="How many nodes' own models to evaluate."

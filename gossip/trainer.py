@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import networkx
     from mpi4py import MPI
 
-EVALUATIONS = 20  # of a run, unless told otherwise
+EVALUATIONS = 10  # of a run, unless told otherwise
 EVALUATED_NODES = 64
 
 
@@ -258,7 +258,7 @@ def run(
         oracle: Where gradients come from; the full local gradients by default.
         seed: Decides initial parameters, data split, batches and random draws.
         start: Initial parameters, (d,) for all nodes or (n, d); the workload's own by default.
-        evaluate_every: Steps from one evaluation to the next; 20 evaluations a run by default.
+        evaluate_every: Steps from one evaluation to the next; 10 evaluations a run by default.
         evaluate_nodes: How many nodes' own models are evaluated besides the average one, evenly spaced.
         communicator: The mpi4py communicator to use; all launched processes by default.
         output: Where the run directory is made; None for no directory.
