@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pickle
+import socket
 import time
 from collections.abc import Callable, Sequence
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ SPIN = 1e-3  # seconds of polling without a pause, where every rank has a core
 SHORTEST_SLEEP = 20e-6
 LONGEST_SLEEP = 20e-3
 OVERSLEEP = 0.05  # a sleep's share of the time waited so far, hence the most that sleeping adds to a long wait
+MOST_CORES = 4096  # of a host
 BROADCAST = 4  # tag, next to those of the networks
 
 
@@ -34,13 +37,19 @@ class MpiCommunicator(Communicator):
         self.wait([request])
         self.rank = self.mpi.rank
         self.size = self.mpi.size
-        local = self.mpi.Split_type(MPI.COMM_TYPE_SHARED)
-        self.local_size = local.size
-        self.local_cores = len(
-            set().union(*local.allgather(usable_cores()))
-        )  # ranks may be bound to cores of their own
-        local.Free()
+        self.local_size, self.local_cores = self._count_neighbors()
         self.crowded = self.local_size > self.local_cores
+
+    def _count_neighbors(self) -> tuple[int, int]:
+        """(ranks on this host, cores that they may use together; ranks may be bound to cores of their own)."""
+        host = np.frombuffer(blake2b(socket.gethostname().encode(), digest_size=8).digest(), np.uint8)
+        cores = np.zeros(MOST_CORES, np.uint8)
+        cores[list(usable_cores())] = 1
+        mine = np.concatenate([host, np.packbits(cores)])
+        everyone = np.empty((self.size, len(mine)), np.uint8)
+        self.wait([self.mpi.Iallgather(mine, everyone)])  # MPI's own way, Split_type, spins
+        local = everyone[(everyone[:, : len(host)] == host).all(axis=1)]
+        return len(local), int(np.unpackbits(np.bitwise_or.reduce(local[:, len(host) :])).sum())
 
     def poll(self, done: Callable[[], bool]) -> None:
         """Wait until `done()` is true; calling it must let MPI make progress."""
