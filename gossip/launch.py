@@ -101,7 +101,7 @@ def failing_together(communicator: Communicator) -> Iterator[None]:
         diverged = isinstance(error, NonFiniteError)
         try:
             # When all ranks fail alike, the first to print ends the others while they still wait.
-            time.sleep(min(0.2 * communicator.rank, 3.0))
+            time.sleep(min(1 + 0.3 * communicator.rank, 5.0) if communicator.rank else 0)
             if not diverged:
                 traceback.print_exception(error)
             print(f"[{communicator.name}] {type(error).__name__}: {error}", file=sys.stderr, flush=True)
