@@ -105,6 +105,7 @@ def failing_together(communicator: Communicator) -> Iterator[None]:
             if not diverged:
                 traceback.print_exception(error)
             print(f"[{communicator.name}] {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+            time.sleep(0.5)  # for the launcher to pass it on: the abort may take what is still under way
         finally:
             communicator.abort(DivergedError.exit_code if diverged else FAILURE)
 
