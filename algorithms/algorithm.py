@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from algorithms.checks import check
 from algorithms.network import Network
 
 
@@ -61,6 +62,12 @@ class Algorithm:
     def model(self, state: State) -> Tensor:
         """(k, d): the parameters that the method outputs, which are evaluated and returned."""
         return state.x
+
+
+def check_momentum(owner: object, momentum: float, nesterov: bool) -> None:
+    """Refuse a momentum outside [0, 1), and Nesterov's variant without any."""
+    check(0 <= momentum < 1, owner, "momentum", "in [0, 1)")
+    check(not nesterov or momentum > 0, owner, "nesterov", "false where momentum is 0")
 
 
 def start_momentum(state: State, momentum: float) -> None:

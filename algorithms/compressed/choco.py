@@ -30,7 +30,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, State, descent_direction, start_momentum
+from algorithms.algorithm import Algorithm, Sample, State, check_momentum, descent_direction, start_momentum
 from algorithms.checks import check
 from algorithms.compressors import Compressor, Identity
 from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
@@ -65,8 +65,7 @@ class ChocoSGD(Algorithm):
         check_learning_rate(self, self.lr)
         check(0 < self.gamma <= 1, self, "gamma", "in (0, 1]")
         check(self.order in ORDERS, self, "order", f"one of {', '.join(ORDERS)}")
-        check(0 <= self.momentum < 1, self, "momentum", "in [0, 1)")
-        check(not self.nesterov or self.momentum > 0, self, "nesterov", "false where momentum is 0")
+        check_momentum(self, self.momentum, self.nesterov)
 
     def start(self, x: Tensor, network: Network) -> State:
         self.compressor.check_dimension(x.shape[1])

@@ -30,7 +30,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, State, descent_direction, start_momentum
+from algorithms.algorithm import Algorithm, Sample, State, check_momentum, descent_direction, start_momentum
 from algorithms.checks import check
 from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
 from algorithms.network import Network
@@ -60,8 +60,7 @@ class DecentralizedSGD(Algorithm):
     def __post_init__(self) -> None:
         check_learning_rate(self, self.lr)
         check(self.order in ORDERS, self, "order", f"one of {', '.join(ORDERS)}")
-        check(0 <= self.momentum < 1, self, "momentum", "in [0, 1)")
-        check(not self.nesterov or self.momentum > 0, self, "nesterov", "false where momentum is 0")
+        check_momentum(self, self.momentum, self.nesterov)
         check(self.period >= 1, self, "period", ">= 1")
 
     def start(self, x: Tensor, network: Network) -> State:
