@@ -51,9 +51,21 @@ class Algorithm:
     needs: ClassVar[tuple[str, ...]] = ()
     """Properties that the topology must have: "static", "symmetric", "doubly_stochastic"."""
 
+    separable: ClassVar[bool] = False
+    """Whether a step treats each parameter by itself: element-wise operations and mixing of stacks, nothing else.
+
+    Then the columns of the stacks may be updated one block after another, each while it is in the cache.
+    """
+
     def start(self, x: Tensor, network: Network) -> State:
         """The state before the first step, from the initial parameters x (k, d). It may communicate."""
         return State(x=x.clone(), step=0)
+
+    def post(self, state: State, network: Network) -> None:
+        """Start what may travel while the gradients at `state.x` are computed; to be called before these.
+
+        A step gives the same result without it.
+        """
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
         """One iteration, in place, given gradients at `state.x`; leaves there the point for the next ones."""

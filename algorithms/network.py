@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 from algorithms.compressors.message import Message
@@ -67,7 +68,21 @@ class Network(Protocol):
         """Bytes and messages sent so far."""
 
     def mix(self, value: Tensor | Message) -> Tensor:
-        """Gossip: row i of the result is sum_j w_ij value_j, (k, d), summed in node order, own node included."""
+        """Gossip: row i of the result is sum_j w_ij value_j, (k, d), summed in node order, own node included.
+
+        The value must not be changed in place until the next exchange: neighbours may still be reading it. The
+        result is the caller's.
+        """
+
+    def post(self, value: Tensor | Message) -> None:
+        """Start the exchange that a `mix` or `neighbors` of this very value completes; it travels meanwhile.
+
+        A hint: the result is the same without it. Until then the value must not be changed. What is posted is
+        completed in the order of posting, in the same round.
+        """
+
+    def empty(self, d: int, dtype: torch.dtype) -> Tensor:
+        """(k, d), uninitialised, where neighbours can read it in place: mixing it takes no copy."""
 
     def neighbors(self, value: Tensor | Message) -> list[Neighborhood]:
         """The rows that each local node hears, one by one, for rules that are not a weighted sum."""

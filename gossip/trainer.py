@@ -20,6 +20,7 @@ from gossip.errors import DivergedError
 from gossip.measure import measure
 from gossip.network import Communicator, InProcessNetwork, connect
 from gossip.recorder import Recorder, create_run_directory
+from gossip.stepping import advance
 from gossip.workloads.workload import Workload
 from topologies import Schedule, Topology
 
@@ -95,11 +96,12 @@ class Training:
 
         diverged: DivergedError | None = None
         try:
-            model = self._train(x, workload, network, processes, recorder)
+            model = self._train(x, workload, network, processes, recorder).clone()  # memory of its own
         except DivergedError as error:
             diverged = error
         finally:
             recorder.close()
+        network.close()
         summary = self._summary(topology, processes, recorder.history, "diverged" if diverged else "finished")
         recorder.write_outcome(summary, topology)
         processes.barrier()
@@ -123,8 +125,11 @@ class Training:
         state = processes.together(lambda: algorithm.start(x, network))
         network.finish_step()
         for step in range(self.steps + 1):
+            evaluate = step % evaluate_every == 0 or step == self.steps
+            if not evaluate:  # so that what is recorded does not include a round ahead
+                algorithm.post(state, network)
             sample = self.oracle.sample(workload, state.x, network.nodes, step, self.seed)
-            if step % evaluate_every == 0 or step == self.steps:
+            if evaluate:
                 seconds += time.perf_counter() - began
                 model = algorithm.model(state)
                 metrics = measure(model, sample, workload, network, processes, self.evaluate_nodes)
@@ -134,12 +139,11 @@ class Training:
             recorder.progress(step)
             if step < self.steps:
                 try:
-                    algorithm.step(state, sample, network)
+                    advance(algorithm, state, sample, network)
                 except NonFiniteError as error:
                     if processes.size > 1:
                         raise  # the other ranks do not know and wait: the job ends here
                     raise DivergedError(_diverged(step, str(error))) from error
-                network.finish_step()
         return algorithm.model(state)
 
     def _check(self, ranks: int) -> Schedule:

@@ -70,7 +70,7 @@ class ChocoSGD(Algorithm):
     def start(self, x: Tensor, network: Network) -> State:
         self.compressor.check_dimension(x.shape[1])
         public = torch.zeros_like(x)  # h_i, and s_i = sum_j w_ij h_j
-        state = State(x=x.clone(), public=public, mixed_public=public.clone(), step=0)
+        state = State(x=x.clone(), public=public, mixed_public=public.clone(), sent=None, step=0)
         start_momentum(state, self.momentum)
         return state
 
@@ -79,17 +79,24 @@ class ChocoSGD(Algorithm):
         x = state.x - learning_rate(self.lr, state.step) * direction
         if self.order == "icml":
             self._publish(x, state, network)
+            self._mix_sent(state, network)
             state.x = x + self._gossip(state)
         else:
+            self._mix_sent(state, network)
             state.x = x + self._gossip(state)
             self._publish(state.x, state, network)
+            network.post(state.sent)
         state.step += 1
 
     def _publish(self, x: Tensor, state: State, network: Network) -> None:
-        """Send C(x - h) and bring all public copies up to date with it."""
-        q = self.compressor.compress(x - state.public, network.draw("compression"))
-        state.public = state.public + q.dense()
-        state.mixed_public = state.mixed_public + network.mix(q)
+        """Make the message q = C(x - h) and add it to the public copy h."""
+        state.sent = self.compressor.compress(x - state.public, network.draw("compression"))
+        state.public = state.public + state.sent.dense()
+
+    def _mix_sent(self, state: State, network: Network) -> None:
+        """Add what the neighbours and this node itself have sent to s."""
+        if state.sent is not None:
+            state.mixed_public = state.mixed_public + network.mix(state.sent)
 
     def _gossip(self, state: State) -> Tensor:
         """gamma (W - I) h, (k, d)."""

@@ -26,7 +26,7 @@ data the limit is as far from the optimum as without momentum and with lr / (1 -
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
@@ -51,6 +51,8 @@ class DecentralizedSGD(Algorithm):
         period: Iterations from one averaging to the next, >= 1.
     """
 
+    separable: ClassVar[bool] = True
+
     lr: float | LearningRate = 0.1
     order: Literal["adapt-then-combine", "combine-then-adapt", "consensus"] = "adapt-then-combine"
     momentum: float = 0.0
@@ -70,6 +72,10 @@ class DecentralizedSGD(Algorithm):
             state.adapted = state.x
             state.x = self._mix(state.x, 0, network)
         return state
+
+    def post(self, state: State, network: Network) -> None:
+        if self.order == "consensus" and (state.step + 1) % self.period == 0:
+            network.post(state.x)
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
         t = state.step

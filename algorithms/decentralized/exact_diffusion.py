@@ -35,6 +35,7 @@ class ExactDiffusion(Algorithm):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("static", "symmetric")
+    separable: ClassVar[bool] = True
 
     lr: float | LearningRate = 0.1
 

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from gossip.network.communicator import Communicator
 from gossip.network.in_process import InProcessNetwork
 from topologies import Schedule
 
+Transport = Literal["auto", "shared-memory", "peer-to-peer", "neighbor-collective"]
 
-def connect(topology: Schedule, communicator: Communicator, seed: int = 0) -> InProcessNetwork:
+
+def connect(
+    topology: Schedule, communicator: Communicator, seed: int = 0, transport: Transport = "auto"
+) -> InProcessNetwork:
     """The network of this topology over these processes.
+
+    Args:
+        topology: The mixing matrix of each round.
+        communicator: The processes; rank r hosts the r-th block of nodes.
+        seed: Seed of the random draws.
+        transport: How rows go from rank to rank: through "shared-memory" on a host and by "peer-to-peer" messages
+            between hosts, by such messages everywhere, or by MPI's neighbourhood collectives. "auto" is shared
+            memory where a host has several ranks. The results are the same bits.
 
     Raises:
         ValueError: if there are more processes than nodes.
@@ -16,7 +30,18 @@ def connect(topology: Schedule, communicator: Communicator, seed: int = 0) -> In
     if communicator.size == 1:
         return InProcessNetwork(topology, seed)
     from gossip.network.mpi import MpiCommunicator
-    from gossip.network.peer_to_peer import PeerToPeerNetwork
 
     assert isinstance(communicator, MpiCommunicator)
-    return PeerToPeerNetwork(topology, communicator, seed)
+    if transport == "auto":
+        transport = "shared-memory" if communicator.shares_hosts else "peer-to-peer"
+    if transport == "shared-memory":
+        from gossip.network.shared_memory import SharedMemoryNetwork
+
+        return SharedMemoryNetwork(topology, communicator, seed)
+    if transport == "peer-to-peer":
+        from gossip.network.peer_to_peer import PeerToPeerNetwork
+
+        return PeerToPeerNetwork(topology, communicator, seed)
+    from gossip.network.neighbor_collective import NeighborCollectiveNetwork
+
+    return NeighborCollectiveNetwork(topology, communicator, seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import lru_cache
@@ -10,22 +10,55 @@ from functools import lru_cache
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 from torch import Tensor
 
 from algorithms.compressors.message import Message
 from algorithms.network import Neighborhood, Traffic
 from algorithms.randomness import Draw
+from gossip.network.mixing import Sums
 from gossip.network.plan import HaloPlan, blocks
 from gossip.network.tree import fold, messages_per_node
 from topologies import Schedule, Topology
 
+PLANS = 64  # kept ready; random schedules may have no end
+COLUMN_BLOCK = 1 << 18  # bytes of a stack's block of columns: a few such blocks fit into a core's cache
+NARROWEST_BLOCK = 256  # columns
+
+
+class Exchange:
+    """What the local nodes read in one round, from the moment it is sent until they are done with it.
+
+    This one is for nodes that share a process, where nothing travels.
+
+    Args:
+        plan: Who reads what.
+        sums: How it is summed.
+        own: (k, d), the local rows.
+
+    Attributes:
+        sources: (rows, d) each, once they are there: the local rows, then what `plan.sources` provide.
+        segment: How many columns arrive at a time.
+    """
+
+    def __init__(self, plan: HaloPlan, sums: Sums, own: Tensor) -> None:
+        self.plan = plan
+        self.sums = sums
+        self.sources = [own]
+        self.segment = max(1, own.shape[1])
+        self.begun = False  # whether some columns have been mixed
+
+    def wait(self, stop: int) -> None:
+        """Wait until the columns before `stop` are there."""
+
+    def finish(self) -> None:
+        """The sources will not be read again; wait until what was sent may be changed."""
+
 
 class InProcessNetwork:
-    """All n nodes in this process: mixing is one sparse product. Implements `algorithms.Network`.
+    """All n nodes in this process: mixing is one pass over memory. Implements `algorithms.Network`.
 
-    A process that hosts only some of the nodes overrides `_collect`, `_total` and `all_rows`, where rows come
-    from and go to other processes.
+    A process that hosts only some of the nodes overrides `_begin`, `_total` and `all_rows`, where rows come from and
+    go to other processes.
 
     Args:
         topology: The mixing matrix of each round.
@@ -43,17 +76,16 @@ class InProcessNetwork:
         k = len(self.nodes)
         self.traffic = Traffic(torch.zeros(k, dtype=torch.int64), torch.zeros(k, dtype=torch.int64))
         self._communicated = False
+        self._posted: list[tuple[Tensor | Message, Exchange]] = []
+        self._columns: slice | None = None
         self._sent_in_a_mean = messages_per_node(topology.n)[self.nodes.start : self.nodes.stop]
 
-        @lru_cache(maxsize=64)  # random schedules may have no end
-        def plan(topology: Topology) -> HaloPlan:
-            return HaloPlan.build(topology.matrix, self._blocks, rank)
+        @lru_cache(maxsize=PLANS)
+        def plan(topology: Topology) -> tuple[HaloPlan, Sums]:
+            plan = HaloPlan.build(topology.matrix, self._blocks, rank)
+            return plan, Sums(plan, plan.places)
 
-        @lru_cache(maxsize=64)
-        def weights(topology: Topology, dtype: str) -> csr_array:
-            return plan(topology).weights.astype(dtype)
-
-        self._plan_of, self._weights_of = plan, weights
+        self._plan_of = plan
 
     @property
     def n(self) -> int:
@@ -65,32 +97,77 @@ class InProcessNetwork:
 
         Products and sums are rounded one by one, in node order, in the precision of the stack.
         """
-        plan = self._plan()
-        rows = self._exchange(value, plan)
-        array = rows.numpy()
-        return torch.from_numpy(self._weights_of(self.topology[self.round], array.dtype.str) @ array)
+        exchange, start, stop = self._exchange(value)
+        own = exchange.sources[0]
+        mixed = self.empty(stop - start, own.dtype, own.device)
+        if stop - start == own.shape[1] <= exchange.segment:
+            exchange.wait(stop)
+            exchange.sums.into(mixed, exchange.sources)
+        else:
+            for first in range(start, stop, exchange.segment):
+                last = min(first + exchange.segment, stop)
+                exchange.wait(last)
+                exchange.sums.into(
+                    mixed[:, first - start : last - start], [rows[:, first:last] for rows in exchange.sources]
+                )
+        self._done(exchange)
+        return mixed
 
     def neighbors(self, value: Tensor | Message) -> list[Neighborhood]:
         """What each local node hears from its in-neighbours, itself left out."""
-        plan = self._plan()
-        rows = self._exchange(value, plan)
+        exchange, start, stop = self._exchange(value)
+        exchange.wait(stop)
+        plan, rows = exchange.plan, exchange.sums.rows
         heard = []
         for row, node in enumerate(self.nodes):
-            start, stop = plan.weights.indptr[row : row + 2]
-            places, weights = plan.weights.indices[start:stop], plan.weights.data[start:stop]
-            others = plan.columns[places] != node
+            terms = np.arange(*plan.indptr[row : row + 2])
+            terms = terms[plan.nodes[terms] != node]
+            read = [exchange.sources[plan.owners[t]][rows[t], start:stop] for t in terms]
             heard.append(
                 Neighborhood(
-                    nodes=tuple(plan.columns[places[others]].tolist()),
-                    weights=torch.tensor(weights[others], dtype=rows.dtype),
-                    rows=rows[torch.from_numpy(places[others])],
+                    nodes=tuple(plan.nodes[terms].tolist()),
+                    weights=torch.from_numpy(plan.weights[terms]).to(exchange.sources[0]),
+                    rows=torch.stack(read) if read else exchange.sources[0].new_empty(0, stop - start),
                 )
             )
+        self._done(exchange)
         return heard
+
+    def post(self, value: Tensor | Message) -> None:
+        """Start the exchange that the next `mix` or `neighbors` of this very value completes."""
+        self._posted.append((value, self._begin(value, posted=True)))
+
+    def empty(self, d: int, dtype: torch.dtype, device: torch.device | None = None) -> Tensor:
+        """(k, d), uninitialised, where neighbours can read it in place."""
+        return torch.empty(len(self.nodes), d, dtype=dtype, device=device)
+
+    def exposed(self, stack: Tensor) -> bool:
+        """Whether others may still be reading this stack, so that its next value needs memory of its own."""
+        return any(value is stack for value, _ in self._posted)
+
+    def block_columns(self, d: int, itemsize: int) -> int:
+        """How many columns of stacks (k, d) to work on at a time; the same on every rank."""
+        most_rows = -(-self.n // len(self._blocks))
+        columns = max(COLUMN_BLOCK // (most_rows * itemsize), NARROWEST_BLOCK)
+        return columns if columns < d else d
+
+    def column_blocks(self, d: int, columns: int) -> Iterator[slice]:
+        """Ranges of so many columns, one after the other: what is mixed meanwhile are these columns of a stack.
+
+        A posted stack is completed by mixing its views of all ranges.
+        """
+        for start in range(0, d, columns):
+            self._columns = slice(start, min(start + columns, d))
+            yield self._columns
+        self._columns = None
+        for value, exchange in self._posted.copy():
+            if exchange.begun:
+                self._posted.remove((value, exchange))
+                exchange.finish()
 
     def mean(self, value: Tensor) -> Tensor:
         """The average of a stack over all n nodes, (d,), summed along a fixed binary tree over the nodes."""
-        self._count(value[0].nbytes, self._sent_in_a_mean)
+        self._count(value.shape[1] * value.itemsize, self._sent_in_a_mean)
         return self._total(value) / self.n
 
     def all_rows(self, value: Tensor) -> Tensor:
@@ -115,26 +192,48 @@ class InProcessNetwork:
         self.traffic, self._communicated = before
 
     def close(self) -> None:
-        """Free what this network holds."""
+        """Complete what is under way and free what this network holds; collective. Stacks that it made stay valid."""
+        while self._posted:
+            self._posted.pop(0)[1].finish()
 
-    def _plan(self) -> HaloPlan:
+    def _plan(self) -> tuple[HaloPlan, Sums]:
         return self._plan_of(self.topology[self.round])
 
-    def _exchange(self, value: Tensor | Message, plan: HaloPlan) -> Tensor:
-        """(k + h, d): the rows of `plan.columns`, decoded."""
-        row_bytes = value.nbytes if isinstance(value, Message) else value[0].nbytes
-        self._count(row_bytes, plan.out_degree)
-        return self._collect(value, plan)
+    def _exchange(self, value: Tensor | Message) -> tuple[Exchange, int, int]:
+        """The exchange of this value, begun now unless it was posted, and which of its columns are meant."""
+        for i, (posted, exchange) in enumerate(self._posted):
+            if posted is value:
+                del self._posted[i]
+                return exchange, 0, exchange.sources[0].shape[1]
+            if self._columns is not None and isinstance(posted, Tensor) and isinstance(value, Tensor):
+                part = posted[:, self._columns]
+                if part.data_ptr() == value.data_ptr() and part.shape == value.shape:
+                    exchange.begun = True
+                    return exchange, self._columns.start, self._columns.stop
+        exchange = self._begin(value, posted=False)
+        return exchange, 0, exchange.sources[0].shape[1]
 
-    def _count(self, row_bytes: Tensor | int, receivers: NDArray[np.int64]) -> None:
-        messages = torch.from_numpy(receivers)
-        self.traffic.bytes += row_bytes * messages
-        self.traffic.messages += messages
+    def _done(self, exchange: Exchange) -> None:
+        if not exchange.begun:  # others are finished by `column_blocks`
+            exchange.finish()
+
+    def _begin(self, value: Tensor | Message, posted: bool) -> Exchange:
+        """Send the value to all who read it in this round."""
+        plan, sums = self._plan()
+        self._count_exchange(value, plan)
+        return Exchange(plan, sums, value.dense() if isinstance(value, Message) else value)
+
+    def _count_exchange(self, value: Tensor | Message, plan: HaloPlan) -> None:
+        self._count(
+            value.nbytes.numpy() if isinstance(value, Message) else value.shape[1] * value.itemsize, plan.out_degree
+        )
+
+    def _count(self, row_bytes: NDArray[np.int64] | int, receivers: NDArray[np.int64]) -> None:
+        sent, messages = self.traffic.bytes.numpy(), self.traffic.messages.numpy()
+        sent += row_bytes * receivers
+        if self._columns is None or self._columns.start == 0:  # the blocks of a stack are one message
+            messages += receivers
         self._communicated = True
-
-    def _collect(self, value: Tensor | Message, plan: HaloPlan) -> Tensor:
-        """(k + h, d): the local rows and the halo, which is empty here."""
-        return value.dense() if isinstance(value, Message) else value
 
     def _total(self, value: Tensor) -> Tensor:
         """The sum of a stack over all n nodes, (d,)."""

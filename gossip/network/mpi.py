@@ -6,6 +6,7 @@ import pickle
 import socket
 import time
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from gossip.network.communicator import Communicator, usable_cores
 
-SPIN = 1e-3  # seconds of polling without a pause, where every rank has a core
+SPIN = 0.1  # seconds of polling without a pause, where every rank has a core: MPI moves data during calls only
 SHORTEST_SLEEP = 20e-6
 LONGEST_SLEEP = 20e-3
 OVERSLEEP = 0.05  # a sleep's share of the time waited so far, hence the most that sleeping adds to a long wait
@@ -27,29 +28,58 @@ class MpiCommunicator(Communicator):
     """A private duplicate of an MPI communicator.
 
     A rank that spins while another needs its core takes the time of the one that it waits for. So waiting polls
-    without a pause for a moment only, and not at all with more ranks than cores; then it sleeps between polls, a
-    small share of the time waited so far. An exchange takes several polls, which is why sleeps must not double.
+    without a pause only where there are as many cores as ranks, and not for long; otherwise it sleeps between polls,
+    a small share of the time waited so far. An exchange takes several polls, which is why sleeps must not double.
+
+    Args:
+        communicator: The processes.
+        ranks_per_host: Take each block of so many ranks for a host of its own, as if the others ran elsewhere.
+
+    Attributes:
+        crowded: Whether there are more ranks on this host than cores.
+        hosts: (size,) the host of each rank, as a number.
+        local_ranks: The ranks on this host, ascending.
     """
 
-    def __init__(self, communicator: MPI.Intracomm) -> None:
+    def __init__(self, communicator: MPI.Intracomm, ranks_per_host: int | None = None) -> None:
         self.crowded = True  # until the number of local ranks is known
         self.mpi, request = communicator.Idup()
         self.wait([request])
         self.rank = self.mpi.rank
         self.size = self.mpi.size
-        self.local_size, self.local_cores = self._count_neighbors()
+        self.hosts, self.local_size, self.local_cores = self._find_hosts()
         self.crowded = self.local_size > self.local_cores
+        if ranks_per_host is not None:
+            self.hosts = np.arange(self.size) // ranks_per_host
+        self.local_ranks: list[int] = np.flatnonzero(self.hosts == self.hosts[self.rank]).tolist()
 
-    def _count_neighbors(self) -> tuple[int, int]:
-        """(ranks on this host, cores that they may use together; ranks may be bound to cores of their own)."""
+    @property
+    def shares_hosts(self) -> bool:
+        """Whether several ranks run on the same host, somewhere."""
+        return len(np.unique(self.hosts)) < self.size
+
+    @cached_property
+    def host(self) -> MPI.Intracomm:
+        """The communicator of `local_ranks`, in their order; collective over all ranks where first used."""
+        self.barrier()  # MPI's own waiting, which follows, spins
+        return self.mpi.Create_group(self.mpi.Get_group().Incl(self.local_ranks))
+
+    def _find_hosts(self) -> tuple[NDArray[np.int64], int, int]:
+        """(`hosts`; ranks on this host; cores that they may use together: ranks may be bound to some of their own)."""
         host = np.frombuffer(blake2b(socket.gethostname().encode(), digest_size=8).digest(), np.uint8)
         cores = np.zeros(MOST_CORES, np.uint8)
         cores[list(usable_cores())] = 1
         mine = np.concatenate([host, np.packbits(cores)])
         everyone = np.empty((self.size, len(mine)), np.uint8)
         self.wait([self.mpi.Iallgather(mine, everyone)])  # MPI's own way, Split_type, spins
-        local = everyone[(everyone[:, : len(host)] == host).all(axis=1)]
-        return len(local), int(np.unpackbits(np.bitwise_or.reduce(local[:, len(host) :])).sum())
+        hosts = np.unique(everyone[:, : len(host)], axis=0, return_inverse=True)[1].reshape(-1)
+        local = everyone[hosts == hosts[self.rank]]
+        return hosts, len(local), int(np.unpackbits(np.bitwise_or.reduce(local[:, len(host) :])).sum())
+
+    @cached_property
+    def takes_gpu_memory(self) -> bool:
+        """Whether the MPI library sends from and receives into GPU memory, as it says itself (MPI 4.1, 11.4.3)."""
+        return "cuda" in (self.mpi.Get_info().get("mpi_memory_alloc_kinds") or "")
 
     def poll(self, done: Callable[[], bool]) -> None:
         """Wait until `done()` is true; calling it must let MPI make progress."""
@@ -95,4 +125,6 @@ class MpiCommunicator(Communicator):
         MPI.COMM_WORLD.Abort(code)  # of the duplicate, it does not reliably end the job with this code
 
     def close(self) -> None:
+        if "host" in vars(self):
+            self.host.Free()
         self.mpi.Free()

@@ -1,23 +1,70 @@
-"""The network of nodes spread over MPI processes: each sends the others just the rows that they need."""
+"""The network between MPI processes, by point-to-point messages."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
 from mpi4py import MPI
-from numpy.typing import NDArray
 from torch import Tensor
 
 from algorithms.compressors.message import Bytes, Message
-from gossip.network.in_process import InProcessNetwork
+from gossip.network.in_process import Exchange, InProcessNetwork
+from gossip.network.mixing import Sums
 from gossip.network.mpi import MpiCommunicator
-from gossip.network.plan import HaloPlan
+from gossip.network.plan import HaloPlan, Indices
+from gossip.network.progress import Progress
 from gossip.network.tree import TreePlan, fold
 from topologies import Schedule
 
-HALO, MESSAGE, TREE = 1, 2, 3  # tags, which keep the three kinds of traffic apart
+STACK, MESSAGE, TREE = 1, 2, 3  # tags, which keep the kinds of traffic apart
+POSTED = 8  # added to the tag of what is posted ahead, which later exchanges may overtake
+SMALL = 1 << 16  # bytes to one rank up to which a copy costs less than setting up a request does
+SEGMENT = 1 << 21  # bytes of a row that are summed while the next ones arrive
+IN_FLIGHT = 3  # segments
+IDLE_CHANNELS = 8
+
+
+class Link:
+    """One way in which rows come from some of the other ranks, in one exchange.
+
+    Attributes:
+        rows: source rank -> (rows, d), the rows that it sends, complete up to the columns waited for.
+        segment: How many columns arrive at a time.
+    """
+
+    rows: Mapping[int, Tensor]
+    segment: int
+
+    def wait(self, stop: int) -> None:
+        """Wait until the columns before `stop` are there."""
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        """`rows` will not be read again; wait until what was sent may be changed."""
+        raise NotImplementedError
+
+
+class LinkedExchange(Exchange):
+    """An exchange with other processes, over one or more links."""
+
+    def __init__(self, plan: HaloPlan, sums: Sums, own: Tensor, links: Sequence[Link]) -> None:
+        super().__init__(plan, sums, own)
+        self._own = own
+        self._links = links
+        self.segment = min([self.segment, *(link.segment for link in links)])
+
+    def wait(self, stop: int) -> None:
+        rows: dict[int, Tensor] = {}
+        for link in self._links:
+            link.wait(stop)
+            rows |= link.rows
+        self.sources = [self._own, *(rows[source] for source in self.plan.sources)]
+
+    def finish(self) -> None:
+        for link in self._links:
+            link.finish()
 
 
 class PeerToPeerNetwork(InProcessNetwork):
@@ -33,52 +80,75 @@ class PeerToPeerNetwork(InProcessNetwork):
         super().__init__(topology, seed, rank=communicator.rank, ranks=communicator.size)
         self.communicator = communicator
         self._tree = TreePlan.build(self._blocks)
+        self._idle: list[Channel] = []
+        self._progress = Progress(communicator)
 
-    def _collect(self, value: Tensor | Message, plan: HaloPlan) -> Tensor:
+    def post(self, value: Tensor | Message) -> None:
+        super().post(value)
+        self._progress.resume()
+
+    def block_columns(self, d: int, itemsize: int) -> int:
+        """All columns: between hosts, many small exchanges would each wait for the latency of the link."""
+        return d
+
+    def _begin(self, value: Tensor | Message, posted: bool) -> Exchange:
+        plan, sums = self._plan()
+        self._count_exchange(value, plan)
+        own = value.dense() if isinstance(value, Message) else value
+        links = [self._link(value, own, plan, posted, plan.send, plan.receive)] if plan.send or plan.receive else []
+        return LinkedExchange(plan, sums, own, links)
+
+    def _link(
+        self,
+        value: Tensor | Message,
+        own: Tensor,
+        plan: HaloPlan,
+        posted: bool,
+        send: Mapping[int, Indices],
+        receive: Mapping[int, Indices],
+    ) -> Link:
+        """Send what these ranks need of the value and get ready for what these others send."""
         if isinstance(value, Message):
-            return self._collect_message(value, plan)
-        rows = value.new_empty(len(plan.columns), value.shape[1])
-        requests = [self._receive(rows[place], source, HALO) for source, place in plan.receive.items()]
-        requests += [self._send(_take(value, needed), target, HALO) for target, needed in plan.send.items()]
-        rows[plan.local] = value
-        self.communicator.wait(requests)
-        return rows
+            return self._message_link(value, posted, send, receive)
+        self._count_wire(sum(map(len, send.values())) * value.shape[1] * value.itemsize, len(send))
+        return self._channel(value, posted, send, receive).start(value)
 
-    def _collect_message(self, message: Message, plan: HaloPlan) -> Tensor:
-        boundary = {row for needed in plan.send.values() for row in needed.tolist()}
-        packed = {row: message.pack(row) for row in boundary}
-        requests = [
-            self._send(np.concatenate([packed[row] for row in needed.tolist()]), target, MESSAGE)
-            for target, needed in plan.send.items()
-        ]
-        local = message.dense()
-        rows = local.new_empty(len(plan.columns), local.shape[1])
-        rows[plan.local] = local
-        for source, buffer in self._receive_bytes(list(plan.receive)).items():
-            rows[plan.receive[source]] = message.unpack(buffer)
-        self.communicator.wait(requests)
-        return rows
+    def _channel(
+        self, value: Tensor, posted: bool, send: Mapping[int, Indices], receive: Mapping[int, Indices]
+    ) -> Channel:
+        for channel in self._idle:
+            if channel.suits(value, posted, send, receive):
+                self._idle.remove(channel)
+                return channel
+        # Both ends must divide a message alike, so this must not depend on the rank. What is posted travels whole.
+        segmented = self.n == self.communicator.size and not posted
+        return Channel(self.communicator, self._retire, value, posted, send, receive, segmented)
 
-    def _receive_bytes(self, sources: Sequence[int]) -> dict[int, Bytes]:
-        """One message of unknown length from each of these ranks."""
-        mpi = self.communicator.mpi
-        buffers: dict[int, Bytes] = {}
-        requests: list[MPI.Request] = []
+    def _retire(self, channel: Channel) -> None:
+        self._idle.append(channel)
+        if len(self._idle) > IDLE_CHANNELS:
+            self._idle.pop(0).free()
 
-        def poll() -> bool:
-            for source in sources:
-                if source in buffers:
-                    continue
-                status = MPI.Status()
-                arrived = mpi.Improbe(source, MESSAGE, status)
-                if arrived is not None:
-                    buffers[source] = np.empty(status.Get_count(MPI.BYTE), np.uint8)
-                    requests.append(arrived.Irecv(buffers[source]))
-            return len(buffers) == len(sources)
+    def _message_link(
+        self, message: Message, posted: bool, send: Mapping[int, Indices], receive: Mapping[int, Indices]
+    ) -> MessageLink:
+        packed = {row: message.pack(row) for row in {row for needed in send.values() for row in needed.tolist()}}
+        tag = MESSAGE + POSTED * posted
+        requests = []
+        for target, needed in send.items():
+            buffer = np.concatenate([packed[row] for row in needed.tolist()])
+            self._count_wire(len(buffer))
+            requests.append(self.communicator.mpi.Isend(buffer, target, tag))
+        return MessageLink(self.communicator, message, receive, requests, tag)
 
-        self.communicator.poll(poll)
-        self.communicator.wait(requests)
-        return buffers
+    def _count_wire(self, size: int, messages: int = 1) -> None:
+        self.traffic.wire_bytes += size
+        self.traffic.wire_messages += messages
+
+    def _done(self, exchange: Exchange) -> None:
+        super()._done(exchange)
+        if not self._posted:
+            self._progress.pause()
 
     def _total(self, value: Tensor) -> Tensor:
         rank = self.communicator.rank
@@ -92,38 +162,223 @@ class PeerToPeerNetwork(InProcessNetwork):
                 if join.right_rank == rank:
                     right = sums[join.right]
                 else:
-                    right = torch.empty_like(value[0])
-                    self.communicator.wait([self._receive(right, join.right_rank, TREE)])
+                    right = self._receive_vector(value[0], join.right_rank)
                 sums[join.left] = sums[join.left] + right
             elif join.right_rank == rank:
-                self.communicator.wait([self._send(sums[join.right], join.left_rank, TREE)])
+                self._send_vector(sums[join.right], join.left_rank)
 
-        total = sums[0] if rank == 0 else torch.empty_like(value[0])
+        total = sums[0] if rank == 0 else None
         for source, target in self._tree.shares:
             if target == rank:
-                self.communicator.wait([self._receive(total, source, TREE)])
+                total = self._receive_vector(value[0], source)
             elif source == rank:
-                self.communicator.wait([self._send(total, target, TREE)])
+                assert total is not None  # the tree is walked from its root
+                self._send_vector(total, target)
+        assert total is not None
         return total
 
+    def _send_vector(self, vector: Tensor, target: int) -> None:
+        self._count_wire(vector.nbytes)
+        self.communicator.wait([self.communicator.mpi.Isend(as_bytes(vector.cpu()), target, TREE)])
+
+    def _receive_vector(self, like: Tensor, source: int) -> Tensor:
+        vector = torch.empty(like.shape, dtype=like.dtype)
+        self.communicator.wait([self.communicator.mpi.Irecv(as_bytes(vector), source, TREE)])
+        return vector.to(like.device)
+
     def all_rows(self, value: Tensor) -> Tensor:
-        rows = value.new_empty(self.n, value.shape[1])
-        counts = [len(block) * value.shape[1] for block in self._blocks]
-        request = self.communicator.mpi.Iallgatherv(value.contiguous().numpy(), [rows.numpy(), counts])
-        self.communicator.wait([request])
-        return rows
+        rows = torch.empty(self.n, value.shape[1], dtype=value.dtype)
+        counts = [len(block) * value[0].nbytes for block in self._blocks]
+        mine = as_bytes(value.cpu().contiguous())
+        self.communicator.wait([self.communicator.mpi.Iallgatherv(mine, [as_bytes(rows), counts, None, MPI.BYTE])])
+        return rows.to(value.device)
 
-    def _send(self, buffer: Tensor | Bytes, target: int, tag: int) -> MPI.Request:
-        self.traffic.wire_bytes += buffer.nbytes
-        self.traffic.wire_messages += 1
-        array = buffer.contiguous().numpy() if isinstance(buffer, Tensor) else buffer
-        return self.communicator.mpi.Isend(array, target, tag)
-
-    def _receive(self, buffer: Tensor, source: int, tag: int) -> MPI.Request:
-        return self.communicator.mpi.Irecv(buffer.numpy(), source, tag)
+    def close(self) -> None:
+        super().close()
+        self._progress.stop()
+        while self._idle:
+            self._idle.pop().free()
 
 
-def _take(value: Tensor, rows: NDArray[np.int64]) -> Tensor:
+class Channel(Link):
+    """Buffers and persistent requests for stacks of one shape, to and from the same ranks, used again and again.
+
+    The rows that come are received where they are read. Rows to send go straight from the stack if they follow each
+    other there; if they are few bytes, a copy of them goes, by a persistent request.
+
+    On a GPU, rows travel from and to its memory if the MPI library can, otherwise through pinned memory of the host.
+
+    Args:
+        communicator: The processes.
+        retire: Called with this channel when an exchange is finished, after which it can be started again.
+        like: A stack (k, d) as those that will be sent.
+        posted: Whether it is for what is posted ahead.
+        send: rank -> the local rows that it needs.
+        receive: rank -> the rows that it sends.
+        segmented: Whether rows may travel in segments.
+    """
+
+    def __init__(
+        self,
+        communicator: MpiCommunicator,
+        retire: Callable[[Channel], None],
+        like: Tensor,
+        posted: bool,
+        send: Mapping[int, Indices],
+        receive: Mapping[int, Indices],
+        segmented: bool,
+    ) -> None:
+        self._communicator = communicator
+        self._retire = retire
+        self._serves = _described(like, posted), send, receive
+        self._send = send
+        self._tag = STACK + POSTED * posted
+        d = like.shape[1]
+        self.segment = max(1, SEGMENT // like.itemsize) if segmented else max(1, d)
+        self._segments = [slice(first, min(first + self.segment, d)) for first in range(0, d, self.segment)]
+        self._arrived = 0  # segments
+
+        self._staged = like.is_cuda and not communicator.takes_gpu_memory
+        device = torch.device("cpu") if self._staged else like.device
+
+        def rows_for(needed: Indices) -> Tensor:
+            return torch.empty(len(needed), d, dtype=like.dtype, device=device, pin_memory=self._staged)
+
+        self._inbox = {source: rows_for(rows) for source, rows in receive.items()}
+        self.rows = {
+            s: torch.empty_like(rows, device=like.device) if self._staged else rows for s, rows in self._inbox.items()
+        }
+        self._receives = [
+            [communicator.mpi.Recv_init(as_bytes(rows[:, part]), s, self._tag) for s, rows in self._inbox.items()]
+            for part in self._segments
+        ]
+        # What is sent from a copy, and the requests that send it.
+        self._outbox = {
+            target: rows_for(rows)
+            for target, rows in send.items()
+            if self._staged or len(rows) * like[0].nbytes <= SMALL or not _consecutive(rows)
+        }
+        self._resends = [
+            [communicator.mpi.Send_init(as_bytes(rows[:, part]), t, self._tag) for t, rows in self._outbox.items()]
+            for part in self._segments
+        ]
+        self._sends: list[MPI.Request] = []
+
+    def suits(self, value: Tensor, posted: bool, send: Mapping[int, Indices], receive: Mapping[int, Indices]) -> bool:
+        """Whether this is a channel for such stacks."""
+        described, to, by = self._serves
+        return described == _described(value, posted) and to is send and by is receive
+
+    def start(self, value: Tensor) -> Channel:
+        """Begin an exchange: send the rows that others need of this stack."""
+        self._value = value
+        for target, copy in self._outbox.items():
+            copy.copy_(_take(value, self._send[target]))
+        if value.is_cuda:
+            torch.cuda.current_stream(value.device).synchronize()  # MPI knows nothing of what is queued there
+        self._sends = []
+        for segment in range(min(IN_FLIGHT, len(self._segments))):
+            self._start_segment(segment)
+        self._arrived = 0
+        return self
+
+    def _start_segment(self, segment: int) -> None:
+        part = self._segments[segment]
+        MPI.Prequest.Startall(self._receives[segment])
+        MPI.Prequest.Startall(self._resends[segment])
+        self._sends += self._resends[segment]
+        for target, needed in self._send.items():
+            if target not in self._outbox:
+                rows = as_bytes(_take(self._value, needed)[:, part])
+                self._sends.append(self._communicator.mpi.Isend(rows, target, self._tag))
+
+    def wait(self, stop: int) -> None:
+        while self._arrived < len(self._segments) and self._segments[self._arrived].start < stop:
+            part = self._segments[self._arrived]
+            self._communicator.wait(self._receives[self._arrived])
+            if self._arrived + IN_FLIGHT < len(self._segments):
+                self._start_segment(self._arrived + IN_FLIGHT)
+            if self._staged:
+                for source, rows in self._inbox.items():
+                    self.rows[source][:, part].copy_(rows[:, part], non_blocking=True)
+            self._arrived += 1
+
+    def finish(self) -> None:
+        self.wait(self._segments[-1].stop if self._segments else 0)
+        self._communicator.wait(self._sends)
+        self._retire(self)
+
+    def free(self) -> None:
+        """Give the persistent requests back to MPI."""
+        for requests in self._receives + self._resends:
+            for request in requests:
+                request.Free()
+
+
+class MessageLink(Link):
+    """Packed messages of any length."""
+
+    def __init__(
+        self,
+        communicator: MpiCommunicator,
+        message: Message,
+        receive: Mapping[int, Indices],
+        sends: Sequence[MPI.Request],
+        tag: int,
+    ) -> None:
+        self._communicator = communicator
+        self._message = message
+        self._sources = list(receive)
+        self._sends = sends
+        self._tag = tag
+        self.rows = {}
+        self.segment = 1 << 62  # all of a message comes at once
+
+    def wait(self, stop: int) -> None:
+        if not self.rows:
+            self.rows = {source: self._message.unpack(buffer) for source, buffer in self._receive().items()}
+
+    def finish(self) -> None:
+        self.wait(0)
+        self._communicator.wait(self._sends)
+
+    def _receive(self) -> dict[int, Bytes]:
+        mpi = self._communicator.mpi
+        buffers: dict[int, Bytes] = {}
+        requests: list[MPI.Request] = []
+
+        def poll() -> bool:
+            for source in self._sources:
+                if source in buffers:
+                    continue
+                status = MPI.Status()
+                arrived = mpi.Improbe(source, self._tag, status)
+                if arrived is not None:
+                    buffers[source] = np.empty(status.Get_count(MPI.BYTE), np.uint8)
+                    requests.append(arrived.Irecv(buffers[source]))
+            return len(buffers) == len(self._sources)
+
+        self._communicator.poll(poll)
+        self._communicator.wait(requests)
+        return buffers
+
+
+def as_bytes(tensor: Tensor) -> object:
+    """The memory of a contiguous tensor as MPI takes it, whatever its type."""
+    flat = tensor.detach().view(torch.uint8)
+    return flat if flat.is_cuda else flat.numpy()
+
+
+def _described(value: Tensor, posted: bool) -> tuple[object, ...]:
+    return value.shape, value.dtype, value.device, posted
+
+
+def _consecutive(rows: Indices) -> bool:
+    return bool(rows[-1] - rows[0] + 1 == len(rows))
+
+
+def _take(value: Tensor, rows: Indices) -> Tensor:
     """Some rows of a stack, ascending; without a copy if they follow each other."""
-    first, last = int(rows[0]), int(rows[-1])
-    return value[first : last + 1] if last - first + 1 == len(rows) else value[torch.from_numpy(rows)]
+    if _consecutive(rows):
+        return value[int(rows[0]) : int(rows[-1]) + 1]
+    return value[torch.from_numpy(rows).to(value.device)]

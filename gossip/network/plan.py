@@ -1,15 +1,23 @@
-"""Who needs which rows of whom: the halo of a rank, for one mixing matrix. Pure NumPy, no MPI."""
+"""Who needs which rows of whom, for one mixing matrix, as one rank sees it. Pure NumPy, no MPI."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 Indices = NDArray[np.int64]
+
+
+class Matrix(Protocol):
+    """A sparse matrix in rows, such as scipy's csr_array, with ascending columns in each row."""
+
+    indptr: Indices
+    indices: Indices
+    data: NDArray[np.float64]
 
 
 def blocks(n: int, ranks: int) -> list[range]:
@@ -25,63 +33,71 @@ def blocks(n: int, ranks: int) -> list[range]:
     return [range(r * n // ranks, (r + 1) * n // ranks) for r in range(ranks)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class HaloPlan:
     """What one rank sends, receives and sums in one round.
 
-    A mix works on the rows of `columns`: the local nodes and the halo, which is every other node that a local
-    one listens to. They are in node order, and since ranks own contiguous blocks, what comes from one rank is
-    one contiguous slice of them.
+    The terms of a local node's sum are the in-neighbours and itself, in node order; the terms of the first local
+    node come first. A term's row lies in the block of its owner, who is this rank or another.
 
     Attributes:
-        columns: (k + h,) the nodes whose rows are read, ascending; all k local ones are among them.
-        local: Where the local rows lie in `columns`.
-        weights: (k, k + h) the mixing weights of the local nodes, float64.
+        indptr: (k + 1,) where the terms of each local node begin and end.
+        nodes: (terms,) the nodes that are summed.
+        weights: (terms,) their mixing weights, float64.
+        owners: (terms,) 0 for this rank, s for rank `sources[s - 1]`.
+        rows: (terms,) the row of the node in its owner's block.
+        places: (terms,) the row of the node in what its owner sends; in the block for this rank's own nodes.
+        receive: rank -> the rows of its block that it sends, ascending.
         send: rank -> the local rows that it needs, ascending.
-        receive: rank -> the slice of `columns` that it sends.
         out_degree: (k,) how many other nodes, wherever they are, listen to each local node.
     """
 
-    columns: Indices
-    local: slice
-    weights: csr_array
+    indptr: Indices
+    nodes: Indices
+    weights: NDArray[np.float64]
+    owners: Indices
+    rows: Indices
+    places: Indices
+    receive: Mapping[int, Indices]
     send: Mapping[int, Indices]
-    receive: Mapping[int, slice]
     out_degree: Indices
 
+    @property
+    def sources(self) -> list[int]:
+        """The ranks that this one receives from, ascending."""
+        return list(self.receive)
+
     @classmethod
-    def build(cls, matrix: csr_array, blocks: Sequence[range], rank: int) -> HaloPlan:
+    def build(cls, matrix: Matrix, blocks: Sequence[range], rank: int) -> HaloPlan:
         """The plan of `rank` for the n x n mixing matrix, when rank r hosts the nodes `blocks[r]`."""
         mine = blocks[rank]
         starts = np.array([block.start for block in blocks])
-        here = matrix[mine.start : mine.stop]
-        columns = np.union1d(here.indices, np.arange(mine.start, mine.stop)).astype(np.int64)
-        first = int(np.searchsorted(columns, mine.start))
-        weights = csr_array(
-            (here.data, np.searchsorted(columns, here.indices), here.indptr), shape=(len(mine), len(columns))
-        )
+        first, last = matrix.indptr[mine.start], matrix.indptr[mine.stop]
+        nodes = matrix.indices[first:last].astype(np.int64)
+        hosts = np.searchsorted(starts, nodes, side="right") - 1
+        rows = nodes - starts[hosts]
 
-        owners = np.searchsorted(starts, columns, side="right") - 1
-        receive = {
-            int(owner): slice(*np.searchsorted(owners, [owner, owner + 1]).tolist())
-            for owner in np.unique(owners)
-            if owner != rank
-        }
+        owners, places, receive = np.zeros_like(nodes), rows.copy(), {}
+        for source in np.unique(hosts[hosts != rank]).tolist():
+            terms = hosts == source
+            receive[source], places[terms] = np.unique(rows[terms], return_inverse=True)
+            owners[terms] = len(receive)
 
-        edges = matrix.tocoo()
-        heard = (edges.col >= mine.start) & (edges.col < mine.stop) & (edges.row != edges.col)
-        rows = edges.col[heard].astype(np.int64) - mine.start
-        listeners = np.searchsorted(starts, edges.row[heard], side="right") - 1
+        listeners = np.repeat(np.arange(len(matrix.indptr) - 1), np.diff(matrix.indptr))
+        heard = (matrix.indices >= mine.start) & (matrix.indices < mine.stop) & (listeners != matrix.indices)
+        sent = matrix.indices[heard].astype(np.int64) - mine.start
+        targets = np.searchsorted(starts, listeners[heard], side="right") - 1
         send = {
-            int(listener): np.unique(rows[listeners == listener])
-            for listener in np.unique(listeners)
-            if listener != rank
+            int(target): np.unique(sent[targets == target]) for target in np.unique(targets[targets != rank]).tolist()
         }
         return cls(
-            columns=columns,
-            local=slice(first, first + len(mine)),
-            weights=weights,
-            send=send,
+            indptr=(matrix.indptr[mine.start : mine.stop + 1] - first).astype(np.int64),
+            nodes=nodes,
+            weights=matrix.data[first:last],
+            owners=owners,
+            rows=rows,
+            places=places,
             receive=receive,
-            out_degree=np.bincount(rows, minlength=len(mine)),
+            send=send,
+            out_degree=np.bincount(sent, minlength=len(mine)),
         )

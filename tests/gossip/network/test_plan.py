@@ -28,32 +28,27 @@ def test_plans_of_all_ranks_together_are_the_matrix(case: tuple[np.ndarray, int]
     plans = [HaloPlan.build(csr_array(matrix), parts, rank) for rank in range(ranks)]
     for rank, plan in enumerate(plans):
         mine = list(parts[rank])
-        assert plan.columns[plan.local].tolist() == mine
-        assert (np.diff(plan.columns) > 0).all()
+        hosts = np.array([rank, *plan.sources])[plan.owners]
+        assert plan.nodes.tolist() == [parts[h].start + row for h, row in zip(hosts, plan.rows, strict=True)]
 
         dense = np.zeros((len(mine), n))
-        dense[:, plan.columns] = plan.weights.toarray()
+        for i in range(len(mine)):
+            terms = slice(plan.indptr[i], plan.indptr[i + 1])
+            assert (np.diff(plan.nodes[terms]) > 0).all()  # the order they are summed in
+            dense[i, plan.nodes[terms]] = plan.weights[terms]
         assert np.array_equal(dense, matrix[mine])
-
-        needed = {j for i in mine for j in range(n) if matrix[i, j] != 0} | set(mine)
-        assert set(plan.columns.tolist()) == needed
         off_diagonal = matrix - np.diag(np.diag(matrix))
         assert plan.out_degree.tolist() == (off_diagonal[:, mine] != 0).sum(axis=0).tolist()
 
-        # What one rank sends is, row by row, what the other receives.
-        for source, place in plan.receive.items():
-            sent = plans[source].send[rank] + parts[source].start
-            assert sent.tolist() == plan.columns[place].tolist()
-        assert sum(len(plan.columns[place]) for place in plan.receive.values()) == len(needed) - len(mine)
+        # What one rank sends is, row by row, what the other receives, and all that it needs.
+        needed = {j for i in mine for j in range(n) if matrix[i, j] != 0} - set(mine)
+        assert needed == {parts[s].start + row for s, rows in plan.receive.items() for row in rows.tolist()}
+        for source, rows in plan.receive.items():
+            assert plans[source].send[rank].tolist() == rows.tolist()
         for target in plan.send:
             assert rank in plans[target].receive
-
-
-def test_summing_in_node_order() -> None:
-    """The weights of each row are stored with ascending columns, which is the order they are summed in."""
-    matrix = csr_array(np.full((6, 6), 1 / 6))
-    plan = HaloPlan.build(matrix, blocks(6, 3), 1)
-    assert plan.weights.indices.tolist() == [0, 1, 2, 3, 4, 5] * 2
+        for host, row, place in zip(hosts, plan.rows, plan.places, strict=True):
+            assert row == (place if host == rank else plan.receive[host][place])
 
 
 @given(st.integers(1, 50), st.integers(1, 50))

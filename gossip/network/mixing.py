@@ -1,0 +1,117 @@
+"""Weighted sums of rows, in node order, with the same bits however they are computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gossip.network.plan import HaloPlan, Indices
+
+COMPILED = 1 << 18  # bytes of a result from which the compiled kernel pays for its import
+TYPES = torch.float32, torch.float64
+THREADED = 1 << 22  # bytes of a result from which several threads pay
+
+
+class Sums:
+    """The sums of one round: row i is sum_t weight_t * (row `rows[t]` of owner `plan.owners[t]`) over its terms t.
+
+    Args:
+        plan: Says which nodes are summed with what weights.
+        rows: (terms,) the row of each term in what its owner provides: `plan.rows` where owners provide their whole
+            block, `plan.places` where they provide what is needed of it.
+    """
+
+    def __init__(self, plan: HaloPlan, rows: Indices) -> None:
+        self._plan = plan
+        self.rows = rows
+
+    def into(self, out: Tensor, sources: Sequence[Tensor]) -> None:
+        """Write the sums to `out` (k, d), in its precision; `sources[o]` (rows, d) is what owner o provides."""
+        if not out.is_cpu or out.dtype not in TYPES:
+            self._term_by_term(out, sources)
+        elif out.nbytes >= COMPILED:
+            self._in_one_pass(out, sources)
+        elif len(out) == 1:
+            self._of_one_row(out.numpy()[0], [source.numpy() for source in sources])
+        else:
+            self._term_by_term(out, sources)
+
+    def _of_one_row(self, out: np.ndarray, sources: Sequence[np.ndarray]) -> None:
+        terms = zip(self._plan.owners, self.rows, self._weights[out.dtype.char], strict=True)
+        for t, (owner, row, weight) in enumerate(terms):
+            if t == 0:
+                np.multiply(sources[owner][row], weight, out)
+            else:
+                np.add(out, sources[owner][row] * weight, out)
+
+    def _in_one_pass(self, out: Tensor, sources: Sequence[Tensor]) -> None:
+        threads = torch.get_num_threads() if out.nbytes >= THREADED else 1
+        k, d = out.shape
+        if threads == 1:
+            self._call_kernel(out, sources, 0, k)
+        elif k >= threads:
+            bounds = np.linspace(0, k, threads + 1).astype(int).tolist()
+            parts = [(out, sources, bounds[i], bounds[i + 1]) for i in range(threads)]
+            list(_pool(threads).map(lambda part: self._call_kernel(*part), parts))
+        else:
+            columns = [slice(d * i // threads, d * (i + 1) // threads) for i in range(threads)]
+            list(_pool(threads).map(lambda c: self._call_kernel(out[:, c], [s[:, c] for s in sources], 0, k), columns))
+
+    def _call_kernel(self, out: Tensor, sources: Sequence[Tensor], first_row: int, last_row: int) -> None:
+        from gossip.network.kernels import weighted_sums
+
+        array = out.numpy()
+        weighted_sums(
+            self._plan.indptr,
+            self._plan.owners,
+            self.rows,
+            self._weights[array.dtype.char],
+            np.array([source.data_ptr() for source in sources], np.uint64),
+            np.array([source.stride(0) * source.itemsize for source in sources], np.int64),
+            array,
+            first_row,
+            last_row,
+        )
+
+    def _term_by_term(self, out: Tensor, sources: Sequence[Tensor]) -> None:
+        """The first terms of all rows, then the second ones, ...: a few operations for many short rows."""
+        rows = torch.cat(list(sources)) if len(sources) > 1 else sources[0]
+        starts = np.cumsum([0] + [len(source) for source in sources[:-1]])
+        picked = torch.from_numpy(starts[self._plan.owners] + self.rows).to(rows.device)
+        if len(self._levels[0][1]) < len(out):
+            out.zero_()  # a row without any terms
+        for level, (summed, terms, weights) in enumerate(self._levels):
+            products = weights.to(rows) * rows.index_select(0, picked[terms])
+            out[summed] = products if level == 0 else out[summed] + products
+
+    @cached_property
+    def _weights(self) -> dict[str, np.ndarray]:
+        return {kind: self._plan.weights.astype(kind) for kind in "fd"}
+
+    @cached_property
+    def _levels(self) -> list[tuple[Tensor | slice, Tensor, Tensor]]:
+        """For each level l = 0, 1, ...: the rows with more than l terms, these terms, and their weights (rows, 1)."""
+        counts = np.diff(self._plan.indptr)
+        levels: list[tuple[Tensor | slice, Tensor, Tensor]] = []
+        for level in range(max(1, counts.max())):
+            summed = np.flatnonzero(counts > level)
+            terms = self._plan.indptr[summed] + level
+            everywhere = len(summed) == len(counts)
+            levels.append(
+                (
+                    slice(None) if everywhere else torch.from_numpy(summed),
+                    torch.from_numpy(terms),
+                    torch.from_numpy(self._plan.weights[terms, None]),
+                )
+            )
+        return levels
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads)

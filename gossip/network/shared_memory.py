@@ -1,0 +1,481 @@
+"""The network between processes of one host, which read each other's rows where they lie; MPI between hosts."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+import warnings
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+
+import numpy as np
+import torch
+from mpi4py import MPI
+from numpy.typing import NDArray
+from torch import Tensor
+
+from algorithms.compressors.message import HEADER_BYTES, Bytes, Message
+from gossip.network import futex
+from gossip.network.in_process import PLANS, Exchange, InProcessNetwork
+from gossip.network.mixing import Sums
+from gossip.network.mpi import SPIN, MpiCommunicator
+from gossip.network.peer_to_peer import Link, LinkedExchange, PeerToPeerNetwork
+from gossip.network.plan import HaloPlan, Indices
+from topologies import Schedule
+
+LANES = 2  # what is mixed at once, and what is posted ahead, each completed in its own order
+SLOTS = 8  # stacks of one size that a rank has room for; pages that are never written take no memory
+STAGING = 2  # of these, for copies of what was made elsewhere
+ENTRIES = 32  # publications of a lane whose place is on the board
+VIEWS = 1024  # of other ranks' stacks, kept ready
+SMALLEST_ROW = 1 << 12  # bytes
+LONGEST_WAIT = 1.0  # seconds asleep before another look
+
+DEVICE = "/dev/shm"  # where the memory comes from on Linux
+
+LINE = 8  # words of 8 bytes; counters that different ranks write lie on different cache lines
+PUBLISHED, READ, PLACES = 0, LANES * LINE, 2 * LANES * LINE  # where the words of a rank lie on its board
+ENTRY = 4  # words
+
+
+class Board:
+    """Where each rank says how many stacks it has published and read, and where the last ones lie.
+
+    A lane is a sequence of exchanges, the same on all ranks: the s-th publication of a rank belongs to the s-th
+    exchange. A rank that waits for a counter of another sleeps in the kernel until that changes.
+    """
+
+    def __init__(self, communicator: MpiCommunicator) -> None:
+        self._communicator = communicator
+        self._all_local = len(communicator.local_ranks) == communicator.size
+        self._window, memory = _allocate(communicator, 8 * (PLACES + LANES * ENTRIES * ENTRY))
+        self._words = {rank: memoryview(each).cast("Q") for rank, each in memory.items()}
+        self._addresses = {rank: each.ctypes.data for rank, each in memory.items()}
+        self._mine = self._words[communicator.rank]
+        self._readers: list[list[Sequence[int]]] = [[()] * ENTRIES for _ in range(LANES)]
+        for word in range(len(self._mine)):
+            self._mine[word] = 0
+        self._window.Sync()
+        communicator.wait([communicator.host.Ibarrier()])
+
+    def publish(self, lane: int, place: tuple[int, int, int], readers: Sequence[int]) -> int:
+        """Say where the next stack of this lane lies, and who will read it; gives its number in the lane."""
+        number = self._mine[PUBLISHED + lane * LINE] + 1
+        entry = number % ENTRIES
+        self.wait_until_read(self._readers[lane][entry], lane, number - ENTRIES)
+        self._readers[lane][entry] = readers
+        first = PLACES + (lane * ENTRIES + entry) * ENTRY
+        self._mine[first], self._mine[first + 1], self._mine[first + 2] = place
+        self._set(PUBLISHED + lane * LINE, number)
+        return number
+
+    def place(self, rank: int, lane: int, number: int) -> tuple[int, int, int]:
+        """Where a rank's publication lies, once it is there."""
+        self._wait(rank, PUBLISHED + lane * LINE, number)
+        words, first = self._words[rank], PLACES + (lane * ENTRIES + number % ENTRIES) * ENTRY
+        return words[first], words[first + 1], words[first + 2]
+
+    def finish(self, lane: int, number: int) -> None:
+        """This rank has read all that belongs to this exchange, and to those before it."""
+        assert number == self._mine[READ + lane * LINE] + 1, "exchanges of a lane must be completed in their order"
+        self._set(READ + lane * LINE, number)
+
+    def is_read(self, readers: Sequence[int], lane: int, number: int) -> bool:
+        """Whether all of these ranks have finished the exchange of this number."""
+        return all(self._words[rank][READ + lane * LINE] >= number for rank in readers)
+
+    def wait_until_read(self, readers: Sequence[int], lane: int, number: int) -> None:
+        """Wait until `is_read`."""
+        for rank in readers:
+            self._wait(rank, READ + lane * LINE, number)
+
+    def free(self) -> None:
+        """Give the memory back; collective over the host."""
+        self._window.Unlock_all()
+        self._window.Free()
+
+    def _set(self, word: int, value: int) -> None:
+        self._window.Sync()  # what was written before must be seen before
+        self._mine[word] = value
+        if futex.AVAILABLE:
+            futex.wake(self._addresses[self._communicator.rank] + 8 * word)
+
+    def _wait(self, rank: int, word: int, value: int) -> None:
+        words = self._words[rank]
+        if words[word] < value:
+            if self._all_local and futex.AVAILABLE:
+                self._sleep(words, word, value, self._addresses[rank] + 8 * word)
+            else:  # messages to and from other hosts must go on meanwhile
+                mpi = self._communicator.mpi
+                self._communicator.poll(lambda: words[word] >= value or bool(mpi.Iprobe() and False))
+        self._window.Sync()
+
+    def _sleep(self, words: memoryview, word: int, value: int, address: int) -> None:
+        spin_until = time.perf_counter() + (0 if self._communicator.crowded else SPIN)
+        while (seen := words[word]) < value:
+            if time.perf_counter() >= spin_until:
+                futex.wait(address, seen & 0xFFFFFFFF, LONGEST_WAIT)  # the low half of the word comes first
+
+
+@dataclass
+class Slot:
+    """Room for one stack, or for packed messages.
+
+    Attributes:
+        owner: What refers to the memory as long as a tensor lies there.
+        publications: (readers, lane, number) of what was published from here.
+    """
+
+    owner: weakref.ref[NDArray] | None = None
+    publications: list[tuple[Sequence[int], int, int]] = field(default_factory=list)
+
+    @property
+    def occupied(self) -> bool:
+        """Whether a tensor of this process lies here."""
+        return self.owner is not None and self.owner() is not None
+
+
+class Arena:
+    """Shared memory for stacks whose rows take up to `row_bytes`: some slots on each rank of the host.
+
+    Args:
+        communicator: The processes.
+        board: Tells who has read what.
+        rows: Rows of this rank's stacks.
+        row_bytes: Room for each of them.
+    """
+
+    def __init__(self, communicator: MpiCommunicator, board: Board, rows: int, row_bytes: int) -> None:
+        self._board = board
+        self.slot_bytes = rows * row_bytes
+        self._window, self.memory = _allocate(communicator, SLOTS * self.slot_bytes)
+        self._own = self.memory[communicator.rank]
+        self._address = self._own.ctypes.data
+        self._slots = [Slot() for _ in range(SLOTS)]
+
+    def stack(self, k: int, d: int, dtype: torch.dtype) -> Tensor | None:
+        """(k, d), uninitialised, in a slot of its own for as long as it is referred to; None if all are taken."""
+        slot = self._take(STAGING)
+        if slot is None:
+            return None
+        first = slot * self.slot_bytes
+        memory = self._own[first : first + k * d * dtype.itemsize]
+        self._slots[slot].owner = weakref.ref(memory)
+        return torch.from_numpy(memory).view(dtype).view(k, d)
+
+    def stage(self) -> tuple[int, NDArray[np.uint8]]:
+        """(where it begins, the memory) of a slot for what is published next."""
+        slot = self._take(0)
+        assert slot is not None, "slots for staging are never occupied"
+        first = slot * self.slot_bytes
+        return first, self._own[first : first + self.slot_bytes]
+
+    def find(self, stack: Tensor) -> int | None:
+        """Where in this rank's memory a stack lies; None if elsewhere."""
+        position = stack.data_ptr() - self._address
+        return position if 0 <= position < len(self._own) else None
+
+    def published(self, position: int, readers: Sequence[int], lane: int, number: int) -> None:
+        """What lies at this position may not be overwritten before these ranks have read it."""
+        slot = self._slots[position // self.slot_bytes]
+        self._is_read(slot)  # forgets what is
+        slot.publications.append((readers, lane, number))
+
+    def exposes(self, position: int) -> bool:
+        """Whether others may still be reading what lies at this position."""
+        return not self._is_read(self._slots[position // self.slot_bytes])
+
+    @property
+    def occupied(self) -> bool:
+        """Whether tensors of this process lie here."""
+        return any(slot.occupied for slot in self._slots)
+
+    def free(self) -> None:
+        """Give the memory back; collective over the host."""
+        self._window.Unlock_all()
+        self._window.Free()
+
+    def _take(self, first: int) -> int | None:
+        """The number of a slot that nobody uses, waiting for readers if need be."""
+        unread = None
+        for number in range(first, SLOTS):
+            slot = self._slots[number]
+            if slot.occupied:
+                continue
+            if self._is_read(slot):
+                return number
+            unread = number if unread is None else unread
+        if unread is not None:
+            for publication in self._slots[unread].publications:
+                self._board.wait_until_read(*publication)
+        return unread
+
+    def _is_read(self, slot: Slot) -> bool:
+        """Whether nobody will read what was published from here."""
+        slot.publications = [each for each in slot.publications if not self._board.is_read(*each)]
+        return not slot.publications
+
+
+class SharedLink(Link):
+    """Stacks that lie in the shared memory of other ranks, read in place."""
+
+    def __init__(self, network: SharedMemoryNetwork, like: Tensor, sources: Sequence[int], lane: int, number: int):
+        self._network = network
+        self._like = like
+        self._sources = sources
+        self._lane = lane
+        self._number = number
+        self.rows: dict[int, Tensor] = {}
+        self.segment = like.shape[1]
+
+    def wait(self, stop: int) -> None:
+        if len(self.rows) < len(self._sources):
+            self.rows = {source: self._rows_of(source) for source in self._sources}
+
+    def _rows_of(self, source: int) -> Tensor:
+        place = self._network.board.place(source, self._lane, self._number)
+        return self._network.view(source, place, self._like.shape[1], self._like.dtype)
+
+    def finish(self) -> None:
+        self.wait(0)
+        self._network.board.finish(self._lane, self._number)
+
+
+class SharedMessageLink(SharedLink):
+    """Packed messages that lie in the shared memory of other ranks, decoded from there."""
+
+    def __init__(
+        self,
+        network: SharedMemoryNetwork,
+        message: Message,
+        like: Tensor,
+        receive: Mapping[int, Indices],
+        lane: int,
+        number: int,
+    ) -> None:
+        super().__init__(network, like, list(receive), lane, number)
+        self._message = message
+        self._receive = receive
+
+    def _rows_of(self, source: int) -> Tensor:
+        place = self._network.board.place(source, self._lane, self._number)
+        table, memory = self._network.packed(source, place)
+        return self._message.decode([memory[table[r] + HEADER_BYTES : table[r + 1]] for r in self._receive[source]])
+
+
+@dataclass(frozen=True)
+class Routes:
+    """Which part of a plan goes through shared memory and which by MPI, and how what comes in place is summed."""
+
+    local_send: Mapping[int, Indices]
+    local_receive: Mapping[int, Indices]
+    remote_send: Mapping[int, Indices]
+    remote_receive: Mapping[int, Indices]
+    sums: Sums
+
+    @cached_property
+    def readers(self) -> list[int]:
+        """The ranks that read this one's shared memory."""
+        return list(self.local_send)
+
+    @cached_property
+    def local_rows(self) -> int:
+        """How many rows they read."""
+        return sum(map(len, self.local_send.values()))
+
+
+class SharedMemoryNetwork(PeerToPeerNetwork):
+    """A contiguous block of nodes on each rank; ranks of a host read each other's stacks where they lie.
+
+    A stack that lies in memory from `empty`, as the results of `mix` do, is published as it is; others are copied
+    there. Ranks wait for those that they read only, and for those that still read what they want to overwrite.
+
+    Args:
+        topology: The mixing matrix of each round.
+        communicator: The processes, rank r of which hosts the r-th block of nodes.
+        seed: Seed of the random draws.
+    """
+
+    def __init__(self, topology: Schedule, communicator: MpiCommunicator, seed: int = 0) -> None:
+        super().__init__(topology, communicator, seed)
+        self.board = Board(communicator)
+        self._local = set(communicator.local_ranks)
+        self._all_local = len(self._local) == communicator.size
+        self._arenas: list[Arena] = []
+        self._arena_of_size: dict[int, int | None] = {}
+
+        @lru_cache(maxsize=PLANS)
+        def routes(plan: HaloPlan) -> Routes:
+            local = np.array([True, *(source in self._local for source in plan.sources)])
+            rows = np.where(local[plan.owners], plan.rows, plan.places)
+            return Routes(
+                *(
+                    {rank: needed for rank, needed in part.items() if (rank in self._local) == here}
+                    for here in (True, False)
+                    for part in (plan.send, plan.receive)
+                ),
+                sums=Sums(plan, rows),
+            )
+
+        @lru_cache(maxsize=VIEWS)
+        def view(rank: int, place: tuple[int, int, int], d: int, dtype: torch.dtype) -> Tensor:
+            arena, position, stride = place
+            k = len(self._blocks[rank])
+            memory = self._arenas[arena].memory[rank][position : position + (k - 1) * stride + d * dtype.itemsize]
+            return torch.from_numpy(memory).view(dtype).as_strided((k, d), (stride // dtype.itemsize, 1))
+
+        self._routes, self._views = routes, view
+
+    def empty(self, d: int, dtype: torch.dtype, device: torch.device | None = None) -> Tensor:
+        arena = self._arena(d * dtype.itemsize) if device is None or device.type == "cpu" else None
+        stack = None if arena is None else self._arenas[arena].stack(len(self.nodes), d, dtype)
+        return super().empty(d, dtype, device) if stack is None else stack
+
+    def exposed(self, stack: Tensor) -> bool:
+        if super().exposed(stack):
+            return True
+        found = self._find(stack)
+        return found is not None and self._arenas[found[0]].exposes(found[1])
+
+    def block_columns(self, d: int, itemsize: int) -> int:
+        if not self._all_local:
+            return super().block_columns(d, itemsize)
+        return InProcessNetwork.block_columns(self, d, itemsize)
+
+    def view(self, rank: int, place: tuple[int, int, int], d: int, dtype: torch.dtype) -> Tensor:
+        """(rows, d): a stack that a rank of this host has published."""
+        return self._views(rank, place, d, dtype)
+
+    def packed(self, rank: int, place: tuple[int, int, int]) -> tuple[list[int], Bytes]:
+        """(where each row begins, the bytes) of messages that a rank of this host has published."""
+        arena, position, _ = place
+        memory = self._arenas[arena].memory[rank][position:]
+        k = len(self._blocks[rank])
+        return memory[: 8 * (k + 1)].view(np.int64).tolist(), memory
+
+    def close(self) -> None:
+        super().close()
+        # Stacks that are still referred to keep their memory until the process ends.
+        communicator = self.communicator
+        self._views.cache_clear()
+        occupied = np.array([arena.occupied for arena in self._arenas], np.uint8)
+        anywhere = np.empty_like(occupied)
+        communicator.wait([communicator.host.Iallreduce(occupied, anywhere, MPI.MAX)])
+        for arena in [arena for arena, kept in zip(self._arenas, anywhere, strict=True) if not kept]:
+            arena.free()
+        self._arenas.clear()
+        self.board.free()
+
+    def _begin(self, value: Tensor | Message, posted: bool) -> Exchange:
+        own = value.dense() if isinstance(value, Message) else value
+        row_bytes = own.shape[1] * own.itemsize
+        if isinstance(value, Message):
+            row_bytes = 2 * row_bytes + SMALLEST_ROW  # values with indices, and some room
+        arena = self._arena(row_bytes) if own.device.type == "cpu" else None
+        if arena is None:
+            return super()._begin(value, posted)
+        plan, sums = self._plan()
+        self._count_exchange(value, plan)
+        routes = self._routes(plan)
+        lane, readers = int(posted), routes.readers
+        place = (0, 0, 0)
+        if isinstance(value, Message):
+            if readers:
+                place = self._stage_message(value, arena)
+            sizes = value.nbytes.numpy()
+            self._count_wire(sum(int(sizes[rows].sum()) for rows in routes.local_send.values()), len(readers))
+        else:
+            if readers:
+                place = self._find_or_stage(value, arena)
+            self._count_wire(routes.local_rows * row_bytes, len(readers))
+        number = self.board.publish(lane, place, readers)
+        if readers:
+            self._arenas[place[0]].published(place[1], readers, lane, number)
+        link: Link
+        if isinstance(value, Message):
+            link = SharedMessageLink(self, value, own, routes.local_receive, lane, number)
+        else:
+            link, sums = SharedLink(self, own, list(routes.local_receive), lane, number), routes.sums
+        links = [link]
+        if routes.remote_send or routes.remote_receive:
+            links.append(self._link(value, own, plan, posted, routes.remote_send, routes.remote_receive))
+        return LinkedExchange(plan, sums, own, links)
+
+    def _find(self, stack: Tensor) -> tuple[int, int] | None:
+        """(arena, position) of a stack that lies in shared memory already."""
+        for number, arena in enumerate(self._arenas):
+            position = arena.find(stack)
+            if position is not None:
+                return number, position
+        return None
+
+    def _find_or_stage(self, stack: Tensor, arena: int) -> tuple[int, int, int]:
+        found = self._find(stack)
+        if found is not None and stack.stride(1) == 1:
+            return *found, stack.stride(0) * stack.itemsize
+        position, memory = self._arenas[arena].stage()
+        k, d = stack.shape
+        torch.from_numpy(memory[: k * d * stack.itemsize]).view(stack.dtype).view(k, d).copy_(stack)
+        return arena, position, d * stack.itemsize
+
+    def _stage_message(self, message: Message, arena: int) -> tuple[int, int, int]:
+        position, memory = self._arenas[arena].stage()
+        k = len(self.nodes)
+        table = memory[: 8 * (k + 1)].view(np.int64)
+        table[0] = 8 * (k + 1)
+        for row in range(k):
+            packed = message.pack(row)
+            table[row + 1] = table[row] + len(packed)
+            if table[row + 1] > len(memory):
+                raise ValueError(
+                    f"{type(message).__name__}: {k} packed rows take more than the {len(memory)} bytes kept for them, "
+                    f"which is twice the size of the stack"
+                )
+            memory[table[row] : table[row + 1]] = packed
+        return arena, position, 0
+
+    def _arena(self, row_bytes: int) -> int | None:
+        """The number of the arena for rows of this size, made where first asked for; None if there is no room."""
+        size = max(SMALLEST_ROW, 1 << (row_bytes - 1).bit_length())
+        if size not in self._arena_of_size:
+            self._arena_of_size[size] = self._make_arena(size)
+        return self._arena_of_size[size]
+
+    def _make_arena(self, row_bytes: int) -> int | None:
+        communicator = self.communicator
+        rows = sum(len(self._blocks[rank]) for rank in communicator.local_ranks)
+        # Two stacks in turn and one being made; if that does not fit, touching the memory would kill the process.
+        fits = np.array([3 * rows * row_bytes <= _free_shared_memory()], np.uint8)
+        everywhere = np.empty_like(fits)
+        communicator.wait([communicator.host.Iallreduce(fits, everywhere, MPI.MIN)])
+        if not everywhere[0]:
+            if communicator.rank == communicator.local_ranks[0]:
+                warnings.warn(
+                    f"{DEVICE} has too little room for {rows} rows of {row_bytes} bytes: they go by MPI messages",
+                    stacklevel=2,
+                )
+            return None
+        self._arenas.append(Arena(communicator, self.board, len(self.nodes), row_bytes))
+        return len(self._arenas) - 1
+
+
+def _free_shared_memory() -> float:
+    """Bytes, as far as can be told."""
+    if not os.path.isdir(DEVICE):
+        return math.inf
+    room = os.statvfs(DEVICE)
+    return room.f_bavail * room.f_frsize
+
+
+def _allocate(communicator: MpiCommunicator, size: int) -> tuple[MPI.Win, dict[int, NDArray[np.uint8]]]:
+    """A window with `size` bytes of this rank, and the memory of every rank of the host; collective over the host."""
+    communicator.wait([communicator.host.Ibarrier()])  # the call itself spins
+    window = MPI.Win.Allocate_shared(size, 1, comm=communicator.host)
+    window.Lock_all(MPI.MODE_NOCHECK)
+    memory = {
+        rank: np.frombuffer(window.Shared_query(i)[0], np.uint8) for i, rank in enumerate(communicator.local_ranks)
+    }
+    return window, memory
