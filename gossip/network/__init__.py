@@ -6,6 +6,7 @@ from typing import Literal
 
 from gossip.network.communicator import Communicator
 from gossip.network.in_process import InProcessNetwork
+from gossip.network.memory import keep_freed_memory
 from topologies import Schedule
 
 Transport = Literal["auto", "shared-memory", "peer-to-peer", "neighbor-collective"]
@@ -27,6 +28,7 @@ def connect(
     Raises:
         ValueError: if there are more processes than nodes.
     """
+    keep_freed_memory()
     if communicator.size == 1:
         return InProcessNetwork(topology, seed)
     from gossip.network.mpi import MpiCommunicator

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import lru_cache
@@ -37,15 +38,18 @@ class Exchange:
 
     Attributes:
         sources: (rows, d) each, once they are there: the local rows, then what `plan.sources` provide.
-        segment: How many columns arrive at a time.
+        columns: How many there are,
+        segment: and how many arrive at a time.
+        in_parts: Whether it is read a block of columns at a time, see `InProcessNetwork.column_blocks`.
     """
 
     def __init__(self, plan: HaloPlan, sums: Sums, own: Tensor) -> None:
         self.plan = plan
         self.sums = sums
         self.sources = [own]
-        self.segment = max(1, own.shape[1])
-        self.begun = False  # whether some columns have been mixed
+        self.columns = own.shape[1]
+        self.segment = self.columns
+        self.in_parts = False
 
     def wait(self, stop: int) -> None:
         """Wait until the columns before `stop` are there."""
@@ -74,7 +78,9 @@ class InProcessNetwork:
         self._blocks = blocks(topology.n, ranks)
         self.nodes = self._blocks[rank]
         k = len(self.nodes)
-        self.traffic = Traffic(torch.zeros(k, dtype=torch.int64), torch.zeros(k, dtype=torch.int64))
+        self._traffic = Traffic(torch.zeros(k, dtype=torch.int64), torch.zeros(k, dtype=torch.int64))
+        self._uncounted: Counter[tuple[int, int, bool]] = Counter()
+        self._receivers: dict[int, NDArray[np.int64]] = {}
         self._communicated = False
         self._posted: list[tuple[Tensor | Message, Exchange]] = []
         self._columns: slice | None = None
@@ -92,45 +98,62 @@ class InProcessNetwork:
         """Number of nodes in the whole network."""
         return self.topology.n
 
+    @property
+    def traffic(self) -> Traffic:
+        """What each local node has sent so far, exact."""
+        for (row_bytes, receivers, once), uses in self._uncounted.items():
+            messages = torch.from_numpy(self._receivers[receivers] * uses)
+            self._traffic.bytes += row_bytes * messages
+            self._traffic.messages += once * messages
+        self._uncounted.clear()
+        self._receivers.clear()
+        return self._traffic
+
     def mix(self, value: Tensor | Message) -> Tensor:
         """Row i of the result is sum_j w_ij value_j over the in-neighbours j and i itself, (k, d).
 
         Products and sums are rounded one by one, in node order, in the precision of the stack.
         """
-        exchange, start, stop = self._exchange(value)
+        exchange = self._exchange(value)
         own = exchange.sources[0]
-        mixed = self.empty(stop - start, own.dtype, own.device)
-        if stop - start == own.shape[1] <= exchange.segment:
-            exchange.wait(stop)
+        block = self._columns if exchange.in_parts else None
+        if block is None and exchange.segment == exchange.columns:
+            mixed = self.empty(exchange.columns, own.dtype, own.device)
+            exchange.wait(exchange.columns)
             exchange.sums.into(mixed, exchange.sources)
-        else:
-            for first in range(start, stop, exchange.segment):
-                last = min(first + exchange.segment, stop)
-                exchange.wait(last)
-                exchange.sums.into(
-                    mixed[:, first - start : last - start], [rows[:, first:last] for rows in exchange.sources]
-                )
-        self._done(exchange)
+            exchange.finish()
+            return mixed
+        start, stop = (block.start, block.stop) if block else (0, exchange.columns)
+        mixed = self.empty(stop - start, own.dtype, own.device)
+        for first in range(start, stop, exchange.segment):
+            last = min(first + exchange.segment, stop)
+            exchange.wait(last)
+            part = mixed[:, first - start : last - start]
+            exchange.sums.into(part, [rows[:, first:last] for rows in exchange.sources])
+        if block is None:
+            exchange.finish()
         return mixed
 
     def neighbors(self, value: Tensor | Message) -> list[Neighborhood]:
         """What each local node hears from its in-neighbours, itself left out."""
-        exchange, start, stop = self._exchange(value)
-        exchange.wait(stop)
+        exchange = self._exchange(value)
+        columns = self._columns if exchange.in_parts and self._columns else slice(exchange.columns)
+        exchange.wait(columns.stop)
         plan, rows = exchange.plan, exchange.sums.rows
         heard = []
         for row, node in enumerate(self.nodes):
             terms = np.arange(*plan.indptr[row : row + 2])
             terms = terms[plan.nodes[terms] != node]
-            read = [exchange.sources[plan.owners[t]][rows[t], start:stop] for t in terms]
+            read = [exchange.sources[plan.owners[t]][rows[t], columns] for t in terms]
             heard.append(
                 Neighborhood(
                     nodes=tuple(plan.nodes[terms].tolist()),
                     weights=torch.from_numpy(plan.weights[terms]).to(exchange.sources[0]),
-                    rows=torch.stack(read) if read else exchange.sources[0].new_empty(0, stop - start),
+                    rows=torch.stack(read) if read else exchange.sources[0][:0, columns],
                 )
             )
-        self._done(exchange)
+        if not exchange.in_parts:
+            exchange.finish()
         return heard
 
     def post(self, value: Tensor | Message) -> None:
@@ -160,10 +183,10 @@ class InProcessNetwork:
             self._columns = slice(start, min(start + columns, d))
             yield self._columns
         self._columns = None
-        for value, exchange in self._posted.copy():
-            if exchange.begun:
-                self._posted.remove((value, exchange))
+        for _, exchange in self._posted:
+            if exchange.in_parts:
                 exchange.finish()
+        self._posted = [each for each in self._posted if not each[1].in_parts]
 
     def mean(self, value: Tensor) -> Tensor:
         """The average of a stack over all n nodes, (d,), summed along a fixed binary tree over the nodes."""
@@ -187,9 +210,10 @@ class InProcessNetwork:
     def unrecorded(self) -> Iterator[None]:
         """What is sent meanwhile is not part of the method: it does not count as traffic nor as a round."""
         before = self.traffic, self._communicated
-        self.traffic = deepcopy(self.traffic)
+        self._traffic = deepcopy(self._traffic)
         yield
-        self.traffic, self._communicated = before
+        self._uncounted.clear()
+        self._traffic, self._communicated = before
 
     def close(self) -> None:
         """Complete what is under way and free what this network holds; collective. Stacks that it made stay valid."""
@@ -199,41 +223,41 @@ class InProcessNetwork:
     def _plan(self) -> tuple[HaloPlan, Sums]:
         return self._plan_of(self.topology[self.round])
 
-    def _exchange(self, value: Tensor | Message) -> tuple[Exchange, int, int]:
-        """The exchange of this value, begun now unless it was posted, and which of its columns are meant."""
+    def _exchange(self, value: Tensor | Message) -> Exchange:
+        """The exchange of this value, or of the stack that it is the current block of; begun now unless posted."""
         for i, (posted, exchange) in enumerate(self._posted):
             if posted is value:
                 del self._posted[i]
-                return exchange, 0, exchange.sources[0].shape[1]
+                return exchange
             if self._columns is not None and isinstance(posted, Tensor) and isinstance(value, Tensor):
                 part = posted[:, self._columns]
                 if part.data_ptr() == value.data_ptr() and part.shape == value.shape:
-                    exchange.begun = True
-                    return exchange, self._columns.start, self._columns.stop
-        exchange = self._begin(value, posted=False)
-        return exchange, 0, exchange.sources[0].shape[1]
-
-    def _done(self, exchange: Exchange) -> None:
-        if not exchange.begun:  # others are finished by `column_blocks`
-            exchange.finish()
+                    exchange.in_parts = True
+                    return exchange
+        return self._begin(value, posted=False)
 
     def _begin(self, value: Tensor | Message, posted: bool) -> Exchange:
         """Send the value to all who read it in this round."""
         plan, sums = self._plan()
-        self._count_exchange(value, plan)
+        self._count_sent(value, plan)
         return Exchange(plan, sums, value.dense() if isinstance(value, Message) else value)
 
-    def _count_exchange(self, value: Tensor | Message, plan: HaloPlan) -> None:
-        self._count(
-            value.nbytes.numpy() if isinstance(value, Message) else value.shape[1] * value.itemsize, plan.out_degree
-        )
+    def _count_sent(self, value: Tensor | Message, plan: HaloPlan) -> None:
+        """Count a row to each out-neighbour."""
+        if isinstance(value, Message):
+            self._count(value.nbytes.numpy(), plan.out_degree)
+        else:
+            self._count(value.shape[1] * value.itemsize, plan.out_degree)
 
     def _count(self, row_bytes: NDArray[np.int64] | int, receivers: NDArray[np.int64]) -> None:
-        sent, messages = self.traffic.bytes.numpy(), self.traffic.messages.numpy()
-        sent += row_bytes * receivers
-        if self._columns is None or self._columns.start == 0:  # the blocks of a stack are one message
-            messages += receivers
         self._communicated = True
+        once = self._columns is None or self._columns.start == 0  # the blocks of a stack are one message
+        if isinstance(row_bytes, int):  # mostly the same, again and again
+            self._uncounted[row_bytes, id(receivers), once] += 1
+            self._receivers[id(receivers)] = receivers
+        else:
+            self._traffic.bytes += torch.from_numpy(row_bytes * receivers)
+            self._traffic.messages += torch.from_numpy(receivers * once)
 
     def _total(self, value: Tensor) -> Tensor:
         """The sum of a stack over all n nodes, (d,)."""

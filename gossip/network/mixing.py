@@ -32,22 +32,27 @@ class Sums:
 
     def into(self, out: Tensor, sources: Sequence[Tensor]) -> None:
         """Write the sums to `out` (k, d), in its precision; `sources[o]` (rows, d) is what owner o provides."""
-        if not out.is_cpu or out.dtype not in TYPES:
+        if out.dtype not in TYPES or not out.is_cpu:
             self._term_by_term(out, sources)
-        elif out.nbytes >= COMPILED:
+            return
+        array = out.numpy()
+        if array.nbytes >= COMPILED:
             self._in_one_pass(out, sources)
-        elif len(out) == 1:
-            self._of_one_row(out.numpy()[0], [source.numpy() for source in sources])
+        elif len(array) == 1:
+            self._of_one_row(array[0], sources)
         else:
             self._term_by_term(out, sources)
 
-    def _of_one_row(self, out: np.ndarray, sources: Sequence[np.ndarray]) -> None:
-        terms = zip(self._plan.owners, self.rows, self._weights[out.dtype.char], strict=True)
+    def _of_one_row(self, out: np.ndarray, sources: Sequence[Tensor]) -> None:
+        terms = self._terms[out.dtype.char]
         for t, (owner, row, weight) in enumerate(terms):
+            values = sources[owner].numpy()[row]
             if t == 0:
-                np.multiply(sources[owner][row], weight, out)
+                np.multiply(values, weight, out)
             else:
-                np.add(out, sources[owner][row] * weight, out)
+                np.add(out, values * weight, out)
+        if not terms:
+            out[:] = 0
 
     def _in_one_pass(self, out: Tensor, sources: Sequence[Tensor]) -> None:
         threads = torch.get_num_threads() if out.nbytes >= THREADED else 1
@@ -92,6 +97,12 @@ class Sums:
     @cached_property
     def _weights(self) -> dict[str, np.ndarray]:
         return {kind: self._plan.weights.astype(kind) for kind in "fd"}
+
+    @cached_property
+    def _terms(self) -> dict[str, list[tuple[int, int, np.floating]]]:
+        """(owner, row, weight) of each term."""
+        places = self._plan.owners.tolist(), self.rows.tolist()
+        return {kind: list(zip(*places, weights, strict=True)) for kind, weights in self._weights.items()}
 
     @cached_property
     def _levels(self) -> list[tuple[Tensor | slice, Tensor, Tensor]]:

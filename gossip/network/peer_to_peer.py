@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,8 +22,8 @@ from topologies import Schedule
 STACK, MESSAGE, TREE = 1, 2, 3  # tags, which keep the kinds of traffic apart
 POSTED = 8  # added to the tag of what is posted ahead, which later exchanges may overtake
 SMALL = 1 << 16  # bytes to one rank up to which a copy costs less than setting up a request does
-SEGMENT = 1 << 21  # bytes of a row that are summed while the next ones arrive
-IN_FLIGHT = 3  # segments
+SEGMENT = 1 << 23  # bytes of a row that are summed while the next ones arrive
+IN_FLIGHT = 2  # segments
 IDLE_CHANNELS = 8
 
 
@@ -59,7 +60,7 @@ class LinkedExchange(Exchange):
         rows: dict[int, Tensor] = {}
         for link in self._links:
             link.wait(stop)
-            rows |= link.rows
+            rows.update(link.rows)
         self.sources = [self._own, *(rows[source] for source in self.plan.sources)]
 
     def finish(self) -> None:
@@ -93,15 +94,13 @@ class PeerToPeerNetwork(InProcessNetwork):
 
     def _begin(self, value: Tensor | Message, posted: bool) -> Exchange:
         plan, sums = self._plan()
-        self._count_exchange(value, plan)
+        self._count_sent(value, plan)
         own = value.dense() if isinstance(value, Message) else value
-        links = [self._link(value, own, plan, posted, plan.send, plan.receive)] if plan.send or plan.receive else []
-        return LinkedExchange(plan, sums, own, links)
+        return LinkedExchange(plan, sums, own, [self._link(value, plan, posted, plan.send, plan.receive)])
 
     def _link(
         self,
         value: Tensor | Message,
-        own: Tensor,
         plan: HaloPlan,
         posted: bool,
         send: Mapping[int, Indices],
@@ -142,13 +141,14 @@ class PeerToPeerNetwork(InProcessNetwork):
         return MessageLink(self.communicator, message, receive, requests, tag)
 
     def _count_wire(self, size: int, messages: int = 1) -> None:
-        self.traffic.wire_bytes += size
-        self.traffic.wire_messages += messages
+        self._traffic.wire_bytes += size
+        self._traffic.wire_messages += messages
 
-    def _done(self, exchange: Exchange) -> None:
-        super()._done(exchange)
+    def _exchange(self, value: Tensor | Message) -> Exchange:
+        exchange = super()._exchange(value)
         if not self._posted:
             self._progress.pause()
+        return exchange
 
     def _total(self, value: Tensor) -> Tensor:
         rank = self.communicator.rank
@@ -159,10 +159,8 @@ class PeerToPeerNetwork(InProcessNetwork):
         }
         for join in self._tree.joins:
             if join.left_rank == rank:
-                if join.right_rank == rank:
-                    right = sums[join.right]
-                else:
-                    right = self._receive_vector(value[0], join.right_rank)
+                local = join.right_rank == rank
+                right = sums[join.right] if local else self._receive_vector(value[0], join.right_rank)
                 sums[join.left] = sums[join.left] + right
             elif join.right_rank == rank:
                 self._send_vector(sums[join.right], join.left_rank)
@@ -363,8 +361,8 @@ class MessageLink(Link):
         return buffers
 
 
-def as_bytes(tensor: Tensor) -> object:
-    """The memory of a contiguous tensor as MPI takes it, whatever its type."""
+def as_bytes(tensor: Tensor) -> Any:
+    """The memory of a contiguous tensor as MPI takes it, whatever its type: a NumPy array of bytes on the CPU."""
     flat = tensor.detach().view(torch.uint8)
     return flat if flat.is_cuda else flat.numpy()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -62,7 +63,7 @@ class HaloPlan:
     send: Mapping[int, Indices]
     out_degree: Indices
 
-    @property
+    @cached_property
     def sources(self) -> list[int]:
         """The ranks that this one receives from, ascending."""
         return list(self.receive)

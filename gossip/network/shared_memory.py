@@ -30,6 +30,7 @@ LANES = 2  # what is mixed at once, and what is posted ahead, each completed in 
 SLOTS = 8  # stacks of one size that a rank has room for; pages that are never written take no memory
 STAGING = 2  # of these, for copies of what was made elsewhere
 ENTRIES = 32  # publications of a lane whose place is on the board
+NUMPY_TYPES = {torch.float32: np.float32, torch.float64: np.float64}  # of those that NumPy has as well
 VIEWS = 1024  # of other ranks' stacks, kept ready
 SMALLEST_ROW = 1 << 12  # bytes
 LONGEST_WAIT = 1.0  # seconds asleep before another look
@@ -37,7 +38,8 @@ LONGEST_WAIT = 1.0  # seconds asleep before another look
 DEVICE = "/dev/shm"  # where the memory comes from on Linux
 
 LINE = 8  # words of 8 bytes; counters that different ranks write lie on different cache lines
-PUBLISHED, READ, PLACES = 0, LANES * LINE, 2 * LANES * LINE  # where the words of a rank lie on its board
+# Where the words of a rank lie on its board.
+PUBLISHED, READ, ASLEEP, PLACES = 0, LANES * LINE, 2 * LANES * LINE, (2 * LANES + 1) * LINE
 ENTRY = 4  # words
 
 
@@ -52,7 +54,7 @@ class Board:
         self._communicator = communicator
         self._all_local = len(communicator.local_ranks) == communicator.size
         self._window, memory = _allocate(communicator, 8 * (PLACES + LANES * ENTRIES * ENTRY))
-        self._words = {rank: memoryview(each).cast("Q") for rank, each in memory.items()}
+        self._words = {rank: each.data.cast("Q") for rank, each in memory.items()}
         self._addresses = {rank: each.ctypes.data for rank, each in memory.items()}
         self._mine = self._words[communicator.rank]
         self._readers: list[list[Sequence[int]]] = [[()] * ENTRIES for _ in range(LANES)]
@@ -69,7 +71,7 @@ class Board:
         self._readers[lane][entry] = readers
         first = PLACES + (lane * ENTRIES + entry) * ENTRY
         self._mine[first], self._mine[first + 1], self._mine[first + 2] = place
-        self._set(PUBLISHED + lane * LINE, number)
+        self._set(PUBLISHED + lane * LINE, number, readers)
         return number
 
     def place(self, rank: int, lane: int, number: int) -> tuple[int, int, int]:
@@ -78,10 +80,10 @@ class Board:
         words, first = self._words[rank], PLACES + (lane * ENTRIES + number % ENTRIES) * ENTRY
         return words[first], words[first + 1], words[first + 2]
 
-    def finish(self, lane: int, number: int) -> None:
-        """This rank has read all that belongs to this exchange, and to those before it."""
+    def finish(self, lane: int, number: int, sources: Sequence[int]) -> None:
+        """This rank has read what these ones published for this exchange, and all before it."""
         assert number == self._mine[READ + lane * LINE] + 1, "exchanges of a lane must be completed in their order"
-        self._set(READ + lane * LINE, number)
+        self._set(READ + lane * LINE, number, sources)
 
     def is_read(self, readers: Sequence[int], lane: int, number: int) -> bool:
         """Whether all of these ranks have finished the exchange of this number."""
@@ -97,11 +99,15 @@ class Board:
         self._window.Unlock_all()
         self._window.Free()
 
-    def _set(self, word: int, value: int) -> None:
+    def _set(self, word: int, value: int, watching: Sequence[int]) -> None:
+        """Change a counter that these ranks may be waiting for."""
         self._window.Sync()  # what was written before must be seen before
         self._mine[word] = value
-        if futex.AVAILABLE:
-            futex.wake(self._addresses[self._communicator.rank] + 8 * word)
+        self._window.Sync()  # and must be seen by who is about to fall asleep
+        for rank in watching:
+            if self._words[rank][ASLEEP]:
+                futex.wake(self._addresses[self._communicator.rank] + 8 * word)
+                return
 
     def _wait(self, rank: int, word: int, value: int) -> None:
         words = self._words[rank]
@@ -114,10 +120,15 @@ class Board:
         self._window.Sync()
 
     def _sleep(self, words: memoryview, word: int, value: int, address: int) -> None:
-        spin_until = time.perf_counter() + (0 if self._communicator.crowded else SPIN)
+        if not self._communicator.crowded:
+            spin_until = time.perf_counter() + SPIN
+            while words[word] < value and time.perf_counter() < spin_until:
+                pass
+        self._mine[ASLEEP] = 1
+        self._window.Sync()
         while (seen := words[word]) < value:
-            if time.perf_counter() >= spin_until:
-                futex.wait(address, seen & 0xFFFFFFFF, LONGEST_WAIT)  # the low half of the word comes first
+            futex.wait(address, seen & 0xFFFFFFFF, LONGEST_WAIT)  # the low half of the word comes first
+        self._mine[ASLEEP] = 0
 
 
 @dataclass
@@ -156,15 +167,23 @@ class Arena:
         self._address = self._own.ctypes.data
         self._slots = [Slot() for _ in range(SLOTS)]
 
+        @lru_cache(maxsize=VIEWS)
+        def memory(slot: int, k: int, d: int, dtype: torch.dtype) -> NDArray:
+            first = slot * self.slot_bytes
+            flat = self._own[first : first + k * d * dtype.itemsize]
+            return flat.view(NUMPY_TYPES.get(dtype, np.uint8)).reshape(k, -1)
+
+        self._memory = memory
+
     def stack(self, k: int, d: int, dtype: torch.dtype) -> Tensor | None:
         """(k, d), uninitialised, in a slot of its own for as long as it is referred to; None if all are taken."""
         slot = self._take(STAGING)
         if slot is None:
             return None
-        first = slot * self.slot_bytes
-        memory = self._own[first : first + k * d * dtype.itemsize]
+        memory = self._memory(slot, k, d, dtype).view()  # an object of its own, which tells how long it is needed
         self._slots[slot].owner = weakref.ref(memory)
-        return torch.from_numpy(memory).view(dtype).view(k, d)
+        stack = torch.from_numpy(memory)
+        return stack if dtype in NUMPY_TYPES else stack.view(dtype)
 
     def stage(self) -> tuple[int, NDArray[np.uint8]]:
         """(where it begins, the memory) of a slot for what is published next."""
@@ -241,7 +260,7 @@ class SharedLink(Link):
 
     def finish(self) -> None:
         self.wait(0)
-        self._network.board.finish(self._lane, self._number)
+        self._network.board.finish(self._lane, self._number, self._sources)
 
 
 class SharedMessageLink(SharedLink):
@@ -311,12 +330,15 @@ class SharedMemoryNetwork(PeerToPeerNetwork):
         def routes(plan: HaloPlan) -> Routes:
             local = np.array([True, *(source in self._local for source in plan.sources)])
             rows = np.where(local[plan.owners], plan.rows, plan.places)
+
+            def part(ranks: Mapping[int, Indices], here: bool) -> dict[int, Indices]:
+                return {rank: needed for rank, needed in ranks.items() if (rank in self._local) == here}
+
             return Routes(
-                *(
-                    {rank: needed for rank, needed in part.items() if (rank in self._local) == here}
-                    for here in (True, False)
-                    for part in (plan.send, plan.receive)
-                ),
+                local_send=part(plan.send, True),
+                local_receive=part(plan.receive, True),
+                remote_send=part(plan.send, False),
+                remote_receive=part(plan.receive, False),
                 sums=Sums(plan, rows),
             )
 
@@ -372,13 +394,12 @@ class SharedMemoryNetwork(PeerToPeerNetwork):
     def _begin(self, value: Tensor | Message, posted: bool) -> Exchange:
         own = value.dense() if isinstance(value, Message) else value
         row_bytes = own.shape[1] * own.itemsize
-        if isinstance(value, Message):
-            row_bytes = 2 * row_bytes + SMALLEST_ROW  # values with indices, and some room
-        arena = self._arena(row_bytes) if own.device.type == "cpu" else None
+        # Of a message at most values with indices, and some room.
+        arena = self._arena(row_bytes if own is value else 2 * row_bytes + SMALLEST_ROW) if own.is_cpu else None
         if arena is None:
             return super()._begin(value, posted)
         plan, sums = self._plan()
-        self._count_exchange(value, plan)
+        self._count_sent(value, plan)
         routes = self._routes(plan)
         lane, readers = int(posted), routes.readers
         place = (0, 0, 0)
@@ -399,9 +420,9 @@ class SharedMemoryNetwork(PeerToPeerNetwork):
             link = SharedMessageLink(self, value, own, routes.local_receive, lane, number)
         else:
             link, sums = SharedLink(self, own, list(routes.local_receive), lane, number), routes.sums
-        links = [link]
+        links: list[Link] = [link]
         if routes.remote_send or routes.remote_receive:
-            links.append(self._link(value, own, plan, posted, routes.remote_send, routes.remote_receive))
+            links.append(self._link(value, plan, posted, routes.remote_send, routes.remote_receive))
         return LinkedExchange(plan, sums, own, links)
 
     def _find(self, stack: Tensor) -> tuple[int, int] | None:
@@ -475,7 +496,5 @@ def _allocate(communicator: MpiCommunicator, size: int) -> tuple[MPI.Win, dict[i
     communicator.wait([communicator.host.Ibarrier()])  # the call itself spins
     window = MPI.Win.Allocate_shared(size, 1, comm=communicator.host)
     window.Lock_all(MPI.MODE_NOCHECK)
-    memory = {
-        rank: np.frombuffer(window.Shared_query(i)[0], np.uint8) for i, rank in enumerate(communicator.local_ranks)
-    }
+    memory = {rank: np.asarray(window.Shared_query(i)[0], np.uint8) for i, rank in enumerate(communicator.local_ranks)}
     return window, memory
