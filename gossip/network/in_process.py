@@ -118,8 +118,8 @@ class InProcessNetwork:
         own = exchange.sources[0]
         block = self._columns if exchange.in_parts else None
         if block is None and exchange.segment == exchange.columns:
-            mixed = self.empty(exchange.columns, own.dtype, own.device)
             exchange.wait(exchange.columns)
+            mixed = self.empty(exchange.columns, own.dtype, own.device)
             exchange.sums.into(mixed, exchange.sources)
             exchange.finish()
             return mixed

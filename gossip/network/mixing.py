@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -36,13 +37,14 @@ class Sums:
             self._term_by_term(out, sources)
             return
         array = out.numpy()
-        if array.nbytes >= COMPILED:
-            self._in_one_pass(out, sources)
+        if array.nbytes >= COMPILED or "numba" in sys.modules:
+            self._in_one_pass(array, sources)
         elif len(array) == 1:
             self._of_one_row(array[0], sources)
         else:
             self._term_by_term(out, sources)
 
+    @np.errstate(all="ignore")  # infinities and NaN are as silent as with torch
     def _of_one_row(self, out: np.ndarray, sources: Sequence[Tensor]) -> None:
         terms = self._terms[out.dtype.char]
         for t, (owner, row, weight) in enumerate(terms):
@@ -54,34 +56,39 @@ class Sums:
         if not terms:
             out[:] = 0
 
-    def _in_one_pass(self, out: Tensor, sources: Sequence[Tensor]) -> None:
-        threads = torch.get_num_threads() if out.nbytes >= THREADED else 1
-        k, d = out.shape
-        if threads == 1:
-            self._call_kernel(out, sources, 0, k)
-        elif k >= threads:
-            bounds = np.linspace(0, k, threads + 1).astype(int).tolist()
-            parts = [(out, sources, bounds[i], bounds[i + 1]) for i in range(threads)]
-            list(_pool(threads).map(lambda part: self._call_kernel(*part), parts))
-        else:
-            columns = [slice(d * i // threads, d * (i + 1) // threads) for i in range(threads)]
-            list(_pool(threads).map(lambda c: self._call_kernel(out[:, c], [s[:, c] for s in sources], 0, k), columns))
-
-    def _call_kernel(self, out: Tensor, sources: Sequence[Tensor], first_row: int, last_row: int) -> None:
+    def _in_one_pass(self, out: np.ndarray, sources: Sequence[Tensor]) -> None:
         from gossip.network.kernels import weighted_sums
 
-        array = out.numpy()
-        weighted_sums(
-            self._plan.indptr,
-            self._plan.owners,
-            self.rows,
-            self._weights[array.dtype.char],
-            np.array([source.data_ptr() for source in sources], np.uint64),
-            np.array([source.stride(0) * source.itemsize for source in sources], np.int64),
-            array,
-            first_row,
-            last_row,
+        k, d = out.shape
+        addresses, strides = _addresses(
+            tuple([(source.data_ptr(), source.stride(0)) for source in sources]), out.itemsize
         )
+        terms = self._plan.indptr, self._plan.owners, self.rows, self._weights[out.dtype.char]
+        threads = torch.get_num_threads() if out.nbytes >= THREADED else 1
+        if threads == 1:
+            weighted_sums(*terms, addresses, strides, out, 0, k)
+        elif k >= threads:
+            rows = [k * i // threads for i in range(threads + 1)]
+            list(
+                _pool(threads).map(
+                    lambda i: weighted_sums(*terms, addresses, strides, out, rows[i], rows[i + 1]), range(threads)
+                )
+            )
+        else:
+            columns = [d * i // threads for i in range(threads + 1)]
+            list(
+                _pool(threads).map(
+                    lambda i: weighted_sums(
+                        *terms,
+                        addresses + np.uint64(columns[i] * out.itemsize),
+                        strides,
+                        out[:, columns[i] : columns[i + 1]],
+                        0,
+                        k,
+                    ),
+                    range(threads),
+                )
+            )
 
     def _term_by_term(self, out: Tensor, sources: Sequence[Tensor]) -> None:
         """The first terms of all rows, then the second ones, ...: a few operations for many short rows."""
@@ -121,6 +128,13 @@ class Sums:
                 )
             )
         return levels
+
+
+@lru_cache(maxsize=256)
+def _addresses(sources: tuple[tuple[int, int], ...], itemsize: int) -> tuple[np.ndarray, np.ndarray]:
+    """(address of row 0, bytes from one row to the next) of each source, for the kernel."""
+    addresses, strides = zip(*sources, strict=True)
+    return np.array(addresses, np.uint64), np.array(strides, np.int64) * itemsize
 
 
 @cache
