@@ -11,6 +11,7 @@ from jsonargparse import ArgumentError, ArgumentParser, class_from_function, set
 import topologies
 from algorithms import Algorithm, Compressor, LearningRate, Oracle
 from gossip.errors import UsageError
+from gossip.network import Transport
 from gossip.trainer import EVALUATED_NODES, Training
 from gossip.workloads import Split, Workload
 from topologies import Schedule
@@ -62,6 +63,7 @@ def parse(arguments: Sequence[str], ranks: int) -> Training:
             seed=chosen.seed,
             evaluate_every=chosen.evaluate_every,
             evaluate_nodes=chosen.evaluate_nodes,
+            transport=chosen.transport,
             output=chosen.output,
             progress=not chosen.quiet,
             config=config,
@@ -99,6 +101,9 @@ def _parser(ranks: int) -> ArgumentParser:
     )
     parser.add_argument(
         "--evaluate-nodes", type=int, default=EVALUATED_NODES, help="How many nodes' own models to evaluate."
+    )
+    parser.add_argument(
+        "--transport", type=Transport, default="auto", help="How rows go from rank to rank; the results are the same."
     )
     parser.add_argument(
         "--output", type=str | None, default="runs", help="Where the run directory is made; null for none."

@@ -96,18 +96,23 @@ def failing_together(communicator: Communicator) -> Iterator[None]:
     except BaseException as error:  # sys.exit on one rank, too, would leave the others waiting
         if communicator.size == 1:
             raise
-        from algorithms import NonFiniteError
+        end_job(communicator, error)
 
-        diverged = isinstance(error, NonFiniteError)
-        try:
-            # When all ranks fail alike, the first to print ends the others while they still wait.
-            time.sleep(min(1 + 0.3 * communicator.rank, 5.0) if communicator.rank else 0)
-            if not diverged:
-                traceback.print_exception(error)
-            print(f"[{communicator.name}] {type(error).__name__}: {error}", file=sys.stderr, flush=True)
-            time.sleep(0.5)  # for the launcher to pass it on: the abort may take what is still under way
-        finally:
-            communicator.abort(DivergedError.exit_code if diverged else FAILURE)
+
+def end_job(communicator: Communicator, error: BaseException) -> None:
+    """Print an exception that may have come on this rank alone and end all processes: the others wait for this one."""
+    from algorithms import NonFiniteError
+
+    diverged = isinstance(error, NonFiniteError)
+    try:
+        # When all ranks fail alike, the first to print ends the others while they still wait.
+        time.sleep(min(1 + 0.3 * communicator.rank, 5.0) if communicator.rank else 0)
+        if not diverged:
+            traceback.print_exception(error)
+        print(f"[{communicator.name}] {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        time.sleep(0.5)  # for the launcher to pass it on: the abort may take what is still under way
+    finally:
+        communicator.abort(DivergedError.exit_code if diverged else FAILURE)
 
 
 def complain(error: GossipError, rank: int) -> None:
@@ -117,16 +122,18 @@ def complain(error: GossipError, rank: int) -> None:
 
 
 def speak_once(communicator: Communicator) -> None:
-    """In a user's own script, let rank 0 alone report an error that all ranks raise alike, in one line."""
+    """In a user's own script, let rank 0 alone report an error that all ranks raise alike, in one line.
+
+    Any other exception that nobody catches is printed and ends the whole job.
+    """
     if communicator.size == 1 or getattr(sys.excepthook, "speaks_once", False):
         return
-    usual = sys.excepthook
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if isinstance(error, GossipError):
             complain(error, communicator.rank)
         else:
-            usual(kind, error, trace)
+            end_job(communicator, error)
 
     hook.speaks_once = True  # type: ignore[attr-defined]
     sys.excepthook = hook

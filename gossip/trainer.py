@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,8 @@ from gossip import launch
 from gossip.describe import describe
 from gossip.errors import DivergedError
 from gossip.measure import measure
-from gossip.network import Communicator, InProcessNetwork, connect
+from gossip.needs import check_needs, warn_of_bias
+from gossip.network import Communicator, InProcessNetwork, Transport, connect
 from gossip.recorder import Recorder, create_run_directory
 from gossip.stepping import advance
 from gossip.workloads.workload import Workload
@@ -73,6 +73,7 @@ class Training:
     start: Tensor | None = None
     evaluate_every: int | None = None
     evaluate_nodes: int = EVALUATED_NODES
+    transport: Transport = "auto"
     output: str | Path | None = "runs"
     progress: bool = False
     config: str | None = None  # text kept in the run directory; a description of the fields if None
@@ -82,16 +83,12 @@ class Training:
         launch.share_cores(processes)
         topology = processes.together(lambda: self._check(processes.size))
         workload = processes.together(lambda: self._shard(topology.n, processes))
-        network = connect(topology, processes, self.seed)
+        network = connect(topology, processes, self.seed, self.transport)
         x = processes.together(lambda: self._initial(workload, network))
         directory = processes.from_root(lambda: self._create_directory(topology))
         root = processes.rank == 0
-        if root and not topology.doubly_stochastic:
-            warnings.warn(
-                f"the mixing matrix of {topology.name} is not doubly stochastic: averaging weighs some nodes more "
-                f"than others, which biases methods that do not correct for it",
-                stacklevel=3,
-            )
+        if root:
+            warn_of_bias(topology, stacklevel=4)
         recorder = Recorder(directory if root else None, self.steps, self.progress and root)
 
         diverged: DivergedError | None = None
@@ -162,13 +159,7 @@ class Training:
                 f"{ranks} ranks for {topology.n} nodes: every rank needs a node, so start at most {topology.n} ranks "
                 f"or ask for more nodes"
             )
-        name = type(self.algorithm).__name__
-        for need in self.algorithm.needs:
-            if not getattr(topology, need):
-                raise ValueError(
-                    f"{name} needs a topology that is {need.replace('_', ' ')}, and {topology.name} is not; "
-                    f"ring, torus and complete are"
-                )
+        check_needs(self.algorithm, topology)
         return topology
 
     def _shard(self, n: int, processes: Communicator) -> ShardedWorkload:
@@ -247,6 +238,7 @@ def run(
     evaluate_every: int | None = None,
     evaluate_nodes: int = EVALUATED_NODES,
     communicator: MPI.Intracomm | None = None,
+    transport: Transport = "auto",
     output: str | Path | None = "runs",
     progress: bool = False,
 ) -> Result:
@@ -265,6 +257,7 @@ def run(
         evaluate_every: Steps from one evaluation to the next; 10 evaluations a run by default.
         evaluate_nodes: How many nodes' own models are evaluated besides the average one, evenly spaced.
         communicator: The mpi4py communicator to use; all launched processes by default.
+        transport: How rows go from rank to rank, see `gossip.network.connect`; the results are the same bits.
         output: Where the run directory is made; None for no directory.
         progress: Show the progress, on rank 0.
 
@@ -285,6 +278,7 @@ def run(
         start=start,
         evaluate_every=evaluate_every,
         evaluate_nodes=evaluate_nodes,
+        transport=transport,
         output=output,
         progress=progress,
     )

@@ -22,8 +22,8 @@ from gossip.network.tree import fold, messages_per_node
 from topologies import Schedule, Topology
 
 PLANS = 64  # kept ready; random schedules may have no end
-COLUMN_BLOCK = 1 << 18  # bytes of a stack's block of columns: a few such blocks fit into a core's cache
-NARROWEST_BLOCK = 256  # columns
+COLUMN_BLOCK = 1 << 20  # bytes of a stack's block of columns: a few such blocks fit into the cache
+NARROWEST_BLOCK = 1024  # columns; of narrower ones each row would be a jump in memory
 
 
 class Exchange:
@@ -114,7 +114,7 @@ class InProcessNetwork:
 
         Products and sums are rounded one by one, in node order, in the precision of the stack.
         """
-        exchange = self._exchange(value)
+        exchange = self._exchange(value) if self._posted else self._begin(value, posted=False)
         own = exchange.sources[0]
         block = self._columns if exchange.in_parts else None
         if block is None and exchange.segment == exchange.columns:
@@ -171,8 +171,8 @@ class InProcessNetwork:
     def block_columns(self, d: int, itemsize: int) -> int:
         """How many columns of stacks (k, d) to work on at a time; the same on every rank."""
         most_rows = -(-self.n // len(self._blocks))
-        columns = max(COLUMN_BLOCK // (most_rows * itemsize), NARROWEST_BLOCK)
-        return columns if columns < d else d
+        columns = COLUMN_BLOCK // (most_rows * itemsize)
+        return columns if NARROWEST_BLOCK <= columns < d else d
 
     def column_blocks(self, d: int, columns: int) -> Iterator[slice]:
         """Ranges of so many columns, one after the other: what is mixed meanwhile are these columns of a stack.

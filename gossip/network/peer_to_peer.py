@@ -61,7 +61,7 @@ class LinkedExchange(Exchange):
         for link in self._links:
             link.wait(stop)
             rows.update(link.rows)
-        self.sources = [self._own, *(rows[source] for source in self.plan.sources)]
+        self.sources = [self._own, *[rows[source] for source in self.plan.sources]]
 
     def finish(self) -> None:
         for link in self._links:

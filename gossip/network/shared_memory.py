@@ -21,18 +21,19 @@ from algorithms.compressors.message import HEADER_BYTES, Bytes, Message
 from gossip.network import futex
 from gossip.network.in_process import PLANS, Exchange, InProcessNetwork
 from gossip.network.mixing import Sums
-from gossip.network.mpi import SPIN, MpiCommunicator
+from gossip.network.mpi import MpiCommunicator
 from gossip.network.peer_to_peer import Link, LinkedExchange, PeerToPeerNetwork
 from gossip.network.plan import HaloPlan, Indices
 from topologies import Schedule
 
 LANES = 2  # what is mixed at once, and what is posted ahead, each completed in its own order
 SLOTS = 8  # stacks of one size that a rank has room for; pages that are never written take no memory
-STAGING = 2  # of these, for copies of what was made elsewhere
+STAGING = 3  # of these, for copies of what was made elsewhere: of all but one it may be posted, not read by anyone yet
 ENTRIES = 32  # publications of a lane whose place is on the board
 NUMPY_TYPES = {torch.float32: np.float32, torch.float64: np.float64}  # of those that NumPy has as well
 VIEWS = 1024  # of other ranks' stacks, kept ready
 SMALLEST_ROW = 1 << 12  # bytes
+SPIN = 3e-4  # seconds of looking without sleep, where every rank has a core: about what it costs to wake up
 LONGEST_WAIT = 1.0  # seconds asleep before another look
 
 DEVICE = "/dev/shm"  # where the memory comes from on Linux
@@ -67,7 +68,8 @@ class Board:
         """Say where the next stack of this lane lies, and who will read it; gives its number in the lane."""
         number = self._mine[PUBLISHED + lane * LINE] + 1
         entry = number % ENTRIES
-        self.wait_until_read(self._readers[lane][entry], lane, number - ENTRIES)
+        if not self.is_read(self._readers[lane][entry], lane, number - ENTRIES):
+            self.wait_until_read(self._readers[lane][entry], lane, number - ENTRIES)
         self._readers[lane][entry] = readers
         first = PLACES + (lane * ENTRIES + entry) * ENTRY
         self._mine[first], self._mine[first + 1], self._mine[first + 2] = place
@@ -85,9 +87,17 @@ class Board:
         assert number == self._mine[READ + lane * LINE] + 1, "exchanges of a lane must be completed in their order"
         self._set(READ + lane * LINE, number, sources)
 
+    def is_complete(self, lane: int, number: int) -> bool:
+        """Whether this rank has finished the exchange of this number."""
+        return self._mine[READ + lane * LINE] >= number
+
     def is_read(self, readers: Sequence[int], lane: int, number: int) -> bool:
         """Whether all of these ranks have finished the exchange of this number."""
-        return all(self._words[rank][READ + lane * LINE] >= number for rank in readers)
+        word = READ + lane * LINE
+        for rank in readers:  # a loop, as this is asked in every exchange
+            if self._words[rank][word] < number:
+                return False
+        return True
 
     def wait_until_read(self, readers: Sequence[int], lane: int, number: int) -> None:
         """Wait until `is_read`."""
@@ -188,7 +198,7 @@ class Arena:
     def stage(self) -> tuple[int, NDArray[np.uint8]]:
         """(where it begins, the memory) of a slot for what is published next."""
         slot = self._take(0)
-        assert slot is not None, "slots for staging are never occupied"
+        assert slot is not None, "one of the slots for staging is neither occupied nor posted"
         first = slot * self.slot_bytes
         return first, self._own[first : first + self.slot_bytes]
 
@@ -202,10 +212,6 @@ class Arena:
         slot = self._slots[position // self.slot_bytes]
         self._is_read(slot)  # forgets what is
         slot.publications.append((readers, lane, number))
-
-    def exposes(self, position: int) -> bool:
-        """Whether others may still be reading what lies at this position."""
-        return not self._is_read(self._slots[position // self.slot_bytes])
 
     @property
     def occupied(self) -> bool:
@@ -226,7 +232,9 @@ class Arena:
                 continue
             if self._is_read(slot):
                 return number
-            unread = number if unread is None else unread
+            # Who has not come to an exchange that this rank completes later may be waiting for it.
+            if unread is None and all(self._board.is_complete(lane, number) for _, lane, number in slot.publications):
+                unread = number
         if unread is not None:
             for publication in self._slots[unread].publications:
                 self._board.wait_until_read(*publication)
@@ -234,7 +242,8 @@ class Arena:
 
     def _is_read(self, slot: Slot) -> bool:
         """Whether nobody will read what was published from here."""
-        slot.publications = [each for each in slot.publications if not self._board.is_read(*each)]
+        if slot.publications:
+            slot.publications = [each for each in slot.publications if not self._board.is_read(*each)]
         return not slot.publications
 
 
@@ -356,11 +365,13 @@ class SharedMemoryNetwork(PeerToPeerNetwork):
         stack = None if arena is None else self._arenas[arena].stack(len(self.nodes), d, dtype)
         return super().empty(d, dtype, device) if stack is None else stack
 
+    def post(self, value: Tensor | Message) -> None:
+        if len(self._posted) < STAGING - 1:  # more of them wait until they are mixed
+            super().post(value)
+
     def exposed(self, stack: Tensor) -> bool:
-        if super().exposed(stack):
-            return True
-        found = self._find(stack)
-        return found is not None and self._arenas[found[0]].exposes(found[1])
+        # What lies in shared memory may be published in place, block by block.
+        return super().exposed(stack) or self._find(stack) is not None
 
     def block_columns(self, d: int, itemsize: int) -> int:
         if not self._all_local:
