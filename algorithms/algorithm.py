@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from algorithms.arithmetic import add_scaled
 from algorithms.checks import check
 from algorithms.network import Network
 
@@ -43,19 +44,13 @@ class Sample:
 class Algorithm:
     """A decentralized algorithm. Its fields are its hyper-parameters; what changes lives in a `State`.
 
-    Products and sums are separate operations (`x - lr * g`, never `torch.add(..., alpha=...)`): a fused
-    multiply-add rounds differently in the vectorised part and the tail of a loop, and so would make the
+    Products and sums are separate operations (`x - lr * g`, or `add_scaled`, never `torch.add(..., alpha=...)`): a
+    fused multiply-add rounds differently in the vectorised part and the tail of a loop, and so would make the
     result depend on how many nodes share a process.
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
     """Properties that the topology must have: "static", "symmetric", "doubly_stochastic"."""
-
-    separable: ClassVar[bool] = False
-    """Whether a step treats each parameter by itself: element-wise operations and mixing of stacks, nothing else.
-
-    Then the columns of the stacks may be updated one block after another, each while it is in the cache.
-    """
 
     def start(self, x: Tensor, network: Network) -> State:
         """The state before the first step, from the initial parameters x (k, d). It may communicate."""
@@ -96,5 +91,5 @@ def descent_direction(state: State, gradient: Tensor, momentum: float, nesterov:
     """
     if not momentum:
         return gradient
-    state.momentum = momentum * state.momentum + gradient
-    return gradient + momentum * state.momentum if nesterov else state.momentum
+    add_scaled(gradient, momentum, state.momentum, out=state.momentum)
+    return add_scaled(gradient, momentum, state.momentum) if nesterov else state.momentum

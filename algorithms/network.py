@@ -67,8 +67,10 @@ class Network(Protocol):
     def traffic(self) -> Traffic:
         """Bytes and messages sent so far."""
 
-    def mix(self, value: Tensor | Message) -> Tensor:
+    def mix(self, value: Tensor | Message, plus: tuple[float, Tensor] | None = None) -> Tensor:
         """Gossip: row i of the result is sum_j w_ij value_j, (k, d), summed in node order, own node included.
+
+        With `plus`, a number c and a stack y (k, d), c y_i is added to that, in the same pass over memory.
 
         The value must not be changed in place until the next exchange: neighbours may still be reading it. The
         result is the caller's.
@@ -81,7 +83,7 @@ class Network(Protocol):
         completed in the order of posting, in the same round.
         """
 
-    def empty(self, d: int, dtype: torch.dtype) -> Tensor:
+    def empty(self, d: int, dtype: torch.dtype, device: torch.device | None = None) -> Tensor:
         """(k, d), uninitialised, where neighbours can read it in place: mixing it takes no copy."""
 
     def neighbors(self, value: Tensor | Message) -> list[Neighborhood]:

@@ -20,7 +20,6 @@ from gossip import launch
 from gossip.flat import FlatParameters, unflatten
 from gossip.needs import check_needs, warn_of_bias
 from gossip.network import Communicator, InProcessNetwork, Transport, connect
-from gossip.stepping import advance
 from topologies import FAMILIES, Schedule, Topology
 
 if TYPE_CHECKING:
@@ -199,7 +198,8 @@ class Optimizer(torch.optim.Optimizer):
         seen = torch.as_tensor(math.nan if loss is None else loss, dtype=gradient.dtype, device=gradient.device)
         sample = Sample(self._scale_groups(self._direction()), seen.detach().reshape(1))
         ended = self.network.round
-        advance(self.algorithm, self._state, sample, self.network)
+        self.algorithm.step(self._state, sample, self.network)
+        self.network.finish_step()
         if self.network.round > ended and self._buffers:
             self._mix_buffers(ended)
         self._keep_gradient()

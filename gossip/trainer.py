@@ -20,7 +20,6 @@ from gossip.measure import measure
 from gossip.needs import check_needs, warn_of_bias
 from gossip.network import Communicator, InProcessNetwork, Transport, connect
 from gossip.recorder import Recorder, create_run_directory
-from gossip.stepping import advance
 from gossip.workloads.workload import Workload
 from topologies import Schedule, Topology
 
@@ -136,7 +135,8 @@ class Training:
             recorder.progress(step)
             if step < self.steps:
                 try:
-                    advance(algorithm, state, sample, network)
+                    algorithm.step(state, sample, network)
+                    network.finish_step()
                 except NonFiniteError as error:
                     if processes.size > 1:
                         raise  # the other ranks do not know and wait: the job ends here

@@ -12,6 +12,13 @@ from tests.conftest import REPOSITORY, Run
 
 TEXT = (REPOSITORY / "README.md").read_text()
 COMMANDS = [line.split("#")[0].strip() for line in re.findall(r"^    ((?:mpirun|python) .*)$", TEXT, re.MULTILINE)]
+SMALL = {  # options that make a command short; those given last count
+    "gossip.train": "--steps 2 --output null",
+    "gossip.bench mix": "--repeats 1 --dimension 1e3",
+    "gossip.bench train": "--repeats 1 --model mlp-small --batch 4 --steps 1",
+    "gossip.bench scale": "--repeats 1 --nodes 50 --dimension 10",
+    "gossip.bench compressors": "--repeats 1 --dimension 1e3",
+}
 BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 
 
@@ -37,7 +44,8 @@ def test_command(python: Run, own_files: Path, command: str) -> None:
     for stop in (">", ">>"):
         arguments = arguments[: arguments.index(stop)] if stop in arguments else arguments
     if "--help" not in command and ".help" not in command and "--print_config" not in command:
-        arguments += ["--steps", "2", "--output", "null"]
+        (small,) = [options for start, options in SMALL.items() if f"-m {start} " in f"{command} "]
+        arguments += small.split()
     done = python(*arguments, ranks=ranks, env={"PYTHONPATH": f"{own_files}:{REPOSITORY}"})
     assert done.returncode == 0, done.stderr
 
@@ -52,3 +60,19 @@ def test_library_call(python: Run, tmp_path: Path) -> None:
         done = python("study.py", ranks=ranks)
         assert done.returncode == 0, done.stderr
     assert len(list(tmp_path.glob("runs/ChocoSGD-ring/*/report.html"))) == 2
+
+
+def test_own_training_loop(python: Run, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(block("gossip.Optimizer"))
+    for ranks in (0, 2):
+        done = python("-W", "error", "own.py", ranks=ranks)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("Traffic(") == max(ranks, 1)
+
+
+@pytest.mark.parametrize("ranks", [0, 2])
+def test_complete_example(python: Run, ranks: int) -> None:
+    done = python("-W", "error", str(REPOSITORY / "docs/train_cnn.py"), ranks=ranks)
+    assert done.returncode == 0, done.stderr
+    (accuracy,) = re.findall(rf"^{max(ranks, 1)} nodes, test accuracy ([0-9.]+)", done.stdout, re.MULTILINE)
+    assert float(accuracy) > 0.93

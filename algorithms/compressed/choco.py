@@ -31,6 +31,7 @@ import torch
 from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample, State, check_momentum, descent_direction, start_momentum
+from algorithms.arithmetic import add_scaled
 from algorithms.checks import check
 from algorithms.compressors import Compressor, Identity
 from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
@@ -76,7 +77,7 @@ class ChocoSGD(Algorithm):
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
         direction = descent_direction(state, sample.gradient, self.momentum, self.nesterov)
-        x = state.x - learning_rate(self.lr, state.step) * direction
+        x = add_scaled(state.x, -learning_rate(self.lr, state.step), direction)
         if self.order == "icml":
             self._publish(x, state, network)
             self._mix_sent(state, network)

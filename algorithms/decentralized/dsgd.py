@@ -26,11 +26,12 @@ data the limit is as far from the optimum as without momentum and with lr / (1 -
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample, State, check_momentum, descent_direction, start_momentum
+from algorithms.arithmetic import add_scaled
 from algorithms.checks import check
 from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
 from algorithms.network import Network
@@ -51,8 +52,6 @@ class DecentralizedSGD(Algorithm):
         period: Iterations from one averaging to the next, >= 1.
     """
 
-    separable: ClassVar[bool] = True
-
     lr: float | LearningRate = 0.1
     order: Literal["adapt-then-combine", "combine-then-adapt", "consensus"] = "adapt-then-combine"
     momentum: float = 0.0
@@ -70,7 +69,7 @@ class DecentralizedSGD(Algorithm):
         start_momentum(state, self.momentum)
         if self.order == "combine-then-adapt":
             state.adapted = state.x
-            state.x = self._mix(state.x, 0, network)
+            state.x = self._average(state.x, 0, network)
         return state
 
     def post(self, state: State, network: Network) -> None:
@@ -79,22 +78,29 @@ class DecentralizedSGD(Algorithm):
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
         t = state.step
-        direction = descent_direction(state, sample.gradient, self.momentum, self.nesterov)
-        move = learning_rate(self.lr, t) * direction
+        v = descent_direction(state, sample.gradient, self.momentum, self.nesterov)
+        lr = learning_rate(self.lr, t)
         match self.order:
             case "adapt-then-combine":
-                state.x = self._mix(state.x - move, t, network)
+                state.x = self._average(self._adapt(state.x, lr, v, network), t, network)
             case "combine-then-adapt":
                 # The next iteration starts with its averaging, whose result is where the gradient is wanted.
-                state.adapted = state.x - move
-                state.x = self._mix(state.adapted, t + 1, network)
+                state.adapted = self._adapt(state.x, lr, v, network)
+                state.x = self._average(state.adapted, t + 1, network)
             case "consensus":
-                state.x = self._mix(state.x, t, network) - move
+                state.x = self._average(state.x, t, network, plus=(-lr, v))
         state.step += 1
 
     def model(self, state: State) -> Tensor:
         adapted: Tensor = state.adapted if self.order == "combine-then-adapt" else state.x
         return adapted
 
-    def _mix(self, x: Tensor, t: int, network: Network) -> Tensor:
-        return network.mix(x) if (t + 1) % self.period == 0 else x
+    def _adapt(self, x: Tensor, lr: float, v: Tensor, network: Network) -> Tensor:
+        """x - lr v, where neighbours can read it."""
+        return add_scaled(x, -lr, v, out=network.empty(x.shape[1], x.dtype, x.device))
+
+    def _average(self, x: Tensor, t: int, network: Network, plus: tuple[float, Tensor] | None = None) -> Tensor:
+        """W x, or x where iteration t does not average, plus c y where such a pair is given."""
+        if (t + 1) % self.period == 0:
+            return network.mix(x, plus)
+        return add_scaled(x, *plus) if plus else x

@@ -22,6 +22,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample, State
+from algorithms.arithmetic import add_scaled
 from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
 from algorithms.network import Network
 
@@ -35,7 +36,6 @@ class ExactDiffusion(Algorithm):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("static", "symmetric")
-    separable: ClassVar[bool] = True
 
     lr: float | LearningRate = 0.1
 
@@ -46,7 +46,7 @@ class ExactDiffusion(Algorithm):
         return State(x=x.clone(), psi=x.clone(), step=0)
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
-        psi = state.x - learning_rate(self.lr, state.step) * sample.gradient
+        psi = add_scaled(state.x, -learning_rate(self.lr, state.step), sample.gradient)
         phi = psi + state.x - state.psi
         state.x = (phi + network.mix(phi)) / 2
         state.psi = psi

@@ -22,8 +22,6 @@ from gossip.network.tree import fold, messages_per_node
 from topologies import Schedule, Topology
 
 PLANS = 64  # kept ready; random schedules may have no end
-COLUMN_BLOCK = 1 << 20  # bytes of a stack's block of columns: a few such blocks fit into the cache
-NARROWEST_BLOCK = 1024  # columns; of narrower ones each row would be a jump in memory
 
 
 class Exchange:
@@ -40,7 +38,6 @@ class Exchange:
         sources: (rows, d) each, once they are there: the local rows, then what `plan.sources` provide.
         columns: How many there are,
         segment: and how many arrive at a time.
-        in_parts: Whether it is read a block of columns at a time, see `InProcessNetwork.column_blocks`.
     """
 
     def __init__(self, plan: HaloPlan, sums: Sums, own: Tensor) -> None:
@@ -49,7 +46,6 @@ class Exchange:
         self.sources = [own]
         self.columns = own.shape[1]
         self.segment = self.columns
-        self.in_parts = False
 
     def wait(self, stop: int) -> None:
         """Wait until the columns before `stop` are there."""
@@ -79,11 +75,10 @@ class InProcessNetwork:
         self.nodes = self._blocks[rank]
         k = len(self.nodes)
         self._traffic = Traffic(torch.zeros(k, dtype=torch.int64), torch.zeros(k, dtype=torch.int64))
-        self._uncounted: Counter[tuple[int, int, bool]] = Counter()
+        self._uncounted: Counter[tuple[int, int]] = Counter()
         self._receivers: dict[int, NDArray[np.int64]] = {}
         self._communicated = False
         self._posted: list[tuple[Tensor | Message, Exchange]] = []
-        self._columns: slice | None = None
         self._sent_in_a_mean = messages_per_node(topology.n)[self.nodes.start : self.nodes.stop]
 
         @lru_cache(maxsize=PLANS)
@@ -101,59 +96,57 @@ class InProcessNetwork:
     @property
     def traffic(self) -> Traffic:
         """What each local node has sent so far, exact."""
-        for (row_bytes, receivers, once), uses in self._uncounted.items():
+        for (row_bytes, receivers), uses in self._uncounted.items():
             messages = torch.from_numpy(self._receivers[receivers] * uses)
             self._traffic.bytes += row_bytes * messages
-            self._traffic.messages += once * messages
+            self._traffic.messages += messages
         self._uncounted.clear()
         self._receivers.clear()
         return self._traffic
 
-    def mix(self, value: Tensor | Message) -> Tensor:
+    def mix(self, value: Tensor | Message, plus: tuple[float, Tensor] | None = None) -> Tensor:
         """Row i of the result is sum_j w_ij value_j over the in-neighbours j and i itself, (k, d).
 
         Products and sums are rounded one by one, in node order, in the precision of the stack.
+
+        Args:
+            value: What the local nodes send.
+            plus: A number c and a stack y (k, d): c y_i is added to row i, in the same pass.
         """
-        exchange = self._exchange(value) if self._posted else self._begin(value, posted=False)
+        exchange = self._exchange(value)
         own = exchange.sources[0]
-        block = self._columns if exchange.in_parts else None
-        if block is None and exchange.segment == exchange.columns:
-            exchange.wait(exchange.columns)
+        if exchange.segment >= exchange.columns:
+            exchange.wait(exchange.columns)  # first: who has sent its stack has read what is about to be overwritten
             mixed = self.empty(exchange.columns, own.dtype, own.device)
-            exchange.sums.into(mixed, exchange.sources)
-            exchange.finish()
-            return mixed
-        start, stop = (block.start, block.stop) if block else (0, exchange.columns)
-        mixed = self.empty(stop - start, own.dtype, own.device)
-        for first in range(start, stop, exchange.segment):
-            last = min(first + exchange.segment, stop)
-            exchange.wait(last)
-            part = mixed[:, first - start : last - start]
-            exchange.sums.into(part, [rows[:, first:last] for rows in exchange.sources])
-        if block is None:
-            exchange.finish()
+            exchange.sums.into(mixed, exchange.sources, plus)
+        else:
+            mixed = self.empty(exchange.columns, own.dtype, own.device)
+            for first in range(0, exchange.columns, exchange.segment):
+                here = slice(first, min(first + exchange.segment, exchange.columns))
+                exchange.wait(here.stop)
+                part = plus and (plus[0], plus[1][:, here])
+                exchange.sums.into(mixed[:, here], [rows[:, here] for rows in exchange.sources], part)
+        exchange.finish()
         return mixed
 
     def neighbors(self, value: Tensor | Message) -> list[Neighborhood]:
         """What each local node hears from its in-neighbours, itself left out."""
         exchange = self._exchange(value)
-        columns = self._columns if exchange.in_parts and self._columns else slice(exchange.columns)
-        exchange.wait(columns.stop)
+        exchange.wait(exchange.columns)
         plan, rows = exchange.plan, exchange.sums.rows
         heard = []
         for row, node in enumerate(self.nodes):
             terms = np.arange(*plan.indptr[row : row + 2])
             terms = terms[plan.nodes[terms] != node]
-            read = [exchange.sources[plan.owners[t]][rows[t], columns] for t in terms]
+            read = [exchange.sources[plan.owners[t]][rows[t]] for t in terms]
             heard.append(
                 Neighborhood(
                     nodes=tuple(plan.nodes[terms].tolist()),
                     weights=torch.from_numpy(plan.weights[terms]).to(exchange.sources[0]),
-                    rows=torch.stack(read) if read else exchange.sources[0][:0, columns],
+                    rows=torch.stack(read) if read else exchange.sources[0][:0],
                 )
             )
-        if not exchange.in_parts:
-            exchange.finish()
+        exchange.finish()
         return heard
 
     def post(self, value: Tensor | Message) -> None:
@@ -167,26 +160,6 @@ class InProcessNetwork:
     def exposed(self, stack: Tensor) -> bool:
         """Whether others may still be reading this stack, so that its next value needs memory of its own."""
         return any(value is stack for value, _ in self._posted)
-
-    def block_columns(self, d: int, itemsize: int) -> int:
-        """How many columns of stacks (k, d) to work on at a time; the same on every rank."""
-        most_rows = -(-self.n // len(self._blocks))
-        columns = COLUMN_BLOCK // (most_rows * itemsize)
-        return columns if NARROWEST_BLOCK <= columns < d else d
-
-    def column_blocks(self, d: int, columns: int) -> Iterator[slice]:
-        """Ranges of so many columns, one after the other: what is mixed meanwhile are these columns of a stack.
-
-        A posted stack is completed by mixing its views of all ranges.
-        """
-        for start in range(0, d, columns):
-            self._columns = slice(start, min(start + columns, d))
-            yield self._columns
-        self._columns = None
-        for _, exchange in self._posted:
-            if exchange.in_parts:
-                exchange.finish()
-        self._posted = [each for each in self._posted if not each[1].in_parts]
 
     def mean(self, value: Tensor) -> Tensor:
         """The average of a stack over all n nodes, (d,), summed along a fixed binary tree over the nodes."""
@@ -224,16 +197,11 @@ class InProcessNetwork:
         return self._plan_of(self.topology[self.round])
 
     def _exchange(self, value: Tensor | Message) -> Exchange:
-        """The exchange of this value, or of the stack that it is the current block of; begun now unless posted."""
+        """The exchange of this value, begun now unless it was posted."""
         for i, (posted, exchange) in enumerate(self._posted):
             if posted is value:
                 del self._posted[i]
                 return exchange
-            if self._columns is not None and isinstance(posted, Tensor) and isinstance(value, Tensor):
-                part = posted[:, self._columns]
-                if part.data_ptr() == value.data_ptr() and part.shape == value.shape:
-                    exchange.in_parts = True
-                    return exchange
         return self._begin(value, posted=False)
 
     def _begin(self, value: Tensor | Message, posted: bool) -> Exchange:
@@ -251,13 +219,12 @@ class InProcessNetwork:
 
     def _count(self, row_bytes: NDArray[np.int64] | int, receivers: NDArray[np.int64]) -> None:
         self._communicated = True
-        once = self._columns is None or self._columns.start == 0  # the blocks of a stack are one message
         if isinstance(row_bytes, int):  # mostly the same, again and again
-            self._uncounted[row_bytes, id(receivers), once] += 1
+            self._uncounted[row_bytes, id(receivers)] += 1
             self._receivers[id(receivers)] = receivers
         else:
             self._traffic.bytes += torch.from_numpy(row_bytes * receivers)
-            self._traffic.messages += torch.from_numpy(receivers * once)
+            self._traffic.messages += torch.from_numpy(receivers)
 
     def _total(self, value: Tensor) -> Tensor:
         """The sum of a stack over all n nodes, (d,)."""

@@ -44,6 +44,12 @@ def _set_3(out, u, a, v, b, w, e):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
+def _add_1(out, u, a):  # type: ignore[no-untyped-def]
+    for c in range(out.size):
+        out[c] = out[c] + u * a[c]
+
+
+@njit(inline="always")
 def _add_2(out, u, a, v, b):  # type: ignore[no-untyped-def]
     for c in range(out.size):
         out[c] = out[c] + u * a[c] + v * b[c]
@@ -51,9 +57,10 @@ def _add_2(out, u, a, v, b):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def weighted_sums(  # type: ignore[no-untyped-def]
-    indptr, owners, rows, weights, addresses, strides, out, first_row, last_row
+    indptr, owners, rows, weights, addresses, strides, added, scale, out, first_row, last_row
 ):
-    """out[i] = sum over the terms t of row i, in order, of weights[t] * (row rows[t] of owner owners[t]).
+    """out[i] = sum over the terms t of row i, in order, of weights[t] * (row rows[t] of owner owners[t]),
+    plus scale * added[i] unless `added` is empty.
 
     Args:
         indptr: (k + 1,) int64, the terms of each row.
@@ -61,6 +68,8 @@ def weighted_sums(  # type: ignore[no-untyped-def]
         weights: (terms,) in the type of `out`.
         addresses: (owners,) uint64, where row 0 of each owner lies.
         strides: (owners,) int64, bytes from one row to the next.
+        added: (k, d) or (0, 0), contiguous.
+        scale: In the type of `out`.
         out: (k, d), contiguous, not overlapping any row that is read.
         first_row, last_row: The rows to compute.
     """
@@ -107,6 +116,8 @@ def weighted_sums(  # type: ignore[no-untyped-def]
                     _row(t + 1, offset, size, owners, rows, addresses, strides, part),
                 )
                 t += 2
+            if added.size:
+                _add_1(part, scale, added[i, start : start + size])
 
 
 @njit(inline="always")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache, cached_property, lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from gossip.network.plan import HaloPlan, Indices
+from gossip.threads import over_rows
 
 COMPILED = 1 << 18  # bytes of a result from which the compiled kernel pays for its import
+Scaled = tuple[float, Tensor]
+NOTHING = {kind: np.empty((0, 0), kind) for kind in "fd"}
 TYPES = torch.float32, torch.float64
 THREADED = 1 << 22  # bytes of a result from which several threads pay
 
@@ -31,18 +33,26 @@ class Sums:
         self._plan = plan
         self.rows = rows
 
-    def into(self, out: Tensor, sources: Sequence[Tensor]) -> None:
-        """Write the sums to `out` (k, d), in its precision; `sources[o]` (rows, d) is what owner o provides."""
-        if out.dtype not in TYPES or not out.is_cpu:
-            self._term_by_term(out, sources)
-            return
-        array = out.numpy()
-        if array.nbytes >= COMPILED or "numba" in sys.modules:
-            self._in_one_pass(array, sources)
-        elif len(array) == 1:
-            self._of_one_row(array[0], sources)
+    def into(self, out: Tensor, sources: Sequence[Tensor], plus: Scaled | None = None) -> None:
+        """Write the sums to `out` (k, d), in its precision; `sources[o]` (rows, d) is what owner o provides.
+
+        Args:
+            plus: A number c and a stack y (k, d): the sums plus c y are written.
+        """
+        if out.dtype in TYPES and out.is_cpu:
+            array = out.numpy()
+            if array.nbytes >= COMPILED or "numba" in sys.modules:
+                self._in_one_pass(array, sources, plus)
+                return
+            if len(array) == 1:
+                self._of_one_row(array[0], sources)
+            else:
+                self._term_by_term(out, sources)
         else:
             self._term_by_term(out, sources)
+        if plus is not None:
+            scale, added = plus
+            out += scale * added
 
     @np.errstate(all="ignore")  # infinities and NaN are as silent as with torch
     def _of_one_row(self, out: np.ndarray, sources: Sequence[Tensor]) -> None:
@@ -56,39 +66,30 @@ class Sums:
         if not terms:
             out[:] = 0
 
-    def _in_one_pass(self, out: np.ndarray, sources: Sequence[Tensor]) -> None:
+    def _in_one_pass(self, out: np.ndarray, sources: Sequence[Tensor], plus: Scaled | None) -> None:
         from gossip.network.kernels import weighted_sums
 
         k, d = out.shape
+        kind = out.dtype
         addresses, strides = _addresses(
-            tuple([(source.data_ptr(), source.stride(0)) for source in sources]), out.itemsize
+            tuple([(source.data_ptr(), source.stride(0)) for source in sources]), kind.itemsize
         )
-        terms = self._plan.indptr, self._plan.owners, self.rows, self._weights[out.dtype.char]
+        terms = self._plan.indptr, self._plan.owners, self.rows, self._weights[kind.char]
+        scale, added = (plus[0], plus[1].contiguous().numpy()) if plus else (0.0, NOTHING[kind.char])
+        scale = kind.type(scale)
         threads = torch.get_num_threads() if out.nbytes >= THREADED else 1
         if threads == 1:
-            weighted_sums(*terms, addresses, strides, out, 0, k)
-        elif k >= threads:
-            rows = [k * i // threads for i in range(threads + 1)]
-            list(
-                _pool(threads).map(
-                    lambda i: weighted_sums(*terms, addresses, strides, out, rows[i], rows[i + 1]), range(threads)
-                )
-            )
-        else:
-            columns = [d * i // threads for i in range(threads + 1)]
-            list(
-                _pool(threads).map(
-                    lambda i: weighted_sums(
-                        *terms,
-                        addresses + np.uint64(columns[i] * out.itemsize),
-                        strides,
-                        out[:, columns[i] : columns[i + 1]],
-                        0,
-                        k,
-                    ),
-                    range(threads),
-                )
-            )
+            weighted_sums(*terms, addresses, strides, added, scale, out, 0, k)
+            return
+
+        def rows(first: int, last: int) -> None:
+            weighted_sums(*terms, addresses, strides, added, scale, out, first, last)
+
+        def columns(first: int, last: int) -> None:
+            here, offset = slice(first, last), np.uint64(first * kind.itemsize)
+            weighted_sums(*terms, addresses + offset, strides, added[:, here], scale, out[:, here], 0, k)
+
+        over_rows(*((columns, d) if k == 1 else (rows, k)), threads)
 
     def _term_by_term(self, out: Tensor, sources: Sequence[Tensor]) -> None:
         """The first terms of all rows, then the second ones, ...: a few operations for many short rows."""
@@ -135,8 +136,3 @@ def _addresses(sources: tuple[tuple[int, int], ...], itemsize: int) -> tuple[np.
     """(address of row 0, bytes from one row to the next) of each source, for the kernel."""
     addresses, strides = zip(*sources, strict=True)
     return np.array(addresses, np.uint64), np.array(strides, np.int64) * itemsize
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import socket
 import time
@@ -123,6 +124,7 @@ class MpiCommunicator(Communicator):
 
     def abort(self, code: int) -> None:
         MPI.COMM_WORLD.Abort(code)  # of the duplicate, it does not reliably end the job with this code
+        os._exit(code)  # MPICH comes back from there, and this process would go on until the launcher ends it
 
     def close(self) -> None:
         if "host" in vars(self):

@@ -88,10 +88,6 @@ class PeerToPeerNetwork(InProcessNetwork):
         super().post(value)
         self._progress.resume()
 
-    def block_columns(self, d: int, itemsize: int) -> int:
-        """All columns: between hosts, many small exchanges would each wait for the latency of the link."""
-        return d
-
     def _begin(self, value: Tensor | Message, posted: bool) -> Exchange:
         plan, sums = self._plan()
         self._count_sent(value, plan)

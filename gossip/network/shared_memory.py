@@ -19,7 +19,7 @@ from torch import Tensor
 
 from algorithms.compressors.message import HEADER_BYTES, Bytes, Message
 from gossip.network import futex
-from gossip.network.in_process import PLANS, Exchange, InProcessNetwork
+from gossip.network.in_process import PLANS, Exchange
 from gossip.network.mixing import Sums
 from gossip.network.mpi import MpiCommunicator
 from gossip.network.peer_to_peer import Link, LinkedExchange, PeerToPeerNetwork
@@ -94,7 +94,7 @@ class Board:
     def is_read(self, readers: Sequence[int], lane: int, number: int) -> bool:
         """Whether all of these ranks have finished the exchange of this number."""
         word = READ + lane * LINE
-        for rank in readers:  # a loop, as this is asked in every exchange
+        for rank in readers:  # noqa: SIM110 (a loop, as this is asked several times in every exchange)
             if self._words[rank][word] < number:
                 return False
         return True
@@ -372,11 +372,6 @@ class SharedMemoryNetwork(PeerToPeerNetwork):
     def exposed(self, stack: Tensor) -> bool:
         # What lies in shared memory may be published in place, block by block.
         return super().exposed(stack) or self._find(stack) is not None
-
-    def block_columns(self, d: int, itemsize: int) -> int:
-        if not self._all_local:
-            return super().block_columns(d, itemsize)
-        return InProcessNetwork.block_columns(self, d, itemsize)
 
     def view(self, rank: int, place: tuple[int, int, int], d: int, dtype: torch.dtype) -> Tensor:
         """(rows, d): a stack that a rank of this host has published."""

@@ -1,0 +1,35 @@
+"""Element-wise operations on large stacks in one pass over memory, with the bits of the plain torch operations."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+COMPILED = 1 << 18  # bytes of a stack from which the compiled loop pays for its import
+
+
+def add_scaled(x: Tensor, c: float, y: Tensor, out: Tensor | None = None) -> Tensor:
+    """x + c y, the product and the sum each rounded by itself; all tensors of the same shape and type.
+
+    Args:
+        out: Where the result goes; may be x or y. New memory by default.
+    """
+    if _compiles(x) and y.is_contiguous() and (out is None or out.is_contiguous()):
+        from algorithms.kernels import add_scaled_into
+
+        out = torch.empty_like(x) if out is None else out
+        target, first, second = (each.numpy().reshape(-1) for each in (out, x, y))
+        add_scaled_into(target, first, target.dtype.type(c), second)
+        return out
+    return torch.add(x, c * y, out=out)
+
+
+def _compiles(x: Tensor) -> bool:
+    """Whether the compiled loop, which has one thread, is the faster way."""
+    return (
+        x.is_cpu
+        and x.dtype in (torch.float32, torch.float64)
+        and x.is_contiguous()
+        and x.nbytes >= COMPILED
+        and torch.get_num_threads() == 1
+    )

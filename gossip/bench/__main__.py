@@ -1,0 +1,124 @@
+"""The command `python -m gossip.bench`, alone or under mpirun or srun."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import ArgumentParser
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from gossip import launch
+from gossip.bench.command import Command
+from gossip.errors import DataError, GossipError, UsageError
+from gossip.network import Communicator
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code: 0, 2 for wrong usage, 3 for output that cannot be written."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `gossip.train`
+    try:
+        processes = launch.world()
+    except GossipError as error:
+        launched = launch.launched_as()
+        launch.complain(error, launched[2] if launched else 0)
+        return error.exit_code
+    try:
+        with launch.failing_together(processes):
+            return bench(arguments, processes)
+    except GossipError as error:
+        launch.complain(error, processes.rank)
+        return error.exit_code
+
+
+def bench(arguments: Sequence[str], processes: Communicator) -> int:
+    """Parse on rank 0, measure on all, report on rank 0."""
+    command = processes.from_root(lambda: _parse(arguments))
+    if not isinstance(command, Command):
+        return command
+    launch.share_cores(processes)
+    rows = command.run(processes)
+
+    def report() -> None:
+        from gossip.bench import table
+
+        table.show(rows)
+        if command.json is not None:
+            table.write(rows, Path(command.json))
+
+    processes.from_root(report)
+    processes.barrier()  # ranks that are done early would spin in MPI's own finalization
+    return 0
+
+
+class _Parser(ArgumentParser):
+    """Says in one line what cannot be understood, instead of ending the process."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(" ".join(message.split()))
+
+
+def _parse(arguments: Sequence[str]) -> Command | int:
+    """The subcommand with its options, or the exit code of --help."""
+    from gossip.bench.compressors import Compressors
+    from gossip.bench.mix import Mix
+    from gossip.bench.scale import Scale
+    from gossip.bench.train import Train
+
+    parser = _Parser(
+        prog="python -m gossip.bench",
+        description="Times as ratios to baselines that are measured in the same run, interleaved. "
+        "Under mpirun or srun the slowest rank's time counts.",
+    )
+    subcommands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in (Mix, Train, Scale, Compressors):
+        text = " ".join((command.__doc__ or "").split())
+        each = subcommands.add_parser(
+            command.__name__.lower(),
+            help=text.split(". ")[0],
+            description=text,
+        )
+        each.set_defaults(command=command)
+        _add_options(each, command)
+    try:
+        options = vars(parser.parse_args(list(arguments)))
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    chosen: Callable[..., Command] = options.pop("command")
+    result = chosen(**{name: tuple(value) if isinstance(value, list) else value for name, value in options.items()})
+    if result.json is not None:
+        try:
+            Path(result.json).open("a").close()  # better refused now than after all was measured
+        except OSError as error:
+            raise DataError(f"cannot write {result.json} ({error.strerror}); choose another file") from error
+    return result
+
+
+def _add_options(parser: ArgumentParser, command: type[Command]) -> None:
+    for name, field in command.__dataclass_fields__.items():
+        default: Any = field.default
+        choices, about = field.metadata["choices"], field.metadata["help"]
+        flag = "--" + name.replace("_", "-")
+        if default is False:
+            parser.add_argument(flag, action="store_true", help=about)
+            continue
+        many = isinstance(default, tuple)
+        if choices is not None:
+            about += f"; of {', '.join(choices)}"
+        if default is not None:
+            about += f" (default: {' '.join(map(str, default)) if many else default})"
+        parser.add_argument(
+            flag,
+            default=default,
+            nargs="+" if many else None,
+            type=field.metadata["type"],
+            choices=choices,
+            metavar=name.upper(),
+            help=about,
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""What the subcommands share: options as dataclass fields, and rows as results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import topologies
+from algorithms.checks import check
+from gossip.network import Communicator
+from topologies import Schedule
+
+FAMILIES = {family.__name__: cast(Callable[[int], Schedule], family) for family in topologies.FAMILIES}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One case against one baseline.
+
+    Attributes:
+        case: What was timed.
+        transport: What carried rows between ranks; None where nothing does.
+        topology: Name of the topology; None where there is none.
+        ranks: Number of processes.
+        dimension: d, entries of a vector.
+        seconds: Per iteration, on the slowest rank.
+        baseline: What it is compared with.
+        baseline_seconds: The same for the baseline; None where it does not exist.
+        note: For the table only.
+    """
+
+    case: str
+    transport: str | None
+    topology: str | None
+    ranks: int
+    dimension: int
+    seconds: float
+    baseline: str
+    baseline_seconds: float | None
+    note: str = ""
+
+    @property
+    def ratio(self) -> float | None:
+        """Time over the baseline's time."""
+        return None if self.baseline_seconds is None else self.seconds / self.baseline_seconds
+
+
+def whole(text: str) -> int:
+    """A whole number, which may be written as 1e6."""
+    number = float(text)
+    if not number.is_integer():
+        raise ValueError(f"{text} is not a whole number")
+    return int(number)
+
+
+def option(
+    default: Any, about: str, kind: Callable[[str], Any] = str, choices: Iterable[str] | None = None, least: int = 1
+) -> Any:
+    """A field that is an option of the command line.
+
+    Args:
+        default: Its value if it is not given. With a tuple the option takes one or more values, with False none.
+        about: Its help.
+        kind: Makes a value of a word.
+        choices: The words that are allowed.
+        least: The smallest number that is allowed.
+    """
+    allowed = None if choices is None else tuple(choices)
+    return field(default=default, metadata={"help": about, "type": kind, "choices": allowed, "least": least})
+
+
+@dataclass(frozen=True)
+class Command:
+    """A subcommand; its fields are its options."""
+
+    repeats: int = option(15, "timed blocks of each case and baseline, of which the median counts", whole)
+    json: str | None = option(None, "file for the rows, as a JSON list")
+
+    def __post_init__(self) -> None:
+        for name, each in self.__dataclass_fields__.items():
+            value = getattr(self, name)
+            least = each.metadata["least"]
+            for number in value if isinstance(value, tuple) else (value,):
+                in_range = not isinstance(number, int | float) or isinstance(number, bool) or number >= least
+                check(in_range, self, name, f">= {least}")
+
+    def run(self, communicator: Communicator) -> list[Row]:
+        """Measure; collective. The rows matter on rank 0."""
+        raise NotImplementedError

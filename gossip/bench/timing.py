@@ -1,0 +1,90 @@
+"""Timing of several operations against each other, on all ranks at once."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from gossip.network import Communicator
+
+Case = Callable[[int], None]
+"""Does the operation so many times, back to back."""
+
+SHORTEST = 0.02  # seconds of a timed block: long against the start of the ranks one after another
+LOOKS = 3  # at a block's length; the shortest counts, as an interruption only makes it longer
+
+
+def repeated(operation: Callable[[], object]) -> Case:
+    """The case of an operation that keeps nothing from one iteration to the next."""
+
+    def repeat(iterations: int) -> None:
+        for _ in range(iterations):
+            operation()
+
+    return repeat
+
+
+def interleaved(
+    cases: Mapping[str, Case], repeats: int, communicator: Communicator, least: int = 1
+) -> dict[str, float]:
+    """Seconds per iteration of each case: the median over the repeats of the slowest rank's time; collective.
+
+    A repeat is one block of every case, one after another, so that a drift of the machine hits all alike.
+
+    Args:
+        cases: The operations, in the same order on every rank.
+        repeats: Timed blocks of each.
+        communicator: The ranks, which start every block together.
+        least: Iterations of a block, if these take long enough; else there are more.
+    """
+    iterations = {name: _iterations(case, least, communicator) for name, case in cases.items()}
+    seconds = np.array(
+        [[_time(case, iterations[name], communicator) for name, case in cases.items()] for _ in range(repeats)]
+    )
+    medians = np.median(_slowest(seconds, communicator), axis=0)
+    return {name: float(median) / iterations[name] for name, median in zip(cases, medians, strict=True)}
+
+
+def _iterations(case: Case, least: int, communicator: Communicator) -> int:
+    """How many iterations make a block, the same number on all ranks."""
+    case(least)  # what is compiled or allocated on first use
+    count = least
+    while True:
+        looks = np.array([_time(case, count, communicator) for _ in range(LOOKS)])
+        elapsed = float(_slowest(looks, communicator).min())
+        if elapsed >= SHORTEST:
+            return count
+        count = math.ceil(count * min(10, 1.2 * SHORTEST / max(elapsed, 1e-9)))
+
+
+def _time(case: Case, iterations: int, communicator: Communicator) -> float:
+    """Seconds on this rank, from a common start."""
+    communicator.barrier()  # where early ranks sleep, and then one that all leave at about the same time
+    if communicator.size > 1:
+        mpi_of(communicator).Barrier()
+    began = time.perf_counter()
+    case(iterations)
+    return time.perf_counter() - began
+
+
+def _slowest(seconds: np.ndarray, communicator: Communicator) -> np.ndarray:
+    """Element by element the largest value of all ranks."""
+    if communicator.size == 1:
+        return seconds
+    from mpi4py import MPI
+
+    slowest = np.empty_like(seconds)
+    mpi_of(communicator).Allreduce(seconds, slowest, MPI.MAX)
+    return slowest
+
+
+def mpi_of(communicator: Communicator) -> Any:
+    """The mpi4py communicator behind one of several ranks."""
+    from gossip.network.mpi import MpiCommunicator
+
+    assert isinstance(communicator, MpiCommunicator)
+    return communicator.mpi
