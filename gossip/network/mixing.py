@@ -71,6 +71,8 @@ class Sums:
 
         k, d = out.shape
         kind = out.dtype
+        if sources[0].stride(1) != 1:  # the caller's own rows
+            sources = [sources[0].contiguous(), *sources[1:]]
         addresses, strides = _addresses(
             tuple([(source.data_ptr(), source.stride(0)) for source in sources]), kind.itemsize
         )

@@ -173,7 +173,7 @@ class PeerToPeerNetwork(InProcessNetwork):
 
     def _send_vector(self, vector: Tensor, target: int) -> None:
         self._count_wire(vector.nbytes)
-        self.communicator.wait([self.communicator.mpi.Isend(as_bytes(vector.cpu()), target, TREE)])
+        self.communicator.wait([self.communicator.mpi.Isend(as_bytes(vector.cpu().contiguous()), target, TREE)])
 
     def _receive_vector(self, like: Tensor, source: int) -> Tensor:
         vector = torch.empty(like.shape, dtype=like.dtype)
@@ -265,7 +265,7 @@ class Channel(Link):
 
     def start(self, value: Tensor) -> Channel:
         """Begin an exchange: send the rows that others need of this stack."""
-        self._value = value
+        self._value = value.contiguous()
         for target, copy in self._outbox.items():
             copy.copy_(_take(value, self._send[target]))
         if value.is_cuda:

@@ -35,6 +35,15 @@ def test_mix_keeps_the_precision_of_the_stack() -> None:
         assert network.mix(torch.ones(4, 3, dtype=dtype)).dtype == dtype
 
 
+@pytest.mark.parametrize("d", [10, 70_000])
+def test_a_stack_may_be_any_view(d: int) -> None:
+    network = network_of(ring(4))
+    wide = torch.randn(d + 3, 8)
+    for view in (wide[:d, ::2].T, wide.T[::2, 3:], wide.T[1:5, :-3], wide[:d, :4].T.contiguous()):
+        assert torch.equal(network.mix(view), network.mix(view.clone(memory_format=torch.contiguous_format)))
+        assert torch.equal(network.mix(wide.T[:4], (0.5, wide.T[4:])), network.mix(wide.T[:4]) + 0.5 * wide.T[4:])
+
+
 @pytest.mark.parametrize("topology", TOPOLOGIES, ids=lambda topology: topology.name)
 def test_neighbors_hold_what_a_mix_sums(topology: Schedule) -> None:
     network = network_of(topology)
