@@ -11,12 +11,15 @@ from tests.conftest import REPOSITORY, Run
 
 PROGRAM = str(REPOSITORY / "tests/mpi/programs/trajectories.py")
 
+Models = dict[str, np.ndarray]
 
-@pytest.mark.timeout(600)
-def test_final_models_do_not_depend_on_the_number_of_ranks(python: Run, tmp_path: Path) -> None:
-    def models(ranks: int) -> dict[str, np.ndarray]:
-        file = tmp_path / f"{ranks}.npz"
-        done = python(PROGRAM, str(file), ranks=ranks, timeout=400, env={"OMP_NUM_THREADS": "1" if ranks else "2"})
+
+@pytest.mark.timeout(900)
+def test_final_models_do_not_depend_on_the_number_of_ranks_nor_on_the_transport(python: Run, tmp_path: Path) -> None:
+    def models(ranks: int, variant: str = "auto") -> Models:
+        file = tmp_path / f"{ranks}-{variant}.npz"
+        threads = "1" if ranks else "2"
+        done = python(PROGRAM, str(file), variant, ranks=ranks, timeout=400, env={"OMP_NUM_THREADS": threads})
         assert done.returncode == 0, done.stderr
         with np.load(file) as saved:
             return dict(saved)
@@ -26,6 +29,18 @@ def test_final_models_do_not_depend_on_the_number_of_ranks(python: Run, tmp_path
     for ranks in (2, 3, 4, 7):
         together = models(ranks)
         assert together.keys() == alone.keys()
-        different = [name for name in alone if not np.array_equal(alone[name], together[name])]
-        assert not different, f"{len(different)} of {len(alone)} differ on {ranks} ranks: {different[:3]}"
-        assert all(np.isfinite(model).all() for model in together.values())
+        assert_same(alone, together, f"on {ranks} ranks")
+    for variant, ranks in (
+        ("peer-to-peer", 3),
+        ("neighbor-collective", 4),
+        ("hosts", 4),
+    ):
+        together = models(ranks, variant)
+        assert len(together) > 50
+        assert_same({name: alone[name] for name in together}, together, f"on {ranks} ranks, {variant}")
+
+
+def assert_same(alone: Models, together: Models, where: str) -> None:
+    different = [name for name in alone if not np.array_equal(alone[name], together[name])]
+    assert not different, f"{len(different)} of {len(alone)} differ {where}: {different[:3]}"
+    assert all(np.isfinite(model).all() for model in together.values())

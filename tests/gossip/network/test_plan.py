@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
@@ -20,6 +20,7 @@ def matrices_and_ranks(draw: st.DrawFn) -> tuple[np.ndarray, int]:
     return matrix, draw(st.integers(1, n))
 
 
+@settings(deadline=None)
 @given(matrices_and_ranks())
 def test_plans_of_all_ranks_together_are_the_matrix(case: tuple[np.ndarray, int]) -> None:
     matrix, ranks = case
@@ -51,6 +52,7 @@ def test_plans_of_all_ranks_together_are_the_matrix(case: tuple[np.ndarray, int]
             assert row == (place if host == rank else plan.receive[host][place])
 
 
+@settings(deadline=None)
 @given(st.integers(1, 50), st.integers(1, 50))
 def test_blocks_are_contiguous_and_even(n: int, ranks: int) -> None:
     if ranks > n:

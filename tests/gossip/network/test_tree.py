@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -37,6 +37,7 @@ def run(plan: TreePlan, ranks: int, rows: Tensor, starts: list[int]) -> tuple[li
     return [totals[rank] for rank in range(ranks)], sent
 
 
+@settings(deadline=None)
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 10))
 def test_total_is_the_same_bits_for_any_number_of_ranks(n: int, ranks: int, seed: int) -> None:
     ranks = min(n, ranks)
@@ -51,6 +52,7 @@ def test_total_is_the_same_bits_for_any_number_of_ranks(n: int, ranks: int, seed
         assert sent == messages_per_node(n).sum() == 2 * (n - 1)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 40))
 def test_messages_of_each_node(n: int) -> None:
     """With a node per rank, a node sends as often as it appears as a sender in the plan."""

@@ -1,8 +1,12 @@
-"""Trains every algorithm on every topology where it is valid and saves what came out: trajectories.py FILE."""
+"""Trains every algorithm on every topology where it is valid and saves what came out: trajectories.py FILE [VARIANT].
+
+VARIANT is a transport, or "hosts" (of two ranks each); with one only some of the runs are made.
+"""
 
 from __future__ import annotations
 
 import sys
+from typing import get_args
 
 import networkx as nx
 import numpy as np
@@ -20,6 +24,7 @@ from algorithms import (
     TopK,
 )
 from gossip import launch
+from gossip.network import Transport
 from gossip.workloads import LeastSquares, LogisticRegression
 from topologies import Schedule, Topology, exponential, one_peer_exponential, ring
 
@@ -28,11 +33,21 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     DecentralizedSGD(lr=0.02, momentum=0.9, nesterov=True, period=3),
     DecentralizedSGD(lr=0.05, order="combine-then-adapt", period=2),
     DecentralizedSGD(lr=0.05, order="consensus", momentum=0.5),
+    DecentralizedSGD(lr=0.05, order="consensus", period=2),
     ExactDiffusion(lr=0.05),
     ChocoSGD(lr=0.05, gamma=0.2, compressor=TopK(k=3)),
     ChocoSGD(lr=0.05, gamma=0.2, compressor=TopK(fraction=0.3), order="overlapped", momentum=0.9),
     ChocoSGD(lr=0.05, gamma=0.9, compressor=Identity()),
 )
+
+VARIANT = sys.argv[2] if len(sys.argv) > 2 else "auto"
+TRANSPORT = VARIANT if VARIANT in get_args(Transport) else "auto"
+if VARIANT == "hosts" and launch.world().size > 1:
+    from mpi4py import MPI
+
+    from gossip.network.mpi import MpiCommunicator
+
+    launch.world = lambda: MpiCommunicator(MPI.COMM_WORLD, ranks_per_host=2)
 
 
 def topologies(n: int) -> tuple[Schedule, ...]:
@@ -52,25 +67,27 @@ def main() -> None:
                 steps=30,
                 oracle=oracle,
                 evaluate_every=15,
-                output=None,  # type: ignore
+                output=None,
+                transport=TRANSPORT,  # type: ignore
             )
             models[f"{name} {topology.name} {algorithm}"] = result.model.numpy()
             for measured in ("train_loss", "test_loss", "consensus_distance", "bytes_sent_per_node"):
                 values = [record[measured] for record in result.history]
                 models[f"{name} {topology.name} {algorithm} {measured}"] = np.array(values)
 
-    for n in (16, 13):
+    few = VARIANT != "auto"
+    for n in (13,) if few else (16, 13):
         random = np.random.default_rng(n)
         features, targets = random.normal(size=(n, 11, 10)), random.normal(size=(n, 11))
         squares = LeastSquares(features, targets, l2=0.01)
-        for topology in topologies(n):
+        for topology in topologies(n)[2 * few :]:
             for algorithm in ALGORITHMS:
                 train(f"least squares {n}", squares, topology, algorithm, Full())
     # Long enough for several threads, for NumPy's buffers, and for messages that MPI does not send at once.
     wide = LeastSquares(random.normal(size=(7, 2, 20_000)), random.normal(size=(7, 2)), l2=0.01)
-    for algorithm in ALGORITHMS[:1] + ALGORITHMS[5:6]:
+    for algorithm in ALGORITHMS[:1] + ALGORITHMS[4:5] + ALGORITHMS[6:7]:
         train("wide least squares", wide, ring(7), algorithm, Full())
-    for algorithm in ALGORITHMS:
+    for algorithm in ALGORITHMS[3:6] if few else ALGORITHMS:
         train("logistic regression", LogisticRegression(), ring(9), algorithm, Minibatch(batch=7))
 
     if launch.world().rank == 0:

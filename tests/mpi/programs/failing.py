@@ -1,0 +1,21 @@
+"""Rank 1 fails while the others wait for its rows: failing.py TRANSPORT."""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+
+from gossip import launch
+from gossip.network import connect
+from topologies import complete
+
+communicator = launch.world()
+with launch.failing_together(communicator):
+    network = connect(complete(3), communicator, transport=sys.argv[1])  # type: ignore[arg-type]
+    x = torch.ones(1, 10)
+    for t in range(100):
+        if communicator.rank == 1 and t == 2:
+            raise RuntimeError("the third round")
+        x = network.mix(x)
+print(f"rank {communicator.rank} ended in peace", flush=True)

@@ -1,0 +1,138 @@
+"""Every transport against one process, bit for bit, on stacks of some size: transports.py SIZE."""
+
+from __future__ import annotations
+
+import sys
+
+import networkx as nx
+import torch
+from mpi4py import MPI
+from torch import Tensor
+
+from algorithms import Identity, Message, Neighborhood, TopK
+from gossip import launch
+from gossip.network import Communicator, InProcessNetwork, connect
+from gossip.network.mpi import MpiCommunicator
+from gossip.network.peer_to_peer import SEGMENT
+from topologies import Schedule, Topology, exponential, one_peer_exponential, ring, star
+
+SIZES = {
+    "small": ((torch.float32, 1), (torch.float32, 700), (torch.float64, 5), (torch.bfloat16, 5), (torch.bfloat16, 700)),
+    "compiled": ((torch.float32, 70_000), (torch.float64, 40_000)),
+    "segments": ((torch.float32, SEGMENT // 4 + 999), (torch.float64, 3 * SEGMENT // 8)),
+}
+
+communicator = launch.world()
+hosts = {share: MpiCommunicator(MPI.COMM_WORLD, ranks_per_host=share) for share in range(2, communicator.size)}
+TRANSPORTS: tuple[tuple[Communicator, str], ...] = (
+    *((communicator, transport) for transport in ("shared-memory", "peer-to-peer", "neighbor-collective")),
+    *((split, "shared-memory") for split in hosts.values()),  # as if they ran on several hosts
+)
+
+
+def topologies(n: int) -> tuple[Schedule, ...]:
+    cycle = nx.cycle_graph(n, create_using=nx.DiGraph)
+    chords = nx.gnp_random_graph(n, 0.2, seed=4, directed=True)
+    directed = Topology(nx.compose(cycle, chords), name="directed")
+    return ring(n), exponential(n), one_peer_exponential(n), star(n), directed
+
+
+class Results:
+    """What came out on this rank: stacks, means, and what each node heard."""
+
+    def __init__(self, network: InProcessNetwork, everyone: Tensor, rounds: int) -> None:
+        self.network = network
+        self.stacks: list[Tensor] = []
+        self.means: list[Tensor] = []
+        self.heard: list[list[Neighborhood]] = []
+        x = everyone[network.nodes.start : network.nodes.stop].clone()
+        for t in range(rounds):
+            x = self._exchange(x, t)
+            self.stacks.append(x)
+            network.finish_step()
+        self.everyone = network.all_rows(x)
+
+    def _exchange(self, x: Tensor, t: int) -> Tensor:
+        """All kinds of exchanges, posted and not."""
+        network, d = self.network, x.shape[1]
+        if t % 2:
+            network.post(x)
+        y = network.mix(x)
+        message = self._message(y)
+        if message is not None and t % 3:
+            network.post(message)
+        z = network.mix(y / 2 if message is None else message)
+
+        # Two on their way at once, among others that overtake them.
+        network.post(y)
+        network.post(z)
+        self.means.append(network.mean(y))
+        a, b, c = network.mix(x), network.mix(y), network.mix(z)
+        self.heard.append(network.neighbors(z))
+        if message is not None:
+            self.heard.append(network.neighbors(message))
+            self.stacks.append(network.mix(Identity().compress(c, network.draw("test"))))
+
+        # With something added, and of columns of a stack.
+        network.post(b)
+        self.stacks += [a, b, c, network.mix(a - 1, (0.3, c)), network.mix(b, (-2.0, a))]
+        self.stacks += [network.mix(c[:, d // 3 :]), network.mix(c[:, : d // 2 + 1])]
+        self.stacks += [network.mix(a.T.contiguous().T), network.mix(a.flip(1).T.contiguous().T)]
+        self.means += [network.mean(a.T.contiguous().T)]
+        if message is not None:
+            self.stacks += [network.mix(message, (0.7, b))]
+        return (y + z) / 2
+
+    def _message(self, y: Tensor) -> Message | None:
+        if y.dtype == torch.bfloat16:
+            return None  # NumPy, which packs messages, does not know it
+        return TopK(k=min(3, y.shape[1])).compress(y, self.network.draw("test"))
+
+    def check(self, alone: Results) -> None:
+        """Compare with those of one process."""
+        nodes = self.network.nodes
+        mine = slice(nodes.start, nodes.stop)
+        assert len(self.stacks) == len(alone.stacks)
+        for i, (here, there) in enumerate(zip(self.stacks, alone.stacks, strict=True)):
+            assert torch.equal(here, there[mine]), f"stack {i}"
+        assert all(map(torch.equal, self.means, alone.means)), "means"
+        assert torch.equal(self.everyone, alone.everyone), "all rows"
+        for here, there in zip(self.heard, alone.heard, strict=True):
+            for one, other in zip(here, there[mine], strict=True):
+                assert one.nodes == other.nodes
+                assert torch.equal(one.weights, other.weights)
+                assert torch.equal(one.rows, other.rows), "neighbors"
+        traffic, reference = self.network.traffic, alone.network.traffic
+        assert torch.equal(traffic.bytes, reference.bytes[mine])
+        assert torch.equal(traffic.messages, reference.messages[mine])
+        assert self.network.round == alone.network.round
+
+
+def main() -> None:
+    size, large = sys.argv[1], sys.argv[1] == "segments"
+    for n in (communicator.size, 2 * communicator.size + 1):
+        for i, topology in enumerate(topologies(n)[:1] if large else topologies(n)):
+            for dtype, d in SIZES[size][i % 2 :: 2]:
+                random = torch.Generator().manual_seed(n + d)
+                everyone = torch.randn(n, d, generator=random, dtype=torch.float64).to(dtype)
+                rounds = 1 if large else 3
+                alone = Results(connect(topology, Communicator()), everyone, rounds)
+                for processes, transport in TRANSPORTS:
+                    network = connect(topology, processes, transport=transport)  # type: ignore[arg-type]
+                    together = Results(network, everyone, rounds)
+                    try:
+                        together.check(alone)
+                    except AssertionError as error:
+                        split = "" if processes is communicator else f", hosts {processes.hosts}"  # type: ignore
+                        raise AssertionError(f"{transport}{split}, {topology.name} {n}, {d} x {dtype}") from error
+                    if n == communicator.size:
+                        assert network.traffic.wire_bytes == int(network.traffic.bytes[0]), transport
+                    del together
+                    network.close()
+    communicator.barrier()
+    if communicator.rank == 0:
+        print("all the same")
+
+
+with launch.failing_together(communicator):
+    main()
