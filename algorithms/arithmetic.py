@@ -5,7 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from algorithms.threads import over_rows
+
 COMPILED = 1 << 18  # bytes of a stack from which the compiled loop pays for its import
+THREADED = 1 << 22  # bytes of a stack from which several threads pay
 
 
 def add_scaled(x: Tensor, c: float, y: Tensor, out: Tensor | None = None) -> Tensor:
@@ -19,17 +22,13 @@ def add_scaled(x: Tensor, c: float, y: Tensor, out: Tensor | None = None) -> Ten
 
         out = torch.empty_like(x) if out is None else out
         target, first, second = (each.numpy().reshape(-1) for each in (out, x, y))
-        add_scaled_into(target, first, target.dtype.type(c), second)
+        vectors = target, first, target.dtype.type(c), second
+        threads = torch.get_num_threads() if x.nbytes >= THREADED else 1
+        over_rows(lambda start, stop: add_scaled_into(*vectors, start, stop), len(target), threads)
         return out
     return torch.add(x, c * y, out=out)
 
 
 def _compiles(x: Tensor) -> bool:
-    """Whether the compiled loop, which has one thread, is the faster way."""
-    return (
-        x.is_cpu
-        and x.dtype in (torch.float32, torch.float64)
-        and x.is_contiguous()
-        and x.nbytes >= COMPILED
-        and torch.get_num_threads() == 1
-    )
+    """Whether the compiled loop can do it, and is the faster way."""
+    return x.is_cpu and x.dtype in (torch.float32, torch.float64) and x.is_contiguous() and x.nbytes >= COMPILED

@@ -6,7 +6,8 @@ from numba import njit
 
 
 @njit(cache=True, nogil=True)
-def add_scaled_into(out, x, c, y):  # type: ignore[no-untyped-def]
-    """out = x + c y for vectors (d,); c has their type, and `out` may be one of them."""
-    for i in range(out.size):
-        out[i] = x[i] + c * y[i]
+def add_scaled_into(out, x, c, y, start, stop):  # type: ignore[no-untyped-def]
+    """out = x + c y from start to stop, for vectors (d,); c has their type, and `out` may be one of them."""
+    target, first, second = out[start:stop], x[start:stop], y[start:stop]
+    for i in range(target.size):
+        target[i] = first[i] + c * second[i]

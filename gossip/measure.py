@@ -39,7 +39,7 @@ def measure(
 
         columns = {
             "train_loss": sample.loss.double(),
-            "consensus_distance": _squares(model - average),
+            "consensus_distance": _squared_distances(model, average),
             "bytes_sent_per_node": traffic.bytes.double(),
             "messages_sent_per_node": traffic.messages.double(),
         }
@@ -53,10 +53,17 @@ def measure(
 
     metrics = dict(zip(columns, means.tolist(), strict=True))
     metrics["consensus_distance"] = float(np.sqrt(metrics["consensus_distance"]))
-    metrics["gradient_norm"] = float(_squares(gradient[None]).sqrt())
+    metrics["gradient_norm"] = float(_squared_distances(gradient[None], torch.zeros_like(gradient)).sqrt())
     return metrics | evaluation
 
 
-def _squares(rows: Tensor) -> Tensor:
-    """Squared norm of each row, (k, d) -> (k,); one at a time, so that no row's bits depend on the others."""
-    return torch.tensor([float(np.einsum("d,d->", row, row)) for row in rows.double().numpy()], dtype=torch.float64)
+def _squared_distances(rows: Tensor, point: Tensor) -> Tensor:
+    """Squared distance of each row (k, d) from a point (d,), as (k,) in float64.
+
+    One row at a time, so that no row's bits depend on the others, and all but the row itself stays in the cache.
+    """
+    squares = np.empty(len(rows))
+    for r, row in enumerate(rows.numpy()):
+        difference = (row - point.numpy()).astype(np.float64, copy=False)
+        squares[r] = np.einsum("d,d->", difference, difference)
+    return torch.from_numpy(squares)

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from algorithms.threads import over_rows
 from gossip.network.plan import HaloPlan, Indices
-from gossip.threads import over_rows
 
 COMPILED = 1 << 18  # bytes of a result from which the compiled kernel pays for its import
 Scaled = tuple[float, Tensor]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -10,34 +11,45 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from algorithms import Layout, Sample
+from algorithms.threads import over_rows
+from gossip.workloads.workload import check_examples
 
+COMPILED = 1 << 18  # numbers in the features from which the compiled kernels pay for their import
 Array = NDArray[np.float64]
-Loss = Callable[[Array, Array], tuple[Array, Array]]
-"""(predictions, targets) -> (losses, derivatives of the losses by the predictions), element by element."""
+quiet = np.errstate(over="ignore", invalid="ignore")  # a diverging run is the trainer's to notice
 
 
 class LinearModel:
     """f_i(x) = mean_j loss(a_j . x, b_j) + l2/2 |x|^2 over the examples (a_j, b_j) of node i, in float64.
 
-    The results of a node depend bit for bit on nothing but its own x and examples: not on the other nodes of
+    The results of a node depend bit for bit on nothing but its own x and the data: not on the other nodes of
     the call, the number of threads, or where the arrays lie in memory. Hence no BLAS, whose order of
-    summation changes with the shape of the stack and the threads; plain einsum sums in one fixed order.
+    summation changes with the shape of the stack and the threads. Large data go through compiled kernels, small
+    ones through einsum, which sums in one fixed order as well; which of the two depends on the data of all nodes.
 
     Args:
         features: (m, d), the examples of node 0, then of node 1, ...
         targets: (m,).
         sizes: Number of examples of each node.
-        loss: Loss and its derivative.
+        loss: "half square", (z - b)^2 / 2 of a prediction z; or "logistic", log(1 + exp(-b z)) with b = -1 or +1.
         l2: Weight of the squared norm.
     """
 
-    def __init__(self, features: Array, targets: Array, sizes: Sequence[int], loss: Loss, l2: float) -> None:
+    def __init__(
+        self,
+        features: Array,
+        targets: Array,
+        sizes: Sequence[int],
+        loss: Literal["half square", "logistic"],
+        l2: float,
+    ) -> None:
         self._features = np.ascontiguousarray(features)
         self._targets = np.ascontiguousarray(targets)
         self._sizes = np.asarray(sizes, np.int64)
         self._starts = np.cumsum(self._sizes) - self._sizes
-        self._loss = loss
+        self._logistic = loss == "logistic"
         self._l2 = l2
+        self._compiled = self._features.size >= COMPILED
         self.layout = Layout.vector(self._features.shape[1])
 
     def initial(self) -> Tensor:
@@ -51,19 +63,36 @@ class LinearModel:
     def gradient(self, x: Tensor, nodes: Sequence[int], examples: Tensor | None = None) -> Sample:
         """See `ShardedWorkload`. The loss includes the l2 term."""
         points = np.ascontiguousarray(x.detach().numpy(), dtype=np.float64)
+        here = np.asarray(nodes, np.int64)
+        chosen = None
+        if examples is not None:
+            check_examples(examples, self._sizes[here])
+            chosen = np.ascontiguousarray(examples.numpy())
         gradient = np.empty_like(points)
         loss = np.empty(len(points))
-        with np.errstate(over="ignore", invalid="ignore"):  # a diverging run is the trainer's to notice
-            for rows, features, targets in self._blocks(nodes, examples):
-                loss[rows], gradient[rows] = self.value_and_gradient(points[rows], features, targets)
+        if self._compiled:
+            self._in_one_pass(points, here, chosen, loss, gradient)
+        else:
+            for rows, features, targets in self._blocks(here, chosen):
+                loss[rows], gradient[rows] = self._by_einsum(points[rows], features, targets)
         return Sample(torch.from_numpy(gradient).to(x.dtype), torch.from_numpy(loss).to(x.dtype))
 
-    def value_and_gradient(self, x: Array, features: Array, targets: Array) -> tuple[Array, Array]:
-        """f (k,) and gradients (k, d) at the rows of x (k, d), over features (k, m, d) and targets (k, m)."""
-        m = targets.shape[1]
-        losses, slopes = self._loss(_einsum("kmd,kd->km", features, x), targets)
-        value = _einsum("km->k", losses) / m + self._l2 / 2 * _einsum("kd,kd->k", x, x)
-        return value, _einsum("kmd,km->kd", features, slopes) / m + self._l2 * x
+    @quiet
+    def mean_loss(self, x: Array, predictions: Array, targets: Array) -> float:
+        """The mean over any examples (m,) that were predicted at the point x (d,), plus l2/2 |x|^2."""
+        losses, _ = self._losses(predictions, targets)
+        return float(losses.mean() + self._l2 / 2 * self.predictions(x, x[None])[0])
+
+    @quiet
+    def predictions(self, x: Array, features: Array) -> Array:
+        """(m,): the inner products of x (d,) with the features (m, d)."""
+        if not self._compiled:
+            return _einsum("kmd,kd->km", features[None], x[None])[0]
+        from gossip.workloads.kernels import inner_products
+
+        out = np.empty(len(features))
+        over_rows(lambda *rows: inner_products(features, x, out, *rows), len(out), torch.get_num_threads())
+        return out
 
     def objective(self, x: Array) -> tuple[float, Array]:
         """(1/n) sum_i f_i(x) and its gradient (d,) at one point x (d,)."""
@@ -71,14 +100,45 @@ class LinearModel:
         sample = self.gradient(points, range(len(self._sizes)))
         return float(sample.loss.mean()), sample.gradient.mean(dim=0).numpy()
 
-    def _blocks(self, nodes: Sequence[int], examples: Tensor | None) -> Iterator[tuple[slice, Array, Array]]:
+    def _losses(self, predictions: Array, targets: Array) -> tuple[Array, Array]:
+        """The losses, and their derivatives by the predictions, element by element."""
+        if self._logistic:
+            margins = targets * predictions
+            return np.logaddexp(0, -margins), -targets * np.exp(-np.logaddexp(0, margins))
+        residuals = predictions - targets
+        return residuals * residuals / 2, residuals
+
+    def _in_one_pass(
+        self, x: Array, nodes: NDArray[np.int64], examples: NDArray[np.int64] | None, loss: Array, gradient: Array
+    ) -> None:
+        from gossip.workloads.kernels import losses_and_gradients
+
+        k = len(nodes)
+        if examples is None:
+            sizes, examples = self._sizes[nodes], np.empty((k, 0), np.int64)
+        else:
+            sizes = np.full(k, examples.shape[1])
+        data = self._features, self._targets, self._starts[nodes], sizes, examples
+        over_rows(
+            lambda *rows: losses_and_gradients(*data, x, self._logistic, self._l2, loss, gradient, *rows),
+            k,
+            torch.get_num_threads(),
+        )
+
+    @quiet
+    def _by_einsum(self, x: Array, features: Array, targets: Array) -> tuple[Array, Array]:
+        """f (k,) and gradients (k, d) at the rows of x (k, d), over features (k, m, d) and targets (k, m)."""
+        m = targets.shape[1]
+        losses, slopes = self._losses(_einsum("kmd,kd->km", features, x), targets)
+        value = _einsum("km->k", losses) / m + self._l2 / 2 * _einsum("kd,kd->k", x, x)
+        return value, _einsum("kmd,km->kd", features, slopes) / m + self._l2 * x
+
+    def _blocks(
+        self, nodes: NDArray[np.int64], examples: NDArray[np.int64] | None
+    ) -> Iterator[tuple[slice, Array, Array]]:
         """The examples in use, as stacks (k, m, d) and (k, m) for slices of the rows."""
         if examples is not None:
-            # A number beyond the node's own examples would silently mean an example of the next node.
-            chosen, here = examples.numpy(), np.asarray(nodes, np.int64)
-            if np.any(chosen < 0) or np.any(chosen >= self._sizes[here, None]):
-                raise IndexError("there is an example number that the node does not have")
-            places = self._starts[here, None] + chosen
+            places = self._starts[nodes, None] + examples
             yield slice(0, len(nodes)), self._features[places], self._targets[places]
             return
         first = 0

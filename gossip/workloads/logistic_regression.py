@@ -96,7 +96,7 @@ class ShardedLogisticRegression(LinearModel):
         test_labels: Array,
         l2: float,
     ) -> None:
-        super().__init__(features, labels, sizes, _logistic, l2)
+        super().__init__(features, labels, sizes, "logistic", l2)
         self._test = test_features, test_labels
 
     def evaluate(self, x: Tensor) -> Mapping[str, float]:
@@ -106,9 +106,10 @@ class ShardedLogisticRegression(LinearModel):
         """
         A, y = self._test
         point = as_array(x)
-        value, _ = self.value_and_gradient(point[None], A[None], y[None])
+        predictions = self.predictions(point, A)
         # A prediction of exactly 0 decides nothing and counts as wrong.
-        return {"test_loss": float(value[0]), "test_accuracy": float(np.mean(y * (A @ point) > 0))}
+        accuracy = float(np.mean(y * predictions > 0))
+        return {"test_loss": self.mean_loss(point, predictions, y), "test_accuracy": accuracy}
 
     @cached_property
     def optimum(self) -> Tensor:
@@ -144,12 +145,6 @@ class ShardedLogisticRegression(LinearModel):
             # All examples are on the right side, so the loss decreases along x for ever.
             raise ArithmeticError("a plane separates the classes, so there is no optimum without l2 > 0")
         return torch.from_numpy(x)
-
-
-def _logistic(predictions: Array, labels: Array) -> tuple[Array, Array]:
-    """log(1 + exp(-y z)), and its derivative -y / (1 + exp(y z)), for z of any size."""
-    margins = labels * predictions
-    return np.logaddexp(0, -margins), -labels * np.exp(-np.logaddexp(0, margins))
 
 
 def _breast_cancer() -> Arrays:

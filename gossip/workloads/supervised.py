@@ -10,13 +10,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.func import functional_call, grad_and_value, replace_all_batch_norm_modules_, vmap
-from torch.nn.modules.conv import _ConvNd
+from torch.func import replace_all_batch_norm_modules_
+from torch.nn.modules.dropout import _DropoutNd
 
 from algorithms import Layout, Sample
 from algorithms.randomness import generator
+from algorithms.threads import side_by_side
+from gossip.workloads.perceptron import Perceptron
+from gossip.workloads.workload import check_examples
 
-EVALUATED_AT_ONCE = 1000  # examples, to bound the memory that the activations take
+EVALUATED_AT_ONCE = 250  # examples, for several threads to have some
+COMPUTED_AT_ONCE = 1 << 20  # parameters of perceptrons, for what is computed to stay in the cache
+
+Batch = tuple[NDArray[np.int64], Tensor]
+"""Rows (c,) of a stack, and which of the examples that are ready each of them uses, (c, batch)."""
 
 
 class Supervised:
@@ -27,8 +34,8 @@ class Supervised:
     ones: a node's model is its parameters and nothing else. A model that draws random numbers (dropout) takes
     them from torch's global generator, so its runs are not reproducible on another number of ranks.
 
-    The gradients of several nodes are computed together by torch.func.vmap; or node by node where the model
-    is beyond it or has convolutions, or the nodes use different numbers of examples.
+    The results of a node have the same bits whichever nodes are computed with it and however many threads there
+    are: each node is computed by itself, by one thread, and the threads share out the nodes.
 
     Args:
         model: Maps a batch of inputs to outputs.
@@ -54,31 +61,23 @@ class Supervised:
         classification: bool,
         prepare: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
-        self._model = replace_all_batch_norm_modules_(copy.deepcopy(model))
-        self._model.float().requires_grad_(True).train()
+        model = replace_all_batch_norm_modules_(copy.deepcopy(model)).float().requires_grad_(True).train()
+        self._model, self._idle = model, [_Movable(model)]
         self._loss = loss
         self._classification = classification
         self._prepare = prepare or _float32
         self._test_inputs, self._test_targets = self._prepare(test_inputs), _float32(test_targets)
-        self._inputs, self._targets = inputs, targets
+        self._inputs, self._targets = inputs, _float32(targets)
         self._shards = shards
-        self._ready: dict[int, tuple[Tensor, Tensor]] = {}
-        # With a model per example convolutions become grouped ones, and these are up to three times slower
-        # on CPUs than one node after another. For other models, until the model turns out to be beyond it.
-        self._vmap = not any(isinstance(module, _ConvNd) for module in self._model.modules())
-
-        self.layout = Layout.of(self._model)
-        self._parameters = list(self._model.parameters())
-        # The model's parameters are views of one vector: filling it is all that it takes to move the model.
-        self._point = torch.cat([p.detach().reshape(-1) for p in self._parameters])
-        self._initial = self._point.clone()
-        views = self.layout.unflatten(self._point)
-        for name, parameter in self._model.named_parameters():
-            parameter.data = views[name]
+        self._sizes = np.array([len(shard) for shard in shards])
+        self._ready_nodes = np.empty(0, np.int64)
+        self._draws = any(isinstance(module, _DropoutNd) for module in model.modules())
+        self._perceptron = Perceptron.of(model, loss, self._prepare(inputs[:1]), self._targets)
+        self.layout = Layout.of(model)
 
     def initial(self) -> Tensor:
         """(d,): the parameters that the model came with."""
-        return self._initial.clone()
+        return torch.cat([parameter.detach().reshape(-1) for parameter in self._model.parameters()])
 
     def examples(self, node: int) -> int:
         """Number of training examples of a node."""
@@ -86,67 +85,102 @@ class Supervised:
 
     def gradient(self, x: Tensor, nodes: Sequence[int], examples: Tensor | None = None) -> Sample:
         """See `ShardedWorkload`. Computed in float32, given in the type of x."""
-        with torch.enable_grad():
-            sizes = {len(self._shards[node]) for node in nodes}
-            if len(nodes) > 1 and self._vmap and (examples is not None or len(sizes) == 1):
-                try:
-                    return self._together(x, nodes, examples)
-                except RuntimeError:
-                    # What vmap raises where it has no rule. An error of the model's own comes again below.
-                    self._vmap = False
-            gradient = torch.empty(len(nodes), self.layout.d, dtype=x.dtype)
-            loss = torch.empty(len(nodes), dtype=x.dtype)
-            for row, node in enumerate(nodes):
-                inputs, targets = self._batch(node, None if examples is None else examples[row])
-                loss[row] = self._one(x[row], inputs, targets, gradient[row])
+        here = np.asarray(nodes, np.int64)
+        if examples is not None:
+            check_examples(examples, self._sizes[here])
+        x = x.detach()
+        gradient = torch.empty(len(here), self.layout.d, dtype=x.dtype)
+        loss = torch.empty(len(here), dtype=x.dtype)
+        threads = 1 if self._draws else torch.get_num_threads()
+        batches = list(self._batches(here, examples, threads))
+        threads = min(threads, len(batches))
+
+        def compute(first: int, last: int) -> None:
+            for part in range(first, last):
+                for rows, places in batches[part::threads]:
+                    # Without copies of x where the rows follow each other.
+                    some = slice(rows[0], rows[-1] + 1) if len(rows) == rows[-1] - rows[0] + 1 else rows
+                    loss[some], gradient[some] = self._losses_and_gradients(x[some], places)
+
+        side_by_side(compute, threads)
         return Sample(gradient, loss)
 
     def evaluate(self, x: Tensor) -> Mapping[str, float]:
         """ "test_loss", the mean over the held-out examples, and "test_accuracy" in 0..1 of a classifier."""
-        self._point.copy_(x.detach())
-        chunks = self._test_inputs.split(EVALUATED_AT_ONCE), self._test_targets.split(EVALUATED_AT_ONCE)
-        total, correct, count = 0.0, 0, 0
-        self._model.eval()
-        try:
-            with torch.inference_mode():
-                for inputs, targets in zip(*chunks, strict=True):
-                    outputs = self._model(inputs)
-                    total += float(self._loss(outputs, targets)) * len(inputs)
+        inputs, targets = (all_.split(EVALUATED_AT_ONCE) for all_ in (self._test_inputs, self._test_targets))
+        totals, correct = np.zeros(len(inputs)), np.zeros(len(inputs), int)
+
+        def compute(first: int, last: int) -> None:
+            with self._model_at(x) as model, torch.inference_mode():
+                model.eval()
+                for i in range(first, last):
+                    outputs = model(inputs[i])
+                    totals[i] = float(self._loss(outputs, targets[i])) * len(inputs[i])
                     if self._classification:
-                        correct += int((outputs.argmax(dim=1) == targets).sum())
-                        count += targets.numel()
-        finally:
-            self._model.train()
-        metrics = {"test_loss": total / len(self._test_inputs)}
-        return metrics | ({"test_accuracy": correct / count} if self._classification else {})
+                        correct[i] = (outputs.argmax(dim=1) == targets[i]).sum()
+                model.train()
 
-    def _batch(self, node: int, examples: Tensor | None) -> tuple[Tensor, Tensor]:
-        if node not in self._ready:  # one of a few: a rank asks for the nodes that it hosts
-            shard = torch.from_numpy(self._shards[node])
-            self._ready[node] = self._prepare(self._inputs[shard]), _float32(self._targets[shard])
-        inputs, targets = self._ready[node]
+        side_by_side(compute, len(inputs))
+        metrics = {"test_loss": float(totals.sum()) / len(self._test_inputs)}
+        return metrics | ({"test_accuracy": correct.sum() / self._test_targets.numel()} if self._classification else {})
+
+    def _losses_and_gradients(self, x: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Losses (c,) and gradients (c, d) at the rows of x (c, d), on the examples at these places (c, batch)."""
+        # Copies, as they lie alike for all nodes.
+        inputs, targets = (all_.index_select(0, places.flatten()).unflatten(0, places.shape) for all_ in self._ready)
+        if self._perceptron is not None:
+            return self._perceptron.losses_and_gradients(x, inputs, targets)
+        with self._model_at(x[0]) as model, torch.enable_grad():
+            value = self._loss(model(inputs[0]), targets[0])
+            pieces = torch.autograd.grad(value, list(model.parameters()), materialize_grads=True)
+        return value.detach()[None], torch.cat([piece.reshape(1, -1) for piece in pieces], dim=1)
+
+    def _batches(self, nodes: NDArray[np.int64], examples: Tensor | None, threads: int) -> Iterator[Batch]:
+        """What to compute at once."""
+        starts, sizes = self._make_ready(nodes), self._sizes[nodes]
+        most = 1
+        if self._perceptron is not None:
+            most = min(max(1, COMPUTED_AT_ONCE // self.layout.d), -(-len(nodes) // threads))
+        groups = [np.arange(len(nodes))]
         if examples is None:
-            return inputs, targets
-        return inputs.index_select(0, examples), targets.index_select(0, examples)
+            groups = [np.flatnonzero(sizes == size) for size in np.unique(sizes)]
+        for group in groups:
+            for rows in np.array_split(group, -(-len(group) // most)):
+                used = np.arange(sizes[rows[0]]) if examples is None else examples.numpy()[rows]
+                yield rows, torch.from_numpy(starts[rows, None] + used)
 
-    def _one(self, x: Tensor, inputs: Tensor, targets: Tensor, gradient: Tensor) -> Tensor:
-        """The loss at x (d,), after writing its gradient (d,) in place."""
-        self._point.copy_(x.detach())
-        value = self._loss(self._model(inputs), targets)
-        pieces = torch.autograd.grad(value, self._parameters, materialize_grads=True)
-        torch.cat([piece.reshape(-1) for piece in pieces], out=gradient)
-        return value.detach()
+    def _make_ready(self, nodes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Have the examples of these nodes among those that are ready for the model; where they begin, (k,)."""
+        if not np.isin(nodes, self._ready_nodes).all():  # seldom: a rank asks for the nodes that it hosts
+            self._ready_nodes = np.union1d(self._ready_nodes, nodes)
+            shards = torch.from_numpy(np.concatenate([self._shards[node] for node in self._ready_nodes.tolist()]))
+            self._ready = self._prepare(self._inputs[shards]).contiguous(), self._targets[shards]
+        sizes = self._sizes[self._ready_nodes]
+        return (np.cumsum(sizes) - sizes)[np.searchsorted(self._ready_nodes, nodes)]
 
-    def _together(self, x: Tensor, nodes: Sequence[int], examples: Tensor | None) -> Sample:
-        chosen: Sequence[Tensor | None] = [None] * len(nodes) if examples is None else list(examples)
-        batches = [self._batch(node, some) for node, some in zip(nodes, chosen, strict=True)]
-        inputs, targets = (torch.stack(tensors) for tensors in zip(*batches, strict=True))
-        parameters = self.layout.unflatten(x.detach().to(self._point.dtype))
-        gradients, losses = vmap(grad_and_value(self._value))(parameters, inputs, targets)
-        return Sample(self.layout.flatten(gradients).to(x.dtype), losses.to(x.dtype))
+    @contextmanager
+    def _model_at(self, x: Tensor) -> Iterator[nn.Module]:
+        """The model with the parameters x (d,), for this thread alone."""
+        try:
+            movable = self._idle.pop()
+        except IndexError:  # as many are made as threads ever worked side by side
+            movable = _Movable(self._model)
+        try:
+            movable.point.copy_(x.detach())
+            yield movable.model
+        finally:
+            self._idle.append(movable)
 
-    def _value(self, parameters: dict[str, Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
-        return self._loss(functional_call(self._model, parameters, (inputs,)), targets)
+
+class _Movable:
+    """A copy of a model whose parameters are views of one vector `point`: filling it is all it takes to move it."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = copy.deepcopy(model)
+        self.point = torch.cat([parameter.detach().reshape(-1) for parameter in model.parameters()])
+        views = Layout.of(model).unflatten(self.point)
+        for name, parameter in self.model.named_parameters():
+            parameter.data = views[name]
 
 
 @contextmanager

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from algorithms import ShardedWorkload
 
@@ -32,3 +34,10 @@ class Workload:
             read: How to read data (see `Read`).
         """
         raise NotImplementedError
+
+
+def check_examples(examples: Tensor, sizes: NDArray[np.int64]) -> None:
+    """Refuse example numbers (k, batch) beyond the `sizes` (k,) of the nodes: they would mean those of another node."""
+    chosen = examples.numpy()
+    if np.any(chosen < 0) or np.any(chosen >= sizes[:, None]):
+        raise IndexError("there is an example number that the node does not have")

@@ -127,7 +127,7 @@ def test_all_ways_give_the_same_bits(case: Case, whole: bool, strided: bool, out
 
 
 @settings(deadline=None)
-@given(cases().filter(lambda case: bool(case.rows.isfinite().all())))
+@given(cases().filter(lambda case: bool((case.rows.abs() < 1e30).all())))
 def test_they_are_the_matrix_product(case: Case) -> None:
     k = len(case.parts[case.rank])
     dense = np.zeros((k, len(case.rows)))

@@ -39,7 +39,8 @@ def test_mnist_is_split_the_same_in_every_run(mnist):
         # The held-out classes are about equally frequent, though the file is sorted.
         assert workload._test_targets.bincount().tolist() == [97, 99, 79, 107, 114, 104, 106, 108, 98, 88]
         assert [workload.examples(node) for node in range(3)] == [1334, 1333, 1333]
-        inputs = torch.cat([workload._batch(node, None)[0] for node in range(3)])
+        workload._make_ready(np.arange(3))
+        inputs, _ = workload._ready
         assert float(inputs.mean()) == pytest.approx(0, abs=1e-4)
         assert float(inputs.std()) == pytest.approx(1, abs=1e-4)
     pixels = mnist["images"].astype(float)

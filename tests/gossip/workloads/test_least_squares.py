@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import ElasticNet
 
-from gossip.workloads import LeastSquares
+from gossip.workloads import LeastSquares, LogisticRegression
 from gossip.workloads.linear import _einsum
 
 
@@ -59,11 +59,13 @@ def test_gradient_is_the_derivative_of_the_loss():
     st.integers(1, 40),
     st.integers(0, 2**32),
     st.booleans(),
+    st.booleans(),
     st.data(),
 )
-@settings(max_examples=250, deadline=None)
-def test_bits_do_not_depend_on_the_other_nodes(n, m, d, seed, minibatch, data):
+@settings(max_examples=300, deadline=None)
+def test_bits_do_not_depend_on_the_other_nodes(n, m, d, seed, minibatch, compiled, data):
     workload = problem(n, m, d, seed, l2=0.01)
+    workload._model._compiled = compiled
     draw = np.random.default_rng(seed)
     x = torch.from_numpy(draw.standard_normal((n, d)))
     examples = torch.from_numpy(draw.integers(0, m, (n, 5))) if minibatch else None
@@ -77,10 +79,12 @@ def test_bits_do_not_depend_on_the_other_nodes(n, m, d, seed, minibatch, data):
         assert torch.equal(some.loss, together.loss[rows])
 
 
+@pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize(("m", "d"), [(1, 12830), (3, 9000), (9000, 1), (9000, 3), (1, 1), (500, 300)])
-def test_bits_do_not_depend_on_the_other_nodes_beyond_numpys_buffer(m, d):
+def test_bits_do_not_depend_on_the_other_nodes_beyond_numpys_buffer(m, d, compiled):
     # Of these (1, 12830) fails with a plain np.einsum over all the nodes.
     workload = problem(4, m, d)
+    workload._model._compiled = compiled
     x = torch.from_numpy(np.random.default_rng(1).standard_normal((4, d)))
     together = workload.gradient(x, range(4))
     for node in range(4):
@@ -89,8 +93,10 @@ def test_bits_do_not_depend_on_the_other_nodes_beyond_numpys_buffer(m, d):
         assert torch.equal(alone.loss[0], together.loss[node])
 
 
-def test_bits_do_not_depend_on_the_threads_or_on_memory():
+@pytest.mark.parametrize("compiled", [False, True])
+def test_bits_do_not_depend_on_the_threads_or_on_memory(compiled):
     workload = problem(6, 300, 90)
+    workload._model._compiled = compiled
     x = torch.from_numpy(np.random.default_rng(1).standard_normal((6, 90)))
     threads = torch.get_num_threads()
     try:
@@ -110,10 +116,34 @@ def test_bits_do_not_depend_on_the_threads_or_on_memory():
 
 def test_consecutive_nodes_are_computed_on_views():
     model = problem(5)._model
-    ((rows, features, targets),) = model._blocks(range(1, 4), None)
+    ((rows, features, targets),) = model._blocks(np.arange(1, 4), None)
     assert rows == slice(0, 3)
     assert np.shares_memory(features, model._features) and np.shares_memory(targets, model._targets)
-    assert [rows for rows, _, _ in model._blocks([3, 4, 0], None)] == [slice(0, 2), slice(2, 3)]
+    assert [rows for rows, _, _ in model._blocks(np.array([3, 4, 0]), None)] == [slice(0, 2), slice(2, 3)]
+
+
+@pytest.mark.parametrize(("m", "d"), [(1, 1), (5, 63), (5, 64), (2, 65), (40, 200)])
+@pytest.mark.parametrize("logistic", [False, True])
+def test_compiled_and_plain_have_the_same_values(m, d, logistic):
+    draw = np.random.default_rng(0)
+    workload = problem(3, m, d, l2=0.1)
+    if logistic:
+        workload = LogisticRegression(workload.features, workload.targets > 0, l2=0.1).shard(3, seed=0)
+    model = workload if logistic else workload._model
+    x = torch.from_numpy(draw.standard_normal((3, d)))
+    batch = torch.from_numpy(draw.integers(0, m, (3, 4)))
+    results = []
+    for model._compiled in (False, True):
+        samples = workload.gradient(x, [2, 0, 0]), workload.gradient(x, [2, 0, 0], batch)
+        numbers = [sample.loss.numpy() for sample in samples] + [sample.gradient.numpy() for sample in samples]
+        results.append([*numbers, workload.evaluate(x[0])["test_loss"]])
+    for compiled, plain in zip(results[1], results[0], strict=True):
+        np.testing.assert_allclose(compiled, plain, rtol=1e-12, atol=1e-14)
+
+
+def test_large_data_are_compiled():
+    assert not problem(3, 7, 4)._model._compiled
+    assert problem(8, 33, 1000)._model._compiled  # 264,000 numbers
 
 
 def test_einsum_row_by_row_has_the_usual_values():

@@ -32,9 +32,11 @@ def autograd(A, y, x, l2):
     return loss.item(), x.grad.numpy()
 
 
-def test_gradients_and_losses_are_those_of_autograd():
+@pytest.mark.parametrize("compiled", [False, True])
+def test_gradients_and_losses_are_those_of_autograd(compiled):
     data = per_node()
     workload = data.shard(3, seed=0)
+    workload._compiled = compiled
     x = torch.from_numpy(np.random.default_rng(1).standard_normal((2, 4)))
     nodes = [2, 0]
     for examples in (None, torch.tensor([[1, 6, 1], [0, 5, 3]])):
@@ -46,8 +48,10 @@ def test_gradients_and_losses_are_those_of_autograd():
             np.testing.assert_allclose(sample.gradient[row].numpy(), gradient, rtol=1e-11, atol=1e-15)
 
 
-def test_large_margins_overflow_nowhere():
+@pytest.mark.parametrize("compiled", [False, True])
+def test_large_margins_overflow_nowhere(compiled):
     workload = LogisticRegression([[[1.0], [1.0]]], [[0, 1]], l2=0.0).shard(1, seed=0)
+    workload._compiled = compiled
     for x in (-1000.0, 1000.0):
         sample = workload.gradient(torch.tensor([[x]], dtype=torch.float64), [0])
         assert sample.loss.tolist() == [500.0]  # one example is off by 1000, the other one is right
@@ -55,6 +59,8 @@ def test_large_margins_overflow_nowhere():
     right = workload.gradient(torch.full((1, 1), 40.0).double(), [0], torch.tensor([[1]]))
     assert float(right.loss[0]) == pytest.approx(np.exp(-40), rel=1e-12)  # no cancellation
     assert float(right.gradient[0, 0]) == pytest.approx(-np.exp(-40), rel=1e-12)
+    assert workload.gradient(torch.full((1, 1), torch.nan).double(), [0]).loss.isnan().all()
+    assert not workload.gradient(torch.full((1, 1), torch.inf).double(), [0]).loss.isfinite().any()
 
 
 @given(
@@ -63,15 +69,17 @@ def test_large_margins_overflow_nowhere():
     st.integers(0, 2**32),
     st.sampled_from([None, Dirichlet(0.3), ByLabel()]),
     st.booleans(),
+    st.booleans(),
     st.data(),
 )
-@settings(max_examples=150, deadline=None)
-def test_bits_do_not_depend_on_the_other_nodes(m, d, seed, split, minibatch, data):
+@settings(max_examples=200, deadline=None)
+def test_bits_do_not_depend_on_the_other_nodes(m, d, seed, split, minibatch, compiled, data):
     draw = np.random.default_rng(seed)
     features, labels = draw.standard_normal((m, d)), draw.integers(0, 2, m)
     n = data.draw(st.integers(1, min(m - m // 5, 12)))
     options = {} if split is None else {"split": split}
     workload = LogisticRegression(features, labels, **options).shard(n, seed)
+    workload._compiled = compiled
     x = torch.from_numpy(3 * draw.standard_normal((n, d)))
     sizes = np.array([workload.examples(node) for node in range(n)])
     assert sizes.sum() == m - m // 5
@@ -85,19 +93,23 @@ def test_bits_do_not_depend_on_the_other_nodes(m, d, seed, split, minibatch, dat
         assert torch.equal(some.loss, together.loss[rows])
 
 
-def test_bits_do_not_depend_on_the_threads():
+@pytest.mark.parametrize("compiled", [False, True])
+def test_bits_do_not_depend_on_the_threads(compiled):
     workload = per_node(6, 300, 90).shard(6, seed=0)
+    workload._compiled = compiled
     x = torch.from_numpy(np.random.default_rng(1).standard_normal((6, 90)))
     threads = torch.get_num_threads()
-    samples = []
+    samples, evaluations = [], []
     try:
         for number in (1, 2):
             torch.set_num_threads(number)
             samples.append(workload.gradient(x, range(6)))
+            evaluations.append(workload.evaluate(x[0]))
     finally:
         torch.set_num_threads(threads)
     assert torch.equal(samples[0].gradient, samples[1].gradient)
     assert torch.equal(samples[0].loss, samples[1].loss)
+    assert evaluations[0] == evaluations[1]
 
 
 @pytest.mark.parametrize("split", [ByLabel(), Dirichlet(0.3)])

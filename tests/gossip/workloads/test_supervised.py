@@ -56,7 +56,7 @@ def plain(model, loss, x, inputs, targets):
 
 
 class Branching(nn.Module):
-    """Control flow that depends on the data, which vmap refuses."""
+    """Control flow that depends on the data."""
 
     def __init__(self):
         super().__init__()
@@ -90,14 +90,12 @@ def points(workload, k):
 
 
 @pytest.mark.parametrize("build_model", [mlp, Tied, convolutional, Branching])
-@pytest.mark.parametrize("vmap", [True, False])
 @pytest.mark.parametrize("nodes", [[0], [0, 1, 2], [2, 0], [3, 1, 0, 2]])
 @pytest.mark.parametrize("batch", [None, 5])
-def test_gradients_are_those_of_plain_autograd(build_model, vmap, nodes, batch):
+def test_gradients_are_those_of_plain_autograd(build_model, nodes, batch):
     torch.manual_seed(0)
     model = build_model()
     workload = build(model)
-    workload._vmap = vmap
     x = points(workload, len(nodes))
     draw = torch.Generator().manual_seed(2)
     examples = None if batch is None else torch.randint(0, 9, (len(nodes), batch), generator=draw)
@@ -113,22 +111,6 @@ def test_gradients_are_those_of_plain_autograd(build_model, vmap, nodes, batch):
         loss, gradient = plain(model, cross_entropy, x[row], inputs[mine], targets[mine])
         torch.testing.assert_close(sample.gradient[row], gradient, rtol=1e-5, atol=1e-6)
         torch.testing.assert_close(sample.loss[row], loss, rtol=1e-5, atol=1e-6)
-
-
-def test_what_vmap_cannot_take_is_tried_once(monkeypatch):
-    workload = build(Branching())
-    x = points(workload, 2)
-    workload.gradient(x, [0, 1])
-    monkeypatch.setattr(workload, "_together", lambda *_: pytest.fail("vmap was tried again"))
-    workload.gradient(x, [0, 1])
-
-
-def test_nodes_are_computed_together_where_possible(monkeypatch):
-    workload = build(mlp())
-    x = points(workload, 3)
-    expected = workload.gradient(x, [0, 1, 2])
-    monkeypatch.setattr(workload, "_one", lambda *_: pytest.fail("node by node"))
-    assert torch.equal(workload.gradient(x, [0, 1, 2]).gradient, expected.gradient)
 
 
 def test_an_error_of_the_model_is_not_hidden():
@@ -255,8 +237,73 @@ def test_examples_are_counted_and_checked():
             workload.gradient(x[: len(nodes)], nodes, torch.full((len(nodes), 1), 12))
 
 
-def test_convolutions_are_computed_node_by_node(monkeypatch):
-    # As grouped convolutions, which vmap makes of them, they are slower.
-    workload = build(convolutional())
-    monkeypatch.setattr(workload, "_together", lambda *_: pytest.fail("together"))
-    assert workload.gradient(points(workload, 2), [0, 1]).gradient.shape == (2, workload.layout.d)
+def normalised():
+    return nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.GELU(), nn.LayerNorm(5), nn.Linear(5, 4))
+
+
+@pytest.mark.parametrize("build_model", [mlp, Tied, convolutional, Branching, normalised])
+@pytest.mark.parametrize("batch", [None, 5])
+def test_bits_depend_on_neither_the_other_nodes_nor_threads_nor_memory(build_model, batch):
+    torch.manual_seed(0)
+    model = build_model()
+    workload = build(model)
+    x = points(workload, 4)
+    examples = None if batch is None else torch.randint(0, 9, (4, batch), generator=torch.Generator().manual_seed(2))
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        expected = workload.gradient(x, range(4), examples)
+        for number in (1, 2, 3):
+            for nodes in ([0], [1], [3], [0, 1], [2, 0], [1, 3, 2], [0, 1, 2, 3]):
+                torch.set_num_threads(number)
+                rows = torch.tensor(nodes)
+                shifted = torch.empty(len(nodes) * workload.layout.d + 5)[5:].view(len(nodes), -1).copy_(x[rows])
+                part = None if examples is None else examples[rows]
+                sample = (workload if number == 1 else build(model)).gradient(shifted, nodes, part)
+                assert torch.equal(sample.gradient, expected.gradient[rows])
+                assert torch.equal(sample.loss, expected.loss[rows])
+                assert torch.get_num_threads() == number
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_many_nodes_are_those_of_one_at_a_time():
+    # More than are computed at once, of a size at which products of several nodes in one call differ.
+    draw = torch.Generator().manual_seed(0)
+    inputs, labels = torch.randn(400, 1000, generator=draw), torch.randint(0, 10, (400,), generator=draw)
+    model = nn.Sequential(nn.Linear(1000, 33), nn.ReLU(), nn.Linear(33, 10))
+    shards = np.split(np.arange(400), 100)
+    workload = Supervised(model, cross_entropy, inputs, labels, inputs[:9], labels[:9], shards, classification=True)
+    x = workload.initial() + 0.1 * torch.randn(100, workload.layout.d, generator=draw)
+    examples = torch.randint(0, 4, (100, 33), generator=draw)
+    together = workload.gradient(x, range(100), examples)
+    for node in (0, 1, 31, 50, 99):
+        alone = workload.gradient(x[node : node + 1], [node], examples[node : node + 1])
+        assert torch.equal(alone.gradient[0], together.gradient[node])
+        assert torch.equal(alone.loss[0], together.loss[node])
+
+
+def test_evaluation_does_not_depend_on_the_threads(monkeypatch):
+    monkeypatch.setattr("gossip.workloads.supervised.EVALUATED_AT_ONCE", 4)
+    workload = build(mlp())
+    x = points(workload, 1)[0]
+    threads = torch.get_num_threads()
+    try:
+        metrics = []
+        for number in (1, 2, 3):
+            torch.set_num_threads(number)
+            metrics.append(workload.evaluate(x))
+    finally:
+        torch.set_num_threads(threads)
+    assert metrics[0] == metrics[1] == metrics[2]
+
+
+def test_random_draws_are_the_same_in_every_run_of_a_process():
+    workload = build(nn.Sequential(nn.Dropout(0.5), nn.Linear(6, 4)))
+    x = workload.initial().repeat(4, 1)
+    with torch.random.fork_rng():
+        gradients = []
+        for _ in range(5):
+            torch.manual_seed(3)
+            gradients.append(workload.gradient(x, range(4), torch.zeros(4, 3, dtype=torch.int64)).gradient)
+    assert all(torch.equal(gradient, gradients[0]) for gradient in gradients)

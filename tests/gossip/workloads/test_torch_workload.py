@@ -110,7 +110,8 @@ def test_a_test_set_of_its_own():
     ).shard(5, seed=0)
     assert [workload.examples(node) for node in range(5)] == [10] * 5
     assert len(workload._test_inputs) == 7
-    targets = torch.cat([workload._batch(node, None)[1] for node in range(5)])
+    workload._make_ready(np.arange(5))
+    _, targets = workload._ready
     assert torch.equal(targets, torch.arange(50).remainder(4).sort().values)
 
 

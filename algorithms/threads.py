@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import cache
 
 import torch
@@ -23,16 +22,19 @@ def over_rows(work: Callable[[int, int], object], rows: int, threads: int) -> No
     list(_pool(threads).map(work, bounds[:-1], bounds[1:]))  # a list, for exceptions to come out
 
 
-@contextmanager
-def one_thread_an_operation() -> Iterator[int]:
-    """Torch operations run on one thread each within the block. Gives how many threads that leaves to `over_rows`.
+def side_by_side(work: Callable[[int, int], object], rows: int) -> None:
+    """`over_rows` with torch's threads, and each torch operation in `work` on one thread alone.
 
     A sum that several threads share has other bits than one thread's.
     """
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+
+    def alone(first: int, last: int) -> None:
+        torch.set_num_threads(1)  # a setting of each thread, but of all for some BLAS libraries
+        work(first, last)
+
     try:
-        yield threads
+        over_rows(alone, rows, threads)
     finally:
         torch.set_num_threads(threads)
 
