@@ -7,11 +7,10 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gossip import launch
 from gossip.errors import GossipError
-from gossip.network.communicator import Communicator
 
 if TYPE_CHECKING:
+    from gossip.network.communicator import Communicator
     from gossip.trainer import Training
 
 
@@ -20,6 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     # Before torch is imported: its threads spin between two operations, which ruins a host that is shared.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from gossip import launch
+
     try:
         processes = launch.world()
     except GossipError as error:
@@ -36,7 +37,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def train(arguments: Sequence[str], processes: Communicator) -> int:
     """Parse on rank 0, send what was understood to all ranks, train together."""
-    # Now, so that the other ranks import torch while rank 0 parses.
     from gossip.trainer import Training
 
     training = processes.from_root(lambda: _parse(arguments, processes.size))
