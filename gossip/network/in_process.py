@@ -184,9 +184,11 @@ class InProcessNetwork:
         """What is sent meanwhile is not part of the method: it does not count as traffic nor as a round."""
         before = self.traffic, self._communicated
         self._traffic = deepcopy(self._traffic)
-        yield
-        self._uncounted.clear()
-        self._traffic, self._communicated = before
+        try:
+            yield
+        finally:
+            self._uncounted.clear()
+            self._traffic, self._communicated = before
 
     def close(self) -> None:
         """Complete what is under way and free what this network holds; collective. Stacks that it made stay valid."""

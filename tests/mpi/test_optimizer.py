@@ -39,7 +39,7 @@ def test_every_algorithm_has_the_same_bits_as_in_one_process(python: Run, ranks:
         ("resume", 3),
         ("local", 2),
         ("exiting", 3),
-        ("groups_of_ranks", 4),
+        ("groups_of_ranks", 3),
     ],
 )
 def test_it_can(python: Run, aspect: str, ranks: int) -> None:
