@@ -10,12 +10,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from topologies.topology import Topology
 
 if TYPE_CHECKING:
     import networkx as nx
+    from scipy.sparse import csr_array
 
 DRAWS = 1000  # of a random graph, until one is connected
 
@@ -219,6 +219,8 @@ def exponents(n: int) -> int:
 
 def circulant(n: int, hops: list[int]) -> csr_array:
     """(n, n) matrix in which node i gives equal weights to i - hop modulo n for every hop (all distinct)."""
+    from scipy.sparse import csr_array
+
     rows = np.repeat(np.arange(n), len(hops))
     columns = (np.arange(n)[:, None] - np.array(hops)).ravel() % n
     return csr_array((np.full(rows.size, 1 / len(hops)), (rows, columns)), shape=(n, n))

@@ -1,27 +1,36 @@
 """Who talks to whom and with what weight: `Topology` (fixed) and `Schedule` (one topology per round).
 
-networkx is imported inside the functions that need it: a Topology is unpickled on every MPI rank, and a rank
-that only mixes needs the matrix alone.
+networkx and scipy are imported inside the functions that need them: a Topology is unpickled on every MPI rank, and
+a rank that only mixes needs the arrays of the matrix alone.
 """
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
-from scipy.sparse import coo_array, csr_array, issparse
 
 from topologies.weights import WEIGHTS, in_adjacency
 
 if TYPE_CHECKING:
     import networkx as nx
+    from scipy.sparse import csr_array
 
 STOCHASTIC_TOLERANCE = 1e-9
 SYMMETRIC_TOLERANCE = 1e-12
 
-WeightRule = Callable[["nx.Graph"], csr_array]
+WeightRule = Callable[["nx.Graph"], "csr_array"]
+
+
+class Arrays(NamedTuple):
+    """A sparse matrix in compressed rows: row i has data[t] in column indices[t] for indptr[i] <= t < indptr[i + 1]."""
+
+    indptr: np.ndarray  # (n + 1,) int64
+    indices: np.ndarray  # int64, ascending in each row
+    data: np.ndarray  # float64
 
 
 class Schedule:
@@ -98,7 +107,7 @@ class Schedule:
         return sum((abs(each.matrix) for each in self._rounds[1:]), start=abs(self._rounds[0].matrix))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "_graph"}
+        return {key: value for key, value in self.__dict__.items() if key not in ("_graph", "matrix")}
 
     def __repr__(self) -> str:
         return f"Schedule({self.name!r}, nodes={self.n}, period={len(self)}, {_kind(self)})"
@@ -125,6 +134,7 @@ class Topology(Schedule):
         matrix: W, an (n, n) `scipy.sparse.csr_array` of float64 and int32, with sorted indices, without
             explicit zeros; its arrays are read-only. Weights may be negative (as the fastest linear averaging
             needs).
+        arrays: the same as `Arrays`, which takes no scipy.
         labels: the graph's own node labels in the order of the node numbers; None if they are 0..n-1.
         name: what reports call it.
         symmetric: whether W equals its transpose (to 1e-12).
@@ -139,7 +149,7 @@ class Topology(Schedule):
 
     static: ClassVar[bool] = True
 
-    matrix: csr_array
+    arrays: Arrays
     labels: tuple[Any, ...] | None
 
     def __init__(
@@ -166,7 +176,7 @@ class Topology(Schedule):
             _check_connected(matrix, "the graph", "add edges between the components", self.labels)
         self.n = matrix.shape[0]
         self.name = name or "custom"
-        self.matrix = _read_only(matrix)
+        self.arrays = _read_only(Arrays(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data))
         self.symmetric = bool(abs(matrix - matrix.T).max() <= SYMMETRIC_TOLERANCE)
         self.doubly_stochastic = bool(np.abs(matrix.sum(axis=0) - 1).max() <= STOCHASTIC_TOLERANCE)
 
@@ -196,6 +206,15 @@ class Topology(Schedule):
     def __len__(self) -> int:
         """The period, 1."""
         return 1
+
+    @cached_property
+    def matrix(self) -> csr_array:
+        """W, made when it is first asked for."""
+        from scipy.sparse import csr_array
+
+        indptr, indices, data = self.arrays
+        narrow = _read_only(Arrays(indptr.astype(np.int32), indices.astype(np.int32), data))
+        return csr_array((data, narrow.indices, narrow.indptr), shape=(self.n, self.n))
 
     @property
     def in_degrees(self) -> np.ndarray:
@@ -227,7 +246,7 @@ class Topology(Schedule):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        _read_only(self.matrix)  # pickle does not keep the flag
+        _read_only(self.arrays)  # pickle does not keep the flag
 
     def __repr__(self) -> str:
         links = int(self.in_degrees.sum())
@@ -280,6 +299,8 @@ def _weigh(graph: nx.Graph, weights: str | WeightRule | None) -> csr_array:
 
 def _as_csr(value: Any) -> csr_array:
     """A fresh csr_array in canonical form of any square matrix of real numbers."""
+    from scipy.sparse import csr_array, issparse
+
     try:
         array = value if issparse(value) else np.asarray(value)
     except ValueError:  # rows of unequal length
@@ -292,14 +313,13 @@ def _as_csr(value: Any) -> csr_array:
     matrix = csr_array(array, dtype=np.float64, copy=True)
     matrix.sum_duplicates()
     matrix.eliminate_zeros()
-    indices, pointers = matrix.indices.astype(np.int32), matrix.indptr.astype(np.int32)
-    return csr_array((matrix.data, indices, pointers), shape=matrix.shape)
-
-
-def _read_only(matrix: csr_array) -> csr_array:
-    for array in (matrix.data, matrix.indices, matrix.indptr):
-        array.flags.writeable = False
     return matrix
+
+
+def _read_only(arrays: Arrays) -> Arrays:
+    for array in arrays:
+        array.flags.writeable = False
+    return arrays
 
 
 def _check_rows(matrix: csr_array) -> None:
@@ -318,6 +338,8 @@ def _check_rows(matrix: csr_array) -> None:
 
 def _check_on_edges(matrix: csr_array, adjacency: csr_array) -> None:
     """No weight w_ij without an edge j -> i."""
+    from scipy.sparse import coo_array
+
     stray = (matrix != 0).astype(np.int8) - (matrix != 0).astype(np.int8).multiply(adjacency)
     stray = coo_array(stray)
     off = (stray.data != 0) & (stray.row != stray.col)
@@ -354,6 +376,7 @@ def _directed(support: csr_array) -> bool:
 def _graph_of(support: csr_array) -> nx.Graph:
     """The networkx graph of the off-diagonal non-zeros, frozen."""
     import networkx as nx
+    from scipy.sparse import coo_array
 
     directed = _directed(support)
     entries = coo_array(support)

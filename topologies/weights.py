@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import csr_array, diags_array
 
 if TYPE_CHECKING:
     import networkx as nx
+    from scipy.sparse import csr_array
 
 
 def metropolis(graph: nx.Graph) -> csr_array:
@@ -32,6 +32,8 @@ def metropolis(graph: nx.Graph) -> csr_array:
     Raises:
         ValueError: the graph is directed.
     """
+    from scipy.sparse import csr_array, diags_array
+
     if graph.is_directed():
         raise ValueError(
             "metropolis weights need an undirected graph, got a directed one: use weights='uniform', "
@@ -57,6 +59,8 @@ def uniform(graph: nx.Graph) -> csr_array:
     Args:
         graph: a directed or undirected networkx graph.
     """
+    from scipy.sparse import csr_array, diags_array
+
     adjacency = in_adjacency(graph)
     shares = 1.0 / (1 + np.diff(adjacency.indptr))
     return csr_array(diags_array(shares) @ adjacency + diags_array(shares))
@@ -72,6 +76,7 @@ def in_adjacency(graph: nx.Graph) -> csr_array:
         graph: a networkx graph, its nodes taken in the order of `graph.nodes`.
     """
     import networkx as nx
+    from scipy.sparse import csr_array
 
     adjacency = nx.to_scipy_sparse_array(graph, weight=None, dtype=np.float64, format="coo").T
     off = adjacency.row != adjacency.col

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import get_args
@@ -75,18 +76,22 @@ def mixing(network: InProcessNetwork, d: int, dtype: torch.dtype) -> Case:
 
 
 def _baselines(graph: Schedule, nodes: range, d: int, communicator: Communicator) -> dict[str, Case]:
-    """Those of `BASELINES` that exist with so many ranks, for the nodes of this one."""
+    """Those of `BASELINES` that exist with so many ranks, for the nodes of this one.
+
+    As in a mix, the sum of one round is the own vector of the next, so it was just written when it is read or sent.
+    """
     from gossip.bench.kernels import weighted_sum
 
     period = len(graph)
-    stack, out = np.ones((len(nodes), d), np.float32), np.ones((len(nodes), d), np.float32)
-    vectors: dict[int, np.ndarray] = dict(zip(nodes, stack, strict=True))
-    sums = []
-    for each in graph:
-        here = each.matrix[nodes.start : nodes.stop]
-        for node in np.unique(here.indices).tolist():
-            if node not in vectors:
-                vectors[node] = np.ones(d, np.float32)
+    stacks = np.ones((2, len(nodes), d), np.float32)  # the own vectors and the sums, in turn
+    others: dict[int, np.ndarray] = {}
+    sums: list[list[Callable[[], None]]] = []
+    for t in range(period * 2 if period % 2 else period):
+        own, out = stacks[t % 2], stacks[1 - t % 2]
+        here = graph[t].matrix[nodes.start : nodes.stop]
+        for node in set(here.indices.tolist()).difference(nodes, others):
+            others[node] = np.ones(d, np.float32)
+        vectors = others | dict(zip(nodes, own, strict=True))
         terms = [slice(*here.indptr[row : row + 2]) for row in range(len(nodes))]
         sums.append(
             [
@@ -97,10 +102,10 @@ def _baselines(graph: Schedule, nodes: range, d: int, communicator: Communicator
 
     def local_sum(iterations: int) -> None:
         for i in range(iterations):
-            for write in sums[i % period]:
+            for write in sums[i % len(sums)]:
                 write()
 
-    baselines: dict[str, Case] = {"local_sum": local_sum, "copy": repeated(partial(np.copyto, out, stack))}
+    baselines: dict[str, Case] = {"local_sum": local_sum, "copy": repeated(partial(np.copyto, *stacks))}
     if communicator.size == 1:
         return baselines
 
@@ -108,16 +113,15 @@ def _baselines(graph: Schedule, nodes: range, d: int, communicator: Communicator
 
     mpi = mpi_of(communicator)
     rank = communicator.rank
-    own = vectors[rank]
     sources = [each.neighbors(rank).tolist() for each in graph]
     targets = [[j for j in range(graph.n) if rank in each.neighbors(j)] for each in graph]
 
     def isend_irecv(iterations: int) -> None:
         for i in range(iterations):
-            t = i % period
-            requests = [mpi.Irecv(vectors[j], j, TAG) for j in sources[t]]
-            requests += [mpi.Isend(own, j, TAG) for j in targets[t]]
+            own = stacks[i % 2, 0]
+            requests = [mpi.Irecv(others[j], j, TAG) for j in sources[i % period]]
+            requests += [mpi.Isend(own, j, TAG) for j in targets[i % period]]
             MPI.Request.Waitall(requests)
-            sums[t][0]()
+            sums[i % len(sums)][0]()
 
-    return baselines | {"isend_irecv": isend_irecv, "allreduce": repeated(partial(mpi.Allreduce, own, out[0]))}
+    return baselines | {"isend_irecv": isend_irecv, "allreduce": repeated(partial(mpi.Allreduce, *stacks[:, 0]))}

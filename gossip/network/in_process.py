@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -21,6 +20,7 @@ from gossip.network.plan import HaloPlan, blocks
 from gossip.network.tree import fold, messages_per_node
 from topologies import Schedule, Topology
 
+STREAMED = 1 << 25  # bytes of a stack that no cache keeps until it is read again
 PLANS = 64  # kept ready; random schedules may have no end
 
 
@@ -67,6 +67,8 @@ class InProcessNetwork:
         ranks: of how many.
     """
 
+    streamed = STREAMED  # bytes of a mixed stack from which it is written past the caches
+
     def __init__(self, topology: Schedule, seed: int = 0, *, rank: int = 0, ranks: int = 1) -> None:
         self.topology = topology
         self.seed = seed
@@ -75,7 +77,7 @@ class InProcessNetwork:
         self.nodes = self._blocks[rank]
         k = len(self.nodes)
         self._traffic = Traffic(torch.zeros(k, dtype=torch.int64), torch.zeros(k, dtype=torch.int64))
-        self._uncounted: Counter[tuple[int, int]] = Counter()
+        self._uncounted: dict[tuple[int, int], int] = {}
         self._receivers: dict[int, NDArray[np.int64]] = {}
         self._communicated = False
         self._posted: list[tuple[Tensor | Message, Exchange]] = []
@@ -83,7 +85,7 @@ class InProcessNetwork:
 
         @lru_cache(maxsize=PLANS)
         def plan(topology: Topology) -> tuple[HaloPlan, Sums]:
-            plan = HaloPlan.build(topology.matrix, self._blocks, rank)
+            plan = HaloPlan.build(topology.arrays, self._blocks, rank)
             return plan, Sums(plan, plan.places)
 
         self._plan_of = plan
@@ -118,14 +120,15 @@ class InProcessNetwork:
         if exchange.segment >= exchange.columns:
             exchange.wait(exchange.columns)  # first: who has sent its stack has read what is about to be overwritten
             mixed = self.empty(exchange.columns, own.dtype, own.device)
-            exchange.sums.into(mixed, exchange.sources, plus)
+            exchange.sums.into(mixed, exchange.sources, plus, stream=mixed.nbytes >= self.streamed)
         else:
             mixed = self.empty(exchange.columns, own.dtype, own.device)
             for first in range(0, exchange.columns, exchange.segment):
                 here = slice(first, min(first + exchange.segment, exchange.columns))
                 exchange.wait(here.stop)
                 part = plus and (plus[0], plus[1][:, here])
-                exchange.sums.into(mixed[:, here], [rows[:, here] for rows in exchange.sources], part)
+                sources = [rows[:, here] for rows in exchange.sources]
+                exchange.sums.into(mixed[:, here], sources, part, stream=mixed.nbytes >= self.streamed)
         exchange.finish()
         return mixed
 
@@ -222,8 +225,11 @@ class InProcessNetwork:
     def _count(self, row_bytes: NDArray[np.int64] | int, receivers: NDArray[np.int64]) -> None:
         self._communicated = True
         if isinstance(row_bytes, int):  # mostly the same, again and again
-            self._uncounted[row_bytes, id(receivers)] += 1
-            self._receivers[id(receivers)] = receivers
+            key = row_bytes, id(receivers)
+            if key in self._uncounted:
+                self._uncounted[key] += 1
+            else:
+                self._uncounted[key], self._receivers[id(receivers)] = 1, receivers
         else:
             self._traffic.bytes += torch.from_numpy(row_bytes * receivers)
             self._traffic.messages += torch.from_numpy(receivers)

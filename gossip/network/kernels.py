@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 from numba import carray, njit
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-BLOCK = 2048  # columns: the partial sums of a row with many terms stay in the first-level cache
+BLOCK = 1024  # columns: the partial sums of a row stay in the first-level cache
+LINE = 64  # bytes of a cache line
 
 
 @intrinsic
@@ -19,7 +21,37 @@ def _pointer(context: Any, address: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.inttoptr(arguments[0], cgutils.voidptr_t)
 
-    return types.voidptr(types.uintp), generate
+    return types.voidptr(types.intp), generate
+
+
+@intrinsic
+def _stream_line(context: Any, target: Any, source: Any) -> Any:
+    """Copy a cache line to an address that is a multiple of its size, past the caches."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        half = ir.VectorType(ir.IntType(64), 4)
+        for offset in (0, LINE // 2):
+            to, origin = (builder.add(each, ir.Constant(each.type, offset)) for each in arguments)
+            values = builder.load(builder.inttoptr(origin, half.as_pointer()), align=4)
+            store = builder.store(values, builder.inttoptr(to, half.as_pointer()), align=LINE // 2)
+            store.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
+
+    return types.void(types.intp, types.intp), generate
+
+
+@intrinsic
+def _fence(context: Any) -> Any:
+    """What was stored before is seen by others before what is stored after; streamed stores have no order otherwise."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        builder.fence("seq_cst")
+
+    return types.void(), generate
+
+
+@njit(inline="always")
+def _vector(address, size, like):  # type: ignore[no-untyped-def]
+    return carray(_pointer(address), size, like.dtype)
 
 
 # Without fastmath every product and every sum is rounded by itself, as the torch operations round them.
@@ -55,72 +87,94 @@ def _add_2(out, u, a, v, b):  # type: ignore[no-untyped-def]
         out[c] = out[c] + u * a[c] + v * b[c]
 
 
+@njit(inline="always")
+def _copy(out, a):  # type: ignore[no-untyped-def]
+    for c in range(out.size):
+        out[c] = a[c]
+
+
 @njit(cache=True, nogil=True)
 def weighted_sums(  # type: ignore[no-untyped-def]
-    indptr, owners, rows, weights, addresses, strides, added, scale, out, first_row, last_row
+    indptr, weights, rows, added, added_stride, scale, out, out_stride, d, first_row, last_row, stream
 ):
-    """out[i] = sum over the terms t of row i, in order, of weights[t] * (row rows[t] of owner owners[t]),
-    plus scale * added[i] unless `added` is empty.
+    """Row i of `out` = sum over the terms t of row i, in order, of weights[t] * (the row at rows[t]),
+    plus scale * (row i of `added`) unless `added` is 0.
 
     Args:
         indptr: (k + 1,) int64, the terms of each row.
-        owners, rows: (terms,) int64.
-        weights: (terms,) in the type of `out`.
-        addresses: (owners,) uint64, where row 0 of each owner lies.
-        strides: (owners,) int64, bytes from one row to the next.
-        added: (k, d) or (0, 0), contiguous.
-        scale: In the type of `out`.
-        out: (k, d), contiguous, not overlapping any row that is read.
+        weights: (terms,), of the type of all rows.
+        rows: (terms,) int64 addresses, no row overlapping the rows of `out`.
+        added, out: The addresses of their first rows,
+        added_stride, out_stride: and the bytes from one row to the next.
+        scale: In the type of `weights`.
+        d: Columns.
         first_row, last_row: The rows to compute.
+        stream: Whether the result goes past the caches.
     """
-    d = out.shape[1]
+    itemsize = weights.itemsize
+    scratch = np.empty(BLOCK if stream else 0, weights.dtype)
+    scratch_address = scratch.ctypes.data
     for i in range(first_row, last_row):
         first, last = indptr[i], indptr[i + 1]
-        for start in range(0, d, BLOCK):
-            size = min(BLOCK, d - start)
-            part = out[i, start : start + size]
-            offset = start * out.itemsize
+        terms = last - first
+        start = 0
+        while start < d:
+            offset = start * itemsize
+            address = out + i * out_stride + offset
+            size = min(BLOCK - address % LINE // itemsize, d - start)  # blocks end with a cache line
+            part = _vector(scratch_address if stream else address, size, weights)
             t = first
-            terms = last - first
             if terms == 0:
                 part[:] = 0
             elif terms == 1:
-                _set_1(part, weights[t], _row(t, offset, size, owners, rows, addresses, strides, part))
+                _set_1(part, weights[t], _vector(rows[t] + offset, size, weights))
                 t += 1
             elif terms % 2 == 0:
                 _set_2(
                     part,
                     weights[t],
-                    _row(t, offset, size, owners, rows, addresses, strides, part),
+                    _vector(rows[t] + offset, size, weights),
                     weights[t + 1],
-                    _row(t + 1, offset, size, owners, rows, addresses, strides, part),
+                    _vector(rows[t + 1] + offset, size, weights),
                 )
                 t += 2
             else:
                 _set_3(
                     part,
                     weights[t],
-                    _row(t, offset, size, owners, rows, addresses, strides, part),
+                    _vector(rows[t] + offset, size, weights),
                     weights[t + 1],
-                    _row(t + 1, offset, size, owners, rows, addresses, strides, part),
+                    _vector(rows[t + 1] + offset, size, weights),
                     weights[t + 2],
-                    _row(t + 2, offset, size, owners, rows, addresses, strides, part),
+                    _vector(rows[t + 2] + offset, size, weights),
                 )
                 t += 3
             while t < last:
                 _add_2(
                     part,
                     weights[t],
-                    _row(t, offset, size, owners, rows, addresses, strides, part),
+                    _vector(rows[t] + offset, size, weights),
                     weights[t + 1],
-                    _row(t + 1, offset, size, owners, rows, addresses, strides, part),
+                    _vector(rows[t + 1] + offset, size, weights),
                 )
                 t += 2
-            if added.size:
-                _add_1(part, scale, added[i, start : start + size])
+            if added:
+                _add_1(part, scale, _vector(added + i * added_stride + offset, size, weights))
+            if stream:
+                _stream(address, scratch_address, size, weights)
+            start += size
+    if stream:
+        _fence()
 
 
 @njit(inline="always")
-def _row(t, offset, size, owners, rows, addresses, strides, like):  # type: ignore[no-untyped-def]
-    owner = owners[t]
-    return carray(_pointer(addresses[owner] + np.uint64(rows[t] * strides[owner] + offset)), size, like.dtype)
+def _stream(target, source, size, like):  # type: ignore[no-untyped-def]
+    """Copy a vector between these addresses past the caches, all but what does not fill a cache line."""
+    itemsize = like.itemsize
+    begin = min(-target % LINE // itemsize, size)
+    lines = (size - begin) * itemsize // LINE
+    done = begin + lines * LINE // itemsize
+    _copy(_vector(target, begin, like), _vector(source, begin, like))
+    for offset in range(begin * itemsize, done * itemsize, LINE):
+        _stream_line(target + offset, source + offset)
+    _copy(_vector(target + done * itemsize, size - done, like), _vector(source + done * itemsize, size - done, like))

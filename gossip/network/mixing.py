@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from functools import cached_property, lru_cache
+from collections.abc import Callable, Sequence
+from functools import cache, cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -15,8 +15,7 @@ from gossip.network.plan import HaloPlan, Indices
 
 COMPILED = 1 << 18  # bytes of a result from which the compiled kernel pays for its import
 Scaled = tuple[float, Tensor]
-NOTHING = {kind: np.empty((0, 0), kind) for kind in "fd"}
-TYPES = torch.float32, torch.float64
+TYPES = {torch.float32: "f", torch.float64: "d"}  # of the compiled kernel, and NumPy's names for them
 THREADED = 1 << 22  # bytes of a result from which several threads pay
 
 
@@ -33,19 +32,26 @@ class Sums:
         self._plan = plan
         self.rows = rows
 
-    def into(self, out: Tensor, sources: Sequence[Tensor], plus: Scaled | None = None) -> None:
+        @lru_cache(maxsize=8)
+        def rows_at(sources: tuple[tuple[int, int], ...], itemsize: int) -> Indices:
+            addresses, strides = np.array(sources, np.int64).T
+            return addresses[plan.owners] + rows * strides[plan.owners] * itemsize
+
+        self._rows_at = rows_at
+
+    def into(self, out: Tensor, sources: Sequence[Tensor], plus: Scaled | None = None, stream: bool = False) -> None:
         """Write the sums to `out` (k, d), in its precision; `sources[o]` (rows, d) is what owner o provides.
 
         Args:
             plus: A number c and a stack y (k, d): the sums plus c y are written.
+            stream: Whether to write past the caches: what nobody on this core reads soon.
         """
         if out.dtype in TYPES and out.is_cpu:
-            array = out.numpy()
-            if array.nbytes >= COMPILED or "numba" in sys.modules:
-                self._in_one_pass(array, sources, plus)
+            if out.nbytes >= COMPILED or "numba" in sys.modules:
+                self._in_one_pass(out, sources, plus, stream)
                 return
-            if len(array) == 1:
-                self._of_one_row(array[0], sources)
+            if len(out) == 1:
+                self._of_one_row(out.numpy()[0], sources)
             else:
                 self._term_by_term(out, sources)
         else:
@@ -66,32 +72,32 @@ class Sums:
         if not terms:
             out[:] = 0
 
-    def _in_one_pass(self, out: np.ndarray, sources: Sequence[Tensor], plus: Scaled | None) -> None:
-        from gossip.network.kernels import weighted_sums
-
+    def _in_one_pass(self, out: Tensor, sources: Sequence[Tensor], plus: Scaled | None, stream: bool) -> None:
         k, d = out.shape
-        kind = out.dtype
         if sources[0].stride(1) != 1:  # the caller's own rows
             sources = [sources[0].contiguous(), *sources[1:]]
-        addresses, strides = _addresses(
-            tuple([(source.data_ptr(), source.stride(0)) for source in sources]), kind.itemsize
-        )
-        terms = self._plan.indptr, self._plan.owners, self.rows, self._weights[kind.char]
-        scale, added = (plus[0], plus[1].contiguous().numpy()) if plus else (0.0, NOTHING[kind.char])
-        scale = kind.type(scale)
+        rows = self._rows_at(tuple([(source.data_ptr(), source.stride(0)) for source in sources]), out.itemsize)
+        weights, factor = self._weights[TYPES[out.dtype]]
+        added, added_stride = 0, 0
+        if plus is not None:
+            factor, y = weights.dtype.type(plus[0]), plus[1] if plus[1].stride(1) == 1 else plus[1].contiguous()
+            added, added_stride = y.data_ptr(), y.stride(0) * y.itemsize
+        result, stride = out.data_ptr(), out.stride(0) * out.itemsize
+        indptr, sums = self._plan.indptr, _kernel()
         threads = torch.get_num_threads() if out.nbytes >= THREADED else 1
         if threads == 1:
-            weighted_sums(*terms, addresses, strides, added, scale, out, 0, k)
+            sums(indptr, weights, rows, added, added_stride, factor, result, stride, d, 0, k, stream)
             return
 
-        def rows(first: int, last: int) -> None:
-            weighted_sums(*terms, addresses, strides, added, scale, out, first, last)
+        def some_rows(first: int, last: int) -> None:
+            sums(indptr, weights, rows, added, added_stride, factor, result, stride, d, first, last, stream)
 
-        def columns(first: int, last: int) -> None:
-            here, offset = slice(first, last), np.uint64(first * kind.itemsize)
-            weighted_sums(*terms, addresses + offset, strides, added[:, here], scale, out[:, here], 0, k)
+        def some_columns(first: int, last: int) -> None:
+            offset = first * out.itemsize
+            ahead = added and added + offset
+            sums(indptr, weights, rows + offset, ahead, 0, factor, result + offset, 0, last - first, 0, 1, stream)
 
-        over_rows(*((columns, d) if k == 1 else (rows, k)), threads)
+        over_rows(*((some_columns, d) if k == 1 else (some_rows, k)), threads)
 
     def _term_by_term(self, out: Tensor, sources: Sequence[Tensor]) -> None:
         """The first terms of all rows, then the second ones, ...: a few operations for many short rows."""
@@ -105,14 +111,15 @@ class Sums:
             out[summed] = products if level == 0 else out[summed] + products
 
     @cached_property
-    def _weights(self) -> dict[str, np.ndarray]:
-        return {kind: self._plan.weights.astype(kind) for kind in "fd"}
+    def _weights(self) -> dict[str, tuple[np.ndarray, np.floating]]:
+        """In each precision, and a zero."""
+        return {kind: (self._plan.weights.astype(kind), np.dtype(kind).type(0)) for kind in "fd"}
 
     @cached_property
     def _terms(self) -> dict[str, list[tuple[int, int, np.floating]]]:
         """(owner, row, weight) of each term."""
         places = self._plan.owners.tolist(), self.rows.tolist()
-        return {kind: list(zip(*places, weights, strict=True)) for kind, weights in self._weights.items()}
+        return {kind: list(zip(*places, weights, strict=True)) for kind, (weights, _) in self._weights.items()}
 
     @cached_property
     def _levels(self) -> list[tuple[Tensor | slice, Tensor, Tensor]]:
@@ -133,8 +140,9 @@ class Sums:
         return levels
 
 
-@lru_cache(maxsize=256)
-def _addresses(sources: tuple[tuple[int, int], ...], itemsize: int) -> tuple[np.ndarray, np.ndarray]:
-    """(address of row 0, bytes from one row to the next) of each source, for the kernel."""
-    addresses, strides = zip(*sources, strict=True)
-    return np.array(addresses, np.uint64), np.array(strides, np.int64) * itemsize
+@cache
+def _kernel() -> Callable[..., None]:
+    """Compiled on first use."""
+    from gossip.network.kernels import weighted_sums
+
+    return weighted_sums

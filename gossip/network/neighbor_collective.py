@@ -54,7 +54,7 @@ class NeighborCollectiveNetwork(PeerToPeerNetwork):
         return CollectiveLink(self.communicator, self._graph(plan), value, packed, receive)
 
 
-class CollectiveLink(Link):
+class CollectiveLink:
     """Packed rows of all neighbours in one exchange, after one that tells how long they are."""
 
     def __init__(
@@ -68,7 +68,7 @@ class CollectiveLink(Link):
         self._communicator = communicator
         self._value = value
         self._receive = receive
-        self.rows = {}
+        self.rows: Mapping[int, Tensor] = {}
         self.segment = 1 << 62  # all columns at once
         sizes = np.array([len(each) for each in packed], np.int64)
         self._sent = np.concatenate([*packed, np.empty(0, np.uint8)])

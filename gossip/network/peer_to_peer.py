@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -27,24 +27,22 @@ IN_FLIGHT = 2  # segments
 IDLE_CHANNELS = 8
 
 
-class Link:
-    """One way in which rows come from some of the other ranks, in one exchange.
+class Link(Protocol):
+    """One way in which rows come from some of the other ranks, in one exchange."""
 
-    Attributes:
-        rows: source rank -> (rows, d), the rows that it sends, complete up to the columns waited for.
-        segment: How many columns arrive at a time.
-    """
+    @property
+    def rows(self) -> Mapping[int, Tensor]:
+        """Source rank -> (rows, d), the rows that it sends, complete up to the columns waited for."""
 
-    rows: Mapping[int, Tensor]
-    segment: int
+    @property
+    def segment(self) -> int:
+        """How many columns arrive at a time."""
 
     def wait(self, stop: int) -> None:
         """Wait until the columns before `stop` are there."""
-        raise NotImplementedError
 
     def finish(self) -> None:
         """`rows` will not be read again; wait until what was sent may be changed."""
-        raise NotImplementedError
 
 
 class LinkedExchange(Exchange):
@@ -194,7 +192,7 @@ class PeerToPeerNetwork(InProcessNetwork):
             self._idle.pop().free()
 
 
-class Channel(Link):
+class Channel:
     """Buffers and persistent requests for stacks of one shape, to and from the same ranks, used again and again.
 
     The rows that come are received where they are read. Rows to send go straight from the stack if they follow each
@@ -309,7 +307,7 @@ class Channel(Link):
                 request.Free()
 
 
-class MessageLink(Link):
+class MessageLink:
     """Packed messages of any length."""
 
     def __init__(
@@ -325,7 +323,7 @@ class MessageLink(Link):
         self._sources = list(receive)
         self._sends = sends
         self._tag = tag
-        self.rows = {}
+        self.rows: Mapping[int, Tensor] = {}
         self.segment = 1 << 62  # all of a message comes at once
 
     def wait(self, stop: int) -> None:

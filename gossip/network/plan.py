@@ -14,11 +14,19 @@ Indices = NDArray[np.int64]
 
 
 class Matrix(Protocol):
-    """A sparse matrix in rows, such as scipy's csr_array, with ascending columns in each row."""
+    """A sparse matrix in compressed rows, such as `Topology.arrays`, with ascending columns in each row."""
 
-    indptr: Indices
-    indices: Indices
-    data: NDArray[np.float64]
+    @property
+    def indptr(self) -> Indices:
+        """(n + 1,) where each row begins and ends."""
+
+    @property
+    def indices(self) -> Indices:
+        """The columns."""
+
+    @property
+    def data(self) -> NDArray[np.float64]:
+        """The weights."""
 
 
 def blocks(n: int, ranks: int) -> list[range]:

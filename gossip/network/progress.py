@@ -37,7 +37,8 @@ class Progress:
 
     def pause(self) -> None:
         """Nothing is under way any more."""
-        self._active.clear()
+        if self._thread is not None:
+            self._active.clear()
 
     def stop(self) -> None:
         """End the thread."""

@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from gossip.network import futex
 from gossip.network.in_process import PLANS, Exchange
 from gossip.network.mixing import Sums
 from gossip.network.mpi import MpiCommunicator
-from gossip.network.peer_to_peer import Link, LinkedExchange, PeerToPeerNetwork
+from gossip.network.peer_to_peer import LinkedExchange, PeerToPeerNetwork
 from gossip.network.plan import HaloPlan, Indices
 from topologies import Schedule
 
@@ -33,6 +34,7 @@ ENTRIES = 32  # publications of a lane whose place is on the board
 NUMPY_TYPES = {torch.float32: np.float32, torch.float64: np.float64}  # of those that NumPy has as well
 VIEWS = 1024  # of other ranks' stacks, kept ready
 SMALLEST_ROW = 1 << 12  # bytes
+STREAMED = 1 << 21  # bytes: reading what another core has changed takes longer from its caches than from memory
 SPIN = 3e-4  # seconds of looking without sleep, where every rank has a core: about what it costs to wake up
 LONGEST_WAIT = 1.0  # seconds asleep before another look
 
@@ -55,13 +57,14 @@ class Board:
         self._communicator = communicator
         self._all_local = len(communicator.local_ranks) == communicator.size
         self._window, memory = _allocate(communicator, 8 * (PLACES + LANES * ENTRIES * ENTRY))
+        self._sync = self._window.Sync
         self._words = {rank: each.data.cast("Q") for rank, each in memory.items()}
         self._addresses = {rank: each.ctypes.data for rank, each in memory.items()}
         self._mine = self._words[communicator.rank]
         self._readers: list[list[Sequence[int]]] = [[()] * ENTRIES for _ in range(LANES)]
         for word in range(len(self._mine)):
             self._mine[word] = 0
-        self._window.Sync()
+        self._sync()
         communicator.wait([communicator.host.Ibarrier()])
 
     def publish(self, lane: int, place: tuple[int, int, int], readers: Sequence[int]) -> int:
@@ -78,8 +81,11 @@ class Board:
 
     def place(self, rank: int, lane: int, number: int) -> tuple[int, int, int]:
         """Where a rank's publication lies, once it is there."""
-        self._wait(rank, PUBLISHED + lane * LINE, number)
-        words, first = self._words[rank], PLACES + (lane * ENTRIES + number % ENTRIES) * ENTRY
+        words = self._words[rank]
+        if words[PUBLISHED + lane * LINE] < number:
+            self._wait(rank, PUBLISHED + lane * LINE, number)
+        self._sync()  # what was written before it is seen after it
+        first = PLACES + (lane * ENTRIES + number % ENTRIES) * ENTRY
         return words[first], words[first + 1], words[first + 2]
 
     def finish(self, lane: int, number: int, sources: Sequence[int]) -> None:
@@ -103,6 +109,7 @@ class Board:
         """Wait until `is_read`."""
         for rank in readers:
             self._wait(rank, READ + lane * LINE, number)
+        self._sync()
 
     def free(self) -> None:
         """Give the memory back; collective over the host."""
@@ -111,9 +118,9 @@ class Board:
 
     def _set(self, word: int, value: int, watching: Sequence[int]) -> None:
         """Change a counter that these ranks may be waiting for."""
-        self._window.Sync()  # what was written before must be seen before
+        self._sync()  # what was written before must be seen before
         self._mine[word] = value
-        self._window.Sync()  # and must be seen by who is about to fall asleep
+        self._sync()  # and must be seen by who is about to fall asleep
         for rank in watching:
             if self._words[rank][ASLEEP]:
                 futex.wake(self._addresses[self._communicator.rank] + 8 * word)
@@ -127,7 +134,6 @@ class Board:
             else:  # messages to and from other hosts must go on meanwhile
                 mpi = self._communicator.mpi
                 self._communicator.poll(lambda: words[word] >= value or bool(mpi.Iprobe() and False))
-        self._window.Sync()
 
     def _sleep(self, words: memoryview, word: int, value: int, address: int) -> None:
         if not self._communicator.crowded:
@@ -135,7 +141,7 @@ class Board:
             while words[word] < value and time.perf_counter() < spin_until:
                 pass
         self._mine[ASLEEP] = 1
-        self._window.Sync()
+        self._sync()
         while (seen := words[word]) < value:
             futex.wait(address, seen & 0xFFFFFFFF, LONGEST_WAIT)  # the low half of the word comes first
         self._mine[ASLEEP] = 0
@@ -210,7 +216,8 @@ class Arena:
     def published(self, position: int, readers: Sequence[int], lane: int, number: int) -> None:
         """What lies at this position may not be overwritten before these ranks have read it."""
         slot = self._slots[position // self.slot_bytes]
-        self._is_read(slot)  # forgets what is
+        if len(slot.publications) >= ENTRIES:
+            self._is_read(slot)  # forgets what is
         slot.publications.append((readers, lane, number))
 
     @property
@@ -247,51 +254,70 @@ class Arena:
         return not slot.publications
 
 
-class SharedLink(Link):
-    """Stacks that lie in the shared memory of other ranks, read in place."""
+class SharedExchange(Exchange):
+    """An exchange with other ranks of the host, whose stacks are read where they lie.
 
-    def __init__(self, network: SharedMemoryNetwork, like: Tensor, sources: Sequence[int], lane: int, number: int):
-        self._network = network
-        self._like = like
-        self._sources = sources
-        self._lane = lane
-        self._number = number
-        self.rows: dict[int, Tensor] = {}
-        self.segment = like.shape[1]
-
-    def wait(self, stop: int) -> None:
-        if len(self.rows) < len(self._sources):
-            self.rows = {source: self._rows_of(source) for source in self._sources}
-
-    def _rows_of(self, source: int) -> Tensor:
-        place = self._network.board.place(source, self._lane, self._number)
-        return self._network.view(source, place, self._like.shape[1], self._like.dtype)
-
-    def finish(self) -> None:
-        self.wait(0)
-        self._network.board.finish(self._lane, self._number, self._sources)
-
-
-class SharedMessageLink(SharedLink):
-    """Packed messages that lie in the shared memory of other ranks, decoded from there."""
+    Args:
+        network: Has published the local rows.
+        plan: Who reads what.
+        sums: How it is summed.
+        own: (k, d), the local rows.
+        ranks: The ranks to read from.
+        lane: Where on the board,
+        number: as which publication.
+    """
 
     def __init__(
         self,
         network: SharedMemoryNetwork,
-        message: Message,
-        like: Tensor,
-        receive: Mapping[int, Indices],
+        plan: HaloPlan,
+        sums: Sums,
+        own: Tensor,
+        ranks: Sequence[int],
         lane: int,
         number: int,
     ) -> None:
-        super().__init__(network, like, list(receive), lane, number)
-        self._message = message
-        self._receive = receive
+        super().__init__(plan, sums, own)
+        self._network = network
+        self._ranks = ranks
+        self._lane = lane
+        self._number = number
 
-    def _rows_of(self, source: int) -> Tensor:
-        place = self._network.board.place(source, self._lane, self._number)
-        table, memory = self._network.packed(source, place)
-        return self._message.decode([memory[table[r] + HEADER_BYTES : table[r + 1]] for r in self._receive[source]])
+    def wait(self, stop: int) -> None:
+        for rank in self._ranks[len(self.sources) - 1 :]:
+            place = self._network.board.place(rank, self._lane, self._number)
+            self.sources.append(self._rows_at(rank, place))
+
+    def finish(self) -> None:
+        self.wait(self.columns)
+        self._network.board.finish(self._lane, self._number, self._ranks)
+
+    @property
+    def rows(self) -> Mapping[int, Tensor]:
+        """As of a link."""
+        return dict(zip(self._ranks, self.sources[1:], strict=True))
+
+    def _rows_at(self, rank: int, place: tuple[int, int, int]) -> Tensor:
+        own = self.sources[0]
+        return self._network.view(rank, place, self.columns, own.dtype)
+
+
+class SharedMessages(SharedExchange):
+    """Packed messages that lie in the shared memory of other ranks, decoded from there.
+
+    Args:
+        message: What this rank has published.
+        others: See `SharedExchange`.
+    """
+
+    def __init__(self, message: Message, *others: Any) -> None:
+        super().__init__(*others)
+        self._message = message
+
+    def _rows_at(self, rank: int, place: tuple[int, int, int]) -> Tensor:
+        table, memory = self._network.packed(rank, place)
+        rows = self.plan.receive[rank].tolist()
+        return self._message.decode([memory[table[r] + HEADER_BYTES : table[r + 1]] for r in rows])
 
 
 @dataclass(frozen=True)
@@ -310,6 +336,16 @@ class Routes:
         return list(self.local_send)
 
     @cached_property
+    def read(self) -> list[int]:
+        """The ranks whose shared memory this one reads."""
+        return list(self.local_receive)
+
+    @cached_property
+    def remote(self) -> bool:
+        """Whether there is anything for MPI to do."""
+        return bool(self.remote_send or self.remote_receive)
+
+    @cached_property
     def local_rows(self) -> int:
         """How many rows they read."""
         return sum(map(len, self.local_send.values()))
@@ -326,6 +362,8 @@ class SharedMemoryNetwork(PeerToPeerNetwork):
         communicator: The processes, rank r of which hosts the r-th block of nodes.
         seed: Seed of the random draws.
     """
+
+    streamed = STREAMED
 
     def __init__(self, topology: Schedule, communicator: MpiCommunicator, seed: int = 0) -> None:
         super().__init__(topology, communicator, seed)
@@ -398,38 +436,41 @@ class SharedMemoryNetwork(PeerToPeerNetwork):
         self.board.free()
 
     def _begin(self, value: Tensor | Message, posted: bool) -> Exchange:
+        message = value if isinstance(value, Message) else None
         own = value.dense() if isinstance(value, Message) else value
         row_bytes = own.shape[1] * own.itemsize
         # Of a message at most values with indices, and some room.
-        arena = self._arena(row_bytes if own is value else 2 * row_bytes + SMALLEST_ROW) if own.is_cpu else None
+        arena = self._arena(row_bytes if message is None else 2 * row_bytes + SMALLEST_ROW) if own.is_cpu else None
         if arena is None:
             return super()._begin(value, posted)
         plan, sums = self._plan()
         self._count_sent(value, plan)
         routes = self._routes(plan)
-        lane, readers = int(posted), routes.readers
+        readers = routes.readers
         place = (0, 0, 0)
-        if isinstance(value, Message):
+        if message is None:
             if readers:
-                place = self._stage_message(value, arena)
-            sizes = value.nbytes.numpy()
-            self._count_wire(sum(int(sizes[rows].sum()) for rows in routes.local_send.values()), len(readers))
+                place = self._find_or_stage(own, arena)
+            self._count_wire(routes.local_rows * row_bytes, len(readers))
         else:
             if readers:
-                place = self._find_or_stage(value, arena)
-            self._count_wire(routes.local_rows * row_bytes, len(readers))
+                place = self._stage_message(message, arena)
+            sizes = message.nbytes.numpy()
+            self._count_wire(sum(int(sizes[rows].sum()) for rows in routes.local_send.values()), len(readers))
+        lane = int(posted)
         number = self.board.publish(lane, place, readers)
         if readers:
             self._arenas[place[0]].published(place[1], readers, lane, number)
-        link: Link
-        if isinstance(value, Message):
-            link = SharedMessageLink(self, value, own, routes.local_receive, lane, number)
+        local: SharedExchange
+        if message is None:
+            sums = routes.sums
+            local = SharedExchange(self, plan, sums, own, routes.read, lane, number)
         else:
-            link, sums = SharedLink(self, own, list(routes.local_receive), lane, number), routes.sums
-        links: list[Link] = [link]
-        if routes.remote_send or routes.remote_receive:
-            links.append(self._link(value, plan, posted, routes.remote_send, routes.remote_receive))
-        return LinkedExchange(plan, sums, own, links)
+            local = SharedMessages(message, self, plan, sums, own, routes.read, lane, number)
+        if not routes.remote:
+            return local
+        remote = self._link(value, plan, posted, routes.remote_send, routes.remote_receive)
+        return LinkedExchange(plan, sums, own, [local, remote])
 
     def _find(self, stack: Tensor) -> tuple[int, int] | None:
         """(arena, position) of a stack that lies in shared memory already."""
@@ -441,8 +482,9 @@ class SharedMemoryNetwork(PeerToPeerNetwork):
 
     def _find_or_stage(self, stack: Tensor, arena: int) -> tuple[int, int, int]:
         found = self._find(stack)
-        if found is not None and stack.stride(1) == 1:
-            return *found, stack.stride(0) * stack.itemsize
+        row, column = stack.stride()
+        if found is not None and column == 1:
+            return *found, row * stack.itemsize
         position, memory = self._arenas[arena].stage()
         k, d = stack.shape
         torch.from_numpy(memory[: k * d * stack.itemsize]).view(stack.dtype).view(k, d).copy_(stack)

@@ -119,8 +119,11 @@ class Perceptron:
 
 def _alike(shape: Sequence[int]) -> Tensor:
     """(c, ...), uninitialised, every row of which begins on a cache line."""
-    size = prod(shape[1:])
-    return torch.empty(shape[0], -(-size // ALIGNED) * ALIGNED)[:, :size].unflatten(1, shape[1:])
+    strides = [1]
+    for size in reversed(shape[1:]):
+        strides.insert(0, size * strides[0])
+    strides[0] += -strides[0] % ALIGNED
+    return torch.empty_strided(tuple(shape), strides)
 
 
 def _products(left: Tensor, right: Tensor, out: Tensor | None = None) -> Tensor:

@@ -20,7 +20,7 @@ from gossip.workloads.perceptron import Perceptron
 from gossip.workloads.workload import check_examples
 
 EVALUATED_AT_ONCE = 250  # examples, for several threads to have some
-COMPUTED_AT_ONCE = 1 << 20  # parameters of perceptrons, for what is computed to stay in the cache
+COMPUTED_AT_ONCE = 1 << 21  # parameters of perceptrons, for what is computed to stay in the cache
 
 Batch = tuple[NDArray[np.int64], Tensor]
 """Rows (c,) of a stack, and which of the examples that are ready each of them uses, (c, batch)."""
@@ -70,7 +70,7 @@ class Supervised:
         self._inputs, self._targets = inputs, _float32(targets)
         self._shards = shards
         self._sizes = np.array([len(shard) for shard in shards])
-        self._ready_nodes = np.empty(0, np.int64)
+        self._ready_nodes = self._latest = self._starts = np.empty(0, np.int64)
         self._draws = any(isinstance(module, _DropoutNd) for module in model.modules())
         self._perceptron = Perceptron.of(model, loss, self._prepare(inputs[:1]), self._targets)
         self.layout = Layout.of(model)
@@ -151,12 +151,16 @@ class Supervised:
 
     def _make_ready(self, nodes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Have the examples of these nodes among those that are ready for the model; where they begin, (k,)."""
+        if np.array_equal(nodes, self._latest):  # as in every step of a run
+            return self._starts
         if not np.isin(nodes, self._ready_nodes).all():  # seldom: a rank asks for the nodes that it hosts
             self._ready_nodes = np.union1d(self._ready_nodes, nodes)
             shards = torch.from_numpy(np.concatenate([self._shards[node] for node in self._ready_nodes.tolist()]))
             self._ready = self._prepare(self._inputs[shards]).contiguous(), self._targets[shards]
         sizes = self._sizes[self._ready_nodes]
-        return (np.cumsum(sizes) - sizes)[np.searchsorted(self._ready_nodes, nodes)]
+        self._latest = nodes.copy()
+        self._starts = (np.cumsum(sizes) - sizes)[np.searchsorted(self._ready_nodes, nodes)]
+        return self._starts
 
     @contextmanager
     def _model_at(self, x: Tensor) -> Iterator[nn.Module]:

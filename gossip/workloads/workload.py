@@ -39,5 +39,5 @@ class Workload:
 def check_examples(examples: Tensor, sizes: NDArray[np.int64]) -> None:
     """Refuse example numbers (k, batch) beyond the `sizes` (k,) of the nodes: they would mean those of another node."""
     chosen = examples.numpy()
-    if np.any(chosen < 0) or np.any(chosen >= sizes[:, None]):
+    if not ((chosen >= 0) & (chosen < sizes[:, None])).all():
         raise IndexError("there is an example number that the node does not have")

@@ -37,10 +37,10 @@ def test_shared_memory_is_given_back(python: Run) -> None:
 
 @pytest.mark.parametrize("transport", ["shared-memory", "peer-to-peer", "neighbor-collective"])
 def test_a_rank_that_fails_ends_those_that_wait_for_it(python: Run, transport: str) -> None:
-    began = time.perf_counter()
-    done = python(str(PROGRAMS / "failing.py"), transport, ranks=3, timeout=60)
+    done = python(str(PROGRAMS / "failing.py"), transport, ranks=3)
+    ended = time.time()
     assert done.returncode == 1
     assert done.stderr.count("RuntimeError: the third round") == 2  # a traceback, and a line that names the rank
     assert "[rank 1 of 3 on " in done.stderr
-    assert "ended in" not in done.stdout
-    assert time.perf_counter() - began < 40  # mostly to start and to import torch
+    (failed,) = done.stdout.splitlines()  # and nobody went on
+    assert ended - float(failed) < 20

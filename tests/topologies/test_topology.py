@@ -95,7 +95,10 @@ def test_matrix_is_canonical_and_read_only() -> None:
     assert matrix.indices.dtype == np.int32 and matrix.indptr.dtype == np.int32
     assert matrix.indices.tolist() == [0, 1, 1] and matrix.data.tolist() == [0.5, 0.5, 1.0]
     assert given_matrix.nnz == 5, "the argument must stay as it was"
-    for array in (matrix.data, matrix.indices, matrix.indptr):
+    assert [array.dtype for array in topology.arrays] == [np.int64, np.int64, np.float64]
+    for array, same in zip(topology.arrays, (matrix.indptr, matrix.indices, matrix.data), strict=True):
+        assert array.tolist() == same.tolist()
+    for array in (matrix.data, matrix.indices, matrix.indptr, *topology.arrays):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 1
     np.testing.assert_array_equal(matrix @ np.array([1.0, 3.0]), [2.0, 3.0])
@@ -226,19 +229,21 @@ def test_pickle_keeps_everything_but_the_cached_graph() -> None:
     copy, schedule_copy = pickle.loads(pickle.dumps((topology, schedule)))
     assert repr(copy) == repr(topology) and copy.labels == ("a", "b", "c")
     np.testing.assert_array_equal(copy.matrix.toarray(), topology.matrix.toarray())
-    assert not copy.matrix.data.flags.writeable
+    assert not any(array.flags.writeable for array in (copy.matrix.data, *copy.arrays))
     assert set(copy.graph.edges) == edges
     assert schedule_copy[1].n == 3 and set(schedule_copy.graph.edges) == edges
 
 
-def test_unpickling_does_not_import_networkx(tmp_path: Path) -> None:
+def test_unpickling_imports_neither_networkx_nor_scipy(tmp_path: Path) -> None:
     topology, directed = ring(6), exponential(5)
     assert topology.graph.number_of_edges() == 6 and directed.graph.is_directed()
     path = tmp_path / "topology.pickle"
     path.write_bytes(pickle.dumps([topology, directed, topologies.one_peer_exponential(4)]))
     code = (
         "import pickle, sys; t, d, s = pickle.load(open(sys.argv[1], 'rb'));"
-        "assert t.neighbors(0).tolist() == [1, 5] and s[1].n == 4 and not d.symmetric; repr([t, d, s]);"
+        "assert t.arrays.indices[:3].tolist() == [0, 1, 5] and s[1].n == 4 and not d.symmetric;"
+        "assert 'scipy' not in sys.modules, 'too early';"
+        "assert t.neighbors(0).tolist() == [1, 5]; repr([t, d, s]);"
         "assert 'networkx' not in sys.modules, 'too early';"
         "assert t.graph.number_of_edges() == 6 and d.graph.is_directed() and 'networkx' in sys.modules"
     )
@@ -248,7 +253,7 @@ def test_unpickling_does_not_import_networkx(tmp_path: Path) -> None:
 def test_import_is_light() -> None:
     code = (
         "import sys, topologies;"
-        "heavy = {'networkx', 'torch', 'matplotlib', 'mpi4py'} & set(sys.modules); assert not heavy, heavy"
+        "heavy = {'networkx', 'scipy', 'torch', 'matplotlib', 'mpi4py'} & set(sys.modules); assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 

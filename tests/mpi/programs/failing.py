@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 
 import torch
 
@@ -16,6 +17,7 @@ with launch.failing_together(communicator):
     x = torch.ones(1, 10)
     for t in range(100):
         if communicator.rank == 1 and t == 2:
+            print(time.time(), flush=True)
             raise RuntimeError("the third round")
         x = network.mix(x)
 print(f"rank {communicator.rank} ended in peace", flush=True)
