@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import lru_cache
@@ -15,7 +15,7 @@ from torch import Tensor
 from algorithms.compressors.message import Message
 from algorithms.network import Neighborhood, Traffic
 from algorithms.randomness import Draw
-from gossip.network.mixing import Sums
+from gossip.network.mixing import Scaled, Sums
 from gossip.network.plan import HaloPlan, blocks
 from gossip.network.tree import fold, messages_per_node
 from topologies import Schedule, Topology
@@ -66,8 +66,6 @@ class InProcessNetwork:
         rank: Which block of nodes this process hosts,
         ranks: of how many.
     """
-
-    streamed = STREAMED  # bytes of a mixed stack from which it is written past the caches
 
     def __init__(self, topology: Schedule, seed: int = 0, *, rank: int = 0, ranks: int = 1) -> None:
         self.topology = topology
@@ -120,7 +118,7 @@ class InProcessNetwork:
         if exchange.segment >= exchange.columns:
             exchange.wait(exchange.columns)  # first: who has sent its stack has read what is about to be overwritten
             mixed = self.empty(exchange.columns, own.dtype, own.device)
-            exchange.sums.into(mixed, exchange.sources, plus, stream=mixed.nbytes >= self.streamed)
+            self._sum(exchange.sums, mixed, exchange.sources, plus)
         else:
             mixed = self.empty(exchange.columns, own.dtype, own.device)
             for first in range(0, exchange.columns, exchange.segment):
@@ -128,7 +126,7 @@ class InProcessNetwork:
                 exchange.wait(here.stop)
                 part = plus and (plus[0], plus[1][:, here])
                 sources = [rows[:, here] for rows in exchange.sources]
-                exchange.sums.into(mixed[:, here], sources, part, stream=mixed.nbytes >= self.streamed)
+                self._sum(exchange.sums, mixed[:, here], sources, part)
         exchange.finish()
         return mixed
 
@@ -214,6 +212,9 @@ class InProcessNetwork:
         plan, sums = self._plan()
         self._count_sent(value, plan)
         return Exchange(plan, sums, value.dense() if isinstance(value, Message) else value)
+
+    def _sum(self, sums: Sums, out: Tensor, sources: Sequence[Tensor], plus: Scaled | None) -> None:
+        sums.into(out, sources, plus, stream=out.nbytes >= STREAMED)
 
     def _count_sent(self, value: Tensor | Message, plan: HaloPlan) -> None:
         """Count a row to each out-neighbour."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -25,6 +26,7 @@ SMALL = 1 << 16  # bytes to one rank up to which a copy costs less than setting 
 SEGMENT = 1 << 23  # bytes of a row that are summed while the next ones arrive
 IN_FLIGHT = 2  # segments
 IDLE_CHANNELS = 8
+STACKS = 8  # addresses from which a channel is ready to send: algorithms use a few in turn
 
 
 class Link(Protocol):
@@ -254,7 +256,9 @@ class Channel:
             [communicator.mpi.Send_init(as_bytes(rows[:, part]), t, self._tag) for t, rows in self._outbox.items()]
             for part in self._segments
         ]
-        self._sends: list[MPI.Request] = []
+        self._direct = [target for target in send if target not in self._outbox]
+        self._sends_from: dict[int, list[list[MPI.Prequest]]] = {}
+        self._row_bytes, self._itemsize = d * like.itemsize, like.itemsize
 
     def suits(self, value: Tensor, posted: bool, send: Mapping[int, Indices], receive: Mapping[int, Indices]) -> bool:
         """Whether this is a channel for such stacks."""
@@ -268,21 +272,34 @@ class Channel:
             copy.copy_(_take(value, self._send[target]))
         if value.is_cuda:
             torch.cuda.current_stream(value.device).synchronize()  # MPI knows nothing of what is queued there
-        self._sends = []
+        self._sends = self._requests_from(self._value.data_ptr())
         for segment in range(min(IN_FLIGHT, len(self._segments))):
             self._start_segment(segment)
         self._arrived = 0
         return self
 
+    def _requests_from(self, address: int) -> list[list[MPI.Prequest]]:
+        """For each segment, the requests that send what others need of a stack at this address."""
+        if address not in self._sends_from:
+            if len(self._sends_from) == STACKS:
+                oldest = self._sends_from.pop(next(iter(self._sends_from)))
+                _free([requests[len(self._outbox) :] for requests in oldest])
+
+            def request(target: int, part: slice) -> MPI.Prequest:
+                rows = self._send[target]
+                begin = address + int(rows[0]) * self._row_bytes + part.start * self._itemsize
+                size = len(rows) * (part.stop - part.start) * self._itemsize
+                # By its address, as a request of its own would keep the memory from being used again.
+                return self._communicator.mpi.Send_init(MPI.buffer.fromaddress(begin, size), target, self._tag)
+
+            self._sends_from[address] = [
+                [*resends, *[request(target, part) for target in self._direct]]
+                for part, resends in zip(self._segments, self._resends, strict=True)
+            ]
+        return self._sends_from[address]
+
     def _start_segment(self, segment: int) -> None:
-        part = self._segments[segment]
-        MPI.Prequest.Startall(self._receives[segment])
-        MPI.Prequest.Startall(self._resends[segment])
-        self._sends += self._resends[segment]
-        for target, needed in self._send.items():
-            if target not in self._outbox:
-                rows = as_bytes(_take(self._value, needed)[:, part])
-                self._sends.append(self._communicator.mpi.Isend(rows, target, self._tag))
+        MPI.Prequest.Startall(self._receives[segment] + self._sends[segment])
 
     def wait(self, stop: int) -> None:
         while self._arrived < len(self._segments) and self._segments[self._arrived].start < stop:
@@ -297,14 +314,13 @@ class Channel:
 
     def finish(self) -> None:
         self.wait(self._segments[-1].stop if self._segments else 0)
-        self._communicator.wait(self._sends)
+        self._communicator.wait([request for requests in self._sends for request in requests])
         self._retire(self)
 
     def free(self) -> None:
         """Give the persistent requests back to MPI."""
-        for requests in self._receives + self._resends:
-            for request in requests:
-                request.Free()
+        direct = [requests[len(self._outbox) :] for sends in self._sends_from.values() for requests in sends]
+        _free(self._receives + self._resends + direct)
 
 
 class MessageLink:
@@ -353,6 +369,11 @@ class MessageLink:
         self._communicator.poll(poll)
         self._communicator.wait(requests)
         return buffers
+
+
+def _free(requests: Sequence[Sequence[MPI.Prequest]]) -> None:
+    for request in itertools.chain(*requests):
+        request.Free()
 
 
 def as_bytes(tensor: Tensor) -> Any:

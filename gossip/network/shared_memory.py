@@ -7,6 +7,7 @@ import os
 import time
 import warnings
 import weakref
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -20,11 +21,12 @@ from torch import Tensor
 
 from algorithms.compressors.message import HEADER_BYTES, Bytes, Message
 from gossip.network import futex
-from gossip.network.in_process import PLANS, Exchange
-from gossip.network.mixing import Sums
+from gossip.network.in_process import PLANS, STREAMED, Exchange
+from gossip.network.mixing import COMPILED, Scaled, Sums
 from gossip.network.mpi import MpiCommunicator
 from gossip.network.peer_to_peer import LinkedExchange, PeerToPeerNetwork
 from gossip.network.plan import HaloPlan, Indices
+from gossip.network.streaming import Trial
 from topologies import Schedule
 
 LANES = 2  # what is mixed at once, and what is posted ahead, each completed in its own order
@@ -34,7 +36,6 @@ ENTRIES = 32  # publications of a lane whose place is on the board
 NUMPY_TYPES = {torch.float32: np.float32, torch.float64: np.float64}  # of those that NumPy has as well
 VIEWS = 1024  # of other ranks' stacks, kept ready
 SMALLEST_ROW = 1 << 12  # bytes
-STREAMED = 1 << 21  # bytes: reading what another core has changed takes longer from its caches than from memory
 SPIN = 3e-4  # seconds of looking without sleep, where every rank has a core: about what it costs to wake up
 LONGEST_WAIT = 1.0  # seconds asleep before another look
 
@@ -363,8 +364,6 @@ class SharedMemoryNetwork(PeerToPeerNetwork):
         seed: Seed of the random draws.
     """
 
-    streamed = STREAMED
-
     def __init__(self, topology: Schedule, communicator: MpiCommunicator, seed: int = 0) -> None:
         super().__init__(topology, communicator, seed)
         self.board = Board(communicator)
@@ -372,6 +371,7 @@ class SharedMemoryNetwork(PeerToPeerNetwork):
         self._all_local = len(self._local) == communicator.size
         self._arenas: list[Arena] = []
         self._arena_of_size: dict[int, int | None] = {}
+        self._trials: defaultdict[int, Trial] = defaultdict(Trial)
 
         @lru_cache(maxsize=PLANS)
         def routes(plan: HaloPlan) -> Routes:
@@ -471,6 +471,15 @@ class SharedMemoryNetwork(PeerToPeerNetwork):
             return local
         remote = self._link(value, plan, posted, routes.remote_send, routes.remote_receive)
         return LinkedExchange(plan, sums, own, [local, remote])
+
+    def _sum(self, sums: Sums, out: Tensor, sources: Sequence[Tensor], plus: Scaled | None) -> None:
+        if not COMPILED <= out.nbytes < STREAMED:
+            super()._sum(sums, out, sources, plus)
+            return
+        trial = self._trials[out.nbytes]
+        began = time.perf_counter()
+        sums.into(out, sources, plus, stream=trial.stream)
+        trial.took(time.perf_counter() - began)
 
     def _find(self, stack: Tensor) -> tuple[int, int] | None:
         """(arena, position) of a stack that lies in shared memory already."""
