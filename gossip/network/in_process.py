@@ -20,7 +20,7 @@ from gossip.network.plan import HaloPlan, blocks
 from gossip.network.tree import fold, messages_per_node
 from topologies import Schedule, Topology
 
-STREAMED = 1 << 25  # bytes of a stack that no cache keeps until it is read again
+STREAMED = 1 << 25  # bytes of the stacks of a host that no cache keeps until they are read again
 PLANS = 64  # kept ready; random schedules may have no end
 
 
@@ -78,6 +78,7 @@ class InProcessNetwork:
         self._uncounted: dict[tuple[int, int], int] = {}
         self._receivers: dict[int, NDArray[np.int64]] = {}
         self._communicated = False
+        self._streamed = STREAMED  # bytes of a local stack
         self._posted: list[tuple[Tensor | Message, Exchange]] = []
         self._sent_in_a_mean = messages_per_node(topology.n)[self.nodes.start : self.nodes.stop]
 
@@ -214,7 +215,7 @@ class InProcessNetwork:
         return Exchange(plan, sums, value.dense() if isinstance(value, Message) else value)
 
     def _sum(self, sums: Sums, out: Tensor, sources: Sequence[Tensor], plus: Scaled | None) -> None:
-        sums.into(out, sources, plus, stream=out.nbytes >= STREAMED)
+        sums.into(out, sources, plus, stream=out.nbytes >= self._streamed)
 
     def _count_sent(self, value: Tensor | Message, plan: HaloPlan) -> None:
         """Count a row to each out-neighbour."""

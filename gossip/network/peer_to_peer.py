@@ -80,6 +80,7 @@ class PeerToPeerNetwork(InProcessNetwork):
     def __init__(self, topology: Schedule, communicator: MpiCommunicator, seed: int = 0) -> None:
         super().__init__(topology, seed, rank=communicator.rank, ranks=communicator.size)
         self.communicator = communicator
+        self._streamed //= len(communicator.local_ranks)
         self._tree = TreePlan.build(self._blocks)
         self._idle: list[Channel] = []
         self._progress = Progress(communicator)
@@ -259,6 +260,7 @@ class Channel:
         self._direct = [target for target in send if target not in self._outbox]
         self._sends_from: dict[int, list[list[MPI.Prequest]]] = {}
         self._row_bytes, self._itemsize = d * like.itemsize, like.itemsize
+        self._value: Tensor | None = None  # what is being sent
 
     def suits(self, value: Tensor, posted: bool, send: Mapping[int, Indices], receive: Mapping[int, Indices]) -> bool:
         """Whether this is a channel for such stacks."""
@@ -267,12 +269,12 @@ class Channel:
 
     def start(self, value: Tensor) -> Channel:
         """Begin an exchange: send the rows that others need of this stack."""
-        self._value = value.contiguous()
+        self._value = value = value.contiguous()
         for target, copy in self._outbox.items():
             copy.copy_(_take(value, self._send[target]))
         if value.is_cuda:
             torch.cuda.current_stream(value.device).synchronize()  # MPI knows nothing of what is queued there
-        self._sends = self._requests_from(self._value.data_ptr())
+        self._sends = self._requests_from(value.data_ptr())
         for segment in range(min(IN_FLIGHT, len(self._segments))):
             self._start_segment(segment)
         self._arrived = 0
@@ -315,6 +317,7 @@ class Channel:
     def finish(self) -> None:
         self.wait(self._segments[-1].stop if self._segments else 0)
         self._communicator.wait([request for requests in self._sends for request in requests])
+        self._value = None  # its memory may be used again
         self._retire(self)
 
     def free(self) -> None:

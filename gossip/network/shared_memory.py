@@ -21,7 +21,7 @@ from torch import Tensor
 
 from algorithms.compressors.message import HEADER_BYTES, Bytes, Message
 from gossip.network import futex
-from gossip.network.in_process import PLANS, STREAMED, Exchange
+from gossip.network.in_process import PLANS, Exchange
 from gossip.network.mixing import COMPILED, Scaled, Sums
 from gossip.network.mpi import MpiCommunicator
 from gossip.network.peer_to_peer import LinkedExchange, PeerToPeerNetwork
@@ -473,7 +473,7 @@ class SharedMemoryNetwork(PeerToPeerNetwork):
         return LinkedExchange(plan, sums, own, [local, remote])
 
     def _sum(self, sums: Sums, out: Tensor, sources: Sequence[Tensor], plus: Scaled | None) -> None:
-        if not COMPILED <= out.nbytes < STREAMED:
+        if not COMPILED <= out.nbytes < self._streamed:
             super()._sum(sums, out, sources, plus)
             return
         trial = self._trials[out.nbytes]

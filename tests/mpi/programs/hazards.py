@@ -33,10 +33,10 @@ def delay_reading() -> None:
     """Come late to what others provide, when it is there: between hearing of it and reading it."""
     into = mixing.Sums.into
 
-    def late(sums: mixing.Sums, out: Tensor, sources: list[Tensor], *added: Any) -> None:
+    def late(sums: mixing.Sums, out: Tensor, sources: list[Tensor], *added: Any, **how: Any) -> None:
         if len(sources) > 1:
             sleep()
-        into(sums, out, sources, *added)
+        into(sums, out, sources, *added, **how)
 
     mixing.Sums.into = late  # type: ignore[method-assign,assignment]
 
