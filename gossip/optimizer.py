@@ -357,8 +357,7 @@ class Optimizer(torch.optim.Optimizer):
         else:
             self._local.load_state_dict(state_dict)
             self._share_local()
-        for value, _ in tuple(self.network._posted):  # what is under way belongs to the state that is given up
-            self.network.mix(value)
+        self.network.complete()  # what is under way belongs to the state that is given up
         self.network.finish_step()
         self.network.round = saved["round"]
         self._shares = list(saved["shares"])

@@ -194,6 +194,10 @@ class InProcessNetwork:
 
     def close(self) -> None:
         """Complete what is under way and free what this network holds; collective. Stacks that it made stay valid."""
+        self.complete()
+
+    def complete(self) -> None:
+        """Complete what is under way, which nobody will mix any more; collective."""
         while self._posted:
             self._posted.pop(0)[1].finish()
 

@@ -46,14 +46,12 @@ class Sums:
             plus: A number c and a stack y (k, d): the sums plus c y are written.
             stream: Whether to write past the caches: what nobody on this core reads soon.
         """
-        if out.dtype in TYPES and out.is_cpu:
-            if out.nbytes >= COMPILED or "numba" in sys.modules:
-                self._in_one_pass(out, sources, plus, stream)
-                return
-            if len(out) == 1:
-                self._of_one_row(out.numpy()[0], sources)
-            else:
-                self._term_by_term(out, sources)
+        plain = out.dtype in TYPES and out.is_cpu
+        if plain and ("numba" in sys.modules or out.nbytes >= COMPILED):
+            self._in_one_pass(out, sources, plus, stream)
+            return
+        if plain and len(out) == 1:
+            self._of_one_row(out.numpy()[0], sources)
         else:
             self._term_by_term(out, sources)
         if plus is not None:

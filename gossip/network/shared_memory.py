@@ -290,7 +290,8 @@ class SharedExchange(Exchange):
             self.sources.append(self._rows_at(rank, place))
 
     def finish(self) -> None:
-        self.wait(self.columns)
+        if len(self.sources) <= len(self._ranks):
+            self.wait(self.columns)
         self._network.board.finish(self._lane, self._number, self._ranks)
 
     @property
@@ -444,18 +445,19 @@ class SharedMemoryNetwork(PeerToPeerNetwork):
         if arena is None:
             return super()._begin(value, posted)
         plan, sums = self._plan()
-        self._count_sent(value, plan)
         routes = self._routes(plan)
         readers = routes.readers
         place = (0, 0, 0)
         if message is None:
             if readers:
                 place = self._find_or_stage(own, arena)
+            self._count(row_bytes, plan.out_degree)
             self._count_wire(routes.local_rows * row_bytes, len(readers))
         else:
             if readers:
                 place = self._stage_message(message, arena)
             sizes = message.nbytes.numpy()
+            self._count(sizes, plan.out_degree)
             self._count_wire(sum(int(sizes[rows].sum()) for rows in routes.local_send.values()), len(readers))
         lane = int(posted)
         number = self.board.publish(lane, place, readers)
@@ -474,7 +476,7 @@ class SharedMemoryNetwork(PeerToPeerNetwork):
 
     def _sum(self, sums: Sums, out: Tensor, sources: Sequence[Tensor], plus: Scaled | None) -> None:
         if not COMPILED <= out.nbytes < self._streamed:
-            super()._sum(sums, out, sources, plus)
+            sums.into(out, sources, plus, stream=out.nbytes >= self._streamed)
             return
         trial = self._trials[out.nbytes]
         began = time.perf_counter()
