@@ -15,6 +15,7 @@ from torch import Tensor
 from algorithms.compressors.message import Message
 from algorithms.network import Neighborhood, Traffic
 from algorithms.randomness import Draw
+from gossip.network.memory import in_whole_pages
 from gossip.network.mixing import Scaled, Sums
 from gossip.network.plan import HaloPlan, blocks
 from gossip.network.tree import fold, messages_per_node
@@ -157,6 +158,8 @@ class InProcessNetwork:
 
     def empty(self, d: int, dtype: torch.dtype, device: torch.device | None = None) -> Tensor:
         """(k, d), uninitialised, where neighbours can read it in place."""
+        if device is None or device.type == "cpu":
+            return in_whole_pages(len(self.nodes), d, dtype)
         return torch.empty(len(self.nodes), d, dtype=dtype, device=device)
 
     def exposed(self, stack: Tensor) -> bool:

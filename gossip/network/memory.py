@@ -6,7 +6,11 @@ import ctypes
 import sys
 from functools import cache
 
+import torch
+from torch import Tensor
+
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h
+HUGE = 1 << 21  # bytes of a huge page
 
 
 @cache
@@ -21,3 +25,13 @@ def keep_freed_memory() -> None:
         if mallopt is not None:
             mallopt(M_MMAP_MAX, 0)
             mallopt(M_TRIM_THRESHOLD, -1)
+
+
+def in_whole_pages(rows: int, d: int, dtype: torch.dtype) -> Tensor:
+    """(rows, d) on the CPU, uninitialised; a large one begins with a huge page, if the system gives any."""
+    size = rows * d * dtype.itemsize
+    if size < HUGE:
+        return torch.empty(rows, d, dtype=dtype)
+    memory = torch.empty(size + HUGE, dtype=torch.uint8)
+    begin = -memory.data_ptr() % HUGE
+    return memory[begin : begin + size].view(dtype).view(rows, d)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from algorithms.compressors.message import Bytes, Message
 from gossip.network.in_process import Exchange, InProcessNetwork
+from gossip.network.memory import in_whole_pages
 from gossip.network.mixing import Sums
 from gossip.network.mpi import MpiCommunicator
 from gossip.network.plan import HaloPlan, Indices
@@ -237,6 +238,8 @@ class Channel:
         device = torch.device("cpu") if self._staged else like.device
 
         def rows_for(needed: Indices) -> Tensor:
+            if like.is_cpu:
+                return in_whole_pages(len(needed), d, like.dtype)
             return torch.empty(len(needed), d, dtype=like.dtype, device=device, pin_memory=self._staged)
 
         self._inbox = {source: rows_for(rows) for source, rows in receive.items()}
