@@ -29,3 +29,7 @@ class Draw:
     def generator(self, row: int) -> np.random.Generator:
         """The stream of the node that lives in this row."""
         return generator(self.seed, self.purpose, self.nodes[row], self.round)
+
+    def key(self, row: int) -> int:
+        """64 random bits of the node that lives in this row."""
+        return int(self.generator(row).integers(1 << 64, dtype=np.uint64))

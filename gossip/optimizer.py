@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from algorithms import Algorithm, LearningRate, Sample, State, Traffic
-from algorithms.compressors.message import Message
+from algorithms import Algorithm, Compressor, LearningRate, Message, Sample, State, Traffic
 from algorithms.learning_rate import learning_rate
 from gossip import launch
 from gossip.flat import FlatParameters, unflatten
@@ -103,8 +102,7 @@ class Optimizer(torch.optim.Optimizer):
         self._flat.bind(self._state.x)
         self._shared = False  # whether neighbours may be reading the parameters where they are
         self._averaged = False
-        messages: list[Any] = Message.__subclasses__()  # they may wait in a state: let torch.load read them
-        torch.serialization.add_safe_globals(messages)
+        torch.serialization.add_safe_globals(_of_messages(algorithm))
         self._release = partial(_release, network, processes)
         if processes.size > 1:
             atexit.register(self._release)
@@ -375,6 +373,11 @@ class Optimizer(torch.optim.Optimizer):
         atexit.unregister(self._release)
         self._flat.release()
         self._release()
+
+
+def _of_messages(algorithm: Algorithm) -> list[Any]:
+    """The classes of messages that may wait in a state, for torch.load to read them."""
+    return [Message, *(type(value) for value in vars(algorithm).values() if isinstance(value, Compressor))]
 
 
 def _release(network: InProcessNetwork, processes: Communicator) -> None:

@@ -34,6 +34,7 @@ from algorithms.algorithm import Algorithm, Sample, State, check_momentum, desce
 from algorithms.arithmetic import add_scaled
 from algorithms.checks import check
 from algorithms.compressors import Compressor, Identity
+from algorithms.compressors.contraction import check_contraction
 from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
 from algorithms.network import Network
 
@@ -69,7 +70,7 @@ class ChocoSGD(Algorithm):
         check_momentum(self, self.momentum, self.nesterov)
 
     def start(self, x: Tensor, network: Network) -> State:
-        self.compressor.check_dimension(x.shape[1])
+        check_contraction(self, self.compressor, x.shape[1])
         public = torch.zeros_like(x)  # h_i, and s_i = sum_j w_ij h_j
         state = State(x=x.clone(), public=public, mixed_public=public.clone(), sent=None, step=0)
         start_momentum(state, self.momentum)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 import algorithms
-from algorithms import Compressor, TopK
+from algorithms import QSGD, Compressor
 from algorithms.randomness import Draw, generator
 from gossip.bench.command import Command, Row, option, whole
 from gossip.bench.timing import Case, interleaved, repeated
@@ -19,7 +19,7 @@ from gossip.network import Communicator
 VALUES = {  # of fields that a class cannot do without
     "bits": 4,
     "bucket": 512,
-    "compressor": TopK(fraction=0.01),
+    "compressor": QSGD(),
     "fraction": 0.01,
     "levels": 16,
     "rank": 2,
@@ -62,7 +62,7 @@ class Compressors(Command):
         }
         baseline = {"copy": repeated(partial(np.copyto, np.ones_like(x.numpy()), x.numpy()))}
         seconds = interleaved(cases | baseline, self.repeats, communicator)
-        note = f"{int(message.bits[0]) / d:.3g} bits per entry"
+        note = f"{int(message.bits[0]) / d:.4g} bits per entry, {compressor.paper_bits(d, 4) / d:.4g} in the paper"
         return [
             Row(
                 case=f"{type(compressor).__name__} {case}",

@@ -10,7 +10,8 @@ import torch
 from mpi4py import MPI
 from torch import Tensor
 
-from algorithms.compressors.message import Bytes, Message
+from algorithms.compressors import Message
+from algorithms.compressors.wire import Bytes
 from gossip.network.in_process import PLANS
 from gossip.network.mpi import MpiCommunicator
 from gossip.network.peer_to_peer import Link, PeerToPeerNetwork, as_bytes

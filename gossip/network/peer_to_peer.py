@@ -11,7 +11,8 @@ import torch
 from mpi4py import MPI
 from torch import Tensor
 
-from algorithms.compressors.message import Bytes, Message
+from algorithms.compressors import Message
+from algorithms.compressors.wire import Bytes
 from gossip.network.in_process import Exchange, InProcessNetwork
 from gossip.network.memory import in_whole_pages
 from gossip.network.mixing import Sums

@@ -19,7 +19,8 @@ from mpi4py import MPI
 from numpy.typing import NDArray
 from torch import Tensor
 
-from algorithms.compressors.message import HEADER_BYTES, Bytes, Message
+from algorithms.compressors import Message
+from algorithms.compressors.wire import Bytes
 from gossip.network import futex
 from gossip.network.in_process import PLANS, Exchange
 from gossip.network.mixing import COMPILED, Scaled, Sums
@@ -319,7 +320,7 @@ class SharedMessages(SharedExchange):
     def _rows_at(self, rank: int, place: tuple[int, int, int]) -> Tensor:
         table, memory = self._network.packed(rank, place)
         rows = self.plan.receive[rank].tolist()
-        return self._message.decode([memory[table[r] + HEADER_BYTES : table[r + 1]] for r in rows])
+        return self._message.decode([memory[table[r] : table[r + 1]] for r in rows])
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,84 @@
+"""Sets of indices on the wire: Rice-coded gaps, or a bitmap where many are set.
+
+The gaps between k of d ascending indices are close to geometric, for which a Rice code of parameter r (the quotient
+gap >> r in unary, r low bits as they are) comes within 1 to 2 % of the entropy (Golomb 1966; Rice 1979).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from algorithms.compressors.wire import Bytes
+
+Indices = NDArray[np.int64]
+
+BITMAP = 255  # in the place of r
+
+
+def encode(indices: Indices, d: int) -> Bytes:
+    """Ascending, distinct indices below d.
+
+    One byte with the parameter r or `BITMAP`; then the r low bits of all gaps, lowest bit first, and the quotients,
+    each as so many zeros and a one; or one bit for each of the d.
+    """
+    gaps = np.diff(indices, prepend=-1) - 1
+    r = _parameter(gaps, d)
+    if r is None:
+        bits = np.zeros(d, np.uint8)
+        bits[indices] = 1
+        return _section(BITMAP, bits)
+    ends = np.cumsum((gaps >> r) + 1)
+    unary = np.zeros(ends[-1] if len(ends) else 0, np.uint8)
+    unary[ends - 1] = 1
+    low = ((gaps[:, None] >> np.arange(r)) & 1).astype(np.uint8)
+    return np.concatenate([_section(r, low), np.packbits(unary)])
+
+
+def decode(section: Bytes, k: int, d: int) -> Indices:
+    """The k indices below d of a section, which ends with it.
+
+    Raises:
+        ValueError: if it does not hold such indices.
+    """
+    r, packed = int(section[0]) if len(section) else -1, section[1:]
+    if r == BITMAP:
+        _expect(len(packed) == -(-d // 8))
+        indices = np.flatnonzero(np.unpackbits(packed, count=d))
+        _expect(len(indices) == k)
+        return indices
+    _expect(0 <= r <= d.bit_length())
+    length = -(-k * r // 8)
+    _expect(len(packed) >= length)
+    bits = np.unpackbits(packed[:length], count=k * r).reshape(k, r).astype(np.int64)
+    ends = np.flatnonzero(np.unpackbits(packed[length:]))
+    _expect(len(ends) == k)
+    gaps = (np.diff(ends, prepend=-1) - 1 << r) + (bits << np.arange(r)).sum(axis=1)
+    indices = np.cumsum(gaps + 1) - 1
+    _expect(k == 0 or 0 <= indices[-1] < d)
+    return indices
+
+
+def entropy(k: int, d: int) -> float:
+    """log2 of the number of k-subsets of d: the bits that their indices take at least, on average."""
+    return (math.lgamma(d + 1) - math.lgamma(k + 1) - math.lgamma(d - k + 1)) / math.log(2)
+
+
+def _parameter(gaps: Indices, d: int) -> int | None:
+    """r with the shortest code; None if a bitmap is shorter."""
+    k = len(gaps)
+    about = round(math.log2(max(1.0, math.log(2) * d / max(k, 1))))
+    lengths = {r: k * (r + 1) + int((gaps >> r).sum()) for r in range(max(0, about - 2), about + 3)}
+    shortest = min(lengths, key=lengths.__getitem__)
+    return None if d < lengths[shortest] else shortest
+
+
+def _section(first: int, bits: NDArray[np.uint8]) -> Bytes:
+    return np.concatenate([np.array([first], np.uint8), np.packbits(bits)])
+
+
+def _expect(valid: bool | np.bool_) -> None:
+    if not valid:
+        raise ValueError("the indices of a sparse message are damaged")
