@@ -14,7 +14,7 @@ from gossip.network import Communicator
 Case = Callable[[int], None]
 """Does the operation so many times, back to back."""
 
-SHORTEST = 0.15  # seconds of a timed block: long against the start of the ranks one after another
+SHORTEST = 0.06  # seconds of a timed block: long against the start of the ranks one after another
 LOOKS = 3  # at a block's length; the shortest counts, as an interruption only makes it longer
 
 
