@@ -375,9 +375,10 @@ class Optimizer(torch.optim.Optimizer):
         self._release()
 
 
-def _of_messages(algorithm: Algorithm) -> list[Any]:
-    """The classes of messages that may wait in a state, for torch.load to read them."""
-    return [Message, *(type(value) for value in vars(algorithm).values() if isinstance(value, Compressor))]
+def _of_messages(owner: Algorithm | Compressor) -> list[Any]:
+    """The classes of the messages that may wait in a state, for torch.load to read them."""
+    parts = [value for value in vars(owner).values() if isinstance(value, Compressor)]
+    return [Message, *(kind for part in parts for kind in (type(part), *_of_messages(part)))]
 
 
 def _release(network: InProcessNetwork, processes: Communicator) -> None:

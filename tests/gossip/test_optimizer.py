@@ -13,7 +13,18 @@ import torch
 from torch import Tensor, nn
 
 import gossip
-from algorithms import Algorithm, ChocoSGD, Cosine, DecentralizedSGD, ExactDiffusion, Sample, State, TopK
+from algorithms import (
+    QSGD,
+    Algorithm,
+    ChocoSGD,
+    Contraction,
+    Cosine,
+    DecentralizedSGD,
+    ExactDiffusion,
+    Sample,
+    State,
+    TopK,
+)
 from algorithms.network import Network
 from topologies import one_peer_exponential, ring
 
@@ -66,6 +77,7 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     DecentralizedSGD(lr=0.1, momentum=0.9, order="consensus"),
     ChocoSGD(lr=0.1, momentum=0.9, compressor=TopK(k=3)),
     ChocoSGD(lr=0.1, momentum=0.9, compressor=TopK(k=3), order="overlapped"),
+    ChocoSGD(lr=0.1, compressor=Contraction(QSGD()), order="overlapped"),
 )
 
 

@@ -13,14 +13,18 @@ import numpy as np
 
 import gossip
 from algorithms import (
+    QSGD,
     Algorithm,
     ChocoSGD,
+    Contraction,
     DecentralizedSGD,
     ExactDiffusion,
     Full,
     Identity,
     Minibatch,
     Oracle,
+    RandomK,
+    ScaledSign,
     TopK,
 )
 from gossip import launch
@@ -38,6 +42,9 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     ChocoSGD(lr=0.05, gamma=0.2, compressor=TopK(k=3)),
     ChocoSGD(lr=0.05, gamma=0.2, compressor=TopK(fraction=0.3), order="overlapped", momentum=0.9),
     ChocoSGD(lr=0.05, gamma=0.9, compressor=Identity()),
+    ChocoSGD(lr=0.05, gamma=0.2, compressor=ScaledSign()),
+    ChocoSGD(lr=0.05, gamma=0.2, compressor=RandomK(fraction=0.3), order="overlapped"),
+    ChocoSGD(lr=0.05, gamma=0.2, compressor=Contraction(QSGD(levels=3, bucket=4))),
 )
 
 VARIANT = sys.argv[2] if len(sys.argv) > 2 else "auto"
