@@ -77,7 +77,7 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     DecentralizedSGD(lr=0.1, momentum=0.9, order="consensus"),
     ChocoSGD(lr=0.1, momentum=0.9, compressor=TopK(k=3)),
     ChocoSGD(lr=0.1, momentum=0.9, compressor=TopK(k=3), order="overlapped"),
-    ChocoSGD(lr=0.1, compressor=Contraction(QSGD()), order="overlapped"),
+    ChocoSGD(lr=0.1, momentum=0.9, compressor=Contraction(QSGD()), order="overlapped"),
 )
 
 
