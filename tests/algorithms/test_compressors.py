@@ -221,6 +221,29 @@ def test_qsgd(norm: str, s: int, bucket: int) -> None:
     assert symbols.length(13, 2 * s + 1) == 8 * math.ceil(13 / math.floor(64 / math.log2(2 * s + 1)))
 
 
+@pytest.mark.parametrize("unbiased", [False, True])
+@pytest.mark.parametrize("k", [1, 4, 13])
+def test_random_k(k: int, unbiased: bool) -> None:
+    x = np.random.default_rng(0).normal(size=(3, 13))
+    draw = Draw(0, "compression", range(3), 0)
+    message = RandomK(k=k, unbiased=unbiased).compress(torch.from_numpy(x), draw)
+    for row in range(3):
+        random = np.random.Generator(np.random.Philox(key=draw.key(row)))
+        kept = random.choice(13, k, replace=False, shuffle=False)
+        expected = np.zeros(13)
+        expected[kept] = x[row, kept] * (13 / k if unbiased else 1)
+        np.testing.assert_array_equal(message.dense()[row], expected)
+    assert message.nbytes.tolist() == [HEADER + 8 + 8 * k] * 3
+
+
+@pytest.mark.parametrize("compressor", [QSGD(levels=2, bucket=5), RandomK(k=3, unbiased=True), Identity()], ids=str)
+def test_contraction_is_the_operator_scaled(compressor: Compressor) -> None:
+    x = np.random.default_rng(0).normal(size=(3, 13))
+    scaled, plain = compress(Contraction(compressor), x), compress(compressor, x)
+    np.testing.assert_allclose(scaled.dense(), plain.dense() / (1 + compressor.omega(13)), rtol=1e-15)
+    assert scaled.nbytes.tolist() == plain.nbytes.tolist()
+
+
 @pytest.mark.parametrize(
     "compressor",
     [each for each in [*EVERY, QSGD(levels=3, norm="max"), RandomK(k=3, unbiased=True)] if not each.biased],
