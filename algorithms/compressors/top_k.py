@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from algorithms.arithmetic import COMPILED
 from algorithms.compressors import indices
 from algorithms.compressors.indices import Indices
 from algorithms.compressors.message import Vector
 from algorithms.compressors.sparse import Sparsifier
 from algorithms.compressors.wire import Bytes
 
-COMPILED = 1 << 18  # bytes of a vector from which the compiled filter pays for its import
 SAMPLED = 20_000  # entries that the filter's threshold is estimated from
 MARGIN = 1.5  # times k entries should pass it: fewer than k would be too few
 

@@ -49,7 +49,7 @@ def unseal(packed: Bytes, kind: int, owner: str) -> Bytes:
     Raises:
         ValueError: if this is no such row.
     """
-    _, found, length, checksum = _header(packed, owner)
+    found, length, checksum = _header(packed, owner)
     if found != kind:
         raise ValueError(f"{owner}: a message of another operator, dimension or precision")
     payload = packed[HEADER.size :]
@@ -69,7 +69,7 @@ def split(buffer: Bytes, owner: str) -> list[Bytes]:
     rows: list[Bytes] = []
     position = 0
     while position < len(buffer) or not rows:
-        _, _, length, _ = _header(buffer[position:], owner)
+        _, length, _ = _header(buffer[position:], owner)
         end = position + HEADER.size + length
         if end > len(buffer):
             raise ValueError(f"{owner}: truncated message of {len(buffer)} bytes")
@@ -78,7 +78,8 @@ def split(buffer: Bytes, owner: str) -> list[Bytes]:
     return rows
 
 
-def _header(packed: Bytes, owner: str) -> tuple[int, int, int, int]:
+def _header(packed: Bytes, owner: str) -> tuple[int, int, int]:
+    """(fingerprint, length of the payload, checksum)."""
     if len(packed) < HEADER.size:
         raise ValueError(f"{owner}: truncated message, {len(packed)} bytes are less than a header")
     magic, version, kind, length, checksum = HEADER.unpack_from(packed.data)
@@ -86,4 +87,4 @@ def _header(packed: Bytes, owner: str) -> tuple[int, int, int, int]:
         raise ValueError(f"{owner}: not a message, it begins with {magic!r}")
     if version != VERSION:
         raise ValueError(f"{owner}: a message in version {version} of the format, this is version {VERSION}")
-    return version, kind, length, checksum
+    return kind, length, checksum

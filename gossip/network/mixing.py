@@ -10,13 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from algorithms.arithmetic import COMPILED, THREADED
 from algorithms.threads import over_rows
 from gossip.network.plan import HaloPlan, Indices
 
-COMPILED = 1 << 18  # bytes of a result from which the compiled kernel pays for its import
 Scaled = tuple[float, Tensor]
 TYPES = {torch.float32: "f", torch.float64: "d"}  # of the compiled kernel, and NumPy's names for them
-THREADED = 1 << 22  # bytes of a result from which several threads pay
 
 
 class Sums:

@@ -2,258 +2,34 @@
 
 from __future__ import annotations
 
-import math
-import os
 import time
 import warnings
-import weakref
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 import torch
 from mpi4py import MPI
-from numpy.typing import NDArray
 from torch import Tensor
 
+from algorithms.arithmetic import COMPILED
 from algorithms.compressors import Message
 from algorithms.compressors.wire import Bytes
-from gossip.network import futex
+from gossip.network.arena import STAGING, VIEWS, Arena
+from gossip.network.board import Board
 from gossip.network.in_process import PLANS, Exchange
-from gossip.network.mixing import COMPILED, Scaled, Sums
+from gossip.network.mixing import Scaled, Sums
 from gossip.network.mpi import MpiCommunicator
 from gossip.network.peer_to_peer import LinkedExchange, PeerToPeerNetwork
 from gossip.network.plan import HaloPlan, Indices
 from gossip.network.streaming import Trial
+from gossip.network.windows import DEVICE, free_shared_memory
 from topologies import Schedule
 
-LANES = 2  # what is mixed at once, and what is posted ahead, each completed in its own order
-SLOTS = 8  # stacks of one size that a rank has room for; pages that are never written take no memory
-STAGING = 3  # of these, for copies of what was made elsewhere: of all but one it may be posted, not read by anyone yet
-ENTRIES = 32  # publications of a lane whose place is on the board
-NUMPY_TYPES = {torch.float32: np.float32, torch.float64: np.float64}  # of those that NumPy has as well
-VIEWS = 1024  # of other ranks' stacks, kept ready
 SMALLEST_ROW = 1 << 12  # bytes
-SPIN = 3e-4  # seconds of looking without sleep, where every rank has a core: about what it costs to wake up
-LONGEST_WAIT = 1.0  # seconds asleep before another look
-
-DEVICE = "/dev/shm"  # where the memory comes from on Linux
-
-LINE = 8  # words of 8 bytes; counters that different ranks write lie on different cache lines
-# Where the words of a rank lie on its board.
-PUBLISHED, READ, ASLEEP, PLACES = 0, LANES * LINE, 2 * LANES * LINE, (2 * LANES + 1) * LINE
-ENTRY = 4  # words
-
-
-class Board:
-    """Where each rank says how many stacks it has published and read, and where the last ones lie.
-
-    A lane is a sequence of exchanges, the same on all ranks: the s-th publication of a rank belongs to the s-th
-    exchange. A rank that waits for a counter of another sleeps in the kernel until that changes.
-    """
-
-    def __init__(self, communicator: MpiCommunicator) -> None:
-        self._communicator = communicator
-        self._all_local = len(communicator.local_ranks) == communicator.size
-        self._window, memory = _allocate(communicator, 8 * (PLACES + LANES * ENTRIES * ENTRY))
-        self._sync = self._window.Sync
-        self._words = {rank: each.data.cast("Q") for rank, each in memory.items()}
-        self._addresses = {rank: each.ctypes.data for rank, each in memory.items()}
-        self._mine = self._words[communicator.rank]
-        self._readers: list[list[Sequence[int]]] = [[()] * ENTRIES for _ in range(LANES)]
-        for word in range(len(self._mine)):
-            self._mine[word] = 0
-        self._sync()
-        communicator.wait([communicator.host.Ibarrier()])
-
-    def publish(self, lane: int, place: tuple[int, int, int], readers: Sequence[int]) -> int:
-        """Say where the next stack of this lane lies, and who will read it; gives its number in the lane."""
-        number = self._mine[PUBLISHED + lane * LINE] + 1
-        entry = number % ENTRIES
-        if not self.is_read(self._readers[lane][entry], lane, number - ENTRIES):
-            self.wait_until_read(self._readers[lane][entry], lane, number - ENTRIES)
-        self._readers[lane][entry] = readers
-        first = PLACES + (lane * ENTRIES + entry) * ENTRY
-        self._mine[first], self._mine[first + 1], self._mine[first + 2] = place
-        self._set(PUBLISHED + lane * LINE, number, readers)
-        return number
-
-    def place(self, rank: int, lane: int, number: int) -> tuple[int, int, int]:
-        """Where a rank's publication lies, once it is there."""
-        words = self._words[rank]
-        if words[PUBLISHED + lane * LINE] < number:
-            self._wait(rank, PUBLISHED + lane * LINE, number)
-        self._sync()  # what was written before it is seen after it
-        first = PLACES + (lane * ENTRIES + number % ENTRIES) * ENTRY
-        return words[first], words[first + 1], words[first + 2]
-
-    def finish(self, lane: int, number: int, sources: Sequence[int]) -> None:
-        """This rank has read what these ones published for this exchange, and all before it."""
-        assert number == self._mine[READ + lane * LINE] + 1, "exchanges of a lane must be completed in their order"
-        self._set(READ + lane * LINE, number, sources)
-
-    def is_complete(self, lane: int, number: int) -> bool:
-        """Whether this rank has finished the exchange of this number."""
-        return self._mine[READ + lane * LINE] >= number
-
-    def is_read(self, readers: Sequence[int], lane: int, number: int) -> bool:
-        """Whether all of these ranks have finished the exchange of this number."""
-        word = READ + lane * LINE
-        for rank in readers:  # noqa: SIM110 (a loop, as this is asked several times in every exchange)
-            if self._words[rank][word] < number:
-                return False
-        return True
-
-    def wait_until_read(self, readers: Sequence[int], lane: int, number: int) -> None:
-        """Wait until `is_read`."""
-        for rank in readers:
-            self._wait(rank, READ + lane * LINE, number)
-        self._sync()
-
-    def free(self) -> None:
-        """Give the memory back; collective over the host."""
-        self._window.Unlock_all()
-        self._window.Free()
-
-    def _set(self, word: int, value: int, watching: Sequence[int]) -> None:
-        """Change a counter that these ranks may be waiting for."""
-        self._sync()  # what was written before must be seen before
-        self._mine[word] = value
-        self._sync()  # and must be seen by who is about to fall asleep
-        for rank in watching:
-            if self._words[rank][ASLEEP]:
-                futex.wake(self._addresses[self._communicator.rank] + 8 * word)
-                return
-
-    def _wait(self, rank: int, word: int, value: int) -> None:
-        words = self._words[rank]
-        if words[word] < value:
-            if self._all_local and futex.AVAILABLE:
-                self._sleep(words, word, value, self._addresses[rank] + 8 * word)
-            else:  # messages to and from other hosts must go on meanwhile
-                mpi = self._communicator.mpi
-                self._communicator.poll(lambda: words[word] >= value or bool(mpi.Iprobe() and False))
-
-    def _sleep(self, words: memoryview, word: int, value: int, address: int) -> None:
-        if not self._communicator.crowded:
-            spin_until = time.perf_counter() + SPIN
-            while words[word] < value and time.perf_counter() < spin_until:
-                pass
-        self._mine[ASLEEP] = 1
-        self._sync()
-        while (seen := words[word]) < value:
-            futex.wait(address, seen & 0xFFFFFFFF, LONGEST_WAIT)  # the low half of the word comes first
-        self._mine[ASLEEP] = 0
-
-
-@dataclass
-class Slot:
-    """Room for one stack, or for packed messages.
-
-    Attributes:
-        owner: What refers to the memory as long as a tensor lies there.
-        publications: (readers, lane, number) of what was published from here.
-    """
-
-    owner: weakref.ref[NDArray] | None = None
-    publications: list[tuple[Sequence[int], int, int]] = field(default_factory=list)
-
-    @property
-    def occupied(self) -> bool:
-        """Whether a tensor of this process lies here."""
-        return self.owner is not None and self.owner() is not None
-
-
-class Arena:
-    """Shared memory for stacks whose rows take up to `row_bytes`: some slots on each rank of the host.
-
-    Args:
-        communicator: The processes.
-        board: Tells who has read what.
-        rows: Rows of this rank's stacks.
-        row_bytes: Room for each of them.
-    """
-
-    def __init__(self, communicator: MpiCommunicator, board: Board, rows: int, row_bytes: int) -> None:
-        self._board = board
-        self.slot_bytes = rows * row_bytes
-        self._window, self.memory = _allocate(communicator, SLOTS * self.slot_bytes)
-        self._own = self.memory[communicator.rank]
-        self._address = self._own.ctypes.data
-        self._slots = [Slot() for _ in range(SLOTS)]
-
-        @lru_cache(maxsize=VIEWS)
-        def memory(slot: int, k: int, d: int, dtype: torch.dtype) -> NDArray:
-            first = slot * self.slot_bytes
-            flat = self._own[first : first + k * d * dtype.itemsize]
-            return flat.view(NUMPY_TYPES.get(dtype, np.uint8)).reshape(k, -1)
-
-        self._memory = memory
-
-    def stack(self, k: int, d: int, dtype: torch.dtype) -> Tensor | None:
-        """(k, d), uninitialised, in a slot of its own for as long as it is referred to; None if all are taken."""
-        slot = self._take(STAGING)
-        if slot is None:
-            return None
-        memory = self._memory(slot, k, d, dtype).view()  # an object of its own, which tells how long it is needed
-        self._slots[slot].owner = weakref.ref(memory)
-        stack = torch.from_numpy(memory)
-        return stack if dtype in NUMPY_TYPES else stack.view(dtype)
-
-    def stage(self) -> tuple[int, NDArray[np.uint8]]:
-        """(where it begins, the memory) of a slot for what is published next."""
-        slot = self._take(0)
-        assert slot is not None, "one of the slots for staging is neither occupied nor posted"
-        first = slot * self.slot_bytes
-        return first, self._own[first : first + self.slot_bytes]
-
-    def find(self, stack: Tensor) -> int | None:
-        """Where in this rank's memory a stack lies; None if elsewhere."""
-        position = stack.data_ptr() - self._address
-        return position if 0 <= position < len(self._own) else None
-
-    def published(self, position: int, readers: Sequence[int], lane: int, number: int) -> None:
-        """What lies at this position may not be overwritten before these ranks have read it."""
-        slot = self._slots[position // self.slot_bytes]
-        if len(slot.publications) >= ENTRIES:
-            self._is_read(slot)  # forgets what is
-        slot.publications.append((readers, lane, number))
-
-    @property
-    def occupied(self) -> bool:
-        """Whether tensors of this process lie here."""
-        return any(slot.occupied for slot in self._slots)
-
-    def free(self) -> None:
-        """Give the memory back; collective over the host."""
-        self._window.Unlock_all()
-        self._window.Free()
-
-    def _take(self, first: int) -> int | None:
-        """The number of a slot that nobody uses, waiting for readers if need be."""
-        unread = None
-        for number in range(first, SLOTS):
-            slot = self._slots[number]
-            if slot.occupied:
-                continue
-            if self._is_read(slot):
-                return number
-            # Who has not come to an exchange that this rank completes later may be waiting for it.
-            if unread is None and all(self._board.is_complete(lane, number) for _, lane, number in slot.publications):
-                unread = number
-        if unread is not None:
-            for publication in self._slots[unread].publications:
-                self._board.wait_until_read(*publication)
-        return unread
-
-    def _is_read(self, slot: Slot) -> bool:
-        """Whether nobody will read what was published from here."""
-        if slot.publications:
-            slot.publications = [each for each in slot.publications if not self._board.is_read(*each)]
-        return not slot.publications
 
 
 class SharedExchange(Exchange):
@@ -297,7 +73,7 @@ class SharedExchange(Exchange):
 
     @property
     def rows(self) -> Mapping[int, Tensor]:
-        """As of a link."""
+        """Source rank -> (rows, d), as `Link` has it."""
         return dict(zip(self._ranks, self.sources[1:], strict=True))
 
     def _rows_at(self, rank: int, place: tuple[int, int, int]) -> Tensor:
@@ -529,7 +305,7 @@ class SharedMemoryNetwork(PeerToPeerNetwork):
         communicator = self.communicator
         rows = sum(len(self._blocks[rank]) for rank in communicator.local_ranks)
         # Two stacks in turn and one being made; if that does not fit, touching the memory would kill the process.
-        fits = np.array([3 * rows * row_bytes <= _free_shared_memory()], np.uint8)
+        fits = np.array([3 * rows * row_bytes <= free_shared_memory()], np.uint8)
         everywhere = np.empty_like(fits)
         communicator.wait([communicator.host.Iallreduce(fits, everywhere, MPI.MIN)])
         if not everywhere[0]:
@@ -541,20 +317,3 @@ class SharedMemoryNetwork(PeerToPeerNetwork):
             return None
         self._arenas.append(Arena(communicator, self.board, len(self.nodes), row_bytes))
         return len(self._arenas) - 1
-
-
-def _free_shared_memory() -> float:
-    """Bytes, as far as can be told."""
-    if not os.path.isdir(DEVICE):
-        return math.inf
-    room = os.statvfs(DEVICE)
-    return room.f_bavail * room.f_frsize
-
-
-def _allocate(communicator: MpiCommunicator, size: int) -> tuple[MPI.Win, dict[int, NDArray[np.uint8]]]:
-    """A window with `size` bytes of this rank, and the memory of every rank of the host; collective over the host."""
-    communicator.wait([communicator.host.Ibarrier()])  # the call itself spins
-    window = MPI.Win.Allocate_shared(size, 1, comm=communicator.host)
-    window.Lock_all(MPI.MODE_NOCHECK)
-    memory = {rank: np.asarray(window.Shared_query(i)[0], np.uint8) for i, rank in enumerate(communicator.local_ranks)}
-    return window, memory

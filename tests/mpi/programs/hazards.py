@@ -15,8 +15,8 @@ from torch import Tensor
 from algorithms import Algorithm, ChocoSGD, DecentralizedSGD, Sample, TopK
 from gossip import launch
 from gossip.network import Communicator, InProcessNetwork, connect, mixing
+from gossip.network.arena import SLOTS
 from gossip.network.mpi import MpiCommunicator
-from gossip.network.shared_memory import SLOTS
 from topologies import Schedule, Topology, exponential, one_peer_exponential, ring
 
 communicator = launch.world()
