@@ -8,13 +8,47 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+
+WORD = (1 << 64) - 1
 
 
 def generator(seed: int, purpose: str, *counters: int) -> np.random.Generator:
     """An independent stream for this seed, purpose (any text) and these non-negative counters."""
     return np.random.default_rng([seed, zlib.crc32(purpose.encode()), *counters])
+
+
+def stream(key: int) -> np.random.Generator:
+    """The random numbers that follow from 64 bits."""
+    return np.random.Generator(np.random.Philox(key=key))
+
+
+def random_bits(*counters: int) -> int:
+    """64 bits that follow from integers: SplitMix64's output function (Steele, Lea, Flood 2014), one after another."""
+    word = 0
+    for counter in counters:
+        word = (word ^ counter & WORD) + 0x9E3779B97F4A7C15 & WORD
+        word = (word ^ word >> 30) * 0xBF58476D1CE4E5B9 & WORD
+        word = (word ^ word >> 27) * 0x94D049BB133111EB & WORD
+        word ^= word >> 31
+    return word
+
+
+class Key(NamedTuple):
+    """What one row's draws of one round follow from."""
+
+    own: int
+    """64 random bits of this node."""
+    common: int
+    """64 random bits that all nodes have in this round."""
+    node: int
+    """The node itself."""
+
+    def part(self, i: int) -> Key:
+        """The key of the i-th part of something, independent of the other parts' and of this one."""
+        return Key(random_bits(self.own, i), random_bits(self.common, i), self.node)
 
 
 @dataclass(frozen=True)
@@ -30,6 +64,7 @@ class Draw:
         """The stream of the node that lives in this row."""
         return generator(self.seed, self.purpose, self.nodes[row], self.round)
 
-    def key(self, row: int) -> int:
-        """64 random bits of the node that lives in this row."""
-        return int(self.generator(row).integers(1 << 64, dtype=np.uint64))
+    def key(self, row: int) -> Key:
+        """The key of the node that lives in this row."""
+        node, common = self.nodes[row], random_bits(self.seed, zlib.crc32(self.purpose.encode()), self.round)
+        return Key(random_bits(common, node), common, node)

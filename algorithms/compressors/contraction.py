@@ -6,10 +6,11 @@ Beznosikov, Horváth, Richtárik, Safaryan, "On Biased Compression for Distribut
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from algorithms.compressors.message import Compressor, Vector
-from algorithms.compressors.wire import Bytes
+from torch import Tensor
+
+from algorithms.compressors.message import Compressor
+from algorithms.randomness import Key
 
 
 @dataclass(frozen=True)
@@ -22,20 +23,26 @@ class Contraction(Compressor):
         compressor: C.
     """
 
-    random: ClassVar[bool] = True
-
     compressor: Compressor
 
     def __post_init__(self) -> None:
         if self.compressor.biased:
             raise ValueError(f"Contraction: {self.compressor} is biased; give an unbiased operator")
 
-    def encode(self, x: Vector, key: int) -> Bytes:
+    @property
+    def random(self) -> bool:  # type: ignore[override]
+        return self.compressor.random
+
+    @property
+    def on_device(self) -> bool:  # type: ignore[override]
+        return self.compressor.on_device
+
+    def encode(self, x: Tensor, key: Key) -> Tensor:
         return self.compressor.encode(x, key)
 
-    def decode(self, payload: Bytes, out: Vector) -> None:
+    def decode(self, payload: Tensor, out: Tensor) -> None:
         self.compressor.decode(payload, out)
-        out *= out.dtype.type(self.alpha(len(out)))
+        out *= self.alpha(len(out))
 
     def check_dimension(self, d: int) -> None:
         self.compressor.check_dimension(d)
@@ -45,6 +52,9 @@ class Contraction(Compressor):
 
     def paper_bits(self, d: int, itemsize: int) -> float:
         return self.compressor.paper_bits(d, itemsize)
+
+    def entropy_bits(self, payload: Tensor, d: int, itemsize: int) -> float:
+        return self.compressor.entropy_bits(payload, d, itemsize)
 
 
 def check_contraction(owner: object, compressor: Compressor, d: int) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-import numpy as np
+from torch import Tensor
 
-from algorithms.compressors.message import Compressor, Vector
-from algorithms.compressors.wire import Bytes
+from algorithms.compressors import wire
+from algorithms.compressors.message import Compressor
+from algorithms.randomness import Key
 
 
 @dataclass(frozen=True)
@@ -17,12 +19,14 @@ class Identity(Compressor):
     Payload: the d numbers, in single or double precision.
     """
 
-    def encode(self, x: Vector, key: int) -> Bytes:
-        return x.view(np.uint8)
+    on_device: ClassVar[bool] = True
 
-    def decode(self, payload: Bytes, out: Vector) -> None:
+    def encode(self, x: Tensor, key: Key) -> Tensor:
+        return wire.as_bytes(x)
+
+    def decode(self, payload: Tensor, out: Tensor) -> None:
         self.check_length(payload, out.nbytes)
-        out.view(np.uint8)[:] = payload
+        wire.as_bytes(out)[:] = payload
 
     @property
     def biased(self) -> bool:

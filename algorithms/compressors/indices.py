@@ -37,28 +37,31 @@ def encode(indices: Indices, d: int) -> Bytes:
     return np.concatenate([_section(r, low), np.packbits(unary)])
 
 
-def decode(section: Bytes, k: int, d: int) -> Indices:
-    """The k indices below d of a section, which ends with it.
+def decode(packed: Bytes, k: int, d: int) -> tuple[Indices, Bytes]:
+    """(the k indices below d that `packed` begins with, the bytes that follow).
 
     Raises:
-        ValueError: if it does not hold such indices.
+        ValueError: if it does not begin with such indices.
     """
-    r, packed = int(section[0]) if len(section) else -1, section[1:]
+    r, packed = int(packed[0]) if len(packed) else -1, packed[1:]
     if r == BITMAP:
-        _expect(len(packed) == -(-d // 8))
-        indices = np.flatnonzero(np.unpackbits(packed, count=d))
+        length = -(-d // 8)
+        _expect(len(packed) >= length)
+        indices = np.flatnonzero(np.unpackbits(packed[:length], count=d))
         _expect(len(indices) == k)
-        return indices
+        return indices, packed[length:]
     _expect(0 <= r <= d.bit_length())
     length = -(-k * r // 8)
     _expect(len(packed) >= length)
     bits = np.unpackbits(packed[:length], count=k * r).reshape(k, r).astype(np.int64)
-    ends = np.flatnonzero(np.unpackbits(packed[length:]))
+    packed = packed[length:]
+    longest = -(-(k + (d >> r)) // 8)  # of the quotients, which cannot sum to more
+    ends = np.flatnonzero(np.unpackbits(packed[:longest]))[:k]
     _expect(len(ends) == k)
     gaps = (np.diff(ends, prepend=-1) - 1 << r) + (bits << np.arange(r)).sum(axis=1)
     indices = np.cumsum(gaps + 1) - 1
     _expect(k == 0 or 0 <= indices[-1] < d)
-    return indices
+    return indices, packed[ends[-1] // 8 + 1 if k else 0 :]
 
 
 def entropy(k: int, d: int) -> float:

@@ -4,22 +4,39 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar, NamedTuple, Self
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from algorithms.checks import NonFiniteError
 from algorithms.compressors import wire
 from algorithms.compressors.wire import Bytes
-from algorithms.randomness import Draw
+from algorithms.layout import Layout
+from algorithms.randomness import Draw, Key
 
-Vector = NDArray[Any]
-"""(d,) in single or double precision, contiguous."""
+
+class B1(NamedTuple):
+    """alpha |x|^2 <= E|C(x)|^2 <= beta <E C(x), x>."""
+
+    alpha: float
+    beta: float
+
+
+class B2(NamedTuple):
+    """max(gamma |x|^2, E|C(x)|^2 / beta) <= <E C(x), x>."""
+
+    gamma: float
+    beta: float
+
+
+class B3(NamedTuple):
+    """E|scale C(x) - x|^2 <= (1 - 1 / delta) |x|^2."""
+
+    delta: float
+    scale: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +69,18 @@ class Message:
         """(k,) int64: bits of each row on the wire."""
         return 8 * self.nbytes
 
+    @property
+    def paper_bits(self) -> float:
+        """Bits of a row by the paper's formula; an average where the number varies."""
+        return self.compressor.paper_bits(self.d, _precision(self.dtype).itemsize)
+
+    @cached_property
+    def entropy_bits(self) -> Tensor:
+        """(k,) float64: bits of each row with an ideal code for its symbols and indices."""
+        itemsize = _precision(self.dtype).itemsize
+        payloads = [wire.unseal(row.numpy(), self._kind, self._owner) for row in self.packed]
+        return torch.tensor([self.compressor.entropy_bits(each, self.d, itemsize) for each in payloads]).double()
+
     def pack(self, row: int) -> Bytes:
         """One row as it travels."""
         return self.packed[row].numpy()
@@ -74,10 +103,31 @@ class Message:
         Raises:
             ValueError: if one of them is anything else.
         """
-        rows = np.empty((len(packed), self.d), _numpy_type(self.dtype))
+        rows = torch.empty(len(packed), self.d, dtype=_precision(self.dtype), device=self.device)
         for row, out in zip(packed, rows, strict=True):
-            self.compressor.decode(wire.unseal(row, self._kind, self._owner), out)
-        return torch.from_numpy(rows).to(self.device, self.dtype)
+            self._decode(row, out, None)
+        return rows.to(self.dtype)
+
+    def add_to(self, out: Tensor, packed: Bytes, weight: float) -> None:
+        """out += weight * (the row that another node packed), (d,), each entry's product and sum rounded by itself.
+
+        Args:
+            out: In the precision of the decoded rows: double for a stack in double precision, else single.
+
+        Raises:
+            ValueError: as `decode`.
+        """
+        self._decode(packed, out, weight)
+
+    def _decode(self, packed: Bytes, out: Tensor, weight: float | None) -> None:
+        payload = wire.unseal(packed, self._kind, self._owner)
+        try:
+            if weight is None:
+                self.compressor.decode(payload, out)
+            else:
+                self.compressor.accumulate(payload, weight, out)
+        except ValueError as error:
+            raise ValueError(f"{self._owner}: {error}") from None
 
     @cached_property
     def _dense(self) -> Tensor:
@@ -85,7 +135,7 @@ class Message:
 
     @cached_property
     def _kind(self) -> int:
-        return _kind(self.compressor, self.d, self.dtype)
+        return wire.fingerprint(self.compressor, self.d, self.dtype)
 
     @property
     def _owner(self) -> str:
@@ -98,10 +148,14 @@ class Compressor:
 
     Attributes:
         random: Whether it draws.
+        on_device: Whether it works on vectors where they lie; others are copied to the CPU first.
+        checks: Whether `encode` itself refuses what is not finite, on its way, so that nobody needs to look before.
         biased: Whether E C(x) may differ from x.
     """
 
     random: ClassVar[bool] = False
+    on_device: ClassVar[bool] = False
+    checks: ClassVar[bool] = False
 
     @property
     def biased(self) -> bool:
@@ -113,25 +167,39 @@ class Compressor:
         Raises:
             NonFiniteError: if it holds NaN or infinity.
         """
-        rows = x.detach().cpu().to(torch.float64 if x.dtype == torch.float64 else torch.float32).contiguous()
-        if rows.numel() and not all(bool(each.isfinite()) for each in torch.aminmax(rows)):
+        rows = x.detach().to(x.device if self.on_device else "cpu", _precision(x.dtype)).contiguous()
+        if not self.checks and rows.numel() and not all(bool(each.isfinite()) for each in torch.aminmax(rows)):
             raise NonFiniteError(f"{type(self).__name__}: the vector to compress holds NaN or infinity")
-        kind = _kind(self, x.shape[1], x.dtype)
-        payloads = [self.encode(row, draw.key(i) if self.random else 0) for i, row in enumerate(rows.numpy())]
-        packed = tuple(torch.from_numpy(wire.seal(payload, kind)) for payload in payloads)
+        kind = wire.fingerprint(self, x.shape[1], x.dtype)
+        packed = tuple(wire.seal(self.encode(row, draw.key(i)), kind) for i, row in enumerate(rows))
         return Message(self, x.shape[1], x.dtype, x.device, packed)
 
-    def encode(self, x: Vector, key: int) -> Bytes:
-        """The payload of one finite vector (d,); all that is random in it is drawn from the 64-bit `key`."""
+    def encode(self, x: Tensor, key: Key) -> Tensor:
+        """The payload, as bytes, of one finite vector x (d,) in single or double precision, contiguous.
+
+        All that is random in it is drawn from the key.
+        """
         raise NotImplementedError
 
-    def decode(self, payload: Bytes, out: Vector) -> None:
+    def decode(self, payload: Tensor, out: Tensor) -> None:
         """Write the vector that a payload stands for to all of `out` (d,).
 
         Raises:
             ValueError: if it stands for none.
         """
         raise NotImplementedError
+
+    def accumulate(self, payload: Tensor, weight: float, out: Tensor) -> None:
+        """out += weight * (the vector that a payload stands for), products and sums rounded one by one."""
+        decoded = torch.empty_like(out)
+        self.decode(payload, decoded)
+        out += weight * decoded
+
+    def on(self, layout: Layout) -> Self:
+        """This operator for vectors that hold these tensors; most do not care."""
+        inner = {each.name: getattr(self, each.name) for each in fields(self)}
+        bound = {name: value.on(layout) for name, value in inner.items() if isinstance(value, Compressor)}
+        return replace(self, **bound) if bound else self
 
     def check_dimension(self, d: int) -> None:
         """Raise ValueError if vectors of d numbers cannot be compressed; asked once, at the start of a run."""
@@ -144,24 +212,41 @@ class Compressor:
         """The largest known alpha with E|C(x) - x|^2 <= (1 - alpha) |x|^2, in (0, 1]; 0 if there is none."""
         return max(0.0, 1 - self.omega(d))
 
+    # The classes of Beznosikov, Horváth, Richtárik, Safaryan, "On Biased Compression for Distributed Learning",
+    # arXiv 2002.12410, with what follows from `omega` and `alpha` unless an operator knows better.
+
+    def b1(self, d: int) -> B1 | None:
+        """The constants of the first class of biased operators, None if not known to be one."""
+        if math.isfinite(self.omega(d)):
+            return B1(1, 1 + self.omega(d))
+        return B1(self.alpha(d) ** 2 / 4, 2) if self.alpha(d) else None
+
+    def b2(self, d: int) -> B2 | None:
+        """The constants of the second class, None if not known to be one."""
+        if math.isfinite(self.omega(d)):
+            return B2(1, 1 + self.omega(d))
+        return B2(self.alpha(d) / 2, 2) if self.alpha(d) else None
+
+    def b3(self, d: int) -> B3 | None:
+        """The constants of the third class, contractions, with the scale that gives the least delta; None if none."""
+        if math.isfinite(self.omega(d)):
+            return B3(1 + self.omega(d), 1 / (1 + self.omega(d)))
+        return B3(1 / self.alpha(d), 1) if self.alpha(d) else None
+
     def paper_bits(self, d: int, itemsize: int) -> float:
         """Bits of a vector of d numbers by the paper's formula, where numbers take 8 itemsize bits."""
         raise NotImplementedError
 
-    def check_length(self, payload: Bytes, length: int) -> None:
+    def entropy_bits(self, payload: Tensor, d: int, itemsize: int) -> float:
+        """Bits of the vector in a payload with an ideal code for its symbols and indices."""
+        return self.paper_bits(d, itemsize)
+
+    def check_length(self, payload: Tensor, length: int) -> None:
         """Raise ValueError unless a payload has this length."""
         if len(payload) != length:
-            raise ValueError(f"{type(self).__name__}: payload of {len(payload)} bytes instead of {length}")
+            raise ValueError(f"a payload of {len(payload)} bytes instead of {length}")
 
 
-def stream(key: int) -> np.random.Generator:
-    """The random numbers that follow from 64 bits."""
-    return np.random.Generator(np.random.Philox(key=key))
-
-
-def _kind(compressor: Compressor, d: int, dtype: torch.dtype) -> int:
-    return wire.fingerprint(compressor, d, dtype)
-
-
-def _numpy_type(dtype: torch.dtype) -> type[np.floating]:
-    return np.float64 if dtype == torch.float64 else np.float32
+def _precision(dtype: torch.dtype) -> torch.dtype:
+    """In which vectors of a type are compressed."""
+    return torch.float64 if dtype == torch.float64 else torch.float32

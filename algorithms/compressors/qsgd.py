@@ -10,12 +10,17 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import numpy as np
+import torch
+from torch import Tensor
 
-from algorithms.checks import NonFiniteError, check
-from algorithms.compressors import symbols
-from algorithms.compressors.message import Compressor, Vector, stream
-from algorithms.compressors.wire import Bytes
+from algorithms.checks import check
+from algorithms.compressors import quantize, symbols, wire
+from algorithms.compressors.buckets import count_of, read_norms
+from algorithms.compressors.entropy_coding import check_coding
+from algorithms.compressors.message import Compressor
+from algorithms.compressors.quantize import Rule
+from algorithms.compressors.symbols import Coding
+from algorithms.randomness import Key
 
 NORMS = ("l2", "max")
 
@@ -27,48 +32,47 @@ class QSGD(Compressor):
     E|C(x) - x|^2 <= omega |x|^2 with omega = min(D/s^2, sqrt(D)/s, D/(4 s^2)) for buckets of D entries and |x| their l2
     norm, D/(4 s^2) with the maximum norm. d log2(2 s + 1) bits, and 8 itemsize - 1 for each bucket.
 
-    Payload: the norm of each bucket, then s + sign(x_i) l_i in base 2 s + 1.
+    Payload: the norm of each bucket, then the symbols s + sign(x_i) l_i below 2 s + 1.
 
     Args:
         levels: s, the number of positive levels, >= 1.
         norm: "l2", or "max" for the largest magnitude, the more accurate one in practice.
         bucket: Entries that share a norm, >= 1; all of them by default.
+        coding: "digits" of a number in base 2 s + 1, or "entropy", shorter where small levels are frequent, and slow.
     """
 
     random: ClassVar[bool] = True
+    on_device: ClassVar[bool] = True
+    checks: ClassVar[bool] = True
 
     levels: int = 7
     norm: Literal["l2", "max"] = "l2"
     bucket: int | None = None
+    coding: Coding = "digits"
 
     def __post_init__(self) -> None:
-        check(1 <= self.levels < 1 << 24, self, "levels", ">= 1 and < 2^24")
+        check(1 <= self.levels < 1 << 20, self, "levels", ">= 1 and < 2^20")
         check(self.norm in NORMS, self, "norm", f"one of {', '.join(NORMS)}")
         check(self.bucket is None or self.bucket >= 1, self, "bucket", ">= 1")
+        check_coding(self, self._base)
 
-    def encode(self, x: Vector, key: int) -> Bytes:
-        s, rows = self.levels, self._in_buckets(x)
-        largest = np.abs(rows).max(axis=1, keepdims=True)
-        unit = np.divide(rows, largest, out=np.zeros_like(rows), where=largest > 0)  # whose squares are no overflow
-        norms = largest
-        if self.norm == "l2":
-            lengths = np.sqrt(np.square(unit, dtype=np.float64).sum(axis=1, keepdims=True)).astype(x.dtype)
-            norms = largest * lengths
-            unit /= np.maximum(lengths, 1)
-        if not np.isfinite(norms).all():
-            raise NonFiniteError("QSGD: the norm of the vector to compress is beyond its precision")
-        draws = stream(key).random(rows.shape, x.dtype.type)
-        levels = np.minimum(np.floor(np.abs(unit) * s + draws), s)
-        digits = (s + np.copysign(levels, unit)).astype(np.uint64).reshape(-1)[: len(x)]
-        return np.concatenate([norms.reshape(-1).view(np.uint8), symbols.encode(digits, self._base)])
+    def encode(self, x: Tensor, key: Key) -> Tensor:
+        bucket = self.bucket or len(x)
+        norms = quantize.largest(x, bucket) if self.norm == "max" else quantize.lengths(x, bucket)
+        norms = quantize.in_precision(norms, x, self)
+        rule = Rule.uniform(self.levels, norms, bucket)
+        return torch.cat([wire.as_bytes(norms), quantize.encode(x, rule, key, self.coding)])
 
-    def decode(self, payload: Bytes, out: Vector) -> None:
-        size = self._buckets(len(out)) * out.itemsize
-        self.check_length(payload, size + symbols.length(len(out), self._base))
-        norms = payload[:size].copy().view(out.dtype)
-        levels = symbols.decode(payload[size:], len(out), self._base).astype(out.dtype) - self.levels
-        scales = np.repeat(norms, self.bucket or len(out))[: len(out)]
-        np.multiply(levels / out.dtype.type(self.levels), scales, out)
+    def decode(self, payload: Tensor, out: Tensor) -> None:
+        self._decode(payload, out, None)
+
+    def accumulate(self, payload: Tensor, weight: float, out: Tensor) -> None:
+        self._decode(payload, out, weight)
+
+    def _decode(self, payload: Tensor, out: Tensor, weight: float | None) -> None:
+        bucket = self.bucket or len(out)
+        norms, packed = read_norms(payload, out, bucket)
+        quantize.decode(packed, Rule.uniform(self.levels, norms, bucket), out, weight, self.coding)
 
     @property
     def biased(self) -> bool:
@@ -80,18 +84,13 @@ class QSGD(Compressor):
         return min(uniform, math.sqrt(size) / s) if self.norm == "l2" else uniform
 
     def paper_bits(self, d: int, itemsize: int) -> float:
-        return (8 * itemsize - 1) * self._buckets(d) + d * math.log2(self._base)
+        return (8 * itemsize - 1) * count_of(d, self.bucket) + d * math.log2(self._base)
+
+    def entropy_bits(self, payload: Tensor, d: int, itemsize: int) -> float:
+        norms = 8 * itemsize * count_of(d, self.bucket)
+        packed = payload[norms // 8 :]
+        return norms + symbols.entropy(quantize.symbols_of(packed, d, self._base, self.coding), self._base)
 
     @property
     def _base(self) -> int:
         return 2 * self.levels + 1
-
-    def _buckets(self, d: int) -> int:
-        return -(-d // (self.bucket or d))
-
-    def _in_buckets(self, x: Vector) -> Vector:
-        """(buckets, entries), the last one filled with zeros."""
-        size = self.bucket or len(x)
-        padded = np.zeros(self._buckets(len(x)) * size, x.dtype)
-        padded[: len(x)] = x
-        return padded.reshape(-1, size)

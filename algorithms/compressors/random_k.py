@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from algorithms.compressors.indices import Indices
-from algorithms.compressors.message import Vector, stream
-from algorithms.compressors.sparse import Sparsifier
-from algorithms.compressors.wire import Bytes
+from algorithms.compressors import wire
+from algorithms.compressors.message import B1, B2
+from algorithms.compressors.sparse import FixedSparsifier
+from algorithms.randomness import Key, stream
 
 
 @dataclass(frozen=True)
-class RandomK(Sparsifier):
+class RandomK(FixedSparsifier):
     """Keeps k entries drawn uniformly, without replacement; times d/k if unbiased.
 
     Unbiased: E|C(x) - x|^2 = (d/k - 1) |x|^2. As it is: E|C(x) - x|^2 = (1 - k/d) |x|^2, a contraction in expectation.
@@ -32,19 +34,19 @@ class RandomK(Sparsifier):
     """
 
     random: ClassVar[bool] = True
+    on_device: ClassVar[bool] = True
 
     unbiased: bool = False
 
-    def encode(self, x: Vector, key: int) -> Bytes:
-        kept = self._drawn(key, len(x))
-        return np.concatenate([np.array([key], np.uint64).view(np.uint8), x[kept].view(np.uint8)])
+    def select(self, x: Tensor, key: Key) -> tuple[Tensor, Tensor]:
+        return self._drawn(key.own, len(x)).to(x.device), wire.from_word(key.own)
 
-    def decode(self, payload: Bytes, out: Vector) -> None:
-        d, k = len(out), self.kept(len(out))
-        self.check_length(payload, 8 + k * out.itemsize)
-        out[:] = 0
-        kept = self._drawn(int(payload[:8].copy().view(np.uint64)[0]), d)
-        out[kept] = payload[8:].copy().view(out.dtype) * out.dtype.type(d / k if self.unbiased else 1)
+    def read(self, payload: Tensor, d: int) -> tuple[Tensor, Tensor]:
+        own, rest = wire.read_word(payload)
+        return self._drawn(own, d), rest
+
+    def scale(self, d: int) -> float:
+        return d / self.kept(d) if self.unbiased else 1.0
 
     @property
     def biased(self) -> bool:
@@ -56,8 +58,13 @@ class RandomK(Sparsifier):
     def alpha(self, d: int) -> float:
         return super().alpha(d) if self.unbiased else self.kept(d) / d
 
-    def paper_bits(self, d: int, itemsize: int) -> float:
-        return 8 * itemsize * self.kept(d)
+    def b1(self, d: int) -> B1:
+        share = self.kept(d) / d
+        return B1(1 / share, 1 / share) if self.unbiased else B1(share, 1)
 
-    def _drawn(self, key: int, d: int) -> Indices:
-        return np.sort(stream(key).choice(d, self.kept(d), replace=False, shuffle=False))
+    def b2(self, d: int) -> B2:
+        share = self.kept(d) / d
+        return B2(1, 1 / share) if self.unbiased else B2(share, 1)
+
+    def _drawn(self, key: int, d: int) -> Tensor:
+        return torch.from_numpy(np.sort(stream(key).choice(d, self.kept(d), replace=False, shuffle=False)))

@@ -7,35 +7,59 @@ arXiv 1901.09847.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-import numpy as np
+import torch
+from torch import Tensor
 
-from algorithms.compressors.message import Compressor, Vector
-from algorithms.compressors.wire import Bytes
+from algorithms.checks import check
+from algorithms.compressors import quantize, wire
+from algorithms.compressors.buckets import count_of, read_norms, sizes_of
+from algorithms.compressors.message import Compressor
+from algorithms.compressors.quantize import Rule
+from algorithms.randomness import Key
 
 
 @dataclass(frozen=True)
 class ScaledSign(Compressor):
-    """C(x) = (|x|_1 / d) sign(x), with sign(0) = 1.
+    """C(x) = (|x|_1 / D) sign(x) in each bucket of D entries, with sign(0) = 1.
 
-    |C(x) - x|^2 = |x|^2 - |x|_1^2 / d, a contraction with alpha = |x|_1^2 / (d |x|^2) >= 1/d; biased. d + 8 itemsize
-    bits.
+    |C(x) - x|^2 = |x|^2 - |x|_1^2 / D, a contraction with alpha = |x|_1^2 / (D |x|^2) >= 1/D; biased. d bits, and
+    8 itemsize for each bucket.
 
-    Payload: the scale, then the signs, one bit each, 1 where negative.
+    Payload: the scale of each bucket, then the signs, 1 where negative (`algorithms.compressors.symbols`).
+
+    Args:
+        bucket: Entries that share a scale, >= 1; all of them by default.
     """
 
-    def encode(self, x: Vector, key: int) -> Bytes:
-        scale = np.abs(x).mean(dtype=np.float64).astype(x.dtype)
-        return np.concatenate([scale[None].view(np.uint8), np.packbits(x < 0)])
+    on_device: ClassVar[bool] = True
+    checks: ClassVar[bool] = True
 
-    def decode(self, payload: Bytes, out: Vector) -> None:
-        self.check_length(payload, out.itemsize + -(-len(out) // 8))
-        scale = payload[: out.itemsize].copy().view(out.dtype)[0]
-        negative = np.unpackbits(payload[out.itemsize :], count=len(out))
-        np.multiply(1 - 2 * negative.astype(np.int8), scale, out, dtype=out.dtype)
+    bucket: int | None = None
+
+    def __post_init__(self) -> None:
+        check(self.bucket is None or self.bucket >= 1, self, "bucket", ">= 1")
+
+    def encode(self, x: Tensor, key: Key) -> Tensor:
+        bucket = self.bucket or len(x)
+        means = quantize.sums(x, bucket) / sizes_of(len(x), bucket).to(x.device)
+        scales = quantize.in_precision(means, x, self)
+        return torch.cat([wire.as_bytes(scales), quantize.encode(x, Rule.signs(scales, bucket))])
+
+    def decode(self, payload: Tensor, out: Tensor) -> None:
+        self._decode(payload, out, None)
+
+    def accumulate(self, payload: Tensor, weight: float, out: Tensor) -> None:
+        self._decode(payload, out, weight)
+
+    def _decode(self, payload: Tensor, out: Tensor, weight: float | None) -> None:
+        bucket = self.bucket or len(out)
+        scales, signs = read_norms(payload, out, bucket)
+        quantize.decode(signs, Rule.signs(scales, bucket), out, weight)
 
     def alpha(self, d: int) -> float:
-        return 1 / d
+        return 1 / min(d, self.bucket or d)
 
     def paper_bits(self, d: int, itemsize: int) -> float:
-        return d + 8 * itemsize
+        return d + 8 * itemsize * count_of(d, self.bucket)

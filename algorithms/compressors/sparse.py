@@ -1,15 +1,75 @@
-"""What sparsifiers with a fixed number of kept entries share."""
+"""What sparsifiers share."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+
 from algorithms.checks import check
+from algorithms.compressors import wire
 from algorithms.compressors.message import Compressor
+from algorithms.randomness import Key
 
 
 @dataclass(frozen=True)
 class Sparsifier(Compressor):
+    """Keeps some entries of a vector, times `scale`.
+
+    Payload: where they are, as `select` says it, then the kept numbers in the order of their indices.
+    """
+
+    def select(self, x: Tensor, key: Key) -> tuple[Tensor, Tensor]:
+        """(ascending indices of the entries to keep, bytes that tell them)."""
+        raise NotImplementedError
+
+    def read(self, payload: Tensor, d: int) -> tuple[Tensor, Tensor]:
+        """(the indices that a payload begins with, the bytes that follow).
+
+        Raises:
+            ValueError: if it does not begin with such indices.
+        """
+        raise NotImplementedError
+
+    def scale(self, d: int) -> float:
+        """What kept entries are multiplied by."""
+        return 1.0
+
+    def kept(self, d: int) -> float:
+        """Number of entries kept of d, on average where it varies."""
+        raise NotImplementedError
+
+    def index_bits(self, d: int) -> float:
+        """Bits that tell which entries are kept, by the paper's formula."""
+        return 0.0
+
+    def encode(self, x: Tensor, key: Key) -> Tensor:
+        kept, section = self.select(x, key)
+        return torch.cat([section.to(x.device), wire.as_bytes(x[kept])])
+
+    def decode(self, payload: Tensor, out: Tensor) -> None:
+        kept, values = self._read(payload, out)
+        out[:] = 0
+        out[kept] = values
+
+    def accumulate(self, payload: Tensor, weight: float, out: Tensor) -> None:
+        kept, values = self._read(payload, out)
+        out[kept] += weight * values
+
+    def paper_bits(self, d: int, itemsize: int) -> float:
+        return 8 * itemsize * self.kept(d) + self.index_bits(d)
+
+    def _read(self, payload: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
+        kept, rest = self.read(payload, len(out))
+        self.check_length(rest, len(kept) * out.itemsize)
+        values = wire.from_bytes(rest, out.dtype).to(out.device)
+        scale = self.scale(len(out))
+        return kept.to(out.device), values if scale == 1 else values * scale
+
+
+@dataclass(frozen=True)
+class FixedSparsifier(Sparsifier):
     """Keeps k of the d entries.
 
     Args:

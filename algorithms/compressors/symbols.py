@@ -1,15 +1,27 @@
-"""Numbers below some base on the wire, packed to a fraction of a bit."""
+"""Numbers below some base on the wire, packed to a fraction of a bit.
+
+A word of 64 bits holds as many symbols as fit, each a digit of a number in that base, lowest digit first. In a stripe
+of w words their j-th digits are w consecutive symbols: symbol j w + i is digit j of word i. Stripes have `STRIPE`
+words, the last one what is left; symbols that fill no word follow in one that is cut to the bytes it needs.
+"""
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from functools import lru_cache
+from typing import Literal
 
-from algorithms.compressors.wire import Bytes
+import torch
+from torch import Tensor
 
+STRIPE = 256  # words: what a compiled loop works on stays in the first-level cache
 WORD = 64  # bits
 
+Coding = Literal["digits", "entropy"]
 
+SIGN, UNIFORM, LEVELS = range(3)  # kinds of rules from numbers to symbols, see `quantize.Rule`
+
+
+@lru_cache
 def digits_per_word(base: int) -> int:
     """How many symbols of 0..base-1 a word of 64 bits holds."""
     count = 1
@@ -18,24 +30,26 @@ def digits_per_word(base: int) -> int:
     return count
 
 
+@lru_cache
+def radix(base: int) -> int:
+    """The base of the words: the next power of two if a word holds as many digits of that, which take no division."""
+    bits = max(1, (base - 1).bit_length())
+    return 1 << bits if WORD // bits == digits_per_word(base) else base
+
+
 def length(n: int, base: int) -> int:
     """Bytes that n symbols take."""
-    return 8 * -(-n // digits_per_word(base))
+    words, rest = divmod(n, digits_per_word(base))
+    return 8 * words + bytes_of(rest, base)
 
 
-def encode(symbols: NDArray[np.uint64], base: int) -> Bytes:
-    """Symbols (n,) below `base`: little-endian words, each a number in that base, its first digit the lowest."""
-    count = digits_per_word(base)
-    padded = np.zeros(-(-len(symbols) // count) * count, np.uint64)
-    padded[: len(symbols)] = symbols
-    powers = np.array([base**i for i in range(count)], np.uint64)
-    return (padded.reshape(-1, count) * powers).sum(axis=1, dtype=np.uint64).view(np.uint8)
+def bytes_of(n: int, base: int) -> int:
+    """Bytes that hold n digits of one number."""
+    return -(-(radix(base) ** n - 1).bit_length() // 8)
 
 
-def decode(packed: Bytes, n: int, base: int) -> NDArray[np.uint64]:
-    """The n symbols in `length(n, base)` bytes."""
-    words = packed.copy().view(np.uint64)
-    digits = np.empty((len(words), digits_per_word(base)), np.uint64)
-    for i in range(digits.shape[1]):
-        words, digits[:, i] = np.divmod(words, np.uint64(base))
-    return digits.reshape(-1)[:n]
+def entropy(symbols: Tensor, base: int) -> float:
+    """Bits that an ideal code for symbols of these frequencies takes, without the frequencies."""
+    counts = torch.bincount(symbols.cpu(), minlength=base).double()
+    counts = counts[counts > 0]
+    return float((counts * (counts.sum() / counts).log2()).sum())

@@ -6,58 +6,85 @@ Stich, Cordonnier, Jaggi, "Sparsified SGD with Memory", NeurIPS 2018, arXiv 1809
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from algorithms.arithmetic import COMPILED
 from algorithms.compressors import indices
 from algorithms.compressors.indices import Indices
-from algorithms.compressors.message import Vector
-from algorithms.compressors.sparse import Sparsifier
-from algorithms.compressors.wire import Bytes
+from algorithms.compressors.message import B1, B2
+from algorithms.compressors.sparse import FixedSparsifier
+from algorithms.randomness import Key
+
+Vector = NDArray[Any]
 
 SAMPLED = 20_000  # entries that the filter's threshold is estimated from
 MARGIN = 1.5  # times k entries should pass it: fewer than k would be too few
 
 
 @dataclass(frozen=True)
-class TopK(Sparsifier):
+class TopK(FixedSparsifier):
     """Keeps the k entries of largest magnitude; of equal ones those of smallest index.
 
     Contraction |C(x) - x|^2 <= (1 - k/d) |x|^2; biased. By the paper's count k (8 itemsize) + log2 binomial(d, k) bits.
 
-    Payload: the kept numbers in the order of their indices, then these (`algorithms.compressors.indices`).
+    Payload: the indices (`algorithms.compressors.indices`), then the kept numbers in their order.
 
     Args:
         fraction: Kept share of the d entries, in (0, 1]: k = max(1, floor(fraction * d)).
         k: Number of entries kept, at least 1. Exactly one of `fraction` and `k` must be given.
     """
 
-    def encode(self, x: Vector, key: int) -> Bytes:
-        kept = largest(x, self.kept(len(x)))
-        return np.concatenate([x[kept].view(np.uint8), indices.encode(kept, len(x))])
+    on_device: ClassVar[bool] = True
 
-    def decode(self, payload: Bytes, out: Vector) -> None:
-        k = self.kept(len(out))
-        values, section = payload[: k * out.itemsize], payload[k * out.itemsize :]
-        kept = indices.decode(section, k, len(out))
-        out[:] = 0
-        out[kept] = values.copy().view(out.dtype)
+    def select(self, x: Tensor, key: Key) -> tuple[Tensor, Tensor]:
+        kept = largest(x, self.kept(len(x)))
+        return kept, torch.from_numpy(indices.encode(kept.cpu().numpy(), len(x)))
+
+    def read(self, payload: Tensor, d: int) -> tuple[Tensor, Tensor]:
+        kept, rest = indices.decode(payload.numpy(), self.kept(d), d)
+        return torch.from_numpy(kept), torch.from_numpy(rest)
 
     def alpha(self, d: int) -> float:
         return self.kept(d) / d
 
-    def paper_bits(self, d: int, itemsize: int) -> float:
-        k = self.kept(d)
-        return 8 * itemsize * k + indices.entropy(k, d)
+    def b1(self, d: int) -> B1:
+        return B1(self.kept(d) / d, 1)
+
+    def b2(self, d: int) -> B2:
+        return B2(self.kept(d) / d, 1)
+
+    def index_bits(self, d: int) -> float:
+        return indices.entropy(self.kept(d), d)
 
 
-def largest(x: Vector, k: int) -> Indices:
+def largest(x: Tensor, k: int) -> Tensor:
     """(k,) the indices of the entries of largest magnitude, ascending; of equal ones the smallest indices."""
-    candidates = _candidates(x, k) if x.nbytes >= COMPILED else None
+    if not x.is_cpu:
+        return _largest_of_any(x.abs(), k)
+    vector = x.numpy()
+    picked = np.empty(k, np.int64)
+    candidates = _candidates(vector, k) if vector.nbytes >= COMPILED else None
     if candidates is None:
-        return _largest(np.abs(x), k)
-    return candidates[_largest(np.abs(x[candidates]), k)]
+        return torch.from_numpy(_largest(np.abs(vector), k))
+    from algorithms.compressors.kernels import pick
+
+    found, magnitudes = candidates
+    least = np.partition(magnitudes, len(magnitudes) - k)[len(magnitudes) - k]
+    pick(magnitudes, least, k - np.count_nonzero(magnitudes > least), found, picked)
+    return torch.from_numpy(picked)
+
+
+def _largest_of_any(magnitudes: Tensor, k: int) -> Tensor:
+    """`_largest` wherever the vector lies."""
+    least = magnitudes.topk(k, sorted=True).values[-1]
+    above = (magnitudes > least).nonzero()[:, 0]
+    equal = (magnitudes == least).nonzero()[: k - len(above), 0]
+    return torch.cat([above, equal]).sort().values
 
 
 def _largest(magnitudes: Vector, k: int) -> Indices:
@@ -67,8 +94,8 @@ def _largest(magnitudes: Vector, k: int) -> Indices:
     return np.sort(np.concatenate([above, equal]))
 
 
-def _candidates(x: Vector, k: int) -> Indices | None:
-    """Indices of entries, ascending, that all larger ones are among, at least k; None if there is no telling."""
+def _candidates(x: Vector, k: int) -> tuple[Indices, Vector] | None:
+    """Entries, ascending, that the k largest are among, and their magnitudes; None if there is no telling."""
     from algorithms.compressors.kernels import at_least
 
     sample = np.abs(x[:: max(1, len(x) // SAMPLED)])
@@ -76,6 +103,6 @@ def _candidates(x: Vector, k: int) -> Indices | None:
     if 2 * passing >= len(sample):
         return None
     threshold = np.partition(sample, len(sample) - passing)[len(sample) - passing]
-    found = np.empty(4 * k + SAMPLED, np.int64)
-    count = at_least(x, threshold, found)
-    return found[:count] if count >= k else None
+    found, magnitudes = np.empty(4 * k + SAMPLED, np.int64), np.empty(4 * k + SAMPLED, x.dtype)
+    count = at_least(x, threshold, found, magnitudes)
+    return (found[:count], magnitudes[:count]) if count >= k else None

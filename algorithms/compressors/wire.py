@@ -14,9 +14,13 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from xxhash import xxh3_64_intdigest as xxh3
 
 Bytes = NDArray[np.uint8]
@@ -25,20 +29,22 @@ MAGIC, VERSION = b"gs", 1
 HEADER = struct.Struct("<2sBxIQQ")
 
 
+@lru_cache
 def fingerprint(*described: object) -> int:
     """A number for what sender and receiver must agree on."""
     return zlib.crc32(repr(described).encode())
 
 
-def seal(payload: Bytes, kind: int) -> Bytes:
+def seal(payload: Tensor, kind: int) -> Tensor:
     """A payload with its header; `kind` is the fingerprint."""
-    packed = np.empty(HEADER.size + len(payload), np.uint8)
+    packed = torch.empty(HEADER.size + len(payload), dtype=torch.uint8)
     packed[HEADER.size :] = payload
-    HEADER.pack_into(packed.data, 0, MAGIC, VERSION, kind, len(payload), xxh3(packed[HEADER.size :].data))
+    memory = packed.numpy().data
+    HEADER.pack_into(memory, 0, MAGIC, VERSION, kind, len(payload), xxh3(memory[HEADER.size :]))
     return packed
 
 
-def unseal(packed: Bytes, kind: int, owner: str) -> Bytes:
+def unseal(packed: Bytes, kind: int, owner: str) -> Tensor:
     """The payload of a packed row.
 
     Args:
@@ -57,7 +63,7 @@ def unseal(packed: Bytes, kind: int, owner: str) -> Bytes:
         raise ValueError(f"{owner}: truncated message, {len(payload)} bytes of a payload of {length}")
     if xxh3(payload.data) != checksum:
         raise ValueError(f"{owner}: corrupted message, the checksum of its {length} bytes is wrong")
-    return payload
+    return torch.from_numpy(payload)
 
 
 def split(buffer: Bytes, owner: str) -> list[Bytes]:
@@ -76,6 +82,87 @@ def split(buffer: Bytes, owner: str) -> list[Bytes]:
         rows.append(buffer[position:end])
         position = end
     return rows
+
+
+def join(parts: Sequence[Tensor]) -> Tensor:
+    """Payloads one after another, each behind its length."""
+    return torch.cat([each for part in parts for each in (varints([len(part)]).to(part.device), part)])
+
+
+def split_payload(payload: Tensor, parts: int) -> list[Tensor]:
+    """What `join` has put together.
+
+    Raises:
+        ValueError: if these are not so many payloads.
+    """
+    found = []
+    for _ in range(parts):
+        (size,), payload = read_varints(payload, 1)
+        if size > len(payload):
+            raise ValueError("a payload of several parts is damaged")
+        found.append(payload[:size])
+        payload = payload[size:]
+    if len(payload):
+        raise ValueError("a payload of several parts is damaged")
+    return found
+
+
+def varints(numbers: Iterable[int]) -> Tensor:
+    """Non-negative numbers, 7 bits a byte, lowest first, the highest bit set in all but a number's last (LEB128)."""
+    packed = bytearray()
+    for number in numbers:
+        while number > 0x7F:
+            packed.append(number & 0x7F | 0x80)
+            number >>= 7
+        packed.append(number)
+    return torch.frombuffer(packed, dtype=torch.uint8)
+
+
+def read_varints(packed: Tensor, count: int) -> tuple[list[int], Tensor]:
+    """(so many numbers, the bytes that follow them).
+
+    Raises:
+        ValueError: if there are less.
+    """
+    numbers: list[int] = []
+    position = number = shift = 0
+    while len(numbers) < count:
+        if position == len(packed) or shift > 63:
+            raise ValueError("the numbers of a message are damaged")
+        byte = int(packed[position])
+        position += 1
+        number |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            numbers.append(number)
+            number = shift = 0
+    return numbers, packed[position:]
+
+
+def from_word(word: int) -> Tensor:
+    """64 bits."""
+    return torch.frombuffer(bytearray(word.to_bytes(8, "little")), dtype=torch.uint8)
+
+
+def read_word(packed: Tensor) -> tuple[int, Tensor]:
+    """(64 bits, the bytes that follow them).
+
+    Raises:
+        ValueError: if there are less.
+    """
+    if len(packed) < 8:
+        raise ValueError(f"a payload of {len(packed)} bytes instead of at least 8")
+    return int.from_bytes(packed[:8].numpy().tobytes(), "little"), packed[8:]
+
+
+def as_bytes(values: Tensor) -> Tensor:
+    """The memory of numbers."""
+    return values.contiguous().view(torch.uint8)
+
+
+def from_bytes(packed: Tensor, dtype: torch.dtype) -> Tensor:
+    """Numbers from their memory, wherever it begins."""
+    return packed.clone().view(dtype)
 
 
 def _header(packed: Bytes, owner: str) -> tuple[int, int, int]:

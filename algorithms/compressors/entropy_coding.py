@@ -1,0 +1,63 @@
+"""Skewed symbols near their entropy: asymmetric numeral systems, by the library constriction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from algorithms.checks import check
+from algorithms.compressors import wire
+
+LARGEST_BASE = 1 << 12  # the frequencies of more symbols would take more than they save
+
+
+def check_coding(owner: Any, base: int) -> None:
+    """Refuse a field `coding` that is unknown or does not suit so many symbols."""
+    check(owner.coding in ("digits", "entropy"), owner, "coding", "digits or entropy")
+    check(owner.coding == "digits" or base <= LARGEST_BASE, owner, "coding", f"digits for {base} symbols")
+
+
+def encode(symbols: Tensor, base: int) -> Tensor:
+    """Symbols (n,) below `base`: how often each occurs, as variable-length numbers, and the code words."""
+    import constriction
+
+    array = symbols.cpu().numpy()
+    counts = np.bincount(array, minlength=base)
+    coder = constriction.stream.stack.AnsCoder()
+    if _several(counts):
+        coder.encode_reverse(array.astype(np.int32), _model(counts))
+    code = np.ascontiguousarray(coder.get_compressed(), "<u4").view(np.uint8)
+    return torch.cat([wire.varints(counts.tolist()), torch.from_numpy(code)])
+
+
+def decode(packed: Tensor, n: int, base: int) -> Tensor:
+    """The n symbols, which are all there is in `packed`, as int64.
+
+    Raises:
+        ValueError: if it does not hold them.
+    """
+    import constriction
+
+    numbers, code = wire.read_varints(packed, base)
+    counts = np.array(numbers)
+    if counts.sum() != n or len(code) % 4:
+        raise ValueError("entropy-coded symbols are damaged")
+    if not _several(counts):
+        return torch.full((n,), int(counts.argmax()))
+    coder = constriction.stream.stack.AnsCoder(code.numpy().copy().view("<u4").astype(np.uint32))
+    return torch.from_numpy(coder.decode(_model(counts), n).astype(np.int64))
+
+
+def _several(counts: NDArray[np.int64]) -> bool:
+    """Whether there is more than one kind of symbol, and so anything to code."""
+    return int(np.count_nonzero(counts)) > 1
+
+
+def _model(counts: NDArray[np.int64]) -> Any:
+    import constriction
+
+    return constriction.stream.model.Categorical(counts / counts.sum(), perfect=False)

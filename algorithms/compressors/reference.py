@@ -1,0 +1,129 @@
+"""What `kernels` does, in plain torch: for vectors on accelerators, and to check the compiled loops against.
+
+Only element-wise operations, each rounded by itself, so the results are the same bits.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from algorithms.compressors.kernels import LANES, MULTIPLIERS, SHIFTS, STEPS, WEYL
+from algorithms.compressors.symbols import SIGN, STRIPE, UNIFORM
+
+HALF_WORD = 0xFFFFFFFF  # torch has no unsigned arithmetic: 32-bit words live in the low half of an int64
+BELOW_2_63 = (1 << 63) - 1
+
+
+def _in_buckets(x: Tensor, bucket: int) -> Tensor:
+    """(buckets, bucket), the last one filled with zeros."""
+    return torch.nn.functional.pad(x, (0, -len(x) % bucket)).view(-1, bucket)
+
+
+def largest_of(x: Tensor, bucket: int) -> Tensor:
+    """(buckets,) the largest magnitude in each."""
+    return _in_buckets(x.abs(), bucket).amax(dim=1)
+
+
+def sums_of(x: Tensor, squared: bool, bucket: int) -> Tensor:
+    """(buckets,) the sum of the magnitudes in each, or of the squares, in double precision."""
+    values = x.double() ** 2 if squared else x.abs().double()
+    values = _in_buckets(values, bucket)
+    while True:
+        blocks = -(-values.shape[1] // (LANES * STEPS))
+        padded = torch.nn.functional.pad(values, (0, blocks * LANES * STEPS - values.shape[1]))
+        steps = padded.view(len(values), blocks, STEPS, LANES).unbind(dim=2)
+        lanes = torch.zeros_like(steps[0])
+        for step in steps:
+            lanes = lanes + step
+        while lanes.shape[-1] > 1:
+            low, high = lanes.chunk(2, dim=-1)
+            lanes = low + high
+        values = lanes[..., 0]
+        if blocks == 1:
+            return values[:, 0]
+
+
+def uniforms(low: int, high: int, like: Tensor) -> Tensor:
+    """A number in [0, 1) for each entry of a vector, in its precision."""
+    i = torch.arange(len(like), device=like.device) & HALF_WORD
+    h = i * int(WEYL) + int(low) & HALF_WORD
+    h = (h ^ h >> int(SHIFTS[0])) * int(MULTIPLIERS[0]) & HALF_WORD
+    h = (h ^ h >> int(SHIFTS[1]) ^ int(high)) * int(MULTIPLIERS[1]) & HALF_WORD
+    h = (h ^ h >> int(SHIFTS[2])) * int(MULTIPLIERS[2]) & HALF_WORD
+    if like.dtype == torch.float32:
+        return (h >> 8).to(torch.float32) * 2.0**-24
+    return h.to(torch.float64) * 2.0**-32
+
+
+def to_symbols(
+    kind: int,
+    x: Tensor,
+    s: int,
+    scales: Tensor,
+    lift: Tensor,
+    tables: Tensor,
+    bucket: int,
+    random: bool,
+    low: int,
+    high: int,
+) -> Tensor:
+    """(d,) int64, the symbols of x. See `quantize.Rule`."""
+    if kind == SIGN:
+        return (x < 0).long()
+    b = torch.arange(len(x), device=x.device) // bucket
+    if kind == UNIFORM:
+        place = x.abs() * lift[b] * scales[b]
+        level = place.long()
+        level = (level + (uniforms(low, high, x) < place - level)).clamp(max=s)
+        return torch.where(x < 0, s - level, s + level)
+    place = x * lift[b] * scales[b]
+    b = b.clamp(max=len(tables) - 1)
+    symbols = torch.zeros_like(b)
+    for t in range(1, tables.shape[1] - 1):
+        symbols += place >= tables[b, t]
+    below, above = tables[b, symbols], tables[b, symbols + 1]
+    share = uniforms(low, high, x) if random else 0.5
+    return symbols + (place - below > share * (above - below))
+
+
+def from_symbols(
+    kind: int, symbols: Tensor, s: int, scales: Tensor, drop: Tensor, tables: Tensor, bucket: int
+) -> Tensor:
+    """(d,) the numbers that symbols stand for."""
+    b = torch.arange(len(symbols), device=symbols.device) // bucket
+    if kind == SIGN:
+        return torch.where(symbols == 1, -scales[b], scales[b])
+    if kind == UNIFORM:
+        return (symbols - s).to(scales) * scales[b] * drop[b]
+    return tables[b.clamp(max=len(tables) - 1), symbols] * scales[b] * drop[b]
+
+
+def pack(symbols: Tensor, base: int, count: int) -> Tensor:
+    """Symbols, a multiple of `count`, as int64 words that are numbers of `count` digits in this base."""
+    powers = [_signed(base**j) for j in range(count)]
+    words = [
+        sum(digits * power for digits, power in zip(stripe.view(count, -1), powers, strict=True))
+        for stripe in symbols.split(STRIPE * count)
+    ]
+    return torch.cat(words) if words else symbols.new_empty(0)
+
+
+def unpack(words: Tensor, base: int, count: int) -> Tensor:
+    """The reverse of `pack`, (words * count,)."""
+    stripes = []
+    for part in words.split(STRIPE):
+        digits = []
+        for _ in range(count):
+            quotient = (part >> 1 & BELOW_2_63) // base * 2  # of a word without a sign
+            rest = part - quotient * base
+            more = (rest >= base).long()
+            digits.append(rest - more * base)
+            part = quotient + more
+        stripes.append(torch.cat(digits))
+    return torch.cat(stripes) if stripes else words
+
+
+def _signed(word: int) -> int:
+    """The number below 2^64 as int64 holds it."""
+    return word - (1 << 64) if word > BELOW_2_63 else word

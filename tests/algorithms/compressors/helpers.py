@@ -1,0 +1,70 @@
+"""The operators under test, and what their tests share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as nps
+
+from algorithms import QSGD, Compressor, Contraction, Identity, Message, RandomK, ScaledSign, TopK
+from algorithms.randomness import Draw
+from tests.algorithms.helpers import Array
+
+HEADER = 24
+EVERY = [
+    Identity(),
+    TopK(k=2),
+    ScaledSign(),
+    RandomK(k=2),
+    RandomK(fraction=0.5, unbiased=True),
+    QSGD(),
+    QSGD(levels=1, norm="max", bucket=5),
+    Contraction(QSGD(levels=2)),
+]
+
+
+def compress(compressor: Compressor, x: Array | torch.Tensor, round: int = 0) -> Message:
+    x = torch.as_tensor(x)
+    return compressor.compress(x, Draw(seed=0, purpose="compression", nodes=range(len(x)), round=round))
+
+
+def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
+    return a.dtype == b.dtype and a.shape == b.shape and a.numpy().tobytes() == b.numpy().tobytes()
+
+
+def uniforms(key: int, d: int, dtype: type) -> Array:
+    """The numbers in [0, 1) that quantizers round with, literally: counters that are scrambled, 24 or 32 bits each."""
+    mask = 0xFFFFFFFF
+    words = []
+    for i in range(d):
+        h = (i * 0x9E3779B9 + (key & mask)) & mask
+        h = (h ^ (h >> 16)) * 0x85EBCA6B & mask
+        h = (h ^ (h >> 13) ^ (key >> 32)) * 0xC2B2AE35 & mask
+        h = (h ^ (h >> 16)) * 0x7FEB352D & mask
+        words.append((h >> 8) / 2**24 if dtype == np.float32 else h / 2**32)
+    return np.array(words)
+
+
+@st.composite
+def stacks(draw: Any) -> tuple[Array, int]:
+    """A stack of up to 4 rows with many zeros, ties and magnitudes, and a k for it."""
+    dtype = draw(st.sampled_from([np.float32, np.float64]))
+    rows, d = draw(st.integers(1, 4)), draw(st.integers(1, 20))
+    width = np.dtype(dtype).itemsize * 8
+    numbers = st.sampled_from([0.0, -0.0, 1.0, -1.0, 0.5, -2.0]) | st.floats(-(2.0**20), 2.0**20, width=width)
+    return draw(nps.arrays(dtype, (rows, d), elements=numbers)), draw(st.integers(1, d))
+
+
+def kept_entries(x: Array, k: int) -> Array:
+    """(rows, d) bools: which entries are kept, even where their value is 0."""
+    order = np.argsort(-np.abs(x), axis=1, kind="stable")
+    kept = np.zeros(x.shape, bool)
+    np.put_along_axis(kept, order[:, :k], True, axis=1)
+    return kept
+
+
+hypothesis = settings(deadline=None, database=None, derandomize=True, max_examples=200)

@@ -1,0 +1,202 @@
+"""Compressors: what they keep, how far they are from it, and their form on the wire."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+
+from algorithms import QSGD, Compressor, Identity, NonFiniteError, RandomK, ScaledSign, TopK
+from algorithms.compressors import indices
+from algorithms.randomness import Draw
+from tests.algorithms.compressors.helpers import (
+    EVERY,
+    HEADER,
+    compress,
+    hypothesis,
+    kept_entries,
+    same_bits,
+    stacks,
+)
+from tests.algorithms.compressors.test_qsgd import levels_of
+from tests.algorithms.helpers import Array
+
+
+@hypothesis
+@given(stacks())
+def test_what_is_unpacked_is_what_the_sender_uses(stack_and_k: tuple[Array, int]) -> None:
+    x, k = stack_and_k
+    d = x.shape[1]
+    for compressor in (TopK(k=k), Identity(), ScaledSign()):
+        message = compress(compressor, x)
+        packed = [message.pack(row) for row in range(len(x))]
+        assert all(each.dtype == np.uint8 for each in packed)
+        sizes = {
+            TopK: [k * x.itemsize + len(indices.encode(np.flatnonzero(kept), d)) for kept in kept_entries(x, k)],
+            Identity: [d * x.itemsize] * len(x),
+            ScaledSign: [x.itemsize + math.ceil(d / 8)] * len(x),
+        }[type(compressor)]
+        assert message.nbytes.tolist() == [len(each) for each in packed] == [HEADER + size for size in sizes]
+        assert message.bits.tolist() == [8 * len(each) for each in packed]
+        assert same_bits(message.unpack(np.concatenate(packed)), message.dense())
+        # Any rows in any order, as they come from other nodes, with any message of the same kind.
+        backwards = compress(compressor, np.ones_like(x)).unpack(np.concatenate(packed[::-1]))
+        assert same_bits(backwards, message.dense().flip(0))
+
+
+def test_the_bytes_of_small_messages() -> None:
+    row = np.array([[0, -2, 0, 0, 1, 0, 4, 0.5]], np.float32)
+    message = compress(TopK(k=2), row)
+    values = np.array([-2, 4], "<f4").tobytes()
+    # Gaps 1 and 4 of Rice parameter 1: the low bits 1 0, and the quotients 0 and 2 in unary, 1 001.
+    packed = message.pack(0).tobytes()
+    assert packed[:4] == b"gs\x01\x00"
+    assert packed[8:16] == (11).to_bytes(8, "little")
+    assert packed[24:] == bytes([1, 0b10000000, 0b10010000]) + values
+    scale = np.array([7.5 / 8], "<f4").tobytes()
+    assert compress(ScaledSign(), row).pack(0).tobytes()[24:] == scale + bytes([0b00000010])
+
+
+@pytest.mark.parametrize("compressor", EVERY, ids=str)
+def test_damaged_and_foreign_messages_are_refused(compressor: Compressor) -> None:
+    x = np.random.default_rng(0).normal(size=(1, 16))
+    message = compress(compressor, x)
+    packed = message.pack(0)
+    name = type(compressor).__name__
+    for position in range(len(packed)):
+        if position == 3:  # unused
+            continue
+        damaged = packed.copy()
+        damaged[position] ^= 1 << position % 8
+        with pytest.raises(ValueError, match=f"^{name}: ") as raised:
+            message.unpack(damaged)
+        assert "\n" not in str(raised.value)
+    others = [compress(each, x) for each in [*EVERY, TopK(k=3)] if each != compressor]
+    others += [compress(compressor, np.ones((1, 17))), compress(compressor, x.astype(np.float32))]
+    for other in others:
+        with pytest.raises(ValueError, match="another operator, dimension or precision"):
+            message.unpack(other.pack(0))
+    for foreign in (np.zeros(100, np.uint8), np.empty(0, np.uint8), np.arange(24, dtype=np.uint8)):
+        with pytest.raises(ValueError, match=f"^{name}: (not a|truncated) message"):
+            message.unpack(foreign)
+
+
+@pytest.mark.parametrize(
+    "compressor",
+    [each for each in [*EVERY, QSGD(levels=3, norm="max"), RandomK(k=3, unbiased=True)] if not each.biased],
+    ids=str,
+)
+def test_unbiased_operators(compressor: Compressor) -> None:
+    """The mean of many draws is x, and their variance what is promised; five standard errors."""
+    d, draws = 9, 20_000
+    x = np.random.default_rng(1).normal(size=d)
+    found = np.stack([compress(compressor, x[None], round).dense().numpy()[0] for round in range(draws)])
+    error = found.std(axis=0) / math.sqrt(draws)
+    assert (np.abs(found.mean(axis=0) - x) <= 5 * error + 1e-12).all()
+    variances = ((found - x) ** 2).sum(axis=1) / (x**2).sum()
+    assert variances.mean() <= compressor.omega(d) + 5 * variances.std() / math.sqrt(draws) + 1e-12
+    if isinstance(compressor, QSGD):
+        _, exact = levels_of(x, compressor.levels, compressor.norm, compressor.bucket or d, 0)
+        assert found.var(axis=0) == pytest.approx(exact, rel=0.1)
+    if isinstance(compressor, RandomK):
+        assert variances.mean() == pytest.approx(d / compressor.kept(d) - 1, rel=0.05)
+
+
+@pytest.mark.parametrize("compressor", [each for each in EVERY if each.random], ids=str)
+def test_contractions_hold_on_average(compressor: Compressor) -> None:
+    d, draws = 9, 5_000
+    if compressor.alpha(d) == 0:
+        return
+    x = np.random.default_rng(1).normal(size=d)
+    found = np.stack([compress(compressor, x[None], round).dense().numpy()[0] for round in range(draws)])
+    lost = ((found - x) ** 2).sum(axis=1) / (x**2).sum()
+    assert lost.mean() <= 1 - compressor.alpha(d) + 5 * lost.std() / math.sqrt(draws)
+    if isinstance(compressor, RandomK):
+        assert lost.mean() == pytest.approx(1 - compressor.alpha(d), rel=0.05)
+
+
+@pytest.mark.parametrize("compressor", [each for each in EVERY if each.random], ids=str)
+def test_draws_depend_on_seed_node_and_round_alone(compressor: Compressor) -> None:
+    x = torch.randn(4, 30, generator=torch.Generator().manual_seed(0)).repeat(2, 1)
+    whole = compressor.compress(x, Draw(3, "compression", range(8), 5)).dense()
+    parts = [compressor.compress(x[a:b], Draw(3, "compression", range(a, b), 5)).dense() for a, b in ((0, 3), (3, 8))]
+    assert same_bits(whole, torch.cat(parts))
+    assert not torch.equal(whole[:4], whole[4:])
+    for seed, round in ((4, 5), (3, 6)):
+        assert not torch.equal(whole, compressor.compress(x, Draw(seed, "compression", range(8), round)).dense())
+
+
+@pytest.mark.parametrize("compressor", EVERY, ids=str)
+def test_no_bits_are_missing(compressor: Compressor) -> None:
+    """alpha 4^(bits / d) >= 1 (Albasyoni, Safaryan, Condat, Richtarik, 2020), at the worst vector found."""
+    d = 40
+    x = np.random.default_rng(0).standard_normal((200, d))
+    message = compress(compressor, x)
+    error = ((message.dense().numpy() - x) ** 2).sum(1) / (x**2).sum(1)
+    if error.max() < 1:
+        assert max(error.max(), 1e-16) * 4 ** (float(message.bits[0]) / d) >= 1
+
+
+@pytest.mark.parametrize("compressor", EVERY, ids=str)
+def test_non_contiguous_stacks(compressor: Compressor) -> None:
+    x = torch.from_numpy(np.random.default_rng(0).normal(size=(6, 8)))
+    for view in (x.T, x[:, ::2], x[::3, 1:6], x[:1].expand(3, 8)):
+        message, plain = compress(compressor, view), compress(compressor, view.numpy().copy(order="C"))
+        assert same_bits(message.dense(), plain.dense())
+        packed = np.concatenate([message.pack(row) for row in range(len(view))])
+        assert same_bits(message.unpack(packed), plain.dense())
+
+
+@pytest.mark.parametrize("compressor", EVERY, ids=str)
+def test_compressing_leaves_the_stack_alone(compressor: Compressor) -> None:
+    x = torch.from_numpy(np.random.default_rng(0).normal(size=(3, 5)))
+    before = x.clone()
+    compress(compressor, x)
+    assert same_bits(x, before)
+
+
+def test_identity_keeps_everything() -> None:
+    x = torch.from_numpy(np.random.default_rng(0).normal(size=(3, 5)))
+    assert same_bits(compress(Identity(), x).dense(), x)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("compressor", EVERY, ids=str)
+def test_what_is_not_finite_is_refused(compressor: Compressor, value: float) -> None:
+    x = torch.zeros(3, 4)
+    x[1, 2] = value
+    with pytest.raises(NonFiniteError, match=f"^{type(compressor).__name__}: "):
+        compress(compressor, x)
+
+
+@pytest.mark.parametrize("compressor", EVERY, ids=str)
+@pytest.mark.parametrize("scale", [0.0, 1e-42, 1e30])
+def test_awkward_sizes(compressor: Compressor, scale: float) -> None:
+    x = scale * torch.randn(2, 50, generator=torch.Generator().manual_seed(0))
+    message = compress(compressor, x)
+    assert message.dense().isfinite().all()
+    if compressor.alpha(50) > 0 and not compressor.random:
+        assert (message.dense() - x).double().norm() <= x.double().norm() * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("compressor", EVERY, ids=str)
+def test_half_precision(compressor: Compressor) -> None:
+    x = torch.randn(3, 40, generator=torch.Generator().manual_seed(0)).bfloat16()
+    message = compress(compressor, x)
+    assert message.dense().dtype == torch.bfloat16
+    assert torch.equal(message.dense(), compress(compressor, x.float()).dense().bfloat16())
+
+
+@pytest.mark.parametrize("compressor", EVERY, ids=str)
+def test_truncated_messages_are_refused(compressor: Compressor) -> None:
+    message = compress(compressor, np.random.default_rng(0).normal(size=(2, 5)))
+    packed = np.concatenate([message.pack(0), message.pack(1)])
+    whole = len(message.pack(0))
+    for length in range(1, len(packed)):
+        if length != whole:
+            with pytest.raises(ValueError, match="truncated"):
+                message.unpack(packed[:length])
+    assert len(message.unpack(packed[:whole])) == 1
