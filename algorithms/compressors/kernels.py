@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
 import numpy as np
 from numba import njit
 
-from algorithms.compressors.symbols import SIGN, STRIPE, UNIFORM
+from algorithms.compressors.symbols import LEVELS, SIGN, STRIPE, UNIFORM
 
 BLOCK, FEW = 64, 8  # entries that are skipped together if none of them counts
 LANES, STEPS = 64, 64  # of a sum
@@ -143,66 +146,6 @@ def _uniform(counter, high, like):  # type: ignore[no-untyped-def]
     return np.float64(np.int64(h)) * 2.0**-32
 
 
-# From numbers to symbols, a function for each kind of rule: loops by themselves are compiled to the fastest code.
-
-
-@njit(cache=True, nogil=True)
-def _to_signs(x, symbols):  # type: ignore[no-untyped-def]
-    for i in range(x.size):
-        symbols[i] = np.float32(1) if x[i] < 0 else np.float32(0)
-
-
-@njit(cache=True, nogil=True)
-def _to_steps(x, symbols, up, scale, most, counter, high):  # type: ignore[no-untyped-def]
-    for i in range(x.size):
-        place = abs(x[i]) * up * scale
-        level = np.floor(place)
-        if _uniform(counter, high, x) < place - level:
-            level += x.dtype.type(1)
-        counter = np.uint32(counter + WEYL)
-        symbols[i] = np.float32(most + np.copysign(min(level, most), x[i]))
-
-
-@njit(cache=True, nogil=True)
-def _to_levels(x, symbols, up, scale, table, random, counter, high):  # type: ignore[no-untyped-def]
-    symbols[:] = 0
-    for t in range(1, table.size - 1):
-        for i in range(x.size):
-            if x[i] * up * scale >= table[t]:
-                symbols[i] += np.float32(1)
-    for i in range(x.size):
-        at = np.int32(symbols[i])
-        share = _uniform(counter, high, x) if random else x.dtype.type(0.5)
-        counter = np.uint32(counter + WEYL)
-        if x[i] * up * scale - table[at] > share * (table[at + 1] - table[at]):
-            symbols[i] += np.float32(1)
-
-
-@njit(inline="always")
-def _to_symbols(kind, x, start, symbols, s, scales, lift, tables, bucket, random, low, high):  # type: ignore[no-untyped-def]
-    """The symbols of x[start : start + symbols.size], as whole float32. See `quantize.Rule`."""
-    done = 0
-    while done < symbols.size:
-        first = start + done
-        b = first // bucket
-        size = min(symbols.size - done, (b + 1) * bucket - first)
-        part, target = x[first : first + size], symbols[done : done + size]
-        if kind == SIGN:
-            _to_signs(part, target)
-        elif kind == UNIFORM:
-            _to_steps(part, target, lift[b], scales[b], x.dtype.type(s), _counter(first, low), high)
-        else:
-            table = tables[min(b, tables.shape[0] - 1)]
-            _to_levels(part, target, lift[b], scales[b], table, random, _counter(first, low), high)
-        done += size
-
-
-@njit(cache=True, nogil=True)
-def to_symbols(kind, x, start, s, scales, lift, tables, bucket, random, low, high, out):  # type: ignore[no-untyped-def]
-    """The symbols of x from an entry on, as many as there is room for."""
-    _to_symbols(kind, x, start, out, s, scales, lift, tables, bucket, random, low, high)
-
-
 @njit(inline="always")
 def digits_per_chunk(base, count):  # type: ignore[no-untyped-def]
     """Digits that a number below `CHUNK` holds, the fewest that take no more numbers for `count` digits."""
@@ -213,180 +156,131 @@ def digits_per_chunk(base, count):  # type: ignore[no-untyped-def]
     return (count + chunks - 1) // chunks
 
 
-@njit(cache=True, nogil=True)
-def _add_digits(chunks, symbols, power):  # type: ignore[no-untyped-def]
-    for w in range(chunks.size):
-        chunks[w] += symbols[w] * power
+# A function for each kind of rule: only loops without questions in them are compiled to the fastest code. Inside,
+# symbols are whole numbers in single precision, of which some at a time make a chunk below `CHUNK`.
 
 
-@njit(cache=True, nogil=True)
-def _add_chunks(words, chunks, factor):  # type: ignore[no-untyped-def]
-    for w in range(words.size):
-        words[w] += np.uint64(np.int32(chunks[w])) * factor
+@cache
+def packer(kind: int, random: bool) -> Any:
+    """The function that packs the symbols of a kind of rule, see `quantize.Rule`."""
+
+    @njit(cache=True, nogil=True)
+    def pack(x, origin, s, scales, lift, tables, bucket, low, high, base, count, words):  # type: ignore[no-untyped-def]
+        """The symbols of x from entry `origin` on, `count` in each of the words, as many as these hold."""
+        chunk, numbers = np.empty(STRIPE, np.float32), np.empty(STRIPE, np.float32)
+        digits = digits_per_chunk(base, count)
+        most, one, half = x.dtype.type(s), x.dtype.type(1), x.dtype.type(0.5)
+        first = 0
+        while first < words.size:
+            width = min(STRIPE, words.size - first)
+            part = words[first : first + width]
+            part[:] = 0
+            factor = np.uint64(1)
+            for chunk_start in range(0, count, digits):
+                chunk[:] = 0
+                power = np.float32(1)
+                for j in range(chunk_start, min(chunk_start + digits, count)):
+                    start = origin + first * count + j * width
+                    begin = start
+                    while begin < start + width:
+                        b = begin // bucket
+                        end = min(start + width, (b + 1) * bucket)
+                        up, scale, table = lift[b], scales[b], tables[min(b, tables.shape[0] - 1)]
+                        values, target = x[begin:end], chunk[begin - start : end - start]
+                        counter = _counter(begin, low)
+                        if kind == LEVELS:
+                            found = numbers[: end - begin]
+                            found[:] = 0
+                            for t in range(1, table.size - 1):
+                                for i in range(found.size):
+                                    if values[i] * up * scale >= table[t]:
+                                        found[i] += np.float32(1)
+                        for i in range(end - begin):
+                            if kind == SIGN:
+                                symbol = np.float32(1) if values[i] < 0 else np.float32(0)
+                            elif kind == UNIFORM:
+                                place = abs(values[i]) * up * scale
+                                level = np.floor(place)
+                                if _uniform(counter, high, x) < place - level:
+                                    level += one
+                                symbol = np.float32(most + np.copysign(min(level, most), values[i]))
+                            else:
+                                symbol = numbers[i]
+                                at = np.int32(symbol)
+                                share = _uniform(counter, high, x) if random else half
+                                if values[i] * up * scale - table[at] > share * (table[at + 1] - table[at]):
+                                    symbol += np.float32(1)
+                            counter = np.uint32(counter + WEYL)
+                            target[i] += symbol * power
+                        begin = end
+                    power *= np.float32(base)
+                for w in range(width):
+                    part[w] += np.uint64(np.int32(chunk[w])) * factor
+                factor *= np.uint64(power)
+            first += width
+
+    return pack
 
 
-@njit(cache=True, nogil=True)
-def pack(  # type: ignore[no-untyped-def]
-    kind, x, s, scales, lift, tables, bucket, random, low, high, base, count, words
-):
-    """Symbols of x, `count` in each of the words; entries beyond `words.size * count` are left out.
+@cache
+def unpacker(kind: int, in_bits: bool, add: bool) -> Any:
+    """The reverse of `packer`, for bases that are powers of two (`in_bits`) or are not.
 
-    Some digits at a time are summed in single precision, where numbers below `CHUNK` are exact.
+    Single precision is exact enough to find digits: the half keeps the product away from whole numbers.
     """
-    symbols, chunk = np.empty(STRIPE, np.float32), np.empty(STRIPE, np.float32)
-    digits = digits_per_chunk(base, count)
-    first = 0
-    while first < words.size:
-        width = min(STRIPE, words.size - first)
-        part = words[first : first + width]
-        part[:] = 0
-        factor = np.uint64(1)
-        for chunk_start in range(0, count, digits):
-            chunk[:width] = 0
-            power = np.float32(1)
-            for j in range(chunk_start, min(chunk_start + digits, count)):
-                start = first * count + j * width
-                _to_symbols(kind, x, start, symbols[:width], s, scales, lift, tables, bucket, random, low, high)
-                _add_digits(chunk[:width], symbols[:width], power)
-                power *= np.float32(base)
-            _add_chunks(part, chunk[:width], factor)
-            factor *= np.uint64(power)
-        first += width
 
+    @njit(cache=True, nogil=True)
+    def unpack(words, origin, s, scales, drop, tables, bucket, base, count, weight, out):  # type: ignore[no-untyped-def]
+        """Write the numbers that symbols stand for to `out` from entry `origin` on, or add them times the weight."""
+        rest, chunk = np.empty(STRIPE, np.uint64), np.empty(STRIPE, np.int32 if in_bits else np.float32)
+        digits = digits_per_chunk(base, count)
+        divisor = np.uint64(base) ** np.uint64(digits)
+        shift, mask = np.int32(0), np.int32(base - 1)
+        while base > np.int64(1) << shift:
+            shift += np.int32(1)
+        long_shift, long_mask = np.uint64(shift * digits), divisor - np.uint64(1)
+        radix, half, most = np.float32(base), np.float32(0.5), out.dtype.type(s)
+        inverse = np.float32(1) / radix
+        first = 0
+        while first < words.size:
+            width = min(STRIPE, words.size - first)
+            rest[:width] = words[first : first + width]
+            for chunk_start in range(0, count, digits):
+                for w in range(width):
+                    if in_bits:
+                        chunk[w] = np.int32(rest[w] & long_mask)
+                        rest[w] = rest[w] >> long_shift
+                    else:
+                        quotient = rest[w] // divisor
+                        chunk[w] = np.float32(np.int32(rest[w] - quotient * divisor))
+                        rest[w] = quotient
+                for j in range(chunk_start, min(chunk_start + digits, count)):
+                    start = origin + first * count + j * width
+                    begin = start
+                    while begin < start + width:
+                        b = begin // bucket
+                        end = min(start + width, (b + 1) * bucket)
+                        scale, down, table = scales[b], drop[b], tables[min(b, tables.shape[0] - 1)]
+                        part, target = chunk[begin - start : end - start], out[begin:end]
+                        for i in range(end - begin):
+                            if in_bits:
+                                digit = np.int32(part[i] & mask)
+                                part[i] = np.int32(part[i] >> shift)
+                            else:
+                                above = np.floor((part[i] + half) * inverse)
+                                digit = part[i] - above * radix
+                                part[i] = above
+                            if kind == SIGN:
+                                value = -scale if digit else scale
+                            elif kind == UNIFORM:
+                                value = (out.dtype.type(digit) - most) * scale * down
+                            else:  # no symbol is beyond the table unless it was made up
+                                value = table[min(np.int32(digit), np.int32(table.size - 1))] * scale * down
+                            if add:
+                                target[i] += weight * value
+                            else:
+                                target[i] = value
+                        begin = end
+            first += width
 
-# And back, written or added.
-
-
-@njit(cache=True, nogil=True)
-def _set_signs(symbols, scale, out):  # type: ignore[no-untyped-def]
-    for i in range(out.size):
-        out[i] = -scale if symbols[i] else scale
-
-
-@njit(cache=True, nogil=True)
-def _add_signs(symbols, scale, weight, out):  # type: ignore[no-untyped-def]
-    for i in range(out.size):
-        out[i] += weight * (-scale if symbols[i] else scale)
-
-
-@njit(cache=True, nogil=True)
-def _set_steps(symbols, most, scale, down, out):  # type: ignore[no-untyped-def]
-    for i in range(out.size):
-        out[i] = (out.dtype.type(symbols[i]) - most) * scale * down
-
-
-@njit(cache=True, nogil=True)
-def _add_steps(symbols, most, scale, down, weight, out):  # type: ignore[no-untyped-def]
-    for i in range(out.size):
-        out[i] += weight * ((out.dtype.type(symbols[i]) - most) * scale * down)
-
-
-@njit(cache=True, nogil=True)
-def _set_levels(symbols, table, scale, down, out):  # type: ignore[no-untyped-def]
-    last = np.int32(table.size - 1)  # no symbol is beyond it unless it was made up
-    for i in range(out.size):
-        out[i] = table[min(np.int32(symbols[i]), last)] * scale * down
-
-
-@njit(cache=True, nogil=True)
-def _add_levels(symbols, table, scale, down, weight, out):  # type: ignore[no-untyped-def]
-    last = np.int32(table.size - 1)
-    for i in range(out.size):
-        out[i] += weight * (table[min(np.int32(symbols[i]), last)] * scale * down)
-
-
-@njit(inline="always")
-def _from_symbols(kind, symbols, start, s, scales, drop, tables, bucket, add, weight, out):  # type: ignore[no-untyped-def]
-    """Write the numbers that symbols stand for to out[start : start + symbols.size], or add them times the weight."""
-    done = 0
-    while done < symbols.size:
-        first = start + done
-        b = first // bucket
-        size = min(symbols.size - done, (b + 1) * bucket - first)
-        part, target = symbols[done : done + size], out[first : first + size]
-        table, most = tables[min(b, tables.shape[0] - 1)], out.dtype.type(s)
-        if kind == SIGN:
-            if add:
-                _add_signs(part, scales[b], weight, target)
-            else:
-                _set_signs(part, scales[b], target)
-        elif kind == UNIFORM:
-            if add:
-                _add_steps(part, most, scales[b], drop[b], weight, target)
-            else:
-                _set_steps(part, most, scales[b], drop[b], target)
-        elif add:
-            _add_levels(part, table, scales[b], drop[b], weight, target)
-        else:
-            _set_levels(part, table, scales[b], drop[b], target)
-        done += size
-
-
-@njit(cache=True, nogil=True)
-def from_symbols(kind, symbols, start, s, scales, drop, tables, bucket, add, weight, out):  # type: ignore[no-untyped-def]
-    """The numbers that symbols stand for, from an entry on."""
-    _from_symbols(kind, symbols, start, s, scales, drop, tables, bucket, add, weight, out)
-
-
-@njit(cache=True, nogil=True)
-def unpack(kind, words, s, scales, drop, tables, bucket, base, count, add, weight, out):  # type: ignore[no-untyped-def]
-    """The reverse of `pack`: writes the numbers to `out`, or adds them times the weight."""
-    symbols, rest = np.empty(STRIPE, np.float32), np.empty(STRIPE, np.uint64)
-    chunk, bits = np.empty(STRIPE, np.float32), np.empty(STRIPE, np.int32)
-    digits = digits_per_chunk(base, count)
-    divisor = np.uint64(base) ** np.uint64(digits)
-    shift = np.int32(0)
-    while base > np.int64(1) << shift:
-        shift += np.int32(1)
-    in_bits = base == np.int64(1) << shift
-    first = 0
-    while first < words.size:
-        width = min(STRIPE, words.size - first)
-        rest[:width] = words[first : first + width]
-        for chunk_start in range(0, count, digits):
-            if in_bits:
-                _next_bits(rest[:width], shift * np.int32(digits), bits[:width])
-            else:
-                _next_chunks(rest[:width], divisor, chunk[:width])
-            for j in range(chunk_start, min(chunk_start + digits, count)):
-                if in_bits:
-                    _next_digits_of_bits(bits[:width], shift, symbols[:width])
-                else:
-                    _next_digits(chunk[:width], np.float32(base), symbols[:width])
-                start = first * count + j * width
-                _from_symbols(kind, symbols[:width], start, s, scales, drop, tables, bucket, add, weight, out)
-        first += width
-
-
-@njit(cache=True, nogil=True)
-def _next_bits(words, shift, chunks):  # type: ignore[no-untyped-def]
-    mask = (np.uint64(1) << np.uint64(shift)) - np.uint64(1)
-    for w in range(words.size):
-        chunks[w] = np.int32(words[w] & mask)
-        words[w] = words[w] >> np.uint64(shift)
-
-
-@njit(cache=True, nogil=True)
-def _next_digits_of_bits(chunks, shift, symbols):  # type: ignore[no-untyped-def]
-    mask = np.int32((1 << shift) - 1)
-    for w in range(chunks.size):
-        symbols[w] = np.float32(np.int32(chunks[w] & mask))
-        chunks[w] = np.int32(chunks[w] >> shift)
-
-
-@njit(cache=True, nogil=True)
-def _next_chunks(words, divisor, chunks):  # type: ignore[no-untyped-def]
-    for w in range(words.size):
-        quotient = words[w] // divisor
-        chunks[w] = np.float32(np.int32(words[w] - quotient * divisor))
-        words[w] = quotient
-
-
-@njit(cache=True, nogil=True)
-def _next_digits(chunks, base, symbols):  # type: ignore[no-untyped-def]
-    """Exact below `CHUNK`: the half keeps the product away from whole numbers."""
-    inverse, half = np.float32(1) / base, np.float32(0.5)
-    for w in range(chunks.size):
-        quotient = np.floor((chunks[w] + half) * inverse)
-        symbols[w] = chunks[w] - quotient * base
-        chunks[w] = quotient
+    return unpack

@@ -5,7 +5,6 @@ On the CPU the loops are compiled (`kernels`), elsewhere they are torch operatio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,39 +137,37 @@ def in_precision(norms: Tensor, x: Tensor, owner: object) -> Tensor:
     return rounded
 
 
-def to_symbols(x: Tensor, rule: Rule, key: Key, first: int = 0) -> Tensor:
-    """(d - first,) the symbols of x from an entry on, as int64."""
-    from algorithms.compressors import kernels, reference
+def to_symbols(x: Tensor, rule: Rule, key: Key) -> Tensor:
+    """(d,) the symbols of x, as int64."""
+    from algorithms.compressors import reference
 
+    if x.is_cpu:
+        symbols = torch.empty(len(x), dtype=torch.int64)
+        _pack(x, 0, rule, key, rule.base, 1, symbols)
+        return symbols
     scales, lift = rule.forward()
     how = rule.bucket, rule.random, *_halves(key)
-    if not x.is_cpu:
-        return reference.to_symbols(rule.kind, x, rule.s, scales, lift, rule.tables, *how)[first:]
-    out = np.empty(len(x) - first, np.float32)
-    kernels.to_symbols(rule.kind, x.numpy(), first, rule.s, *_arrays(scales, lift, rule.tables), *how, out)
-    return torch.from_numpy(out.astype(np.int64))
+    return reference.to_symbols(rule.kind, x, rule.s, scales, lift, rule.tables, *how)
 
 
 def encode(x: Tensor, rule: Rule, key: Key = NO_KEY, coding: Coding = "digits") -> Tensor:
     """The symbols of x (d,), packed."""
+    from algorithms.compressors import reference
+
     if coding == "entropy":
         return entropy_coding.encode(to_symbols(x, rule, key), rule.base)
-    from algorithms.compressors import kernels, reference
-
     base, count = radix(rule.base), digits_per_word(rule.base)
-    words = len(x) // count
+    words, rest = divmod(len(x), count)
     packed = torch.empty(length(len(x), rule.base), dtype=torch.uint8, device=x.device)
-    whole = packed[: 8 * words].view(torch.int64)
+    whole, last = packed[: 8 * words].view(torch.int64), torch.zeros(1, dtype=torch.int64, device=x.device)
     if x.is_cpu:
-        scales, lift = rule.forward()
-        numbers = [*_arrays(scales, lift, rule.tables), rule.bucket, rule.random, *_halves(key)]
-        kernels.pack(rule.kind, x.numpy(), rule.s, *numbers, base, count, whole.numpy().view(np.uint64))
-        rest = to_symbols(x, rule, key, words * count)
+        _pack(x, 0, rule, key, base, count, whole)
+        _pack(x, words * count, rule, key, base, max(rest, 1), last[: min(rest, 1)])
     else:
         symbols = to_symbols(x, rule, key)
         whole[:] = reference.pack(symbols[: words * count], base, count)
-        rest = symbols[words * count :]
-    packed[8 * words :] = _number(rest.tolist(), base, rule.base).to(x.device)
+        last[: min(rest, 1)] = reference.pack(symbols[words * count :], base, max(rest, 1))
+    packed[8 * words :] = last.view(torch.uint8)[: bytes_of(rest, rule.base)]
     return packed
 
 
@@ -180,73 +177,19 @@ def decode(packed: Tensor, rule: Rule, out: Tensor, weight: float | None = None,
     Raises:
         ValueError: if they are damaged.
     """
-    from algorithms.compressors import kernels, reference
-
-    if coding == "entropy":
-        _write(entropy_coding.decode(packed, len(out), rule.base).to(out.device), 0, rule, out, weight)
-        return
-    base, count = radix(rule.base), digits_per_word(rule.base)
-    if len(packed) != length(len(out), rule.base):
-        raise ValueError(f"{len(packed)} bytes of symbols instead of {length(len(out), rule.base)}")
-    words = len(out) // count
-    whole = packed[: 8 * words]
-    if out.is_cpu:
-        scales, drop, tables = _arrays(*rule.back(), rule.tables)
-        kernels.unpack(
-            rule.kind,
-            _words(whole),
-            rule.s,
-            scales,
-            drop,
-            tables,
-            rule.bucket,
-            base,
-            count,
-            weight is not None,
-            out.numpy().dtype.type(weight or 0),
-            out.numpy(),
-        )
-        _write(_digits(packed[8 * words :], len(out) - words * count, base), words * count, rule, out, weight)
-    else:
-        digits = reference.unpack(whole.clone().view(torch.int64), base, count)
-        rest = _digits(packed[8 * words :].cpu(), len(out) - words * count, base).to(out.device)
-        _write(torch.cat([digits, rest]), 0, rule, out, weight)
-
-
-def symbols_of(packed: Tensor, n: int, base: int, coding: Coding = "digits") -> Tensor:
-    """(n,) the symbols themselves, as int64."""
-    if coding == "entropy":
-        return entropy_coding.decode(packed, n, base)
     from algorithms.compressors import reference
 
-    word_base, count = radix(base), digits_per_word(base)
-    words = n // count
-    digits = reference.unpack(packed[: 8 * words].clone().view(torch.int64), word_base, count)
-    return torch.cat([digits, _digits(packed[8 * words :], n - words * count, word_base)])
-
-
-def _write(symbols: Tensor, first: int, rule: Rule, out: Tensor, weight: float | None) -> None:
-    """Write the numbers of symbols from an entry on, or add them times a weight."""
-    from algorithms.compressors import kernels, reference
-
-    scales, drop = rule.back()
-    if out.is_cpu:
-        array = out.numpy()
-        scale, down, tables = _arrays(scales, drop, rule.tables)
-        kernels.from_symbols(
-            rule.kind,
-            symbols.numpy().astype(np.float32),
-            first,
-            rule.s,
-            scale,
-            down,
-            tables,
-            rule.bucket,
-            weight is not None,
-            array.dtype.type(weight or 0),
-            array,
-        )
+    if out.is_cpu and coding == "digits":
+        base, count = radix(rule.base), digits_per_word(rule.base)
+        whole, last = _words(packed, len(out), rule.base)
+        _unpack(whole, 0, rule, base, count, weight, out)
+        _unpack(last, len(whole) * count, rule, base, max(len(out) % count, 1), weight, out)
         return
+    symbols = symbols_of(packed, len(out), rule.base, coding).to(out.device)
+    if out.is_cpu:
+        _unpack(symbols, 0, rule, rule.base, 1, weight, out)
+        return
+    scales, drop = rule.back()
     values = reference.from_symbols(rule.kind, symbols, rule.s, scales, drop, rule.tables, rule.bucket)
     if weight is None:
         out[:] = values
@@ -254,33 +197,64 @@ def _write(symbols: Tensor, first: int, rule: Rule, out: Tensor, weight: float |
         out += weight * values
 
 
-def _number(digits: Sequence[int], base: int, symbols: int) -> Tensor:
-    """Digits, the lowest first, as the bytes of one number."""
-    number = sum(digit * base**j for j, digit in enumerate(digits))
-    size = bytes_of(len(digits), symbols)
-    return torch.frombuffer(bytearray(number.to_bytes(size, "little")), dtype=torch.uint8) if size else torch.empty(0)
+def symbols_of(packed: Tensor, n: int, base: int, coding: Coding = "digits") -> Tensor:
+    """(n,) the symbols themselves, as int64.
+
+    Raises:
+        ValueError: if they are damaged.
+    """
+    from algorithms.compressors import reference
+
+    if coding == "entropy":
+        return entropy_coding.decode(packed, n, base)
+    count = digits_per_word(base)
+    whole, last = _words(packed, n, base)
+    parts = reference.unpack(whole, radix(base), count), reference.unpack(last, radix(base), max(n % count, 1))
+    return torch.cat(parts)
 
 
-def _digits(packed: Tensor, n: int, base: int) -> Tensor:
-    number = int.from_bytes(packed.numpy().tobytes(), "little")
-    digits = []
-    for _ in range(n):
-        number, digit = divmod(number, base)
-        digits.append(digit)
-    return torch.tensor(digits, dtype=torch.int64)
+def _pack(x: Tensor, origin: int, rule: Rule, key: Key, base: int, count: int, words: Tensor) -> None:
+    """Fill words (int64) with the symbols of x from an entry on, `count` digits each."""
+    from algorithms.compressors.kernels import packer
+
+    scales, lift = rule.forward()
+    numbers = rule.s, scales.numpy(), lift.numpy(), rule.tables.numpy(), rule.bucket, *_halves(key)
+    packer(rule.kind, rule.random)(x.numpy(), origin, *numbers, base, count, words.numpy().view(np.uint64))
+
+
+def _unpack(words: Tensor, origin: int, rule: Rule, base: int, count: int, weight: float | None, out: Tensor) -> None:
+    """The reverse of `_pack`: write the numbers to out from an entry on, or add them times a weight."""
+    from algorithms.compressors.kernels import unpacker
+
+    scales, drop = rule.back()
+    numbers = rule.s, scales.numpy(), drop.numpy(), rule.tables.numpy(), rule.bucket
+    target = out.numpy()
+    factor = target.dtype.type(0 if weight is None else weight)
+    unpack = unpacker(rule.kind, base & (base - 1) == 0, weight is not None)
+    unpack(words.numpy().view(np.uint64), origin, *numbers, base, count, factor, target)
+
+
+def _words(packed: Tensor, n: int, base: int) -> tuple[Tensor, Tensor]:
+    """(the words that n symbols fill, the one with the rest if there is any), as int64.
+
+    Raises:
+        ValueError: if there is more or less of them.
+    """
+    if len(packed) != length(n, base):
+        raise ValueError(f"{len(packed)} bytes of symbols instead of {length(n, base)}")
+    size = 8 * (n // digits_per_word(base))
+    last = torch.zeros(8 if len(packed) > size else 0, dtype=torch.uint8)
+    last[: len(packed) - size] = packed[size:]
+    return _aligned(packed[:size]).view(torch.int64), last.view(torch.int64)
+
+
+def _aligned(packed: Tensor) -> Tensor:
+    """Bytes that begin where a word may."""
+    return packed.cpu() if packed.storage_offset() % 8 == 0 and packed.data_ptr() % 8 == 0 else packed.cpu().clone()
 
 
 def _halves(key: Key) -> tuple[Any, Any]:
     return np.uint32(key.own & 0xFFFFFFFF), np.uint32(key.own >> 32)
-
-
-def _arrays(*tensors: Tensor) -> list[np.ndarray]:
-    return [tensor.numpy() for tensor in tensors]
-
-
-def _words(packed: Tensor) -> np.ndarray:
-    """As 64-bit words, wherever in memory the bytes begin."""
-    return packed.numpy().view(np.uint64)
 
 
 def _power_of_two(exponents: Tensor, dtype: torch.dtype) -> Tensor:
