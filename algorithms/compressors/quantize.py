@@ -5,11 +5,14 @@ On the CPU the loops are compiled (`kernels`), elsewhere they are torch operatio
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from algorithms.checks import NonFiniteError
@@ -17,6 +20,7 @@ from algorithms.compressors import entropy_coding
 from algorithms.compressors.symbols import LEVELS, SIGN, UNIFORM, Coding, bytes_of, digits_per_word, length, radix
 from algorithms.randomness import Key
 
+Norms = NDArray[Any]
 NO_KEY = Key(0, 0, 0)
 FARTHEST = 100  # powers of two that norms are scaled by at most, so that their inverses are normal numbers
 
@@ -69,24 +73,38 @@ class Rule:
         """Positive levels."""
         return (self.base - 1) // 2
 
+    @cached_property
     def forward(self) -> tuple[Tensor, Tensor]:
         """(scales, lift): x times both has its place among the levels. `lift` are powers of two."""
-        up, _, lifted = self._lifted()
-        steps = float(self.s if self.kind == UNIFORM else 1)
-        return torch.where(lifted > 0, steps / lifted, 0), up
+        up, _, lifted = self._lifted
+        with np.errstate(divide="ignore"):
+            scales = np.where(lifted > 0, lifted.dtype.type(self._steps) / lifted, 0).astype(lifted.dtype)
+        return self._where_norms_are(scales, up)
 
+    @cached_property
     def back(self) -> tuple[Tensor, Tensor]:
         """(scales, drop): a level times both is the number it stands for."""
         if self.kind == SIGN:
             return self.norms, self.norms
-        _, down, lifted = self._lifted()
-        return lifted / float(self.s if self.kind == UNIFORM else 1), down
+        _, down, lifted = self._lifted
+        return self._where_norms_are(lifted / lifted.dtype.type(self._steps), down)
 
-    def _lifted(self) -> tuple[Tensor, Tensor, Tensor]:
+    @property
+    def _steps(self) -> int:
+        """Levels from 0 to the norm."""
+        return self.s if self.kind == UNIFORM else 1
+
+    @cached_property
+    def _lifted(self) -> tuple[Norms, Norms, Norms]:
         """Powers of two, their inverses, and the norms times the powers, which are far from the ends of the range."""
-        exponents = torch.frexp(self.norms).exponent.long().clamp(-FARTHEST, FARTHEST)
-        up, down = _power_of_two(-exponents, self.norms.dtype), _power_of_two(exponents, self.norms.dtype)
-        return up, down, self.norms * up
+        norms = self.norms.cpu().numpy()
+        exponents = np.frexp(norms)[1].clip(-FARTHEST, FARTHEST)
+        one = norms.dtype.type(1)
+        up = np.ldexp(one, -exponents)
+        return up, np.ldexp(one, exponents), norms * up
+
+    def _where_norms_are(self, scales: Norms, powers: Norms) -> tuple[Tensor, Tensor]:
+        return torch.from_numpy(scales).to(self.norms.device), torch.from_numpy(powers).to(self.norms.device)
 
 
 def largest(x: Tensor, bucket: int) -> Tensor:
@@ -118,8 +136,8 @@ def lengths(x: Tensor, bucket: int) -> Tensor:
     largest_entry = largest(x, len(x)) if x.dtype == torch.float64 else None
     if largest_entry is None or 1e-140 < float(largest_entry) < 1e140:
         return sums(x, bucket, squared=True).sqrt()
-    exponent = torch.frexp(largest_entry).exponent.long()
-    up, down = (_power_of_two(each.clamp(-1000, 1000), x.dtype) for each in (-exponent, exponent))
+    exponent = int(np.frexp(float(largest_entry))[1])
+    up, down = (math.ldexp(1, max(-1000, min(1000, power))) for power in (-exponent, exponent))
     return sums(x * up, bucket, squared=True).sqrt() * down
 
 
@@ -145,7 +163,7 @@ def to_symbols(x: Tensor, rule: Rule, key: Key) -> Tensor:
         symbols = torch.empty(len(x), dtype=torch.int64)
         _pack(x, 0, rule, key, rule.base, 1, symbols)
         return symbols
-    scales, lift = rule.forward()
+    scales, lift = rule.forward
     how = rule.bucket, rule.random, *_halves(key)
     return reference.to_symbols(rule.kind, x, rule.s, scales, lift, rule.tables, *how)
 
@@ -189,7 +207,7 @@ def decode(packed: Tensor, rule: Rule, out: Tensor, weight: float | None = None,
     if out.is_cpu:
         _unpack(symbols, 0, rule, rule.base, 1, weight, out)
         return
-    scales, drop = rule.back()
+    scales, drop = rule.back
     values = reference.from_symbols(rule.kind, symbols, rule.s, scales, drop, rule.tables, rule.bucket)
     if weight is None:
         out[:] = values
@@ -217,7 +235,7 @@ def _pack(x: Tensor, origin: int, rule: Rule, key: Key, base: int, count: int, w
     """Fill words (int64) with the symbols of x from an entry on, `count` digits each."""
     from algorithms.compressors.kernels import packer
 
-    scales, lift = rule.forward()
+    scales, lift = rule.forward
     numbers = rule.s, scales.numpy(), lift.numpy(), rule.tables.numpy(), rule.bucket, *_halves(key)
     packer(rule.kind, rule.random)(x.numpy(), origin, *numbers, base, count, words.numpy().view(np.uint64))
 
@@ -226,7 +244,7 @@ def _unpack(words: Tensor, origin: int, rule: Rule, base: int, count: int, weigh
     """The reverse of `_pack`: write the numbers to out from an entry on, or add them times a weight."""
     from algorithms.compressors.kernels import unpacker
 
-    scales, drop = rule.back()
+    scales, drop = rule.back
     numbers = rule.s, scales.numpy(), drop.numpy(), rule.tables.numpy(), rule.bucket
     target = out.numpy()
     factor = target.dtype.type(0 if weight is None else weight)
@@ -255,10 +273,3 @@ def _aligned(packed: Tensor) -> Tensor:
 
 def _halves(key: Key) -> tuple[Any, Any]:
     return np.uint32(key.own & 0xFFFFFFFF), np.uint32(key.own >> 32)
-
-
-def _power_of_two(exponents: Tensor, dtype: torch.dtype) -> Tensor:
-    """2^exponent, exact, for exponents of normal numbers."""
-    if dtype == torch.float32:
-        return (exponents + 127 << 23).to(torch.int32).view(torch.float32)
-    return (exponents + 1023 << 52).view(torch.float64)

@@ -80,10 +80,10 @@ def test_compiled_loops_are_the_torch_operations(dtype: torch.dtype, d: int) -> 
         for rule, coding in product(rules(x, bucket), ("digits", "entropy")):
             packed = quantize.encode(x, rule, KEY, coding)
             expected = reference.to_symbols(
-                rule.kind, x, rule.s, *rule.forward(), rule.tables, bucket, rule.random, 0x89ABCDEF, 0x01234567
+                rule.kind, x, rule.s, *rule.forward, rule.tables, bucket, rule.random, 0x89ABCDEF, 0x01234567
             )
             assert torch.equal(quantize.symbols_of(packed, d, rule.base, coding), expected)
-            values = reference.from_symbols(rule.kind, expected, rule.s, *rule.back(), rule.tables, bucket)
+            values = reference.from_symbols(rule.kind, expected, rule.s, *rule.back, rule.tables, bucket)
             out, added = torch.empty_like(x), x.clone()
             quantize.decode(packed, rule, out, coding=coding)
             quantize.decode(packed, rule, added, 0.3, coding)
