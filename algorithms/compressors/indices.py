@@ -11,6 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from algorithms.arithmetic import COMPILED
 from algorithms.compressors.wire import Bytes
 
 Indices = NDArray[np.int64]
@@ -21,20 +22,28 @@ BITMAP = 255  # in the place of r
 def encode(indices: Indices, d: int) -> Bytes:
     """Ascending, distinct indices below d.
 
-    One byte with the parameter r or `BITMAP`; then the r low bits of all gaps, lowest bit first, and the quotients,
-    each as so many zeros and a one; or one bit for each of the d.
+    One byte with the parameter r or `BITMAP`; then the r low bits of all gaps and, from a new byte on, the quotients,
+    each as so many zeros and a one; or one bit for each of the d. Bytes are filled from their lowest bit on.
     """
     gaps = np.diff(indices, prepend=-1) - 1
     r = _parameter(gaps, d)
     if r is None:
         bits = np.zeros(d, np.uint8)
         bits[indices] = 1
-        return _section(BITMAP, bits)
-    ends = np.cumsum((gaps >> r) + 1)
-    unary = np.zeros(ends[-1] if len(ends) else 0, np.uint8)
-    unary[ends - 1] = 1
-    low = ((gaps[:, None] >> np.arange(r)) & 1).astype(np.uint8)
-    return np.concatenate([_section(r, low), np.packbits(unary)])
+        return np.concatenate([_byte(BITMAP), _packed(bits)])
+    if gaps.nbytes >= COMPILED:
+        from algorithms.compressors.kernels import write_gaps
+
+        low = np.zeros(_bytes(len(gaps) * r), np.uint8)
+        unary = np.zeros(_bytes(len(gaps) + int((gaps >> r).sum())), np.uint8)
+        write_gaps(gaps, r, low, unary)
+    else:
+        ends = np.cumsum((gaps >> r) + 1)
+        ones = np.zeros(ends[-1] if len(ends) else 0, np.uint8)
+        ones[ends - 1] = 1
+        low = _packed(((gaps[:, None] >> np.arange(r)) & 1).astype(np.uint8))
+        unary = _packed(ones)
+    return np.concatenate([_byte(r), low, unary])
 
 
 def decode(packed: Bytes, k: int, d: int) -> tuple[Indices, Bytes]:
@@ -45,23 +54,31 @@ def decode(packed: Bytes, k: int, d: int) -> tuple[Indices, Bytes]:
     """
     r, packed = int(packed[0]) if len(packed) else -1, packed[1:]
     if r == BITMAP:
-        length = -(-d // 8)
+        length = _bytes(d)
         _expect(len(packed) >= length)
-        indices = np.flatnonzero(np.unpackbits(packed[:length], count=d))
+        indices = np.flatnonzero(_unpacked(packed[:length], d))
         _expect(len(indices) == k)
         return indices, packed[length:]
     _expect(0 <= r <= d.bit_length())
-    length = -(-k * r // 8)
+    length = _bytes(k * r)
     _expect(len(packed) >= length)
-    bits = np.unpackbits(packed[:length], count=k * r).reshape(k, r).astype(np.int64)
-    packed = packed[length:]
-    longest = -(-(k + (d >> r)) // 8)  # of the quotients, which cannot sum to more
-    ends = np.flatnonzero(np.unpackbits(packed[:longest]))[:k]
-    _expect(len(ends) == k)
-    gaps = (np.diff(ends, prepend=-1) - 1 << r) + (bits << np.arange(r)).sum(axis=1)
+    low, packed = packed[:length], packed[length:]
+    unary = packed[: _bytes(k + (d >> r))]  # quotients cannot sum to more
+    gaps = np.empty(k, np.int64)
+    if gaps.nbytes >= COMPILED:
+        from algorithms.compressors.kernels import read_gaps
+
+        end = read_gaps(low, unary, r, gaps)
+        _expect(end >= 0)
+    else:
+        ends = np.flatnonzero(_unpacked(unary))[:k]
+        _expect(len(ends) == k)
+        bits = _unpacked(low, k * r).reshape(k, r).astype(np.int64)
+        gaps[:] = (np.diff(ends, prepend=-1) - 1 << r) + (bits << np.arange(r)).sum(axis=1)
+        end = int(ends[-1]) + 1 if k else 0
     indices = np.cumsum(gaps + 1) - 1
     _expect(k == 0 or 0 <= indices[-1] < d)
-    return indices, packed[ends[-1] // 8 + 1 if k else 0 :]
+    return indices, packed[_bytes(end) :]
 
 
 def entropy(k: int, d: int) -> float:
@@ -73,13 +90,25 @@ def _parameter(gaps: Indices, d: int) -> int | None:
     """r with the shortest code; None if a bitmap is shorter."""
     k = len(gaps)
     about = round(math.log2(max(1.0, math.log(2) * d / max(k, 1))))
-    lengths = {r: k * (r + 1) + int((gaps >> r).sum()) for r in range(max(0, about - 2), about + 3)}
+    lengths = {r: _bytes(k * r) + _bytes(k + int((gaps >> r).sum())) for r in range(max(0, about - 2), about + 3)}
     shortest = min(lengths, key=lengths.__getitem__)
-    return None if d < lengths[shortest] else shortest
+    return None if _bytes(d) < lengths[shortest] else shortest
 
 
-def _section(first: int, bits: NDArray[np.uint8]) -> Bytes:
-    return np.concatenate([np.array([first], np.uint8), np.packbits(bits)])
+def _bytes(bits: int) -> int:
+    return -(-bits // 8)
+
+
+def _byte(value: int) -> Bytes:
+    return np.array([value], np.uint8)
+
+
+def _packed(bits: NDArray[np.uint8]) -> Bytes:
+    return np.packbits(bits, bitorder="little")
+
+
+def _unpacked(packed: Bytes, count: int | None = None) -> NDArray[np.uint8]:
+    return np.unpackbits(packed, count=count, bitorder="little")
 
 
 def _expect(valid: bool | np.bool_) -> None:

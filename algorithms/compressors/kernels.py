@@ -8,22 +8,80 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from algorithms.compressors.symbols import LEVELS, SIGN, STRIPE, UNIFORM
+from algorithms.compressors import symbols
+from algorithms.compressors.symbols import LANES, LEVELS, SIGN, STEPS, STRIPE, UNIFORM
 
 BLOCK, FEW = 64, 8  # entries that are skipped together if none of them counts
-LANES, STEPS = 64, 64  # of a sum
-SHIFTS = (np.uint32(16), np.uint32(13), np.uint32(16))
-MULTIPLIERS = (np.uint32(0x85EBCA6B), np.uint32(0xC2B2AE35), np.uint32(0x7FEB352D))
 CHUNK = 1 << 21  # below it, single precision and its products with inverses of bases are exact enough
-WEYL = np.uint32(0x9E3779B9)
+
+# Half words: a plain number would make wide ones of all that it meets.
+WEYL = np.uint32(symbols.WEYL)
+SHIFTS = tuple(map(np.uint32, symbols.SHIFTS))
+MULTIPLIERS = tuple(map(np.uint32, symbols.MULTIPLIERS))
 
 
 @njit(cache=True, nogil=True)
-def at_least(x, threshold, indices, magnitudes):  # type: ignore[no-untyped-def]
-    """Write the i with |x[i]| >= threshold, ascending, and these |x[i]|; gives their number, -1 if they do not fit."""
+def write_gaps(gaps, r, low, unary):  # type: ignore[no-untyped-def]
+    """Rice code: the r low bits of each gap, and the quotients gap >> r as so many zeros and a one.
+
+    Args:
+        low, unary: Bytes that are 0, filled from the lowest bit on.
+    """
+    word, bits, byte = np.uint64(0), 0, 0
+    mask = (np.uint64(1) << np.uint64(r)) - np.uint64(1)
+    position = 0
+    for i in range(gaps.size):
+        word |= (np.uint64(gaps[i]) & mask) << np.uint64(bits)
+        bits += r
+        while bits >= 8:
+            low[byte] = np.uint8(word & np.uint64(255))
+            word >>= np.uint64(8)
+            bits -= 8
+            byte += 1
+        position += gaps[i] >> r
+        unary[position >> 3] |= np.uint8(1 << (position & 7))
+        position += 1
+    if bits:
+        low[byte] = np.uint8(word)
+
+
+@njit(cache=True, nogil=True)
+def read_gaps(low, unary, r, gaps):  # type: ignore[no-untyped-def]
+    """The reverse of `write_gaps`; gives the number of bits of `unary` that were read, -1 if there are too few."""
+    word, bits, byte = np.uint64(0), 0, 0
+    mask = (np.uint64(1) << np.uint64(r)) - np.uint64(1)
+    position, end = 0, 8 * unary.size
+    for i in range(gaps.size):
+        while bits < r:
+            word |= np.uint64(low[byte]) << np.uint64(bits)
+            bits += 8
+            byte += 1
+        start = position
+        while position < end and not unary[position >> 3] >> (position & 7) & 1:
+            position += 1
+        if position == end:
+            return -1
+        gaps[i] = (position - start << r) + np.int64(word & mask)
+        word >>= np.uint64(r)
+        bits -= r
+        position += 1
+    return position
+
+
+@njit(cache=True, nogil=True)
+def at_least(bits, threshold, indices, magnitudes):  # type: ignore[no-untyped-def]
+    """Find the entries whose magnitude is at least a threshold; gives their number, -1 if they do not fit.
+
+    Args:
+        bits: The vector as signed integers of its size.
+        threshold: The bits of a number without sign.
+        indices: Where the entries are, ascending, is written here,
+        magnitudes: and their bits without sign here.
+    """
+    without_sign = _without_sign(bits)
     count = 0
-    for start in range(0, x.size, BLOCK):
-        part = x[start : start + BLOCK]
+    for start in range(0, bits.size, BLOCK):
+        part = bits[start : start + BLOCK]
         if _reaches(part, threshold):
             if count + part.size > indices.size:
                 return -1
@@ -32,31 +90,24 @@ def at_least(x, threshold, indices, magnitudes):  # type: ignore[no-untyped-def]
                 if _reaches(few, threshold):
                     for i in range(few.size):
                         indices[count] = start + first + i
-                        magnitudes[count] = abs(few[i])
-                        count += abs(few[i]) >= threshold
+                        magnitudes[count] = few[i] & without_sign
+                        count += (few[i] & without_sign) >= threshold
     return count
 
 
 @njit(inline="always")
-def _reaches(part, threshold):  # type: ignore[no-untyped-def]
+def _reaches(bits, threshold):  # type: ignore[no-untyped-def]
+    without_sign = _without_sign(bits)
     some = False
-    for i in range(part.size):
-        some |= abs(part[i]) >= threshold
+    for i in range(bits.size):
+        some |= bits.dtype.type(bits[i] & without_sign) >= threshold
     return some
 
 
-@njit(cache=True, nogil=True)
-def pick(magnitudes, least, equal, indices, picked):  # type: ignore[no-untyped-def]
-    """Write the indices of the magnitudes above `least`, and of the first so many that are equal to it."""
-    count = 0
-    for i in range(magnitudes.size):
-        if magnitudes[i] > least:
-            picked[count] = indices[i]
-            count += 1
-        elif magnitudes[i] == least and equal > 0:
-            equal -= 1
-            picked[count] = indices[i]
-            count += 1
+@njit(inline="always")
+def _without_sign(bits):  # type: ignore[no-untyped-def]
+    """All bits but that of the sign."""
+    return bits.dtype.type((1 << (8 * bits.itemsize - 1)) - 1)
 
 
 @njit(cache=True, nogil=True)
@@ -66,7 +117,7 @@ def largest_of(x, bucket, out):  # type: ignore[no-untyped-def]
     Args:
         x: The vector as signed integers of its size: without their sign, floating-point numbers are in their order.
     """
-    without_sign = x.dtype.type((1 << (8 * x.itemsize - 1)) - 1)
+    without_sign = _without_sign(x)
     for b in range(out.size):
         part = x[b * bucket : (b + 1) * bucket]
         largest = x.dtype.type(0)

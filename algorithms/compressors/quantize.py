@@ -1,11 +1,13 @@
 """Numbers as symbols of a few bits, and back: what quantizers share.
 
-On the CPU the loops are compiled (`kernels`), elsewhere they are torch operations (`reference`), with the same bits.
+For large vectors on the CPU the loops are compiled (`kernels`), elsewhere they are torch operations (`reference`), with
+the same bits.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,8 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from algorithms.arithmetic import COMPILED
 from algorithms.checks import NonFiniteError
-from algorithms.compressors import entropy_coding
+from algorithms.compressors import entropy_coding, reference
 from algorithms.compressors.symbols import LEVELS, SIGN, UNIFORM, Coding, bytes_of, digits_per_word, length, radix
 from algorithms.randomness import Key
 
@@ -109,10 +112,10 @@ class Rule:
 
 def largest(x: Tensor, bucket: int) -> Tensor:
     """(buckets,) the largest magnitude in each bucket of x (d,)."""
-    from algorithms.compressors import kernels, reference
-
-    if not x.is_cpu:
+    if not _compiles(x):
         return reference.largest_of(x, bucket)
+    from algorithms.compressors import kernels
+
     out = torch.empty(-(-len(x) // bucket), dtype=x.dtype)
     bits = np.int64 if x.dtype == torch.float64 else np.int32
     kernels.largest_of(x.numpy().view(bits), bucket, out.numpy().view(bits))
@@ -121,10 +124,10 @@ def largest(x: Tensor, bucket: int) -> Tensor:
 
 def sums(x: Tensor, bucket: int, squared: bool = False) -> Tensor:
     """(buckets,) the sum of the magnitudes in each bucket of x (d,), or of their squares, in double precision."""
-    from algorithms.compressors import kernels, reference
-
-    if not x.is_cpu:
+    if not _compiles(x):
         return reference.sums_of(x, squared, bucket)
+    from algorithms.compressors import kernels
+
     out = torch.empty(-(-len(x) // bucket), dtype=torch.float64)
     kernels.sums_of(x.numpy(), squared, bucket, out.numpy())
     return out
@@ -157,9 +160,7 @@ def in_precision(norms: Tensor, x: Tensor, owner: object) -> Tensor:
 
 def to_symbols(x: Tensor, rule: Rule, key: Key) -> Tensor:
     """(d,) the symbols of x, as int64."""
-    from algorithms.compressors import reference
-
-    if x.is_cpu:
+    if _compiles(x):
         symbols = torch.empty(len(x), dtype=torch.int64)
         _pack(x, 0, rule, key, rule.base, 1, symbols)
         return symbols
@@ -170,15 +171,13 @@ def to_symbols(x: Tensor, rule: Rule, key: Key) -> Tensor:
 
 def encode(x: Tensor, rule: Rule, key: Key = NO_KEY, coding: Coding = "digits") -> Tensor:
     """The symbols of x (d,), packed."""
-    from algorithms.compressors import reference
-
     if coding == "entropy":
         return entropy_coding.encode(to_symbols(x, rule, key), rule.base)
     base, count = radix(rule.base), digits_per_word(rule.base)
     words, rest = divmod(len(x), count)
     packed = torch.empty(length(len(x), rule.base), dtype=torch.uint8, device=x.device)
     whole, last = packed[: 8 * words].view(torch.int64), torch.zeros(1, dtype=torch.int64, device=x.device)
-    if x.is_cpu:
+    if _compiles(x):
         _pack(x, 0, rule, key, base, count, whole)
         _pack(x, words * count, rule, key, base, max(rest, 1), last[: min(rest, 1)])
     else:
@@ -195,16 +194,14 @@ def decode(packed: Tensor, rule: Rule, out: Tensor, weight: float | None = None,
     Raises:
         ValueError: if they are damaged.
     """
-    from algorithms.compressors import reference
-
-    if out.is_cpu and coding == "digits":
+    if coding == "digits" and _compiles(out):
         base, count = radix(rule.base), digits_per_word(rule.base)
         whole, last = _words(packed, len(out), rule.base)
         _unpack(whole, 0, rule, base, count, weight, out)
         _unpack(last, len(whole) * count, rule, base, max(len(out) % count, 1), weight, out)
         return
     symbols = symbols_of(packed, len(out), rule.base, coding).to(out.device)
-    if out.is_cpu:
+    if _compiles(out):
         _unpack(symbols, 0, rule, rule.base, 1, weight, out)
         return
     scales, drop = rule.back
@@ -221,8 +218,6 @@ def symbols_of(packed: Tensor, n: int, base: int, coding: Coding = "digits") -> 
     Raises:
         ValueError: if they are damaged.
     """
-    from algorithms.compressors import reference
-
     if coding == "entropy":
         return entropy_coding.decode(packed, n, base)
     count = digits_per_word(base)
@@ -269,6 +264,11 @@ def _words(packed: Tensor, n: int, base: int) -> tuple[Tensor, Tensor]:
 def _aligned(packed: Tensor) -> Tensor:
     """Bytes that begin where a word may."""
     return packed.cpu() if packed.storage_offset() % 8 == 0 and packed.data_ptr() % 8 == 0 else packed.cpu().clone()
+
+
+def _compiles(x: Tensor) -> bool:
+    """Whether the compiled loops serve this vector: they are loaded for large ones only."""
+    return x.is_cpu and ("numba" in sys.modules or x.nbytes >= COMPILED)
 
 
 def _halves(key: Key) -> tuple[Any, Any]:

@@ -8,8 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from algorithms.compressors.kernels import LANES, MULTIPLIERS, SHIFTS, STEPS, WEYL
-from algorithms.compressors.symbols import SIGN, STRIPE, UNIFORM
+from algorithms.compressors.symbols import LANES, MULTIPLIERS, SHIFTS, SIGN, STEPS, STRIPE, UNIFORM, WEYL
 
 HALF_WORD = 0xFFFFFFFF  # torch has no unsigned arithmetic: 32-bit words live in the low half of an int64
 BELOW_2_63 = (1 << 63) - 1
@@ -47,10 +46,10 @@ def sums_of(x: Tensor, squared: bool, bucket: int) -> Tensor:
 def uniforms(low: int, high: int, like: Tensor) -> Tensor:
     """A number in [0, 1) for each entry of a vector, in its precision."""
     i = torch.arange(len(like), device=like.device) & HALF_WORD
-    h = i * int(WEYL) + int(low) & HALF_WORD
-    h = (h ^ h >> int(SHIFTS[0])) * int(MULTIPLIERS[0]) & HALF_WORD
-    h = (h ^ h >> int(SHIFTS[1]) ^ int(high)) * int(MULTIPLIERS[1]) & HALF_WORD
-    h = (h ^ h >> int(SHIFTS[2])) * int(MULTIPLIERS[2]) & HALF_WORD
+    h = i * WEYL + int(low) & HALF_WORD
+    h = (h ^ h >> SHIFTS[0]) * MULTIPLIERS[0] & HALF_WORD
+    h = (h ^ h >> SHIFTS[1] ^ int(high)) * MULTIPLIERS[1] & HALF_WORD
+    h = (h ^ h >> SHIFTS[2]) * MULTIPLIERS[2] & HALF_WORD
     if like.dtype == torch.float32:
         return (h >> 8).to(torch.float32) * 2.0**-24
     return h.to(torch.float64) * 2.0**-32

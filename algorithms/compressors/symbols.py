@@ -20,6 +20,12 @@ Coding = Literal["digits", "entropy"]
 
 SIGN, UNIFORM, LEVELS = range(3)  # kinds of rules from numbers to symbols, see `quantize.Rule`
 
+# What compiled loops and torch operations must agree on: how sums run, and how counters become random numbers.
+LANES, STEPS = 64, 64
+WEYL = 0x9E3779B9
+SHIFTS = 16, 13, 16
+MULTIPLIERS = 0x85EBCA6B, 0xC2B2AE35, 0x7FEB352D
+
 
 @lru_cache
 def digits_per_word(base: int) -> int:

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from algorithms.arithmetic import COMPILED
+from algorithms.checks import NonFiniteError
 from algorithms.compressors import indices
 from algorithms.compressors.indices import Indices
 from algorithms.compressors.message import B1, B2
 from algorithms.compressors.sparse import FixedSparsifier
 from algorithms.randomness import Key
 
-Vector = NDArray[Any]
+Integers = NDArray[Any]
 
 SAMPLED = 20_000  # entries that the filter's threshold is estimated from
 MARGIN = 1.5  # times k entries should pass it: fewer than k would be too few
@@ -40,9 +41,12 @@ class TopK(FixedSparsifier):
     """
 
     on_device: ClassVar[bool] = True
+    checks: ClassVar[bool] = True
 
     def select(self, x: Tensor, key: Key) -> tuple[Tensor, Tensor]:
         kept = largest(x, self.kept(len(x)))
+        if not x[kept].isfinite().all():  # what is not finite is larger than all that is
+            raise NonFiniteError("TopK: the vector to compress holds NaN or infinity")
         return kept, torch.from_numpy(indices.encode(kept.cpu().numpy(), len(x)))
 
     def read(self, payload: Tensor, d: int) -> tuple[Tensor, Tensor]:
@@ -63,46 +67,51 @@ class TopK(FixedSparsifier):
 
 
 def largest(x: Tensor, k: int) -> Tensor:
-    """(k,) the indices of the entries of largest magnitude, ascending; of equal ones the smallest indices."""
-    if not x.is_cpu:
-        return _largest_of_any(x.abs(), k)
-    vector = x.numpy()
-    picked = np.empty(k, np.int64)
-    candidates = _candidates(vector, k) if vector.nbytes >= COMPILED else None
-    if candidates is None:
-        return torch.from_numpy(_largest(np.abs(vector), k))
-    from algorithms.compressors.kernels import pick
+    """(k,) the indices of the entries of largest magnitude, ascending; of equal ones the smallest indices.
 
+    Without their sign, the bits of floating-point numbers are integers in the same order; NaN comes last.
+    """
+    bits = x.view(torch.int32 if x.dtype == torch.float32 else torch.int64)
+    if not x.is_cpu:
+        return _largest_of_any(bits & torch.iinfo(bits.dtype).max, k)
+    candidates = _candidates(bits.numpy(), k) if x.nbytes >= COMPILED else None
+    if candidates is None:
+        return torch.from_numpy(_largest(_without_sign(bits.numpy()), k))
     found, magnitudes = candidates
-    least = np.partition(magnitudes, len(magnitudes) - k)[len(magnitudes) - k]
-    pick(magnitudes, least, k - np.count_nonzero(magnitudes > least), found, picked)
-    return torch.from_numpy(picked)
+    return torch.from_numpy(found[_largest(magnitudes, k)])
 
 
 def _largest_of_any(magnitudes: Tensor, k: int) -> Tensor:
     """`_largest` wherever the vector lies."""
-    least = magnitudes.topk(k, sorted=True).values[-1]
+    least = magnitudes.topk(k).values.min()
     above = (magnitudes > least).nonzero()[:, 0]
     equal = (magnitudes == least).nonzero()[: k - len(above), 0]
     return torch.cat([above, equal]).sort().values
 
 
-def _largest(magnitudes: Vector, k: int) -> Indices:
+def _largest(magnitudes: Integers, k: int) -> Indices:
     least = np.partition(magnitudes, len(magnitudes) - k)[len(magnitudes) - k]
-    above = np.flatnonzero(magnitudes > least)
-    equal = np.flatnonzero(magnitudes == least)[: k - len(above)]
-    return np.sort(np.concatenate([above, equal]))
+    chosen = magnitudes >= least
+    surplus = np.count_nonzero(chosen) - k
+    if surplus:
+        chosen[np.flatnonzero(magnitudes == least)[-surplus:]] = False
+    return np.flatnonzero(chosen)
 
 
-def _candidates(x: Vector, k: int) -> tuple[Indices, Vector] | None:
+def _candidates(bits: Integers, k: int) -> tuple[Indices, Integers] | None:
     """Entries, ascending, that the k largest are among, and their magnitudes; None if there is no telling."""
     from algorithms.compressors.kernels import at_least
 
-    sample = np.abs(x[:: max(1, len(x) // SAMPLED)])
-    passing = round(MARGIN * k / len(x) * len(sample)) + 1
+    sample = _without_sign(bits[:: max(1, len(bits) // SAMPLED)])
+    passing = round(MARGIN * k / len(bits) * len(sample)) + 1
     if 2 * passing >= len(sample):
         return None
     threshold = np.partition(sample, len(sample) - passing)[len(sample) - passing]
-    found, magnitudes = np.empty(4 * k + SAMPLED, np.int64), np.empty(4 * k + SAMPLED, x.dtype)
-    count = at_least(x, threshold, found, magnitudes)
+    room = 4 * k + SAMPLED
+    found, magnitudes = np.empty(room, np.int64), np.empty(room, bits.dtype)
+    count = at_least(bits, threshold, found, magnitudes)
     return (found[:count], magnitudes[:count]) if count >= k else None
+
+
+def _without_sign(bits: Integers) -> Integers:
+    return bits & np.iinfo(bits.dtype).max

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 
 from algorithms import QSGD, Compressor, Identity, NonFiniteError, RandomK, ScaledSign, TopK
-from algorithms.compressors import indices
+from algorithms.compressors import indices, quantize
 from algorithms.randomness import Draw
 from tests.algorithms.compressors.helpers import (
     EVERY,
@@ -55,7 +55,7 @@ def test_the_bytes_of_small_messages() -> None:
     packed = message.pack(0).tobytes()
     assert packed[:4] == b"gs\x01\x00"
     assert packed[8:16] == (11).to_bytes(8, "little")
-    assert packed[24:] == bytes([1, 0b10000000, 0b10010000]) + values
+    assert packed[24:] == bytes([1, 0b01, 0b1001]) + values
     scale = np.array([7.5 / 8], "<f4").tobytes()
     assert compress(ScaledSign(), row).pack(0).tobytes()[24:] == scale + bytes([0b00000010])
 
@@ -138,6 +138,22 @@ def test_no_bits_are_missing(compressor: Compressor) -> None:
     error = ((message.dense().numpy() - x) ** 2).sum(1) / (x**2).sum(1)
     if error.max() < 1:
         assert max(error.max(), 1e-16) * 4 ** (float(message.bits[0]) / d) >= 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("compressor", EVERY, ids=str)
+def test_compiled_or_not(compressor: Compressor, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch operations and compiled loops make the same bytes, and the same numbers of them."""
+    x = torch.randn(2, 50, generator=torch.Generator().manual_seed(0), dtype=dtype)
+    out = torch.randn(50, generator=torch.Generator().manual_seed(1), dtype=dtype)
+    found = []
+    for compiles in (True, False):
+        monkeypatch.setattr(quantize, "_compiles", lambda _, answer=compiles: answer)
+        message, added = compress(compressor, x), out.clone()
+        message.add_to(added, message.pack(1), 0.3)
+        assert same_bits(added, out + 0.3 * message.dense()[1])
+        found.append((message.pack(0).tobytes(), message.pack(1).tobytes(), message.dense().numpy().tobytes()))
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("compressor", EVERY, ids=str)
