@@ -86,8 +86,24 @@ class Message:
         return self.packed[row].numpy()
 
     def dense(self) -> Tensor:
-        """(k, d): exactly what every receiver decodes. Not to be changed."""
+        """(k, d): exactly what every receiver decodes. Not to be changed.
+
+        Raises:
+            ValueError: if a row that came from another node is anything else than a row of such a message.
+        """
         return self._dense
+
+    def of(self, packed: Sequence[Bytes]) -> Message:
+        """What other nodes sent who packed these rows with the same operator, from vectors of the same kind."""
+        return replace(self, packed=tuple(torch.from_numpy(row) for row in packed))
+
+    def received(self, buffer: Bytes) -> Message:
+        """What other nodes sent whose packed rows follow each other in `buffer`.
+
+        Raises:
+            ValueError: if it does not hold a whole number of packed rows.
+        """
+        return self.of(wire.split(buffer, self._owner))
 
     def unpack(self, buffer: Bytes) -> Tensor:
         """(rows, d): decode packed rows of other nodes, which follow each other in `buffer`.
@@ -95,18 +111,7 @@ class Message:
         Raises:
             ValueError: if it does not hold a whole number of rows of such a message.
         """
-        return self.decode(wire.split(buffer, self._owner))
-
-    def decode(self, packed: Sequence[Bytes]) -> Tensor:
-        """(len(packed), d): rows that other nodes packed with the same operator for the same dimension.
-
-        Raises:
-            ValueError: if one of them is anything else.
-        """
-        rows = torch.empty(len(packed), self.d, dtype=_precision(self.dtype), device=self.device)
-        for row, out in zip(packed, rows, strict=True):
-            self._decode(row, out, None)
-        return rows.to(self.dtype)
+        return self.received(buffer).dense()
 
     def add_to(self, out: Tensor, packed: Bytes, weight: float) -> None:
         """out += weight * (the row that another node packed), (d,), each entry's product and sum rounded by itself.
@@ -115,7 +120,7 @@ class Message:
             out: In the precision of the decoded rows: double for a stack in double precision, else single.
 
         Raises:
-            ValueError: as `decode`.
+            ValueError: if this is no row of such a message.
         """
         self._decode(packed, out, weight)
 
@@ -131,7 +136,10 @@ class Message:
 
     @cached_property
     def _dense(self) -> Tensor:
-        return self.decode([row.numpy() for row in self.packed])
+        rows = torch.empty(len(self.packed), self.d, dtype=_precision(self.dtype), device=self.device)
+        for row, out in zip(self.packed, rows, strict=True):
+            self._decode(row.numpy(), out, None)
+        return rows.to(self.dtype)
 
     @cached_property
     def _kind(self) -> int:

@@ -12,14 +12,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from algorithms.arithmetic import add_scaled
 from algorithms.compressors.message import Message
 from algorithms.network import Neighborhood, Traffic
 from algorithms.randomness import Draw
 from gossip.network.memory import in_whole_pages
-from gossip.network.mixing import Scaled, Sums
+from gossip.network.mixing import TYPES, Scaled, Sums
 from gossip.network.plan import HaloPlan, blocks
 from gossip.network.tree import fold, messages_per_node
 from topologies import Schedule, Topology
+
+Rows = Tensor | Message  # (rows, d): a message has them packed
 
 STREAMED = 1 << 25  # bytes of the stacks of a host that no cache keeps until they are read again
 PLANS = 64  # kept ready; random schedules may have no end
@@ -44,7 +47,7 @@ class Exchange:
     def __init__(self, plan: HaloPlan, sums: Sums, own: Tensor) -> None:
         self.plan = plan
         self.sums = sums
-        self.sources = [own]
+        self.sources: list[Rows] = [own]
         self.columns = own.shape[1]
         self.segment = self.columns
 
@@ -53,6 +56,11 @@ class Exchange:
 
     def finish(self) -> None:
         """The sources will not be read again; wait until what was sent may be changed."""
+
+
+def dense(sources: Sequence[Rows]) -> list[Tensor]:
+    """What an exchange has brought as (rows, d) each."""
+    return [source.dense() if isinstance(source, Message) else source for source in sources]
 
 
 class InProcessNetwork:
@@ -116,19 +124,44 @@ class InProcessNetwork:
             plus: A number c and a stack y (k, d): c y_i is added to row i, in the same pass.
         """
         exchange = self._exchange(value)
-        own = exchange.sources[0]
+        if isinstance(value, Message):
+            return self._mix_messages(exchange, value.dense(), plus)
+        own = value
         if exchange.segment >= exchange.columns:
             exchange.wait(exchange.columns)  # first: who has sent its stack has read what is about to be overwritten
             mixed = self.empty(exchange.columns, own.dtype, own.device)
-            self._sum(exchange.sums, mixed, exchange.sources, plus)
+            self._sum(exchange.sums, mixed, dense(exchange.sources), plus)
         else:
             mixed = self.empty(exchange.columns, own.dtype, own.device)
             for first in range(0, exchange.columns, exchange.segment):
                 here = slice(first, min(first + exchange.segment, exchange.columns))
                 exchange.wait(here.stop)
                 part = plus and (plus[0], plus[1][:, here])
-                sources = [rows[:, here] for rows in exchange.sources]
+                sources = [rows[:, here] for rows in dense(exchange.sources)]
                 self._sum(exchange.sums, mixed[:, here], sources, part)
+        exchange.finish()
+        return mixed
+
+    def _mix_messages(self, exchange: Exchange, own: Tensor, plus: Scaled | None) -> Tensor:
+        """`mix` of packed rows, which are added as they are decoded where a single sum reads them.
+
+        Sums begin with 0, so that it makes no difference, not even to the sign of a zero, if what is 0 is left out.
+        """
+        exchange.wait(exchange.columns)
+        mixed = self.empty(exchange.columns, own.dtype, own.device)
+        if len(own) == 1 and own.dtype in TYPES:
+            mixed.zero_()
+            for owner, row, weight in exchange.sums.terms(own.dtype):
+                source = exchange.sources[owner]
+                if isinstance(source, Message):
+                    source.add_to(mixed[0], source.pack(row), float(weight))
+                else:
+                    add_scaled(mixed, float(weight), source, out=mixed)
+        else:
+            self._sum(exchange.sums, mixed, dense(exchange.sources), None)
+            mixed += 0.0
+        if plus is not None:
+            add_scaled(mixed, *plus, out=mixed)
         exchange.finish()
         return mixed
 
@@ -137,16 +170,17 @@ class InProcessNetwork:
         exchange = self._exchange(value)
         exchange.wait(exchange.columns)
         plan, rows = exchange.plan, exchange.sums.rows
+        sources = dense(exchange.sources)
         heard = []
         for row, node in enumerate(self.nodes):
             terms = np.arange(*plan.indptr[row : row + 2])
             terms = terms[plan.nodes[terms] != node]
-            read = [exchange.sources[plan.owners[t]][rows[t]] for t in terms]
+            read = [sources[plan.owners[t]][rows[t]] for t in terms]
             heard.append(
                 Neighborhood(
                     nodes=tuple(plan.nodes[terms].tolist()),
-                    weights=torch.from_numpy(plan.weights[terms]).to(exchange.sources[0]),
-                    rows=torch.stack(read) if read else exchange.sources[0][:0],
+                    weights=torch.from_numpy(plan.weights[terms]).to(sources[0]),
+                    rows=torch.stack(read) if read else sources[0][:0],
                 )
             )
         exchange.finish()

@@ -57,6 +57,10 @@ class Sums:
             scale, added = plus
             out += scale * added
 
+    def terms(self, dtype: torch.dtype) -> list[tuple[int, int, np.floating]]:
+        """(owner, row, weight in this precision) of each term."""
+        return self._terms[TYPES[dtype]]
+
     @np.errstate(all="ignore")  # infinities and NaN are as silent as with torch
     def _of_one_row(self, out: np.ndarray, sources: Sequence[Tensor]) -> None:
         terms = self._terms[out.dtype.char]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from algorithms.compressors import Message
 from algorithms.compressors.wire import Bytes
-from gossip.network.in_process import PLANS
+from gossip.network.in_process import PLANS, Rows
 from gossip.network.mpi import MpiCommunicator
 from gossip.network.peer_to_peer import Link, PeerToPeerNetwork, as_bytes
 from gossip.network.plan import HaloPlan, Indices
@@ -69,7 +69,7 @@ class CollectiveLink:
         self._communicator = communicator
         self._value = value
         self._receive = receive
-        self.rows: Mapping[int, Tensor] = {}
+        self.rows: Mapping[int, Rows] = {}
         self.segment = 1 << 62  # all columns at once
         sizes = np.array([len(each) for each in packed], np.int64)
         self._sent = np.concatenate([*packed, np.empty(0, np.uint8)])
@@ -91,8 +91,8 @@ class CollectiveLink:
         self.wait(0)
         self._communicator.wait([self._request])
 
-    def _unpack(self, piece: Bytes) -> Tensor:
+    def _unpack(self, piece: Bytes) -> Rows:
         if isinstance(self._value, Message):
-            return self._value.unpack(piece)
+            return self._value.received(piece)
         rows = torch.from_numpy(piece).view(self._value.dtype).view(-1, self._value.shape[1])
         return rows.to(self._value.device)

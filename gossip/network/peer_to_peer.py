@@ -13,7 +13,7 @@ from torch import Tensor
 
 from algorithms.compressors import Message
 from algorithms.compressors.wire import Bytes
-from gossip.network.in_process import Exchange, InProcessNetwork
+from gossip.network.in_process import Exchange, InProcessNetwork, Rows
 from gossip.network.memory import in_whole_pages
 from gossip.network.mixing import Sums
 from gossip.network.mpi import MpiCommunicator
@@ -35,7 +35,7 @@ class Link(Protocol):
     """One way in which rows come from some of the other ranks, in one exchange."""
 
     @property
-    def rows(self) -> Mapping[int, Tensor]:
+    def rows(self) -> Mapping[int, Rows]:
         """Source rank -> (rows, d), the rows that it sends, complete up to the columns waited for."""
 
     @property
@@ -59,7 +59,7 @@ class LinkedExchange(Exchange):
         self.segment = min([self.segment, *(link.segment for link in links)])
 
     def wait(self, stop: int) -> None:
-        rows: dict[int, Tensor] = {}
+        rows: dict[int, Rows] = {}
         for link in self._links:
             link.wait(stop)
             rows.update(link.rows)
@@ -346,12 +346,12 @@ class MessageLink:
         self._sources = list(receive)
         self._sends = sends
         self._tag = tag
-        self.rows: Mapping[int, Tensor] = {}
+        self.rows: Mapping[int, Message] = {}
         self.segment = 1 << 62  # all of a message comes at once
 
     def wait(self, stop: int) -> None:
         if not self.rows:
-            self.rows = {source: self._message.unpack(buffer) for source, buffer in self._receive().items()}
+            self.rows = {source: self._message.received(buffer) for source, buffer in self._receive().items()}
 
     def finish(self) -> None:
         self.wait(0)

@@ -20,7 +20,7 @@ from algorithms.compressors import Message
 from algorithms.compressors.wire import Bytes
 from gossip.network.arena import STAGING, VIEWS, Arena
 from gossip.network.board import Board
-from gossip.network.in_process import PLANS, Exchange
+from gossip.network.in_process import PLANS, Exchange, Rows
 from gossip.network.mixing import Scaled, Sums
 from gossip.network.mpi import MpiCommunicator
 from gossip.network.peer_to_peer import LinkedExchange, PeerToPeerNetwork
@@ -72,13 +72,12 @@ class SharedExchange(Exchange):
         self._network.board.finish(self._lane, self._number, self._ranks)
 
     @property
-    def rows(self) -> Mapping[int, Tensor]:
+    def rows(self) -> Mapping[int, Rows]:
         """Source rank -> (rows, d), as `Link` has it."""
         return dict(zip(self._ranks, self.sources[1:], strict=True))
 
-    def _rows_at(self, rank: int, place: tuple[int, int, int]) -> Tensor:
-        own = self.sources[0]
-        return self._network.view(rank, place, self.columns, own.dtype)
+    def _rows_at(self, rank: int, place: tuple[int, int, int]) -> Rows:
+        return self._network.view(rank, place, self.columns, self.sources[0].dtype)
 
 
 class SharedMessages(SharedExchange):
@@ -93,10 +92,10 @@ class SharedMessages(SharedExchange):
         super().__init__(*others)
         self._message = message
 
-    def _rows_at(self, rank: int, place: tuple[int, int, int]) -> Tensor:
+    def _rows_at(self, rank: int, place: tuple[int, int, int]) -> Message:
         table, memory = self._network.packed(rank, place)
         rows = self.plan.receive[rank].tolist()
-        return self._message.decode([memory[table[r] : table[r + 1]] for r in rows])
+        return self._message.of([memory[table[r] : table[r + 1]] for r in rows])
 
 
 @dataclass(frozen=True)
