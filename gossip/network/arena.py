@@ -83,9 +83,13 @@ class Arena:
         first = slot * self.slot_bytes
         return first, self._own[first : first + self.slot_bytes]
 
-    def find(self, stack: Tensor) -> int | None:
-        """Where in this rank's memory a stack lies; None if elsewhere."""
-        position = stack.data_ptr() - self._address
+    def address(self, rank: int) -> int:
+        """Of the first byte of a rank's memory, in this process."""
+        return self.memory[rank].ctypes.data
+
+    def find(self, address: int) -> int | None:
+        """Where in this rank's memory an address is; None if elsewhere."""
+        position = address - self._address
         return position if 0 <= position < len(self._own) else None
 
     def published(self, position: int, readers: Sequence[int], lane: int, number: int) -> None:
