@@ -202,9 +202,11 @@ class SharedMemoryNetwork(PeerToPeerNetwork):
         def direct(
             topology: Topology, address: int, shape: torch.Size, stride: tuple[int, int], dtype: torch.dtype
         ) -> Direct | None:
+            # First, as other ranks make it in the same exchange, and all go by MPI if there is no room for it.
+            arena = self._arena(shape[1] * dtype.itemsize)
             plan, _ = self._plan_of(topology)
             found = self._find(address)
-            if found is None or stride[1] != 1 or routes(plan).remote:
+            if arena is None or found is None or stride[1] != 1 or routes(plan).remote:
                 return None
             place = *found, stride[0] * dtype.itemsize
 
