@@ -18,6 +18,9 @@ from gossip.network.windows import allocate
 
 SLOTS = 8  # stacks of one size that a rank has room for; pages that are never written take no memory
 STAGING = 3  # of these, for copies of what was made elsewhere: of all but one it may be posted, not read by anyone yet
+# Bytes by which each rank's memory is longer than its slots: addresses that differ by a large power of two alone, as
+# those of the same row of several ranks would, displace each other from a cache that looks at a hash of them.
+STAGGER = 1 << 12
 NUMPY_TYPES = {torch.float32: np.float32, torch.float64: np.float64}  # of those that NumPy has as well
 VIEWS = 1024  # of stacks, kept ready
 
@@ -53,7 +56,7 @@ class Arena:
     def __init__(self, communicator: MpiCommunicator, board: Board, rows: int, row_bytes: int) -> None:
         self._board = board
         self.slot_bytes = rows * row_bytes
-        self._window, self.memory = allocate(communicator, SLOTS * self.slot_bytes)
+        self._window, self.memory = allocate(communicator, SLOTS * self.slot_bytes + STAGGER)
         self._own = self.memory[communicator.rank]
         self._address = self._own.ctypes.data
         self._slots = [Slot() for _ in range(SLOTS)]
@@ -83,9 +86,13 @@ class Arena:
         first = slot * self.slot_bytes
         return first, self._own[first : first + self.slot_bytes]
 
-    def find(self, stack: Tensor) -> int | None:
-        """Where in this rank's memory a stack lies; None if elsewhere."""
-        position = stack.data_ptr() - self._address
+    def address(self, rank: int) -> int:
+        """Of the first byte of a rank's memory, in this process."""
+        return self.memory[rank].ctypes.data
+
+    def find(self, address: int) -> int | None:
+        """Where in this rank's memory an address is; None if elsewhere."""
+        position = address - self._address
         return position if 0 <= position < len(self._own) else None
 
     def published(self, position: int, readers: Sequence[int], lane: int, number: int) -> None:

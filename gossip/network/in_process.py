@@ -18,7 +18,7 @@ from algorithms.network import Neighborhood, Traffic
 from algorithms.randomness import Draw
 from gossip.network.memory import in_whole_pages
 from gossip.network.mixing import TYPES, Scaled, Sums
-from gossip.network.plan import HaloPlan, blocks
+from gossip.network.plan import HaloPlan, Indices, blocks
 from gossip.network.tree import fold, messages_per_node
 from topologies import Schedule, Topology
 
@@ -255,7 +255,7 @@ class InProcessNetwork:
         self._count_sent(value, plan)
         return Exchange(plan, sums, value.dense() if isinstance(value, Message) else value)
 
-    def _sum(self, sums: Sums, out: Tensor, sources: Sequence[Tensor], plus: Scaled | None) -> None:
+    def _sum(self, sums: Sums, out: Tensor, sources: Sequence[Tensor] | Indices, plus: Scaled | None) -> None:
         sums.into(out, sources, plus, stream=out.nbytes >= self._streamed)
 
     def _count_sent(self, value: Tensor | Message, plan: HaloPlan) -> None:

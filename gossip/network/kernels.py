@@ -11,6 +11,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 BLOCK = 1024  # columns: the partial sums of a row stay in the first-level cache
+STREAMED_BLOCK = 64  # of what goes past the caches: longer bursts of such writes stop the reads meanwhile
 LINE = 64  # bytes of a cache line
 
 
@@ -112,7 +113,8 @@ def weighted_sums(  # type: ignore[no-untyped-def]
         stream: Whether the result goes past the caches.
     """
     itemsize = weights.itemsize
-    scratch = np.empty(BLOCK if stream else 0, weights.dtype)
+    block = STREAMED_BLOCK if stream else BLOCK
+    scratch = np.empty(STREAMED_BLOCK, weights.dtype)
     scratch_address = scratch.ctypes.data
     for i in range(first_row, last_row):
         first, last = indptr[i], indptr[i + 1]
@@ -121,7 +123,7 @@ def weighted_sums(  # type: ignore[no-untyped-def]
         while start < d:
             offset = start * itemsize
             address = out + i * out_stride + offset
-            size = min(BLOCK - address % LINE // itemsize, d - start)  # blocks end with a cache line
+            size = min(block - address % LINE // itemsize, d - start)  # blocks end with a cache line
             part = _vector(scratch_address if stream else address, size, weights)
             t = first
             if terms == 0:

@@ -32,24 +32,38 @@ class Sums:
         self.rows = rows
 
         @lru_cache(maxsize=8)
-        def rows_at(sources: tuple[tuple[int, int], ...], itemsize: int) -> Indices:
+        def rows_at(sources: tuple[tuple[int, int], ...]) -> Indices:
             addresses, strides = np.array(sources, np.int64).T
-            return addresses[plan.owners] + rows * strides[plan.owners] * itemsize
+            return addresses[plan.owners] + rows * strides[plan.owners]
 
         self._rows_at = rows_at
 
-    def into(self, out: Tensor, sources: Sequence[Tensor], plus: Scaled | None = None, stream: bool = False) -> None:
+    def rows_at(self, sources: tuple[tuple[int, int], ...]) -> Indices:
+        """(terms,) the address of each term's row, where what owner o provides lies at `sources[o]` = (address, bytes
+        from one row to the next)."""
+        return self._rows_at(sources)
+
+    def into(
+        self, out: Tensor, sources: Sequence[Tensor] | Indices, plus: Scaled | None = None, stream: bool = False
+    ) -> None:
         """Write the sums to `out` (k, d), in its precision; `sources[o]` (rows, d) is what owner o provides.
 
         Args:
+            sources: These, or the address of each term's row where `compiles(out)`.
             plus: A number c and a stack y (k, d): the sums plus c y are written.
             stream: Whether to write past the caches: what nobody on this core reads soon.
         """
-        plain = out.dtype in TYPES and out.is_cpu
-        if plain and ("numba" in sys.modules or out.nbytes >= COMPILED):
+        if isinstance(sources, np.ndarray):
             self._in_one_pass(out, sources, plus, stream)
             return
-        if plain and len(out) == 1:
+        if compiles(out):
+            if sources[0].stride(1) != 1:  # the caller's own rows
+                sources = [sources[0].contiguous(), *sources[1:]]
+            size = out.itemsize
+            rows = self.rows_at(tuple([(source.data_ptr(), source.stride(0) * size) for source in sources]))
+            self._in_one_pass(out, rows, plus, stream)
+            return
+        if out.dtype in TYPES and out.is_cpu and len(out) == 1:
             self._of_one_row(out.numpy()[0], sources)
         else:
             self._term_by_term(out, sources)
@@ -73,19 +87,17 @@ class Sums:
         if not terms:
             out[:] = 0
 
-    def _in_one_pass(self, out: Tensor, sources: Sequence[Tensor], plus: Scaled | None, stream: bool) -> None:
+    def _in_one_pass(self, out: Tensor, rows: Indices, plus: Scaled | None, stream: bool) -> None:
         k, d = out.shape
-        if sources[0].stride(1) != 1:  # the caller's own rows
-            sources = [sources[0].contiguous(), *sources[1:]]
-        rows = self._rows_at(tuple([(source.data_ptr(), source.stride(0)) for source in sources]), out.itemsize)
         weights, factor = self._weights[TYPES[out.dtype]]
         added, added_stride = 0, 0
         if plus is not None:
             factor, y = weights.dtype.type(plus[0]), plus[1] if plus[1].stride(1) == 1 else plus[1].contiguous()
             added, added_stride = y.data_ptr(), y.stride(0) * y.itemsize
-        result, stride = out.data_ptr(), out.stride(0) * out.itemsize
+        result, size = out.data_ptr(), out.itemsize
+        stride = out.stride(0) * size
         indptr, sums = self._plan.indptr, _kernel()
-        threads = torch.get_num_threads() if out.nbytes >= THREADED else 1
+        threads = torch.get_num_threads() if d * k * size >= THREADED else 1
         if threads == 1:
             sums(indptr, weights, rows, added, added_stride, factor, result, stride, d, 0, k, stream)
             return
@@ -94,7 +106,7 @@ class Sums:
             sums(indptr, weights, rows, added, added_stride, factor, result, stride, d, first, last, stream)
 
         def some_columns(first: int, last: int) -> None:
-            offset = first * out.itemsize
+            offset = first * size
             ahead = added and added + offset
             sums(indptr, weights, rows + offset, ahead, 0, factor, result + offset, 0, last - first, 0, 1, stream)
 
@@ -139,6 +151,11 @@ class Sums:
                 )
             )
         return levels
+
+
+def compiles(stack: Tensor) -> bool:
+    """Whether sums like this stack are computed by the compiled loop."""
+    return stack.dtype in TYPES and stack.is_cpu and ("numba" in sys.modules or stack.nbytes >= COMPILED)
 
 
 @cache

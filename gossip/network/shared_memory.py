@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -18,16 +18,16 @@ from torch import Tensor
 from algorithms.arithmetic import COMPILED
 from algorithms.compressors import Message
 from algorithms.compressors.wire import Bytes
-from gossip.network.arena import STAGING, VIEWS, Arena
+from gossip.network.arena import SLOTS, STAGING, VIEWS, Arena
 from gossip.network.board import Board
 from gossip.network.in_process import PLANS, Exchange, Rows
-from gossip.network.mixing import Scaled, Sums
+from gossip.network.mixing import Scaled, Sums, compiles
 from gossip.network.mpi import MpiCommunicator
 from gossip.network.peer_to_peer import LinkedExchange, PeerToPeerNetwork
 from gossip.network.plan import HaloPlan, Indices
 from gossip.network.streaming import Trial
 from gossip.network.windows import DEVICE, free_shared_memory
-from topologies import Schedule
+from topologies import Schedule, Topology
 
 SMALLEST_ROW = 1 << 12  # bytes
 
@@ -129,6 +129,30 @@ class Routes:
         return sum(map(len, self.local_send.values()))
 
 
+Place = tuple[int, int, int]  # arena, position, bytes from one row to the next
+
+
+@dataclass(frozen=True, eq=False)
+class Direct:
+    """A stack that lies in shared memory, ready to be mixed with others that do.
+
+    Attributes:
+        plan: Who reads what,
+        routes: all of it in shared memory.
+        place: Where it lies,
+        d: with so many columns
+        dtype: of this type.
+        rows: The addresses of all rows that are summed, for the places of what the other ranks have published.
+    """
+
+    plan: HaloPlan
+    routes: Routes
+    place: Place
+    d: int
+    dtype: torch.dtype
+    rows: Callable[[tuple[Place, ...]], Indices]
+
+
 class SharedMemoryNetwork(PeerToPeerNetwork):
     """A contiguous block of nodes on each rank; ranks of a host read each other's stacks where they lie.
 
@@ -173,12 +197,41 @@ class SharedMemoryNetwork(PeerToPeerNetwork):
             memory = self._arenas[arena].memory[rank][position : position + (k - 1) * stride + d * dtype.itemsize]
             return torch.from_numpy(memory).view(dtype).as_strided((k, d), (stride // dtype.itemsize, 1))
 
-        self._routes, self._views = routes, view
+        @lru_cache(maxsize=VIEWS)
+        def direct(
+            topology: Topology, address: int, shape: torch.Size, stride: tuple[int, int], dtype: torch.dtype
+        ) -> Direct | None:
+            # First, as other ranks make it in the same exchange, and all go by MPI if there is no room for it.
+            arena = self._arena(shape[1] * dtype.itemsize)
+            plan, _ = self._plan_of(topology)
+            found = self._find(address)
+            if arena is None or found is None or stride[1] != 1 or routes(plan).remote:
+                return None
+            place = *found, stride[0] * dtype.itemsize
+
+            @lru_cache(maxsize=SLOTS)
+            def rows(places: tuple[tuple[int, int, int], ...]) -> Indices:
+                others = [
+                    (self._arenas[arena].address(rank) + position, stride)
+                    for rank, (arena, position, stride) in zip(plan.sources, places, strict=True)
+                ]
+                return routes(plan).sums.rows_at(((address, place[2]), *others))
+
+            return Direct(plan, routes(plan), place, shape[1], dtype, rows)
+
+        self._routes, self._views, self._direct = routes, view, direct
 
     def empty(self, d: int, dtype: torch.dtype, device: torch.device | None = None) -> Tensor:
         arena = self._arena(d * dtype.itemsize) if device is None or device.type == "cpu" else None
         stack = None if arena is None else self._arenas[arena].stack(len(self.nodes), d, dtype)
         return super().empty(d, dtype, device) if stack is None else stack
+
+    def mix(self, value: Tensor | Message, plus: Scaled | None = None) -> Tensor:
+        if isinstance(value, Tensor) and not self._posted and compiles(value):
+            direct = self._direct(self.topology[self.round], value.data_ptr(), value.shape, value.stride(), value.dtype)
+            if direct is not None:
+                return self._mix_directly(direct, plus)
+        return super().mix(value, plus)
 
     def post(self, value: Tensor | Message) -> None:
         if len(self._posted) < STAGING - 1:  # more of them wait until they are mixed
@@ -186,7 +239,7 @@ class SharedMemoryNetwork(PeerToPeerNetwork):
 
     def exposed(self, stack: Tensor) -> bool:
         # What lies in shared memory may be published in place, block by block.
-        return super().exposed(stack) or self._find(stack) is not None
+        return super().exposed(stack) or self._find(stack.data_ptr()) is not None
 
     def view(self, rank: int, place: tuple[int, int, int], d: int, dtype: torch.dtype) -> Tensor:
         """(rows, d): a stack that a rank of this host has published."""
@@ -204,6 +257,7 @@ class SharedMemoryNetwork(PeerToPeerNetwork):
         # Stacks that are still referred to keep their memory until the process ends.
         communicator = self.communicator
         self._views.cache_clear()
+        self._direct.cache_clear()
         occupied = np.array([arena.occupied for arena in self._arenas], np.uint8)
         anywhere = np.empty_like(occupied)
         communicator.wait([communicator.host.Iallreduce(occupied, anywhere, MPI.MAX)])
@@ -211,6 +265,25 @@ class SharedMemoryNetwork(PeerToPeerNetwork):
             arena.free()
         self._arenas.clear()
         self.board.free()
+
+    def _mix_directly(self, direct: Direct, plus: Scaled | None) -> Tensor:
+        """What `mix` does, by addresses: of short stacks, objects for all that is read take longer than the sum."""
+        d, dtype, routes = direct.d, direct.dtype, direct.routes
+        self._count(d * dtype.itemsize, direct.plan.out_degree)
+        self._count_wire(routes.local_rows * d * dtype.itemsize, len(routes.readers))
+        number = self._publish(0, direct.place, routes.readers)
+        rows = direct.rows(tuple([self.board.place(rank, 0, number) for rank in routes.read]))
+        mixed = self.empty(d, dtype)
+        self._sum(routes.sums, mixed, rows, plus)
+        self.board.finish(0, number, routes.read)
+        return mixed
+
+    def _publish(self, lane: int, place: tuple[int, int, int], readers: Sequence[int]) -> int:
+        """Tell these ranks where in this one's memory something lies; gives its number in the lane."""
+        number = self.board.publish(lane, place, readers)
+        if readers:
+            self._arenas[place[0]].published(place[1], readers, lane, number)
+        return number
 
     def _begin(self, value: Tensor | Message, posted: bool) -> Exchange:
         message = value if isinstance(value, Message) else None
@@ -236,9 +309,7 @@ class SharedMemoryNetwork(PeerToPeerNetwork):
             self._count(sizes, plan.out_degree)
             self._count_wire(sum(int(sizes[rows].sum()) for rows in routes.local_send.values()), len(readers))
         lane = int(posted)
-        number = self.board.publish(lane, place, readers)
-        if readers:
-            self._arenas[place[0]].published(place[1], readers, lane, number)
+        number = self._publish(lane, place, readers)
         local: SharedExchange
         if message is None:
             sums = routes.sums
@@ -250,7 +321,7 @@ class SharedMemoryNetwork(PeerToPeerNetwork):
         remote = self._link(value, plan, posted, routes.remote_send, routes.remote_receive)
         return LinkedExchange(plan, sums, own, [local, remote])
 
-    def _sum(self, sums: Sums, out: Tensor, sources: Sequence[Tensor], plus: Scaled | None) -> None:
+    def _sum(self, sums: Sums, out: Tensor, sources: Sequence[Tensor] | Indices, plus: Scaled | None) -> None:
         if not COMPILED <= out.nbytes < self._streamed:
             sums.into(out, sources, plus, stream=out.nbytes >= self._streamed)
             return
@@ -259,16 +330,16 @@ class SharedMemoryNetwork(PeerToPeerNetwork):
         sums.into(out, sources, plus, stream=trial.stream)
         trial.took(time.perf_counter() - began)
 
-    def _find(self, stack: Tensor) -> tuple[int, int] | None:
-        """(arena, position) of a stack that lies in shared memory already."""
+    def _find(self, address: int) -> tuple[int, int] | None:
+        """(arena, position) of what lies at this address, if that is in shared memory."""
         for number, arena in enumerate(self._arenas):
-            position = arena.find(stack)
+            position = arena.find(address)
             if position is not None:
                 return number, position
         return None
 
     def _find_or_stage(self, stack: Tensor, arena: int) -> tuple[int, int, int]:
-        found = self._find(stack)
+        found = self._find(stack.data_ptr())
         row, column = stack.stride()
         if found is not None and column == 1:
             return *found, row * stack.itemsize

@@ -20,9 +20,10 @@ def test_transports_agree_with_one_process(python: Run, ranks: int, size: str) -
     assert "all the same" in done.stdout
 
 
+@pytest.mark.parametrize("loops", ["interpreted", "compiled"])
 @pytest.mark.parametrize("ranks", [2, 4])
-def test_no_rank_reads_what_another_overwrites(python: Run, ranks: int) -> None:
-    done = python(str(PROGRAMS / "hazards.py"), ranks=ranks, timeout=250)
+def test_no_rank_reads_what_another_overwrites(python: Run, ranks: int, loops: str) -> None:
+    done = python(str(PROGRAMS / "hazards.py"), loops, ranks=ranks, timeout=250)
     assert done.returncode == 0, done.stderr
     assert "all right" in done.stdout
     assert done.stderr == ""
