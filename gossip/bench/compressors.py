@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 import algorithms
-from algorithms import QSGD, Compressor
+from algorithms import QSGD, Compressor, TopK
 from algorithms.randomness import Draw, generator
 from gossip.bench.command import Command, Row, option, whole
 from gossip.bench.timing import Case, interleaved, repeated
@@ -20,10 +20,15 @@ VALUES = {  # of fields that a class cannot do without
     "bits": 4,
     "bucket": 512,
     "compressor": QSGD(),
+    "contraction": TopK(fraction=0.01),
     "fraction": 0.01,
     "levels": 16,
+    "nodes": 16,
+    "quantizer": QSGD(),
     "rank": 2,
+    "sparsifier": TopK(fraction=0.01),
     "threshold": 0.1,
+    "unbiased": QSGD(),
 }
 
 
