@@ -65,6 +65,14 @@ class Rule:
         """The levels of a table, at least two, times the norm."""
         return cls(LEVELS, tables.shape[1], norms, bucket, tables.contiguous(), random)
 
+    @classmethod
+    def between(cls, levels: Tensor, bucket: int, random: bool) -> Rule:
+        """The levels (buckets, base) themselves, without a norm: they are tables times powers of two."""
+        most = 126 if levels.dtype == torch.float32 else 1022
+        exponents = (torch.frexp(levels.abs().amax(dim=1)).exponent.long() - 1).clamp(-most, most)
+        down, norms = _power_of_two(-exponents, levels.dtype), _power_of_two(exponents, levels.dtype)
+        return cls.levels(levels * down[:, None], norms, bucket, random)
+
     @property
     def s(self) -> int:
         """Positive levels."""

@@ -10,7 +10,20 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
-from algorithms import QSGD, Compressor, Contraction, Identity, Message, RandomK, ScaledSign, TopK
+from algorithms import (
+    QSGD,
+    Compressor,
+    Contraction,
+    ExponentialDithering,
+    Identity,
+    InfinityNorm,
+    Message,
+    NaturalDithering,
+    RandomK,
+    ScaledSign,
+    TernGrad,
+    TopK,
+)
 from algorithms.randomness import Draw
 from tests.algorithms.helpers import Array
 
@@ -24,6 +37,13 @@ EVERY = [
     QSGD(),
     QSGD(levels=1, norm="max", bucket=5),
     Contraction(QSGD(levels=2)),
+    InfinityNorm(),
+    InfinityNorm(bits=3, bucket=4, coding="entropy"),
+    TernGrad(bucket=5),
+    TernGrad(clip=2.5),
+    ExponentialDithering(base=3.0, levels=4, norm=1.5, bucket=6),
+    NaturalDithering(),
+    NaturalDithering(levels=3, norm="max", bucket=7),
 ]
 
 
