@@ -15,7 +15,7 @@ from torch import Tensor
 
 from algorithms.checks import check
 from algorithms.compressors import quantize
-from algorithms.compressors.buckets import count_of
+from algorithms.compressors.buckets import count_of, spread
 from algorithms.compressors.quantize import Rule
 from algorithms.compressors.quantizer import Quantizer
 
@@ -104,7 +104,7 @@ def norms_of(x: Tensor, norm: float | Literal["l2", "max"], bucket: int) -> Tens
     largest = quantize.largest(x, bucket)
     if norm == "max":
         return largest
-    shares = x.abs().double() / torch.where(largest > 0, largest, 1).double().repeat_interleave(bucket)[: len(x)]
+    shares = x.abs().double() / spread(torch.where(largest > 0, largest, 1).double(), len(x), bucket)
     # By NumPy, since torch's powers differ in their last bits with the number of threads.
     powers = torch.from_numpy(np.power(shares.cpu().numpy(), float(norm))).to(x.device)
     sums = torch.from_numpy(np.power(quantize.sums(powers, bucket).cpu().numpy(), 1 / float(norm))).to(x.device)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from algorithms.checks import check, positive
 from algorithms.compressors import quantize
-from algorithms.compressors.buckets import count_of, sizes_of
+from algorithms.compressors.buckets import count_of, sizes_of, spread
 from algorithms.compressors.qsgd import largest_norm_omega
 from algorithms.compressors.quantize import Rule
 from algorithms.compressors.quantizer import Quantizer
@@ -81,14 +81,7 @@ def check_clip(owner: Any) -> None:
 
 def clipped(x: Tensor, clip: float, bucket: int) -> Tensor:
     """x (d,) with the entries of each bucket limited to plus or minus `clip` standard deviations about their mean."""
-    sizes = sizes_of(len(x), bucket).to(x.device)
-    means = signed_sums(x, bucket) / sizes
-    apart = x.double() - means.repeat_interleave(bucket)[: len(x)]
-    bounds = clip * quantize.lengths(apart, bucket) / sizes.sqrt()
-    limits = bounds.to(x.dtype).repeat_interleave(bucket)[: len(x)]
+    d, sizes = len(x), sizes_of(len(x), bucket).to(x.device)
+    apart = x.double() - spread(quantize.signed_sums(x, bucket) / sizes, d, bucket)
+    limits = spread((clip * quantize.lengths(apart, bucket) / sizes.sqrt()).to(x.dtype), d, bucket)
     return x.clamp(-limits, limits)
-
-
-def signed_sums(x: Tensor, bucket: int) -> Tensor:
-    """(buckets,) the sum of the entries in each bucket of x (d,), in double precision."""
-    return quantize.sums(x.clamp(min=0), bucket) - quantize.sums(x.clamp(max=0), bucket)

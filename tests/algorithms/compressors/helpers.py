@@ -11,14 +11,21 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
 from algorithms import (
+    ORQ,
     QSGD,
+    BinGradB,
+    BinGradPB,
     Compressor,
     Contraction,
     ExponentialDithering,
+    Float,
+    GeneralRounding,
     Identity,
     InfinityNorm,
     Message,
+    NaturalCompression,
     NaturalDithering,
+    OneBit,
     RandomK,
     ScaledSign,
     TernGrad,
@@ -44,6 +51,16 @@ EVERY = [
     ExponentialDithering(base=3.0, levels=4, norm=1.5, bucket=6),
     NaturalDithering(),
     NaturalDithering(levels=3, norm="max", bucket=7),
+    NaturalCompression(),
+    GeneralRounding(base=3.0),
+    GeneralRounding(base=1.5, biased=True),
+    OneBit(bucket=7),
+    BinGradB(),
+    BinGradPB(bucket=6),
+    ORQ(),
+    ORQ(levels=3, bucket=6, clip=2.5),
+    Float(),
+    Float(format="float8_e4m3fn"),
 ]
 
 
