@@ -4,7 +4,7 @@ from algorithms.compressors.bin_grad_b import BinGradB as BinGradB
 from algorithms.compressors.bin_grad_pb import BinGradPB as BinGradPB
 from algorithms.compressors.contraction import Contraction as Contraction
 from algorithms.compressors.exponential_dithering import ExponentialDithering as ExponentialDithering
-from algorithms.compressors.float import Float as Float
+from algorithms.compressors.floating_point import Float as Float
 from algorithms.compressors.general_rounding import GeneralRounding as GeneralRounding
 from algorithms.compressors.identity import Identity as Identity
 from algorithms.compressors.infinity_norm import InfinityNorm as InfinityNorm

@@ -29,8 +29,8 @@ class GeneralRounding(Compressor):
 
     Unbiased: omega = (b + 1/b + 2) / 4 - 1, attained at |x_i| = 2 b^(k+1) / (b + 1). `NaturalCompression` does the
     same for b = 2, faster. To the nearest (half way between two, the lower one): biased, a contraction with alpha =
-    4 b / (b + 1)^2, which is attained half way, in the other classes with (2 / (b + 1))^2 and 2 b / (b + 1), 2 / (b + 1)
-    and 2 b / (b + 1); no randomness is needed.
+    4 b / (b + 1)^2, which is attained half way; the other classes' constants are (2 / (b + 1))^2 and 2 b / (b + 1), and
+    2 / (b + 1) and 2 b / (b + 1). No randomness is needed.
 
     Levels are those from the least power of b above all entries down to the last that an entry needs, but none below
     2^-100 times the first. Entries beyond the last one, b^m, are rounded to 0 or b^m in the same way, which adds less
