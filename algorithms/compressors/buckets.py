@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from algorithms.compressors import wire
+AT_ONCE = 1 << 18  # entries that are solved for at a time, few enough for the caches
 
 
 def count_of(d: int, bucket: int | None) -> int:
@@ -25,9 +29,25 @@ def rows_of(x: Tensor, bucket: int) -> Tensor:
     return torch.nn.functional.pad(x, (0, -len(x) % bucket)).view(-1, bucket)
 
 
-def read_norms(payload: Tensor, out: Tensor, bucket: int, each: int = 1) -> tuple[Tensor, Tensor]:
-    """(the numbers that a payload begins with, `each` for every bucket of `out`; the bytes that follow)."""
-    size = count_of(len(out), bucket) * each * out.itemsize
-    if len(payload) < size:
-        raise ValueError(f"a payload of {len(payload)} bytes, of which the norms alone take {size}")
-    return wire.from_bytes(payload[:size].to(out.device), out.dtype), payload[size:]
+def spread(values: Tensor, d: int, bucket: int) -> Tensor:
+    """(d,) the value of its bucket for each entry."""
+    return values.repeat_interleave(bucket)[:d]
+
+
+def solve_rows(x: Tensor, bucket: int, solve: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Tensor:
+    """(buckets, numbers) what `solve` makes of the entries of each bucket of x (d,), in double precision.
+
+    Args:
+        solve: From some buckets of the same size (rows, size), whose entries are below 1, to (rows, numbers).
+    """
+    array = x.cpu().numpy()
+    whole = len(array) // bucket * bucket
+    rows, at_once = array[:whole].reshape(-1, bucket), max(1, AT_ONCE // bucket)
+    parts = [rows[start : start + at_once] for start in range(0, len(rows), at_once)]
+    if whole < len(array):
+        parts.append(array[None, whole:])
+    solved = []
+    for part in parts:
+        exponents = np.frexp(np.abs(part).max(axis=1, keepdims=True))[1]
+        solved.append(np.ldexp(solve(np.ldexp(part.astype(np.float64), -exponents)), exponents))
+    return torch.from_numpy(np.concatenate(solved)).to(x.device)

@@ -12,6 +12,7 @@ from algorithms.compressors import symbols
 from algorithms.compressors.symbols import LANES, LEVELS, SIGN, STEPS, STRIPE, UNIFORM
 
 BLOCK, FEW = 64, 8  # entries that are skipped together if none of them counts
+FEW_LEVELS = 64  # are compared with one after another, more by halving
 CHUNK = 1 << 21  # below it, single precision and its products with inverses of bases are exact enough
 
 # Half words: a plain number would make wide ones of all that it meets.
@@ -178,20 +179,26 @@ def sums_of(x, squared, bucket, out):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _counter(i, low):  # type: ignore[no-untyped-def]
+def counter_of(i, low):  # type: ignore[no-untyped-def]
     """What the random number of entry i is made from, with one half of the key; `WEYL` more is that of the next."""
     return np.uint32(np.uint32(i) * WEYL + low)
 
 
 @njit(inline="always")
-def _uniform(counter, high, like):  # type: ignore[no-untyped-def]
-    """A number in [0, 1) in the precision of an array: the counter scrambled, with the other half of the key."""
+def scrambled(counter, high):  # type: ignore[no-untyped-def]
+    """32 random bits: a counter scrambled, with the other half of the key."""
     h = np.uint32(counter ^ (counter >> SHIFTS[0]))
     h = np.uint32(h * MULTIPLIERS[0])
     h = np.uint32(h ^ (h >> SHIFTS[1]) ^ high)
     h = np.uint32(h * MULTIPLIERS[1])
     h = np.uint32(h ^ (h >> SHIFTS[2]))
-    h = np.uint32(h * MULTIPLIERS[2])
+    return np.uint32(h * MULTIPLIERS[2])
+
+
+@njit(inline="always")
+def _uniform(counter, high, like):  # type: ignore[no-untyped-def]
+    """A number in [0, 1) in the precision of an array, from a counter and the other half of the key."""
+    h = scrambled(counter, high)
     if like.itemsize == 4:
         return np.float32(np.int32(h >> np.uint32(8))) * np.float32(2.0**-24)
     return np.float64(np.int64(h)) * 2.0**-32
@@ -205,6 +212,19 @@ def digits_per_chunk(base, count):  # type: ignore[no-untyped-def]
         most += 1
     chunks = (count + most - 1) // most
     return (count + chunks - 1) // chunks
+
+
+@njit(inline="always")
+def _last_below(table, place):  # type: ignore[no-untyped-def]
+    """The last of the levels that is not above a place, without the highest; the lowest if there is none."""
+    first, last = 0, table.size - 2
+    while first < last:
+        middle = (first + last + 1) // 2
+        if place >= table[middle]:
+            first = middle
+        else:
+            last = middle - 1
+    return first
 
 
 # A function for each kind of rule: only loops without questions in them are compiled to the fastest code. Inside,
@@ -238,14 +258,18 @@ def packer(kind: int, random: bool) -> Any:
                         end = min(start + width, (b + 1) * bucket)
                         up, scale, table = lift[b], scales[b], tables[min(b, tables.shape[0] - 1)]
                         values, target = x[begin:end], chunk[begin - start : end - start]
-                        counter = _counter(begin, low)
+                        counter = counter_of(begin, low)
                         if kind == LEVELS:
                             found = numbers[: end - begin]
                             found[:] = 0
-                            for t in range(1, table.size - 1):
+                            if table.size > FEW_LEVELS:
                                 for i in range(found.size):
-                                    if values[i] * up * scale >= table[t]:
-                                        found[i] += np.float32(1)
+                                    found[i] = np.float32(_last_below(table, values[i] * up * scale))
+                            else:
+                                for t in range(1, table.size - 1):
+                                    for i in range(found.size):
+                                        if values[i] * up * scale >= table[t]:
+                                            found[i] += np.float32(1)
                         for i in range(end - begin):
                             if kind == SIGN:
                                 symbol = np.float32(1) if values[i] < 0 else np.float32(0)

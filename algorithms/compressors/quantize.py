@@ -71,6 +71,16 @@ class Rule:
         """The levels of a table, at least two, times the norm."""
         return cls(LEVELS, tables.shape[1], norms, bucket, tables.contiguous(), random)
 
+    @classmethod
+    def between(cls, levels: Tensor, bucket: int, random: bool) -> Rule:
+        """The levels (buckets, base) themselves, without a norm: they are tables times powers of two."""
+        table = levels.cpu().numpy()
+        most = -np.finfo(table.dtype).minexp
+        exponents = (np.frexp(np.abs(table).max(axis=1))[1] - 1).clip(-most, most)
+        norms = torch.from_numpy(np.ldexp(table.dtype.type(1), exponents)).to(levels.device)
+        tables = torch.from_numpy(np.ldexp(table, -exponents[:, None])).to(levels.device)
+        return cls.levels(tables, norms, bucket, random)
+
     @property
     def s(self) -> int:
         """Positive levels."""
@@ -112,7 +122,7 @@ class Rule:
 
 def largest(x: Tensor, bucket: int) -> Tensor:
     """(buckets,) the largest magnitude in each bucket of x (d,)."""
-    if not _compiles(x):
+    if not compiles(x):
         return reference.largest_of(x, bucket)
     from algorithms.compressors import kernels
 
@@ -124,13 +134,18 @@ def largest(x: Tensor, bucket: int) -> Tensor:
 
 def sums(x: Tensor, bucket: int, squared: bool = False) -> Tensor:
     """(buckets,) the sum of the magnitudes in each bucket of x (d,), or of their squares, in double precision."""
-    if not _compiles(x):
+    if not compiles(x):
         return reference.sums_of(x, squared, bucket)
     from algorithms.compressors import kernels
 
     out = torch.empty(-(-len(x) // bucket), dtype=torch.float64)
     kernels.sums_of(x.numpy(), squared, bucket, out.numpy())
     return out
+
+
+def signed_sums(x: Tensor, bucket: int) -> Tensor:
+    """(buckets,) the sum of the entries in each bucket of x (d,), in double precision."""
+    return sums(x.clamp(min=0), bucket) - sums(x.clamp(max=0), bucket)
 
 
 def lengths(x: Tensor, bucket: int) -> Tensor:
@@ -160,12 +175,12 @@ def in_precision(norms: Tensor, x: Tensor, owner: object) -> Tensor:
 
 def to_symbols(x: Tensor, rule: Rule, key: Key) -> Tensor:
     """(d,) the symbols of x, as int64."""
-    if _compiles(x):
+    if compiles(x):
         symbols = torch.empty(len(x), dtype=torch.int64)
         _pack(x, 0, rule, key, rule.base, 1, symbols)
         return symbols
     scales, lift = rule.forward
-    how = rule.bucket, rule.random, *_halves(key)
+    how = rule.bucket, rule.random, *halves(key)
     return reference.to_symbols(rule.kind, x, rule.s, scales, lift, rule.tables, *how)
 
 
@@ -177,7 +192,7 @@ def encode(x: Tensor, rule: Rule, key: Key = NO_KEY, coding: Coding = "digits") 
     words, rest = divmod(len(x), count)
     packed = torch.empty(length(len(x), rule.base), dtype=torch.uint8, device=x.device)
     whole, last = packed[: 8 * words].view(torch.int64), torch.zeros(1, dtype=torch.int64, device=x.device)
-    if _compiles(x):
+    if compiles(x):
         _pack(x, 0, rule, key, base, count, whole)
         _pack(x, words * count, rule, key, base, max(rest, 1), last[: min(rest, 1)])
     else:
@@ -194,14 +209,14 @@ def decode(packed: Tensor, rule: Rule, out: Tensor, weight: float | None = None,
     Raises:
         ValueError: if they are damaged.
     """
-    if coding == "digits" and _compiles(out):
+    if coding == "digits" and compiles(out):
         base, count = radix(rule.base), digits_per_word(rule.base)
-        whole, last = _words(packed, len(out), rule.base)
+        whole, last = words_of(packed, len(out), rule.base)
         _unpack(whole, 0, rule, base, count, weight, out)
         _unpack(last, len(whole) * count, rule, base, max(len(out) % count, 1), weight, out)
         return
     symbols = symbols_of(packed, len(out), rule.base, coding).to(out.device)
-    if _compiles(out):
+    if compiles(out):
         _unpack(symbols, 0, rule, rule.base, 1, weight, out)
         return
     scales, drop = rule.back
@@ -221,7 +236,7 @@ def symbols_of(packed: Tensor, n: int, base: int, coding: Coding = "digits") -> 
     if coding == "entropy":
         return entropy_coding.decode(packed, n, base)
     count = digits_per_word(base)
-    whole, last = _words(packed, n, base)
+    whole, last = words_of(packed, n, base)
     parts = reference.unpack(whole, radix(base), count), reference.unpack(last, radix(base), max(n % count, 1))
     return torch.cat(parts)
 
@@ -231,7 +246,7 @@ def _pack(x: Tensor, origin: int, rule: Rule, key: Key, base: int, count: int, w
     from algorithms.compressors.kernels import packer
 
     scales, lift = rule.forward
-    numbers = rule.s, scales.numpy(), lift.numpy(), rule.tables.numpy(), rule.bucket, *_halves(key)
+    numbers = rule.s, scales.numpy(), lift.numpy(), rule.tables.numpy(), rule.bucket, *halves(key)
     packer(rule.kind, rule.random)(x.numpy(), origin, *numbers, base, count, words.numpy().view(np.uint64))
 
 
@@ -247,7 +262,7 @@ def _unpack(words: Tensor, origin: int, rule: Rule, base: int, count: int, weigh
     unpack(words.numpy().view(np.uint64), origin, *numbers, base, count, factor, target)
 
 
-def _words(packed: Tensor, n: int, base: int) -> tuple[Tensor, Tensor]:
+def words_of(packed: Tensor, n: int, base: int) -> tuple[Tensor, Tensor]:
     """(the words that n symbols fill, the one with the rest if there is any), as int64.
 
     Raises:
@@ -266,10 +281,11 @@ def _aligned(packed: Tensor) -> Tensor:
     return packed.cpu() if packed.storage_offset() % 8 == 0 and packed.data_ptr() % 8 == 0 else packed.cpu().clone()
 
 
-def _compiles(x: Tensor) -> bool:
+def compiles(x: Tensor) -> bool:
     """Whether the compiled loops serve this vector: they are loaded for large ones only."""
     return x.is_cpu and ("numba" in sys.modules or x.nbytes >= COMPILED)
 
 
-def _halves(key: Key) -> tuple[Any, Any]:
+def halves(key: Key) -> tuple[Any, Any]:
+    """The 64 bits of a key as compiled loops take them."""
     return np.uint32(key.own & 0xFFFFFFFF), np.uint32(key.own >> 32)
