@@ -33,8 +33,8 @@ class BinGradB(Quantizer):
     the numbers of entries there; it is attained in the limit of one large deviation on each side. The same for the
     other classes, since <C(x), x> = |C(x)|^2. d bits, and 16 itemsize for each bucket.
 
-    Payload: both levels of each bucket, the upper one first (the mean of all for a side without entries), then the
-    sides, 1 for the lower one.
+    Payload: the sides, 1 for the lower one, then both levels of each bucket, the upper one first (the mean of all for a
+    side without entries).
 
     Args:
         bucket: Entries that share the levels, >= 1; None for all of them.

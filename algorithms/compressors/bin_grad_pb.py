@@ -32,7 +32,7 @@ class BinGradPB(Quantizer):
     biased. Further |C(x)|^2 = D b^2 >= D / (D^2 + D - 1) |x|^2 and <E C(x), x> = D b^2 + sum_{|v| <= b} v^2 >=
     |x|^2 / D. d bits, and 8 itemsize - 1 for each bucket.
 
-    Payload: b of each bucket, then a bit for each entry, 1 for b.
+    Payload: a bit for each entry, 1 for b, then b of each bucket.
 
     Args:
         bucket: Entries that share b, >= 1; None for all of them.

@@ -31,7 +31,7 @@ class ExponentialDithering(Quantizer):
     the last term is for entries below the smallest level, and small with s above 1 + log_b(D^(1/r)).
     d log2(2 s + 1) bits, and 8 itemsize - 1 for each bucket.
 
-    Payload: |x|_p of each bucket, then the symbols below 2 s + 1, s for zero.
+    Payload: the symbols below 2 s + 1, s for zero, then |x|_p of each bucket.
 
     Args:
         base: b, > 1.

@@ -28,7 +28,7 @@ class InfinityNorm(Quantizer):
     It has 2^b + 1 symbols, one more than b bits tell apart: d log2(2^b + 1) bits, 2.32 an entry for b = 2, and
     8 itemsize - 1 for each bucket.
 
-    Payload: the largest magnitude of each bucket, then the symbols below 2^b + 1.
+    Payload: the symbols below 2^b + 1, then the largest magnitude of each bucket.
 
     Args:
         bits: b, >= 1 and <= 20.

@@ -24,7 +24,7 @@ class NaturalDithering(Quantizer):
     omega = 1/8 + q min(1, q), q = D^(1/r) 2^(1-s), r = min(p, 2) for buckets of D entries. d log2(2 s + 1) bits, and
     8 itemsize - 1 for each bucket.
 
-    Payload: |x|_p of each bucket, then the symbols below 2 s + 1, s for zero.
+    Payload: the symbols below 2 s + 1, s for zero, then |x|_p of each bucket.
 
     Args:
         levels: s, the number of positive levels, >= 1 and <= 101.

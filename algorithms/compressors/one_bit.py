@@ -28,8 +28,8 @@ class OneBit(Quantizer):
     |C(x)|^2 / |x|^2 >= 1/D in buckets of D entries, with equality for a single spike; biased. The same for the other
     classes, since <C(x), x> = |C(x)|^2. d bits, and 16 itemsize for each bucket.
 
-    Payload: both means of each bucket, that of the entries >= 0 first (zero if it has none), then the signs, 1 where
-    negative. The method is made for error feedback; in the paper buckets are the columns of a matrix.
+    Payload: the signs, 1 where negative, then both means of each bucket, that of the entries >= 0 first (zero if it has
+    none). The method is made for error feedback; in the paper buckets are the columns of a matrix.
 
     Args:
         bucket: Entries that share the means, >= 1; all of them by default.

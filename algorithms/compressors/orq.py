@@ -43,7 +43,7 @@ class ORQ(Quantizer):
 
     With `clip`, entries are limited before as in `TernGrad`. Then it is biased, and no contraction.
 
-    Payload: the levels of each bucket, ascending, then the symbols below s.
+    Payload: the symbols below s, then the levels of each bucket, ascending.
 
     Args:
         levels: s = 3, 5, 9, ..., 2^K + 1, at most 257.

@@ -31,7 +31,7 @@ class QSGD(Quantizer):
     norm; with the maximum norm (sqrt(1 + (D - 1)/s^2) - 1) / 2, which is attained and below the usual D/(4 s^2).
     d log2(2 s + 1) bits, and 8 itemsize - 1 for each bucket.
 
-    Payload: the norm of each bucket, then the symbols s + sign(x_i) l_i below 2 s + 1.
+    Payload: the symbols s + sign(x_i) l_i below 2 s + 1, then the norm of each bucket.
 
     Args:
         levels: s, the number of positive levels, >= 1.

@@ -24,7 +24,7 @@ class ScaledSign(Quantizer):
     |C(x) - x|^2 = |x|^2 - |x|_1^2 / D, a contraction with alpha = |x|_1^2 / (D |x|^2) >= 1/D; biased. d bits, and
     8 itemsize for each bucket.
 
-    Payload: the scale of each bucket, then the signs, 1 where negative (`algorithms.compressors.symbols`).
+    Payload: the signs, 1 where negative (`algorithms.compressors.symbols`), then the scale of each bucket.
 
     Args:
         bucket: Entries that share a scale, >= 1; all of them by default.

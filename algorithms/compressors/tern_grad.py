@@ -32,7 +32,7 @@ class TernGrad(Quantizer):
     bucket about its mean, as in the authors' code. Then it is biased, and no contraction: a bucket of equal entries,
     such as one of a single entry, becomes zero.
 
-    Payload: s of each bucket, then digits in base 3: 0 for -s, 1 for 0 and 2 for s.
+    Payload: digits in base 3, 0 for -s, 1 for 0 and 2 for s, then s of each bucket.
 
     Args:
         clip: Standard deviations that entries are clipped to, > 0 (2.5 in the paper); None for no clipping.

@@ -51,13 +51,13 @@ def test_the_bytes_of_small_messages() -> None:
     row = np.array([[0, -2, 0, 0, 1, 0, 4, 0.5]], np.float32)
     message = compress(TopK(k=2), row)
     values = np.array([-2, 4], "<f4").tobytes()
-    # Gaps 1 and 4 of Rice parameter 1: the low bits 1 0, and the quotients 0 and 2 in unary, 1 001.
+    # Gaps 1 and 4 of Rice parameter 0: in unary, 01 00001.
     packed = message.pack(0).tobytes()
     assert packed[:4] == b"gs\x01\x00"
-    assert packed[8:16] == (11).to_bytes(8, "little")
-    assert packed[24:] == bytes([1, 0b01, 0b1001]) + values
+    assert packed[8:16] == (10).to_bytes(8, "little")
+    assert packed[24:] == bytes([0, 0b1000010]) + values
     scale = np.array([7.5 / 8], "<f4").tobytes()
-    assert compress(ScaledSign(), row).pack(0).tobytes()[24:] == scale + bytes([0b00000010])
+    assert compress(ScaledSign(), row).pack(0).tobytes()[24:] == bytes([0b00000010]) + scale
 
 
 @pytest.mark.parametrize("compressor", EVERY, ids=str)

@@ -43,7 +43,7 @@ def levels_of(compressor: ORQ, x: Array) -> Array:
     """(buckets, s)"""
     _, payload = decoded(compressor, x, KEY)
     buckets = math.ceil(len(x) / (compressor.bucket or len(x)))
-    return payload[: 8 * buckets * compressor.levels].view("<f8").reshape(buckets, -1)
+    return payload[-8 * buckets * compressor.levels :].view("<f8").reshape(buckets, -1)
 
 
 @pytest.mark.parametrize("s", [3, 5, 9])
