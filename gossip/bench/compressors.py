@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from functools import partial
 
 import numpy as np
@@ -95,7 +95,8 @@ def exported() -> dict[str, type[Compressor]]:
 
 def build(kind: type[Compressor]) -> Compressor | None:
     """An operator with its defaults or, where these do not do, with the values above; None if neither do."""
-    known = {each.name: VALUES[each.name] for each in fields(kind) if each.name in VALUES}
+    needed = [each.name for each in fields(kind) if each.default in (None, MISSING) and each.default_factory is MISSING]
+    known = {name: VALUES[name] for name in needed if name in VALUES}
     for values in ({}, known):
         try:
             return kind(**values)
