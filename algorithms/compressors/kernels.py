@@ -390,3 +390,19 @@ def _next_digits(chunks, base, symbols):  # type: ignore[no-untyped-def]
         quotient = np.floor((chunks[w] + half) * inverse)
         symbols[w] = chunks[w] - quotient * base
         chunks[w] = quotient
+
+
+@njit(cache=True, nogil=True)
+def walsh_hadamard(rows):  # type: ignore[no-untyped-def]
+    """Multiply each row, a power of two in length, by the Walsh-Hadamard matrix, by sums and differences alone."""
+    for i in range(rows.shape[0]):
+        row = rows[i]
+        width = 1
+        while width < row.size:
+            for start in range(0, row.size, 2 * width):
+                low, high = row[start : start + width], row[start + width : start + 2 * width]
+                for j in range(width):
+                    a, b = low[j], high[j]
+                    low[j] = a + b
+                    high[j] = a - b
+            width *= 2

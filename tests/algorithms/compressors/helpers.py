@@ -10,7 +10,21 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
-from algorithms import QSGD, Compressor, Contraction, Identity, Message, RandomK, ScaledSign, TopK
+from algorithms import (
+    QSGD,
+    Atomo,
+    Compressor,
+    Contraction,
+    Identity,
+    Kashin,
+    Message,
+    PowerSGD,
+    RandomK,
+    ScaledSign,
+    SparseDithering,
+    Spherical,
+    TopK,
+)
 from algorithms.randomness import Draw
 from tests.algorithms.helpers import Array
 
@@ -24,6 +38,15 @@ EVERY = [
     QSGD(),
     QSGD(levels=1, norm="max", bucket=5),
     Contraction(QSGD(levels=2)),
+    Atomo(budget=2),
+    Atomo(atoms="singular", budget=1),
+    Kashin(bucket=8),
+    Kashin(levels=3, iterations=2),
+    PowerSGD(rank=1),
+    SparseDithering(),
+    SparseDithering(nu=0.5, randomized=True),
+    Spherical(),
+    Spherical(error=0.8, block=3),
 ]
 
 
@@ -65,6 +88,17 @@ def kept_entries(x: Array, k: int) -> Array:
     kept = np.zeros(x.shape, bool)
     np.put_along_axis(kept, order[:, :k], True, axis=1)
     return kept
+
+
+def adversarial(d: int, dtype: type) -> Array:
+    """(rows, d) vectors that are hard for some operator, in single or double precision."""
+    random = np.random.default_rng(0)
+    spike, index = np.zeros(d), np.arange(1, d + 1)
+    spike[d // 2] = -3
+    rows = [np.zeros(d), spike, np.ones(d), (-1.0) ** index, index**-1.5, random.standard_cauchy(d)]
+    rows += [scale * random.standard_normal(d) for scale in (1, 1e-30, 1e30)]
+    rows += [(random.random(d) < 0.1) * random.standard_normal(d), np.round(random.standard_normal(d))]
+    return np.array(rows, dtype)
 
 
 hypothesis = settings(deadline=None, database=None, derandomize=True, max_examples=200)
