@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
+
+from algorithms.checks import NonFiniteError
 
 Array = NDArray[Any]
 
@@ -20,7 +24,22 @@ def lift(x: Array) -> tuple[Array, Array]:
     return np.ldexp(vectors, -exponents), exponents
 
 
-def drop(numbers: Array, exponents: Array) -> Array:
-    """Numbers times 2^exponents, infinite where this is beyond double precision."""
+def drop(numbers: Array, exponents: Array, x: Tensor, owner: object) -> Tensor:
+    """Numbers times 2^exponents in the precision of x.
+
+    Raises:
+        NonFiniteError: if they are beyond it.
+    """
     with np.errstate(over="ignore"):
-        return np.ldexp(numbers, exponents)
+        return finite(torch.from_numpy(np.ldexp(numbers, exponents)).to(x.dtype), owner)
+
+
+def finite(numbers: Tensor, owner: object) -> Tensor:
+    """These numbers.
+
+    Raises:
+        NonFiniteError: unless they are finite.
+    """
+    if not numbers.isfinite().all():
+        raise NonFiniteError(f"{type(owner).__name__}: what stands for the vector to compress is beyond its precision")
+    return numbers
