@@ -85,7 +85,7 @@ class Kashin(Compressor):
             places.append(torch.from_numpy(coefficients / np.where(sent > 0, sent, 1)).flatten())
         together = torch.cat(places)
         packed = quantize.encode(together, self._rule(len(together)), key)
-        return torch.cat([wire.from_word(key.own), *norms, packed])
+        return scaling.decodable(torch.cat([wire.from_word(key.own), *norms, packed]), x, self)
 
     def decode(self, payload: Tensor, out: Tensor) -> None:
         own, rest = wire.read_word(payload)

@@ -86,7 +86,7 @@ class LowRank(Compressor):
                 sections += self._encode(part, x, random)
             else:
                 sections.append(wire.as_bytes(x[part.start : part.start + part.entries]))
-        return torch.cat(sections)
+        return scaling.decodable(torch.cat(sections), x, self)
 
     def decode(self, payload: Tensor, out: Tensor) -> None:
         for part in self.parts(len(out)):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from algorithms.checks import NonFiniteError
+from algorithms.compressors.message import Compressor
 
 Array = NDArray[Any]
 
@@ -32,6 +33,20 @@ def drop(numbers: Array, exponents: Array, x: Tensor, owner: object) -> Tensor:
     """
     with np.errstate(over="ignore"):
         return finite(torch.from_numpy(np.ldexp(numbers, exponents)).to(x.dtype), owner)
+
+
+def decodable(payload: Tensor, x: Tensor, owner: Compressor) -> Tensor:
+    """The payload of x, tried where x is so large that what is decoded might overflow though x does not.
+
+    Raises:
+        NonFiniteError: if it does.
+    """
+    growth = float(len(x)) ** 2 * (1 + (owner.omega(len(x)) if not owner.biased else 0))
+    if float(x.abs().max()) > torch.finfo(x.dtype).max / growth:
+        decoded = torch.empty_like(x)
+        owner.decode(payload, decoded)
+        finite(decoded, owner)
+    return payload
 
 
 def finite(numbers: Tensor, owner: object) -> Tensor:

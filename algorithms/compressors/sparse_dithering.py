@@ -78,7 +78,8 @@ class SparseDithering(Compressor):
         bits[len(support) + np.cumsum(numbers) - 1] = 1
         where = _encode_support(support, len(x))
         sections = [torch.from_numpy(each) for each in (np.packbits(bits), where)]
-        return torch.cat([wire.as_bytes(scale), wire.varints([len(support)]), *sections])
+        payload = torch.cat([wire.as_bytes(scale), wire.varints([len(support)]), *sections])
+        return scaling.decodable(payload, x, self)
 
     def decode(self, payload: Tensor, out: Tensor) -> None:
         scale, support, numbers = self._read(payload, len(out), out.dtype)
