@@ -82,13 +82,11 @@ class GeneralRounding(Compressor):
 
     def _read(self, payload: Tensor, out: Tensor) -> tuple[Tensor, int, Tensor]:
         """(the first level, how many there are, the packed symbols)."""
-        if len(payload) < out.itemsize:
-            raise ValueError(f"a payload of {len(payload)} bytes, too short for its first level")
-        top = wire.from_bytes(payload[: out.itemsize], out.dtype).to(out.device)
-        (s,), packed = wire.read_varints(payload[out.itemsize :], 1)
+        top, rest = wire.read_values(payload, 1, out.dtype)
+        (s,), packed = wire.read_varints(rest, 1)
         if not 1 <= s <= 1 - SMALLEST / math.log2(self.base):
             raise ValueError(f"a payload with {s} levels")
-        return top, s, packed
+        return top.to(out.device), s, packed
 
     def _rule(self, s: int, top: Tensor, d: int) -> Rule:
         table = torch.from_numpy(levels_of(self.base, s)).to(top)

@@ -31,19 +31,7 @@ def encode(indices: Indices, d: int) -> Bytes:
         bits = np.zeros(d, np.uint8)
         bits[indices] = 1
         return np.concatenate([_byte(BITMAP), _packed(bits)])
-    if gaps.nbytes >= COMPILED:
-        from algorithms.compressors.kernels import write_gaps
-
-        low = np.zeros(_bytes(len(gaps) * r), np.uint8)
-        unary = np.zeros(_bytes(len(gaps) + int((gaps >> r).sum())), np.uint8)
-        write_gaps(gaps, r, low, unary)
-    else:
-        ends = np.cumsum((gaps >> r) + 1)
-        ones = np.zeros(ends[-1] if len(ends) else 0, np.uint8)
-        ones[ends - 1] = 1
-        low = _packed(((gaps[:, None] >> np.arange(r)) & 1).astype(np.uint8))
-        unary = _packed(ones)
-    return np.concatenate([_byte(r), low, unary])
+    return np.concatenate([_byte(r), rice(gaps, r)])
 
 
 def decode(packed: Bytes, k: int, d: int) -> tuple[Indices, Bytes]:
@@ -60,25 +48,52 @@ def decode(packed: Bytes, k: int, d: int) -> tuple[Indices, Bytes]:
         _expect(len(indices) == k)
         return indices, packed[length:]
     _expect(0 <= r <= d.bit_length())
+    gaps, packed = read_rice(packed, k, r, k + (d >> r))  # the quotients cannot sum to more than d >> r
+    indices = np.cumsum(gaps + 1) - 1
+    _expect(k == 0 or 0 <= indices[-1] < d)
+    return indices, packed
+
+
+def rice(numbers: Indices, r: int) -> Bytes:
+    """Non-negative numbers: the r low bits of all and, from a new byte on, the quotients, each as zeros and a one."""
+    if numbers.nbytes >= COMPILED:
+        from algorithms.compressors.kernels import write_rice
+
+        low = np.zeros(_bytes(len(numbers) * r), np.uint8)
+        unary = np.zeros(_bytes(len(numbers) + int((numbers >> r).sum())), np.uint8)
+        write_rice(numbers, r, low, unary)
+        return np.concatenate([low, unary])
+    ends = np.cumsum((numbers >> r) + 1)
+    ones = np.zeros(ends[-1] if len(ends) else 0, np.uint8)
+    ones[ends - 1] = 1
+    return np.concatenate([_packed(((numbers[:, None] >> np.arange(r)) & 1).astype(np.uint8)), _packed(ones)])
+
+
+def read_rice(packed: Bytes, k: int, r: int, most: int) -> tuple[Indices, Bytes]:
+    """(the k numbers that `packed` begins with, the bytes that follow).
+
+    Args:
+        most: Bits that their quotients take at most.
+
+    Raises:
+        ValueError: if it does not begin with such numbers.
+    """
     length = _bytes(k * r)
     _expect(len(packed) >= length)
     low, packed = packed[:length], packed[length:]
-    unary = packed[: _bytes(k + (d >> r))]  # quotients cannot sum to more
-    gaps = np.empty(k, np.int64)
-    if gaps.nbytes >= COMPILED:
-        from algorithms.compressors.kernels import read_gaps
+    unary, numbers = packed[: _bytes(most)], np.empty(k, np.int64)
+    if numbers.nbytes >= COMPILED:
+        from algorithms.compressors.kernels import read_rice
 
-        end = read_gaps(low, unary, r, gaps)
+        end = read_rice(low, unary, r, numbers)
         _expect(end >= 0)
     else:
         ends = np.flatnonzero(_unpacked(unary))[:k]
         _expect(len(ends) == k)
         bits = _unpacked(low, k * r).reshape(k, r).astype(np.int64)
-        gaps[:] = (np.diff(ends, prepend=-1) - 1 << r) + (bits << np.arange(r)).sum(axis=1)
+        numbers[:] = (np.diff(ends, prepend=-1) - 1 << r) + (bits << np.arange(r)).sum(axis=1)
         end = int(ends[-1]) + 1 if k else 0
-    indices = np.cumsum(gaps + 1) - 1
-    _expect(k == 0 or 0 <= indices[-1] < d)
-    return indices, packed[_bytes(end) :]
+    return numbers, packed[_bytes(end) :]
 
 
 def entropy(k: float, d: int) -> float:

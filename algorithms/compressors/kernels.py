@@ -22,8 +22,8 @@ MULTIPLIERS = tuple(map(np.uint32, symbols.MULTIPLIERS))
 
 
 @njit(cache=True, nogil=True)
-def write_gaps(gaps, r, low, unary):  # type: ignore[no-untyped-def]
-    """Rice code: the r low bits of each gap, and the quotients gap >> r as so many zeros and a one.
+def write_rice(numbers, r, low, unary):  # type: ignore[no-untyped-def]
+    """Rice code: the r low bits of each number, and the quotients number >> r as so many zeros and a one.
 
     Args:
         low, unary: Bytes that are 0, filled from the lowest bit on.
@@ -31,15 +31,15 @@ def write_gaps(gaps, r, low, unary):  # type: ignore[no-untyped-def]
     word, bits, byte = np.uint64(0), 0, 0
     mask = (np.uint64(1) << np.uint64(r)) - np.uint64(1)
     position = 0
-    for i in range(gaps.size):
-        word |= (np.uint64(gaps[i]) & mask) << np.uint64(bits)
+    for i in range(numbers.size):
+        word |= (np.uint64(numbers[i]) & mask) << np.uint64(bits)
         bits += r
         while bits >= 8:
             low[byte] = np.uint8(word & np.uint64(255))
             word >>= np.uint64(8)
             bits -= 8
             byte += 1
-        position += gaps[i] >> r
+        position += numbers[i] >> r
         unary[position >> 3] |= np.uint8(1 << (position & 7))
         position += 1
     if bits:
@@ -47,12 +47,12 @@ def write_gaps(gaps, r, low, unary):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def read_gaps(low, unary, r, gaps):  # type: ignore[no-untyped-def]
-    """The reverse of `write_gaps`; gives the number of bits of `unary` that were read, -1 if there are too few."""
+def read_rice(low, unary, r, numbers):  # type: ignore[no-untyped-def]
+    """The reverse of `write_rice`; gives the number of bits of `unary` that were read, -1 if there are too few."""
     word, bits, byte = np.uint64(0), 0, 0
     mask = (np.uint64(1) << np.uint64(r)) - np.uint64(1)
     position, end = 0, 8 * unary.size
-    for i in range(gaps.size):
+    for i in range(numbers.size):
         while bits < r:
             word |= np.uint64(low[byte]) << np.uint64(bits)
             bits += 8
@@ -62,7 +62,7 @@ def read_gaps(low, unary, r, gaps):  # type: ignore[no-untyped-def]
             position += 1
         if position == end:
             return -1
-        gaps[i] = (position - start << r) + np.int64(word & mask)
+        numbers[i] = (position - start << r) + np.int64(word & mask)
         word >>= np.uint64(r)
         bits -= r
         position += 1
@@ -359,3 +359,19 @@ def unpacker(kind: int, in_bits: bool, add: bool) -> Any:
             first += width
 
     return unpack
+
+
+@njit(cache=True, nogil=True)
+def walsh_hadamard(rows):  # type: ignore[no-untyped-def]
+    """Multiply each row, a power of two in length, by the Walsh-Hadamard matrix, by sums and differences alone."""
+    for i in range(rows.shape[0]):
+        row = rows[i]
+        width = 1
+        while width < row.size:
+            for start in range(0, row.size, 2 * width):
+                low, high = row[start : start + width], row[start + width : start + 2 * width]
+                for j in range(width):
+                    a, b = low[j], high[j]
+                    low[j] = a + b
+                    high[j] = a - b
+            width *= 2

@@ -204,7 +204,21 @@ def read_word(packed: Tensor) -> tuple[int, Tensor]:
 
 def as_bytes(values: Tensor) -> Tensor:
     """The memory of numbers."""
+    if not values.numel():  # which torch cannot view where they come from NumPy
+        return torch.empty(0, dtype=torch.uint8, device=values.device)
     return values.contiguous().view(torch.uint8)
+
+
+def read_values(packed: Tensor, count: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """(so many numbers of this type, the bytes that follow them).
+
+    Raises:
+        ValueError: if there are less.
+    """
+    size = count * dtype.itemsize
+    if len(packed) < size:
+        raise ValueError(f"a payload of {len(packed)} bytes instead of at least {size}")
+    return from_bytes(packed[:size], dtype), packed[size:]
 
 
 def from_bytes(packed: Tensor, dtype: torch.dtype) -> Tensor:

@@ -14,6 +14,7 @@ from algorithms import (
     ORQ,
     QSGD,
     AdaptiveRandom,
+    Atomo,
     Bernoulli,
     BinGradB,
     BinGradPB,
@@ -27,17 +28,21 @@ from algorithms import (
     Identity,
     Induced,
     InfinityNorm,
+    Kashin,
     Message,
     NaturalCompression,
     NaturalDithering,
     OneBit,
     PermK,
     PerTensor,
+    PowerSGD,
     QTopK,
     RandomBlock,
     RandomK,
     ScaledSign,
     SignTopK,
+    SparseDithering,
+    Spherical,
     TernGrad,
     Threshold,
     TopK,
@@ -89,6 +94,13 @@ EVERY = [
     ORQ(levels=3, bucket=6, clip=2.5),
     Float(),
     Float(format="float8_e4m3fn"),
+    Atomo(budget=2),
+    Atomo(atoms="singular", budget=1),
+    Kashin(bucket=8),
+    PowerSGD(rank=1),
+    SparseDithering(),
+    SparseDithering(nu=0.5, randomized=True),
+    Spherical(),
 ]
 
 
@@ -163,6 +175,17 @@ def kept_entries(x: Array, k: int) -> Array:
     kept = np.zeros(x.shape, bool)
     np.put_along_axis(kept, order[:, :k], True, axis=1)
     return kept
+
+
+def adversarial(d: int, dtype: type) -> Array:
+    """(rows, d) vectors that are hard for some operator, in single or double precision."""
+    random = np.random.default_rng(0)
+    spike, index = np.zeros(d), np.arange(1, d + 1)
+    spike[d // 2] = -3
+    rows = [np.zeros(d), spike, np.ones(d), (-1.0) ** index, index**-1.5, random.standard_cauchy(d)]
+    rows += [scale * random.standard_normal(d) for scale in (1, 1e-30, 1e30)]
+    rows += [(random.random(d) < 0.1) * random.standard_normal(d), np.round(random.standard_normal(d))]
+    return np.array(rows, dtype)
 
 
 hypothesis = settings(deadline=None, database=None, derandomize=True, max_examples=200)
