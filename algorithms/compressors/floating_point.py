@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from algorithms.checks import check
+from algorithms.checks import NonFiniteError, check
 from algorithms.compressors import quantize, wire
 from algorithms.compressors.message import Compressor
 from algorithms.randomness import Key
@@ -65,7 +65,8 @@ class Float(Compressor):
         largest = quantize.in_precision(quantize.largest(x, len(x)), x, self)
         shift = self._highest - int(torch.frexp(largest).exponent)
         first, second = _factors(shift, x.dtype)
-        quantize.in_precision(self._back((largest * first * second).to(self._dtype), shift, x.dtype), x, self)
+        if not self._back((largest * first * second).to(self._dtype), shift, x.dtype).isfinite():
+            raise NonFiniteError("Float: the vector to compress holds a number that is rounded beyond its precision")
         numbers = (x * first * second).to(self._dtype)
         return torch.cat([wire.as_bytes(torch.tensor([shift], dtype=torch.int16)).to(x.device), wire.as_bytes(numbers)])
 

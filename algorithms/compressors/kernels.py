@@ -280,11 +280,10 @@ def packer(kind: int, random: bool) -> Any:
                                     level += one
                                 symbol = np.float32(most + np.copysign(min(level, most), values[i]))
                             else:
-                                symbol = numbers[i]
-                                at = np.int32(symbol)
+                                at = np.int32(numbers[i])
                                 share = _uniform(counter, high, x) if random else half
-                                if values[i] * up * scale - table[at] > share * (table[at + 1] - table[at]):
-                                    symbol += np.float32(1)
+                                above = values[i] * up * scale - table[at] > share * (table[at + 1] - table[at])
+                                symbol = np.float32(at + np.int32(above))  # no branch, which nobody could predict
                             counter = np.uint32(counter + WEYL)
                             target[i] += symbol * power
                         begin = end
