@@ -49,6 +49,12 @@ def interleaved(
     return {name: float(median) / iterations[name] for name, median in zip(cases, medians, strict=True)}
 
 
+def once(case: Case, communicator: Communicator) -> float:
+    """Seconds of one iteration on the slowest rank, after one that compiles and allocates; collective."""
+    case(1)
+    return float(_slowest(np.array([_time(case, 1, communicator)]), communicator)[0])
+
+
 def _iterations(case: Case, least: int, communicator: Communicator) -> int:
     """How many iterations make a block, the same number on all ranks."""
     case(least)  # what is compiled or allocated on first use
