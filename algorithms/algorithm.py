@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from algorithms.arithmetic import add_scaled
 from algorithms.checks import check
+from algorithms.compressors.message import made_for
+from algorithms.layout import Layout
 from algorithms.network import Network
 
 
@@ -51,6 +53,13 @@ class Algorithm:
 
     needs: ClassVar[tuple[str, ...]] = ()
     """Properties that the topology must have: "static", "symmetric", "doubly_stochastic"."""
+
+    def on(self, layout: Layout) -> Self:
+        """This algorithm for a model of these tensors, which its compressors may compress one by one.
+
+        To be called before `start`, by whoever drives it.
+        """
+        return made_for(layout, self)
 
     def start(self, x: Tensor, network: Network) -> State:
         """The state before the first step, from the initial parameters x (k, d). It may communicate."""

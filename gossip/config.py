@@ -10,6 +10,7 @@ from jsonargparse import ArgumentError, ArgumentParser, class_from_function, set
 
 import topologies
 from algorithms import Algorithm, Compressor, LearningRate, Oracle
+from algorithms.compressors.sparse import Sparsifier
 from gossip.errors import UsageError
 from gossip.network import Transport
 from gossip.trainer import EVALUATED_NODES, Training
@@ -21,12 +22,24 @@ STEPS = 200
 KINDS = {  # what may be named, by the last word of the option that names it
     "algorithm": Algorithm,
     "compressor": Compressor,
+    "contraction": Compressor,
     "lr": LearningRate,
     "oracle": Oracle,
+    "quantizer": Compressor,
+    "sparsifier": Sparsifier,
     "split": Split,
     "then": LearningRate,
     "topology": Schedule,
+    "unbiased": Compressor,
     "workload": Workload,
+}
+UNFINISHED = {  # what others derive from
+    "Composition",
+    "FixedSparsifier",
+    "KeepsFixedNumber",
+    "Partition",
+    "Sparsifier",
+    "Topology",
 }
 
 # jsonargparse finds classes by name, and topologies are functions: each gets a class that stands for it here.
@@ -161,4 +174,4 @@ def _names(kind: type) -> set[str]:
     children: list[type] = kind.__subclasses__()
     for child in children:
         names |= {child.__name__} | _names(child)
-    return names - {"Topology"}
+    return names - UNFINISHED

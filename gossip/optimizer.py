@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from algorithms import Algorithm, Compressor, LearningRate, Message, Sample, State, Traffic
+from algorithms import Algorithm, Compressor, Layout, LearningRate, Message, Sample, State, Traffic
 from algorithms.learning_rate import learning_rate
 from gossip import launch
 from gossip.flat import FlatParameters, unflatten
@@ -143,6 +143,7 @@ class Optimizer(torch.optim.Optimizer):
             raise ValueError(
                 f"the parameters must share one floating-point type and one device, these are {', '.join(kinds)}"
             )
+        self.algorithm = self.algorithm.on(Layout({str(i): tuple(p.shape) for i, p in enumerate(self._parameters)}))
         self._buffers = [buffer for buffer in buffers if buffer.is_floating_point()]
 
     def _all_parameters(self) -> list[Tensor]:

@@ -56,6 +56,9 @@ class Contraction(Compressor):
     def entropy_bits(self, payload: Tensor, d: int, itemsize: int) -> float:
         return self.compressor.entropy_bits(payload, d, itemsize)
 
+    def payload_bytes(self, d: int, itemsize: int) -> int | None:
+        return self.compressor.payload_bytes(d, itemsize)
+
 
 def check_contraction(owner: object, compressor: Compressor, d: int) -> None:
     """Raise ValueError unless vectors of d numbers can be compressed, by a contraction."""

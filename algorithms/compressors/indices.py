@@ -64,7 +64,7 @@ def decode(packed: Bytes, k: int, d: int) -> tuple[Indices, Bytes]:
     return indices, packed[ends[-1] // 8 + 1 if k else 0 :]
 
 
-def entropy(k: int, d: int) -> float:
+def entropy(k: float, d: int) -> float:
     """log2 of the number of k-subsets of d: the bits that their indices take at least, on average."""
     return (math.lgamma(d + 1) - math.lgamma(k + 1) - math.lgamma(d - k + 1)) / math.log(2)
 

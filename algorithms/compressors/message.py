@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,6 +16,8 @@ from algorithms.compressors import wire
 from algorithms.compressors.wire import Bytes
 from algorithms.layout import Layout
 from algorithms.randomness import Draw, Key
+
+Owner = TypeVar("Owner", bound=Any)
 
 
 class B1(NamedTuple):
@@ -197,9 +199,7 @@ class Compressor:
 
     def on(self, layout: Layout) -> Self:
         """This operator for vectors that hold these tensors; most do not care."""
-        inner = {each.name: getattr(self, each.name) for each in fields(self)}
-        bound = {name: value.on(layout) for name, value in inner.items() if isinstance(value, Compressor)}
-        return replace(self, **bound) if bound else self
+        return made_for(layout, self)
 
     def check_dimension(self, d: int) -> None:
         """Raise ValueError if vectors of d numbers cannot be compressed; asked once, at the start of a run."""
@@ -241,10 +241,27 @@ class Compressor:
         """Bits of the vector in a payload with an ideal code for its symbols and indices."""
         return self.paper_bits(d, itemsize)
 
+    def payload_bytes(self, d: int, itemsize: int) -> int | None:
+        """The length of every payload of d numbers of so many bytes; None if it varies."""
+        return None
+
     def check_length(self, payload: Tensor, length: int) -> None:
         """Raise ValueError unless a payload has this length."""
         if len(payload) != length:
             raise ValueError(f"a payload of {len(payload)} bytes instead of {length}")
+
+    def check_finite(self, result: Tensor) -> None:
+        """Raise NonFiniteError if numbers made from a finite vector have overflowed."""
+        if not result.isfinite().all():
+            raise NonFiniteError(f"{type(self).__name__}: what the vector becomes is beyond its precision")
+
+
+def made_for(layout: Layout, owner: Owner) -> Owner:
+    """A dataclass with its compressors made for vectors that hold these tensors."""
+    parts = [(each.name, getattr(owner, each.name)) for each in fields(owner)]
+    made = {name: part.on(layout) for name, part in parts if isinstance(part, Compressor)}
+    changed = {name: part for name, part in made.items() if part is not getattr(owner, name)}
+    return replace(owner, **changed) if changed else owner
 
 
 def _precision(dtype: torch.dtype) -> torch.dtype:

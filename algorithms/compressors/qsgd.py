@@ -91,6 +91,11 @@ class QSGD(Compressor):
         packed = payload[norms // 8 :]
         return norms + symbols.entropy(quantize.symbols_of(packed, d, self._base, self.coding), self._base)
 
+    def payload_bytes(self, d: int, itemsize: int) -> int | None:
+        if self.coding == "entropy":
+            return None
+        return itemsize * count_of(d, self.bucket) + symbols.length(d, self._base)
+
     @property
     def _base(self) -> int:
         return 2 * self.levels + 1

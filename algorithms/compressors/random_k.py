@@ -45,8 +45,11 @@ class RandomK(FixedSparsifier):
         own, rest = wire.read_word(payload)
         return self._drawn(own, d), rest
 
-    def scale(self, d: int) -> float:
+    def scale(self, payload: Tensor, d: int) -> float:
         return d / self.kept(d) if self.unbiased else 1.0
+
+    def index_bytes(self, d: int) -> int:
+        return wire.number_bytes(1 << 64)
 
     @property
     def biased(self) -> bool:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from algorithms.checks import check
-from algorithms.compressors import quantize, wire
+from algorithms.compressors import quantize, symbols, wire
 from algorithms.compressors.buckets import count_of, read_norms, sizes_of
 from algorithms.compressors.message import Compressor
 from algorithms.compressors.quantize import Rule
@@ -63,3 +63,6 @@ class ScaledSign(Compressor):
 
     def paper_bits(self, d: int, itemsize: int) -> float:
         return d + 8 * itemsize * count_of(d, self.bucket)
+
+    def payload_bytes(self, d: int, itemsize: int) -> int:
+        return itemsize * count_of(d, self.bucket) + symbols.length(d, 2)

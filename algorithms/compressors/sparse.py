@@ -32,21 +32,34 @@ class Sparsifier(Compressor):
         """
         raise NotImplementedError
 
-    def scale(self, d: int) -> float:
-        """What kept entries are multiplied by."""
+    def scale(self, payload: Tensor, d: int) -> float:
+        """What the receiver multiplies the entries with that a payload tells; 1 for a biased operator."""
         return 1.0
 
     def kept(self, d: int) -> float:
         """Number of entries kept of d, on average where it varies."""
         raise NotImplementedError
 
-    def index_bits(self, d: int) -> float:
-        """Bits that tell which entries are kept, by the paper's formula."""
+    def sizes(self, d: int) -> range:
+        """The numbers of entries that may be kept of d."""
+        k = int(self.kept(d))
+        return range(k, k + 1)
+
+    def index_bits(self, d: int, k: float) -> float:
+        """Bits that tell which k of d entries are kept, by the paper's formula."""
         return 0.0
+
+    def index_bytes(self, d: int) -> int | None:
+        """Bytes that tell which entries are kept; None if that varies."""
+        return None
 
     def encode(self, x: Tensor, key: Key) -> Tensor:
         kept, section = self.select(x, key)
-        return torch.cat([section.to(x.device), wire.as_bytes(x[kept])])
+        values = x[kept]
+        scale = self.scale(section, len(x))
+        if scale > 1:
+            self.check_finite(values * scale)
+        return torch.cat([section.to(x.device), wire.as_bytes(values)])
 
     def decode(self, payload: Tensor, out: Tensor) -> None:
         kept, values = self._read(payload, out)
@@ -58,19 +71,27 @@ class Sparsifier(Compressor):
         out[kept] += weight * values
 
     def paper_bits(self, d: int, itemsize: int) -> float:
-        return 8 * itemsize * self.kept(d) + self.index_bits(d)
+        return 8 * itemsize * self.kept(d) + self.index_bits(d, self.kept(d))
+
+    def entropy_bits(self, payload: Tensor, d: int, itemsize: int) -> float:
+        k = len(self.read(payload, d)[0])
+        return 8 * itemsize * k + self.index_bits(d, k)
+
+    def payload_bytes(self, d: int, itemsize: int) -> int | None:
+        index, sizes = self.index_bytes(d), self.sizes(d)
+        return None if index is None or len(sizes) > 1 else index + sizes[0] * itemsize
 
     def _read(self, payload: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
         kept, rest = self.read(payload, len(out))
         self.check_length(rest, len(kept) * out.itemsize)
         values = wire.from_bytes(rest, out.dtype).to(out.device)
-        scale = self.scale(len(out))
+        scale = self.scale(payload, len(out))
         return kept.to(out.device), values if scale == 1 else values * scale
 
 
 @dataclass(frozen=True)
-class FixedSparsifier(Sparsifier):
-    """Keeps k of the d entries.
+class KeepsFixedNumber(Compressor):
+    """What keeps k of the d entries.
 
     Args:
         fraction: Kept share of the d entries, in (0, 1]: k = max(1, floor(fraction * d)).
@@ -100,3 +121,14 @@ class FixedSparsifier(Sparsifier):
 
     def check_dimension(self, d: int) -> None:
         self.kept(d)
+        super().check_dimension(d)
+
+
+@dataclass(frozen=True)
+class FixedSparsifier(KeepsFixedNumber, Sparsifier):
+    """Keeps k of the d entries.
+
+    Args:
+        fraction: Kept share of the d entries, in (0, 1]: k = max(1, floor(fraction * d)).
+        k: Number of entries kept, at least 1. Exactly one of `fraction` and `k` must be given.
+    """

@@ -58,8 +58,8 @@ class TopK(FixedSparsifier):
     def b2(self, d: int) -> B2:
         return B2(self.kept(d) / d, 1)
 
-    def index_bits(self, d: int) -> float:
-        return indices.entropy(self.kept(d), d)
+    def index_bits(self, d: int, k: float) -> float:
+        return indices.entropy(k, d)
 
 
 def largest(x: Tensor, k: int) -> Tensor:

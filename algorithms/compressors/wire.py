@@ -84,20 +84,39 @@ def split(buffer: Bytes, owner: str) -> list[Bytes]:
     return rows
 
 
-def join(parts: Sequence[Tensor]) -> Tensor:
-    """Payloads one after another, each behind its length."""
-    return torch.cat([each for part in parts for each in (varints([len(part)]).to(part.device), part)])
+def join(parts: Sequence[Tensor], lengths: Sequence[int | None] | None = None) -> Tensor:
+    """Payloads one after another, each behind its length.
+
+    Args:
+        parts: The payloads.
+        lengths: What the receiver knows of their lengths, None for what it does not. With it, only those that are not
+            known are sent, and not that of the last part, which is the rest.
+    """
+    sent = [True] * len(parts) if lengths is None else _sent(lengths)
+    sections = []
+    for part, with_length in zip(parts, sent, strict=True):
+        sections += [varints([len(part)]).to(part.device), part] if with_length else [part]
+    return torch.cat(sections)
 
 
-def split_payload(payload: Tensor, parts: int) -> list[Tensor]:
+def split_payload(payload: Tensor, parts: int | Sequence[int | None]) -> list[Tensor]:
     """What `join` has put together.
+
+    Args:
+        payload: All of it.
+        parts: The number of payloads, or the lengths that are known of them, as in `join`.
 
     Raises:
         ValueError: if these are not so many payloads.
     """
+    lengths: Sequence[int | None] = [None] * parts if isinstance(parts, int) else parts
+    sent = [True] * parts if isinstance(parts, int) else _sent(parts)
     found = []
-    for _ in range(parts):
-        (size,), payload = read_varints(payload, 1)
+    for known, with_length in zip(lengths, sent, strict=True):
+        if with_length:
+            (size,), payload = read_varints(payload, 1)
+        else:
+            size = len(payload) if known is None else known
         if size > len(payload):
             raise ValueError("a payload of several parts is damaged")
         found.append(payload[:size])
@@ -105,6 +124,11 @@ def split_payload(payload: Tensor, parts: int) -> list[Tensor]:
     if len(payload):
         raise ValueError("a payload of several parts is damaged")
     return found
+
+
+def _sent(lengths: Sequence[int | None]) -> list[bool]:
+    """Which parts stand behind their length."""
+    return [known is None and i + 1 < len(lengths) for i, known in enumerate(lengths)]
 
 
 def varints(numbers: Iterable[int]) -> Tensor:
@@ -139,9 +163,34 @@ def read_varints(packed: Tensor, count: int) -> tuple[list[int], Tensor]:
     return numbers, packed[position:]
 
 
+def number_bytes(bound: int) -> int:
+    """Whole bytes that a number below `bound` takes: the bits of the largest one, rounded up."""
+    return -(-(bound - 1).bit_length() // 8)
+
+
+def from_number(number: int, bound: int) -> Tensor:
+    """A number below `bound`."""
+    return torch.tensor([*number.to_bytes(number_bytes(bound), "little")], dtype=torch.uint8)
+
+
+def read_number(packed: Tensor, bound: int) -> tuple[int, Tensor]:
+    """(a number below `bound`, the bytes that follow it).
+
+    Raises:
+        ValueError: if it is none.
+    """
+    size = number_bytes(bound)
+    if len(packed) < size:
+        raise ValueError(f"a payload of {len(packed)} bytes instead of at least {size}")
+    number = int.from_bytes(packed[:size].numpy().tobytes(), "little")
+    if number >= bound:
+        raise ValueError(f"a payload with the number {number}, which must be below {bound}")
+    return number, packed[size:]
+
+
 def from_word(word: int) -> Tensor:
     """64 bits."""
-    return torch.frombuffer(bytearray(word.to_bytes(8, "little")), dtype=torch.uint8)
+    return from_number(word, 1 << 64)
 
 
 def read_word(packed: Tensor) -> tuple[int, Tensor]:
@@ -150,9 +199,7 @@ def read_word(packed: Tensor) -> tuple[int, Tensor]:
     Raises:
         ValueError: if there are less.
     """
-    if len(packed) < 8:
-        raise ValueError(f"a payload of {len(packed)} bytes instead of at least 8")
-    return int.from_bytes(packed[:8].numpy().tobytes(), "little"), packed[8:]
+    return read_number(packed, 1 << 64)
 
 
 def as_bytes(values: Tensor) -> Tensor:
