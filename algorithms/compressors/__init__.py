@@ -2,13 +2,23 @@
 
 from algorithms.compressors.adaptive_random import AdaptiveRandom as AdaptiveRandom
 from algorithms.compressors.bernoulli import Bernoulli as Bernoulli
+from algorithms.compressors.bin_grad_b import BinGradB as BinGradB
+from algorithms.compressors.bin_grad_pb import BinGradPB as BinGradPB
 from algorithms.compressors.blocks import Blocks as Blocks
 from algorithms.compressors.composed import Composed as Composed
 from algorithms.compressors.contraction import Contraction as Contraction
+from algorithms.compressors.exponential_dithering import ExponentialDithering as ExponentialDithering
+from algorithms.compressors.float import Float as Float
+from algorithms.compressors.general_rounding import GeneralRounding as GeneralRounding
 from algorithms.compressors.identity import Identity as Identity
 from algorithms.compressors.induced import Induced as Induced
+from algorithms.compressors.infinity_norm import InfinityNorm as InfinityNorm
 from algorithms.compressors.message import Compressor as Compressor
 from algorithms.compressors.message import Message as Message
+from algorithms.compressors.natural_compression import NaturalCompression as NaturalCompression
+from algorithms.compressors.natural_dithering import NaturalDithering as NaturalDithering
+from algorithms.compressors.one_bit import OneBit as OneBit
+from algorithms.compressors.orq import ORQ as ORQ
 from algorithms.compressors.per_tensor import PerTensor as PerTensor
 from algorithms.compressors.perm_k import PermK as PermK
 from algorithms.compressors.q_top_k import QTopK as QTopK
@@ -17,5 +27,6 @@ from algorithms.compressors.random_block import RandomBlock as RandomBlock
 from algorithms.compressors.random_k import RandomK as RandomK
 from algorithms.compressors.sign import ScaledSign as ScaledSign
 from algorithms.compressors.sign_top_k import SignTopK as SignTopK
+from algorithms.compressors.tern_grad import TernGrad as TernGrad
 from algorithms.compressors.threshold import Threshold as Threshold
 from algorithms.compressors.top_k import TopK as TopK

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from algorithms.compressors import wire
+
+AT_ONCE = 1 << 18  # entries that are solved for at a time, few enough for the caches
 
 
 def count_of(d: int, bucket: int | None) -> int:
@@ -23,6 +29,30 @@ def sizes_of(d: int, bucket: int) -> Tensor:
 def rows_of(x: Tensor, bucket: int) -> Tensor:
     """(buckets, bucket), the last one filled with zeros."""
     return torch.nn.functional.pad(x, (0, -len(x) % bucket)).view(-1, bucket)
+
+
+def spread(values: Tensor, d: int, bucket: int) -> Tensor:
+    """(d,) the value of its bucket for each entry."""
+    return values.repeat_interleave(bucket)[:d]
+
+
+def solve_rows(x: Tensor, bucket: int, solve: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Tensor:
+    """(buckets, numbers) what `solve` makes of the entries of each bucket of x (d,), in double precision.
+
+    Args:
+        solve: From some buckets of the same size (rows, size), whose entries are below 1, to (rows, numbers).
+    """
+    array = x.cpu().numpy()
+    whole = len(array) // bucket * bucket
+    rows, at_once = array[:whole].reshape(-1, bucket), max(1, AT_ONCE // bucket)
+    parts = [rows[start : start + at_once] for start in range(0, len(rows), at_once)]
+    if whole < len(array):
+        parts.append(array[None, whole:])
+    solved = []
+    for part in parts:
+        exponents = np.frexp(np.abs(part).max(axis=1, keepdims=True))[1]
+        solved.append(np.ldexp(solve(np.ldexp(part.astype(np.float64), -exponents)), exponents))
+    return torch.from_numpy(np.concatenate(solved)).to(x.device)
 
 
 def read_norms(payload: Tensor, out: Tensor, bucket: int, each: int = 1) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ SHIFTS = (np.uint32(16), np.uint32(13), np.uint32(16))
 MULTIPLIERS = (np.uint32(0x85EBCA6B), np.uint32(0xC2B2AE35), np.uint32(0x7FEB352D))
 CHUNK = 1 << 21  # below it, single precision and its products with inverses of bases are exact enough
 WEYL = np.uint32(0x9E3779B9)
+FEW_LEVELS = 64  # are compared with one after another, more by halving
 
 
 @njit(cache=True, nogil=True)
@@ -130,14 +131,20 @@ def _counter(i, low):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _uniform(counter, high, like):  # type: ignore[no-untyped-def]
-    """A number in [0, 1) in the precision of an array: the counter scrambled, with the other half of the key."""
+def _scrambled(counter, high):  # type: ignore[no-untyped-def]
+    """32 random bits: the counter scrambled, with the other half of the key."""
     h = np.uint32(counter ^ (counter >> SHIFTS[0]))
     h = np.uint32(h * MULTIPLIERS[0])
     h = np.uint32(h ^ (h >> SHIFTS[1]) ^ high)
     h = np.uint32(h * MULTIPLIERS[1])
     h = np.uint32(h ^ (h >> SHIFTS[2]))
-    h = np.uint32(h * MULTIPLIERS[2])
+    return np.uint32(h * MULTIPLIERS[2])
+
+
+@njit(inline="always")
+def _uniform(counter, high, like):  # type: ignore[no-untyped-def]
+    """A number in [0, 1) in the precision of an array."""
+    h = _scrambled(counter, high)
     if like.itemsize == 4:
         return np.float32(np.int32(h >> np.uint32(8))) * np.float32(2.0**-24)
     return np.float64(np.int64(h)) * 2.0**-32
@@ -163,13 +170,30 @@ def _to_steps(x, symbols, up, scale, most, counter, high):  # type: ignore[no-un
         symbols[i] = np.float32(most + np.copysign(min(level, most), x[i]))
 
 
+@njit(inline="always")
+def _last_below(table, place):  # type: ignore[no-untyped-def]
+    """The last of the levels that is not above a place, without the highest; the lowest if there is none."""
+    first, last = 0, table.size - 2
+    while first < last:
+        middle = (first + last + 1) // 2
+        if place >= table[middle]:
+            first = middle
+        else:
+            last = middle - 1
+    return first
+
+
 @njit(cache=True, nogil=True)
 def _to_levels(x, symbols, up, scale, table, random, counter, high):  # type: ignore[no-untyped-def]
     symbols[:] = 0
-    for t in range(1, table.size - 1):
+    if table.size > FEW_LEVELS:
         for i in range(x.size):
-            if x[i] * up * scale >= table[t]:
-                symbols[i] += np.float32(1)
+            symbols[i] = np.float32(_last_below(table, x[i] * up * scale))
+    else:
+        for t in range(1, table.size - 1):
+            for i in range(x.size):
+                if x[i] * up * scale >= table[t]:
+                    symbols[i] += np.float32(1)
     for i in range(x.size):
         at = np.int32(symbols[i])
         share = _uniform(counter, high, x) if random else x.dtype.type(0.5)
@@ -390,3 +414,150 @@ def _next_digits(chunks, base, symbols):  # type: ignore[no-untyped-def]
         quotient = np.floor((chunks[w] + half) * inverse)
         symbols[w] = chunks[w] - quotient * base
         chunks[w] = quotient
+
+
+# Natural compression: numbers are rounded to powers of two by adding random bits to them as integers. What is left of
+# the exponents' and the sign's places is a code, of which the lowest byte and the digit above it travel apart.
+
+
+@njit(cache=True, nogil=True)
+def _to_powers32(bits, counter, high, low, digits):  # type: ignore[no-untyped-def]
+    for i in range(bits.size):
+        random = np.uint32(_scrambled(counter, high) >> np.uint32(9))
+        counter = np.uint32(counter + WEYL)
+        code = np.uint32(np.uint32(bits[i] + random) >> np.uint32(23))
+        low[i] = np.uint8(code)
+        digits[i] = np.uint8(code >> np.uint32(8))
+
+
+@njit(cache=True, nogil=True)
+def _to_powers64(bits, counter, high, low, digits):  # type: ignore[no-untyped-def]
+    for i in range(bits.size):
+        random = np.uint64(_scrambled(counter, high)) << np.uint64(20)
+        counter = np.uint32(counter + WEYL)
+        code = np.uint64(bits[i] + random) >> np.uint64(52)
+        low[i] = np.uint8(code)
+        digits[i] = np.uint8(code >> np.uint64(8))
+
+
+@njit(cache=True, nogil=True)
+def _times(x, factor, out):  # type: ignore[no-untyped-def]
+    for i in range(x.size):
+        out[i] = x[i] * factor
+
+
+@njit(cache=True, nogil=True)
+def _largest_bits(bits, without_sign, largest):  # type: ignore[no-untyped-def]
+    for i in range(bits.size):
+        largest = max(largest, bits.dtype.type(bits[i] & without_sign))
+    return largest
+
+
+@njit(cache=True, nogil=True)
+def _add_places(words, digits, place):  # type: ignore[no-untyped-def]
+    for w in range(words.size):
+        words[w] |= np.uint64(digits[w]) << place
+
+
+@njit(inline="always")
+def _to_powers(bits, counter, high, low, digits):  # type: ignore[no-untyped-def]
+    if bits.itemsize == 4:
+        _to_powers32(bits, counter, high, low, digits)
+    else:
+        _to_powers64(bits, counter, high, low, digits)
+
+
+@njit(cache=True, nogil=True)
+def to_powers(x, up, low_key, high, count, low, words, rest, buffer, bits):  # type: ignore[no-untyped-def]
+    """Codes of the entries of x: their low bytes, and the digits above these, `count` in a word, as `pack` places them.
+
+    Args:
+        up: What they are multiplied by before.
+        rest: Receives the digits of the entries that fill no word.
+        buffer: Room for a stripe's width of numbers,
+        bits: and the same memory as unsigned integers.
+
+    Returns:
+        The largest magnitude as an integer, of what was multiplied.
+    """
+    largest = bits.dtype.type(0)
+    without_sign = bits.dtype.type((1 << (8 * bits.itemsize - 1)) - 1)
+    digits = np.empty(STRIPE, np.uint8)
+    first = 0
+    while first < words.size:
+        width = min(STRIPE, words.size - first)
+        part = words[first : first + width]
+        part[:] = 0
+        for j in range(count):
+            start = first * count + j * width
+            _times(x[start : start + width], up, buffer[:width])
+            largest = _largest_bits(bits[:width], without_sign, largest)
+            _to_powers(bits[:width], _counter(start, low_key), high, low[start : start + width], digits[:width])
+            _add_places(part, digits[:width], np.uint64(j * (64 // count)))
+        first += width
+    start = words.size * count
+    if rest.size:
+        _times(x[start:], up, buffer[: rest.size])
+        largest = _largest_bits(bits[: rest.size], without_sign, largest)
+        _to_powers(bits[: rest.size], _counter(start, low_key), high, low[start:], rest)
+    return largest
+
+
+@njit(cache=True, nogil=True)
+def _from_powers32(low, digits, bits):  # type: ignore[no-untyped-def]
+    for i in range(bits.size):
+        bits[i] = np.uint32(np.uint32(low[i]) << np.uint32(23)) | np.uint32(np.uint32(digits[i]) << np.uint32(31))
+
+
+@njit(cache=True, nogil=True)
+def _from_powers64(low, digits, bits):  # type: ignore[no-untyped-def]
+    for i in range(bits.size):
+        bits[i] = (np.uint64(low[i]) << np.uint64(52)) | (np.uint64(digits[i]) << np.uint64(60))
+
+
+@njit(cache=True, nogil=True)
+def _next_places(words, place, mask, digits):  # type: ignore[no-untyped-def]
+    for w in range(words.size):
+        digits[w] = np.uint8((words[w] >> place) & mask)
+
+
+@njit(cache=True, nogil=True)
+def _add_times(values, down, weight, out):  # type: ignore[no-untyped-def]
+    for i in range(out.size):
+        out[i] += weight * (values[i] * down)
+
+
+@njit(inline="always")
+def _from_powers(low, digits, buffer, bits, down, add, weight, out):  # type: ignore[no-untyped-def]
+    if bits.itemsize == 4:
+        _from_powers32(low, digits, bits)
+    else:
+        _from_powers64(low, digits, bits)
+    if add:
+        _add_times(buffer, down, weight, out)
+    else:
+        _times(buffer, down, out)
+
+
+@njit(cache=True, nogil=True)
+def from_powers(low, words, rest, down, count, add, weight, out, buffer, bits):  # type: ignore[no-untyped-def]
+    """The reverse of `to_powers`: writes the numbers times `down` to `out`, or adds them times the weight."""
+    digits = np.empty(STRIPE, np.uint8)
+    size = 64 // count
+    mask = (np.uint64(1) << np.uint64(size)) - np.uint64(1)
+    first = 0
+    while first < words.size:
+        width = min(STRIPE, words.size - first)
+        part = words[first : first + width]
+        for j in range(count):
+            start = first * count + j * width
+            target = out[start : start + width]
+            _next_places(part, np.uint64(j * size), mask, digits[:width])
+            _from_powers(
+                low[start : start + width], digits[:width], buffer[:width], bits[:width], down, add, weight, target
+            )
+        first += width
+    start = words.size * count
+    if rest.size:
+        size = rest.size
+        _from_powers(low[start:], rest, buffer[:size], bits[:size], down, add, weight, out[start:])

@@ -10,27 +10,26 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import torch
 from torch import Tensor
 
 from algorithms.checks import check
-from algorithms.compressors import quantize, symbols, wire
-from algorithms.compressors.buckets import count_of, read_norms
+from algorithms.compressors import quantize
+from algorithms.compressors.buckets import count_of
 from algorithms.compressors.entropy_coding import check_coding
-from algorithms.compressors.message import Compressor
 from algorithms.compressors.quantize import Rule
+from algorithms.compressors.quantizer import Quantizer
 from algorithms.compressors.symbols import Coding
-from algorithms.randomness import Key
 
 NORMS = ("l2", "max")
 
 
 @dataclass(frozen=True)
-class QSGD(Compressor):
+class QSGD(Quantizer):
     """C(x)_i = |x| sign(x_i) l_i / s, where l_i rounds s |x_i| / |x| up or down at random such that it is unbiased.
 
     E|C(x) - x|^2 <= omega |x|^2 with omega = min(D/s^2, sqrt(D)/s, D/(4 s^2)) for buckets of D entries and |x| their l2
-    norm, D/(4 s^2) with the maximum norm. d log2(2 s + 1) bits, and 8 itemsize - 1 for each bucket.
+    norm; with the maximum norm (sqrt(1 + (D - 1)/s^2) - 1) / 2, which is attained and below the usual D/(4 s^2).
+    d log2(2 s + 1) bits, and 8 itemsize - 1 for each bucket.
 
     Payload: the norm of each bucket, then the symbols s + sign(x_i) l_i below 2 s + 1.
 
@@ -53,49 +52,37 @@ class QSGD(Compressor):
     def __post_init__(self) -> None:
         check(1 <= self.levels < 1 << 20, self, "levels", ">= 1 and < 2^20")
         check(self.norm in NORMS, self, "norm", f"one of {', '.join(NORMS)}")
-        check(self.bucket is None or self.bucket >= 1, self, "bucket", ">= 1")
-        check_coding(self, self._base)
+        self.check_bucket()
+        check_coding(self, self.alphabet)
 
-    def encode(self, x: Tensor, key: Key) -> Tensor:
-        bucket = self.bucket or len(x)
-        norms = quantize.largest(x, bucket) if self.norm == "max" else quantize.lengths(x, bucket)
-        norms = quantize.in_precision(norms, x, self)
-        rule = Rule.uniform(self.levels, norms, bucket)
-        return torch.cat([wire.as_bytes(norms), quantize.encode(x, rule, key, self.coding)])
+    def numbers(self, x: Tensor, bucket: int) -> Tensor:
+        return quantize.largest(x, bucket) if self.norm == "max" else quantize.lengths(x, bucket)
 
-    def decode(self, payload: Tensor, out: Tensor) -> None:
-        self._decode(payload, out, None)
+    def rule(self, numbers: Tensor, bucket: int) -> Rule:
+        return Rule.uniform(self.levels, numbers[:, 0], bucket)
 
-    def accumulate(self, payload: Tensor, weight: float, out: Tensor) -> None:
-        self._decode(payload, out, weight)
-
-    def _decode(self, payload: Tensor, out: Tensor, weight: float | None) -> None:
-        bucket = self.bucket or len(out)
-        norms, packed = read_norms(payload, out, bucket)
-        quantize.decode(packed, Rule.uniform(self.levels, norms, bucket), out, weight, self.coding)
+    @property
+    def alphabet(self) -> int:
+        return 2 * self.levels + 1
 
     @property
     def biased(self) -> bool:
         return False
 
     def omega(self, d: int) -> float:
-        size, s = min(d, self.bucket or d), self.levels
-        uniform = size / (4 * s**2)
-        return min(uniform, math.sqrt(size) / s) if self.norm == "l2" else uniform
+        size, s = self.size(d), self.levels
+        if self.norm == "max":
+            return largest_norm_omega(size, s)
+        return min(size / (4 * s**2), math.sqrt(size) / s)
 
     def paper_bits(self, d: int, itemsize: int) -> float:
-        return (8 * itemsize - 1) * count_of(d, self.bucket) + d * math.log2(self._base)
+        return (8 * itemsize - 1) * count_of(d, self.bucket) + d * math.log2(self.alphabet)
 
-    def entropy_bits(self, payload: Tensor, d: int, itemsize: int) -> float:
-        norms = 8 * itemsize * count_of(d, self.bucket)
-        packed = payload[norms // 8 :]
-        return norms + symbols.entropy(quantize.symbols_of(packed, d, self._base, self.coding), self._base)
 
-    def payload_bytes(self, d: int, itemsize: int) -> int | None:
-        if self.coding == "entropy":
-            return None
-        return itemsize * count_of(d, self.bucket) + symbols.length(d, self._base)
+def largest_norm_omega(size: int, s: int) -> float:
+    """The least omega of s uniform levels up to the largest of so many magnitudes.
 
-    @property
-    def _base(self) -> int:
-        return 2 * self.levels + 1
+    It is attained where all other entries are v = s (sqrt(s^2 + D - 1) - s) / (D - 1) steps: an entry of v steps adds
+    v (1 - v), which no later step makes larger, and the sum is compared with s^2 + (D - 1) v^2.
+    """
+    return (math.sqrt(1 + (size - 1) / s**2) - 1) / 2

@@ -65,6 +65,14 @@ class Rule:
         """The levels of a table, at least two, times the norm."""
         return cls(LEVELS, tables.shape[1], norms, bucket, tables.contiguous(), random)
 
+    @classmethod
+    def between(cls, levels: Tensor, bucket: int, random: bool) -> Rule:
+        """The levels (buckets, base) themselves, without a norm: they are tables times powers of two."""
+        most = 126 if levels.dtype == torch.float32 else 1022
+        exponents = (torch.frexp(levels.abs().amax(dim=1)).exponent.long() - 1).clamp(-most, most)
+        down, norms = power_of_two(-exponents, levels.dtype), power_of_two(exponents, levels.dtype)
+        return cls.levels(levels * down[:, None], norms, bucket, random)
+
     @property
     def s(self) -> int:
         """Positive levels."""
@@ -86,7 +94,7 @@ class Rule:
     def _lifted(self) -> tuple[Tensor, Tensor, Tensor]:
         """Powers of two, their inverses, and the norms times the powers, which are far from the ends of the range."""
         exponents = torch.frexp(self.norms).exponent.long().clamp(-FARTHEST, FARTHEST)
-        up, down = _power_of_two(-exponents, self.norms.dtype), _power_of_two(exponents, self.norms.dtype)
+        up, down = power_of_two(-exponents, self.norms.dtype), power_of_two(exponents, self.norms.dtype)
         return up, down, self.norms * up
 
 
@@ -113,6 +121,11 @@ def sums(x: Tensor, bucket: int, squared: bool = False) -> Tensor:
     return out
 
 
+def signed_sums(x: Tensor, bucket: int) -> Tensor:
+    """(buckets,) the sum of the entries in each bucket of x (d,), in double precision."""
+    return sums(x.clamp(min=0), bucket) - sums(x.clamp(max=0), bucket)
+
+
 def lengths(x: Tensor, bucket: int) -> Tensor:
     """(buckets,) the l2 norm of each bucket of x (d,), in double precision."""
     # Squares of doubles may overflow or vanish, those of single precision cannot.
@@ -120,7 +133,7 @@ def lengths(x: Tensor, bucket: int) -> Tensor:
     if largest_entry is None or 1e-140 < float(largest_entry) < 1e140:
         return sums(x, bucket, squared=True).sqrt()
     exponent = torch.frexp(largest_entry).exponent.long()
-    up, down = (_power_of_two(each.clamp(-1000, 1000), x.dtype) for each in (-exponent, exponent))
+    up, down = (power_of_two(each.clamp(-1000, 1000), x.dtype) for each in (-exponent, exponent))
     return sums(x * up, bucket, squared=True).sqrt() * down
 
 
@@ -143,7 +156,7 @@ def to_symbols(x: Tensor, rule: Rule, key: Key, first: int = 0) -> Tensor:
     from algorithms.compressors import kernels, reference
 
     scales, lift = rule.forward()
-    how = rule.bucket, rule.random, *_halves(key)
+    how = rule.bucket, rule.random, *halves(key)
     if not x.is_cpu:
         return reference.to_symbols(rule.kind, x, rule.s, scales, lift, rule.tables, *how)[first:]
     out = np.empty(len(x) - first, np.float32)
@@ -163,14 +176,14 @@ def encode(x: Tensor, rule: Rule, key: Key = NO_KEY, coding: Coding = "digits") 
     whole = packed[: 8 * words].view(torch.int64)
     if x.is_cpu:
         scales, lift = rule.forward()
-        numbers = [*_arrays(scales, lift, rule.tables), rule.bucket, rule.random, *_halves(key)]
+        numbers = [*_arrays(scales, lift, rule.tables), rule.bucket, rule.random, *halves(key)]
         kernels.pack(rule.kind, x.numpy(), rule.s, *numbers, base, count, whole.numpy().view(np.uint64))
         rest = to_symbols(x, rule, key, words * count)
     else:
         symbols = to_symbols(x, rule, key)
         whole[:] = reference.pack(symbols[: words * count], base, count)
         rest = symbols[words * count :]
-    packed[8 * words :] = _number(rest.tolist(), base, rule.base).to(x.device)
+    packed[8 * words :] = number_of(rest.tolist(), base, rule.base).to(x.device)
     return packed
 
 
@@ -206,10 +219,10 @@ def decode(packed: Tensor, rule: Rule, out: Tensor, weight: float | None = None,
             out.numpy().dtype.type(weight or 0),
             out.numpy(),
         )
-        _write(_digits(packed[8 * words :], len(out) - words * count, base), words * count, rule, out, weight)
+        _write(digits_of(packed[8 * words :], len(out) - words * count, base), words * count, rule, out, weight)
     else:
         digits = reference.unpack(whole.clone().view(torch.int64), base, count)
-        rest = _digits(packed[8 * words :].cpu(), len(out) - words * count, base).to(out.device)
+        rest = digits_of(packed[8 * words :].cpu(), len(out) - words * count, base).to(out.device)
         _write(torch.cat([digits, rest]), 0, rule, out, weight)
 
 
@@ -222,7 +235,7 @@ def symbols_of(packed: Tensor, n: int, base: int, coding: Coding = "digits") -> 
     word_base, count = radix(base), digits_per_word(base)
     words = n // count
     digits = reference.unpack(packed[: 8 * words].clone().view(torch.int64), word_base, count)
-    return torch.cat([digits, _digits(packed[8 * words :], n - words * count, word_base)])
+    return torch.cat([digits, digits_of(packed[8 * words :], n - words * count, word_base)])
 
 
 def _write(symbols: Tensor, first: int, rule: Rule, out: Tensor, weight: float | None) -> None:
@@ -254,14 +267,14 @@ def _write(symbols: Tensor, first: int, rule: Rule, out: Tensor, weight: float |
         out += weight * values
 
 
-def _number(digits: Sequence[int], base: int, symbols: int) -> Tensor:
+def number_of(digits: Sequence[int], base: int, symbols: int) -> Tensor:
     """Digits, the lowest first, as the bytes of one number."""
     number = sum(digit * base**j for j, digit in enumerate(digits))
     size = bytes_of(len(digits), symbols)
     return torch.frombuffer(bytearray(number.to_bytes(size, "little")), dtype=torch.uint8) if size else torch.empty(0)
 
 
-def _digits(packed: Tensor, n: int, base: int) -> Tensor:
+def digits_of(packed: Tensor, n: int, base: int) -> Tensor:
     number = int.from_bytes(packed.numpy().tobytes(), "little")
     digits = []
     for _ in range(n):
@@ -270,7 +283,7 @@ def _digits(packed: Tensor, n: int, base: int) -> Tensor:
     return torch.tensor(digits, dtype=torch.int64)
 
 
-def _halves(key: Key) -> tuple[Any, Any]:
+def halves(key: Key) -> tuple[Any, Any]:
     return np.uint32(key.own & 0xFFFFFFFF), np.uint32(key.own >> 32)
 
 
@@ -283,7 +296,7 @@ def _words(packed: Tensor) -> np.ndarray:
     return packed.numpy().view(np.uint64)
 
 
-def _power_of_two(exponents: Tensor, dtype: torch.dtype) -> Tensor:
+def power_of_two(exponents: Tensor, dtype: torch.dtype) -> Tensor:
     """2^exponent, exact, for exponents of normal numbers."""
     if dtype == torch.float32:
         return (exponents + 127 << 23).to(torch.int32).view(torch.float32)

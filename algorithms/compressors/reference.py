@@ -44,13 +44,18 @@ def sums_of(x: Tensor, squared: bool, bucket: int) -> Tensor:
             return values[:, 0]
 
 
-def uniforms(low: int, high: int, like: Tensor) -> Tensor:
-    """A number in [0, 1) for each entry of a vector, in its precision."""
+def scrambled(low: int, high: int, like: Tensor) -> Tensor:
+    """32 random bits for each entry of a vector, as int64."""
     i = torch.arange(len(like), device=like.device) & HALF_WORD
     h = i * int(WEYL) + int(low) & HALF_WORD
     h = (h ^ h >> int(SHIFTS[0])) * int(MULTIPLIERS[0]) & HALF_WORD
     h = (h ^ h >> int(SHIFTS[1]) ^ int(high)) * int(MULTIPLIERS[1]) & HALF_WORD
-    h = (h ^ h >> int(SHIFTS[2])) * int(MULTIPLIERS[2]) & HALF_WORD
+    return (h ^ h >> int(SHIFTS[2])) * int(MULTIPLIERS[2]) & HALF_WORD
+
+
+def uniforms(low: int, high: int, like: Tensor) -> Tensor:
+    """A number in [0, 1) for each entry of a vector, in its precision."""
+    h = scrambled(low, high, like)
     if like.dtype == torch.float32:
         return (h >> 8).to(torch.float32) * 2.0**-24
     return h.to(torch.float64) * 2.0**-32
@@ -79,9 +84,12 @@ def to_symbols(
         return torch.where(x < 0, s - level, s + level)
     place = x * lift[b] * scales[b]
     b = b.clamp(max=len(tables) - 1)
-    symbols = torch.zeros_like(b)
-    for t in range(1, tables.shape[1] - 1):
-        symbols += place >= tables[b, t]
+    if len(tables) == 1:
+        symbols = torch.searchsorted(tables[0, 1:-1], place, right=True)
+    else:
+        symbols = torch.zeros_like(b)
+        for t in range(1, tables.shape[1] - 1):
+            symbols += place >= tables[b, t]
     below, above = tables[b, symbols], tables[b, symbols + 1]
     share = uniforms(low, high, x) if random else 0.5
     return symbols + (place - below > share * (above - below))
@@ -122,6 +130,21 @@ def unpack(words: Tensor, base: int, count: int) -> Tensor:
             part = quotient + more
         stripes.append(torch.cat(digits))
     return torch.cat(stripes) if stripes else words
+
+
+def to_powers(x: Tensor, low: int, high: int) -> Tensor:
+    """(d,) int64: the sign and exponent of each entry after rounding to a power of two, see `kernels.to_powers`."""
+    random = scrambled(low, high, x)
+    if x.dtype == torch.float32:
+        return (x.view(torch.int32).long() & HALF_WORD) + (random >> 9) >> 23 & 0x1FF
+    return x.view(torch.int64) + (random << 20) >> 52 & 0xFFF
+
+
+def from_powers(codes: Tensor, dtype: torch.dtype) -> Tensor:
+    """The powers of two with these signs and exponents."""
+    if dtype == torch.float32:
+        return (codes << 23).to(torch.int32).view(torch.float32)
+    return (codes << 52).view(torch.float64)
 
 
 def _signed(word: int) -> int:

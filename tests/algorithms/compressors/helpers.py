@@ -10,7 +10,27 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
-from algorithms import QSGD, Compressor, Contraction, Identity, Message, RandomK, ScaledSign, TopK
+from algorithms import (
+    ORQ,
+    QSGD,
+    BinGradB,
+    BinGradPB,
+    Compressor,
+    Contraction,
+    ExponentialDithering,
+    Float,
+    GeneralRounding,
+    Identity,
+    InfinityNorm,
+    Message,
+    NaturalCompression,
+    NaturalDithering,
+    OneBit,
+    RandomK,
+    ScaledSign,
+    TernGrad,
+    TopK,
+)
 from algorithms.randomness import Draw
 from tests.algorithms.helpers import Array
 
@@ -24,6 +44,23 @@ EVERY = [
     QSGD(),
     QSGD(levels=1, norm="max", bucket=5),
     Contraction(QSGD(levels=2)),
+    InfinityNorm(),
+    InfinityNorm(bits=3, bucket=4, coding="entropy"),
+    TernGrad(bucket=5),
+    TernGrad(clip=2.5),
+    ExponentialDithering(base=3.0, levels=4, norm=1.5, bucket=6),
+    NaturalDithering(),
+    NaturalDithering(levels=3, norm="max", bucket=7),
+    NaturalCompression(),
+    GeneralRounding(base=3.0),
+    GeneralRounding(base=1.5, biased=True),
+    OneBit(bucket=7),
+    BinGradB(),
+    BinGradPB(bucket=6),
+    ORQ(),
+    ORQ(levels=3, bucket=6, clip=2.5),
+    Float(),
+    Float(format="float8_e4m3fn"),
 ]
 
 
