@@ -24,7 +24,13 @@ from gossip.workloads import Mnist
 DATA = ("Gaussian", "Laplace", "gradient")
 LEARNING_RATE = 0.1
 FORMATS = (".pdf", ".png", ".svg")
-LOW_RANK = ("Atomo", "PowerSGD")
+KINDS = {  # where the class does not tell
+    "Atomo": "low rank",
+    "Bernoulli": "sparsifiers",
+    "PowerSGD": "low rank",
+    "QTopK": "combinations",
+    "SignTopK": "combinations",
+}
 
 
 @dataclass(frozen=True)
@@ -62,9 +68,9 @@ class Row:
 @dataclass(frozen=True)
 class Frontier(Command):
     """The squared error |C(x) - x|^2 / |x|^2 of compression operators over their bits per entry, for Gaussian and
-    Laplace vectors and for gradients of a perceptron on Mnist, as a table and as a picture, together with the bound
-    error >= 4^(-bits per entry) of Albasyoni, Safaryan, Condat and Richtarik (arXiv 2010.03246). Under mpirun the
-    first rank does it all."""
+    Laplace vectors and for gradients of a perceptron on Mnist, all scaled to a mean square of 1, as a table and as a
+    picture, together with the bound error >= 4^(-bits per entry) of Albasyoni, Safaryan, Condat and Richtarik (arXiv
+    2010.03246). Under mpirun the first rank does it all."""
 
     repeats: int = option(3, "vectors of each kind, over which errors are averaged", whole)
     operator: tuple[str, ...] = option((), "the operators to show, by default all", choices=sorted(exported()))
@@ -102,6 +108,7 @@ class Frontier(Command):
             "Laplace": torch.from_numpy(random.laplace(size=vectors.shape)).float(),
             "gradient": vectors,
         }
+        data = {kind: x / x.square().mean(1, keepdim=True).sqrt() for kind, x in data.items()}
         rows = [
             Row(
                 operator=name,
@@ -154,8 +161,8 @@ def _draw(rows: int) -> Draw:
 
 
 def _kind(compressor: Compressor) -> str:
-    if type(compressor).__name__ in LOW_RANK:
-        return "low rank"
+    if type(compressor).__name__ in KINDS:
+        return KINDS[type(compressor).__name__]
     if any(isinstance(value, Compressor) for value in vars(compressor).values()):
         return "combinations"
     return "sparsifiers" if isinstance(compressor, Sparsifier) else "quantizers"

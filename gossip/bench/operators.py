@@ -4,30 +4,56 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import algorithms
-from algorithms import QSGD, Compressor, RandomK, TopK
+from algorithms import QSGD, Compressor, Float, NaturalDithering, TopK
 
-QUANTIZER = QSGD(levels=7, norm="max", bucket=512)
-TOP = TopK(fraction=0.01)
+DITHERING = NaturalDithering(norm="max", bucket=512)
+FRACTIONS = (0.001, 0.01, 0.05, 0.2, 0.5)
+TOP = tuple(TopK(fraction=fraction) for fraction in FRACTIONS)
 
-VALUES: Mapping[str, Any] = {  # of fields, in all classes or in one
+VALUES: Mapping[str, Any] = {  # of fields, in one class or in all
+    "Contraction.compressor": QSGD(norm="max", bucket=512),
     "bits": 2,
-    "budget": 2,
-    "compressor": QUANTIZER,
+    "compressor": TopK(fraction=0.01),
+    "contraction": TopK(fraction=0.01),
     "fraction": 0.01,
     "levels": 7,
+    "nodes": 16,
+    "quantizer": DITHERING,
     "rank": 2,
+    "sparsifier": TopK(fraction=0.01),
+    "threshold": 2.6,  # which one of a hundred Gaussian entries is beyond
+    "Induced.unbiased": QSGD(norm="max", bucket=512),
 }
-CURVES: Mapping[str, tuple[Any, ...]] = {  # values of fields that make a curve, in all classes or in one
-    "Contraction.compressor": tuple(RandomK(fraction=f, unbiased=True) for f in (0.01, 0.1, 0.5)),
+CURVES: Mapping[str, tuple[Any, ...]] = {  # values of a field, of which a class's first one makes a curve
+    "Bernoulli.p": (0.1, 0.3, 0.5, 0.9),
+    "Contraction.compressor": tuple(QSGD(levels=s, norm="max", bucket=512) for s in (1, 2, 3, 7, 15)),
+    "ExponentialDithering.levels": (1, 2, 3, 7),
+    "Float.format": get_args(get_type_hints(Float)["format"]),
+    "GeneralRounding.base": (16.0, 4.0, 2.0, 1.2),
+    "NaturalDithering.levels": (1, 2, 3, 7),
+    "ORQ.levels": (3, 5, 9, 17),
+    "RandomBlock.ratio": (64.0, 16.0, 4.0, 2.0),
     "bits": (2, 3, 4, 6, 8),
-    "fraction": (0.001, 0.01, 0.05, 0.2, 0.5),
+    "compressor": TOP,
+    "contraction": TOP,
+    "fraction": FRACTIONS,
     "levels": (1, 3, 7, 31, 127),
+    "nodes": (64, 16, 4),
+    "nu": (0.5, 0.2, 0.1, 0.03, 0.01),
     "rank": (1, 2, 4, 8),
+    "sparsifier": TOP,
+    "threshold": (4.0, 3.0, 2.0, 1.0, 0.5),
 }
-ALONG_CURVES: Mapping[str, Any] = {"QSGD.bucket": 512, "QSGD.norm": "max"}
+ALONG_CURVES: Mapping[str, Any] = {  # of other fields, where the defaults do for short vectors only
+    "ExponentialDithering.bucket": 512,
+    "NaturalDithering.bucket": 512,
+    "QSGD.bucket": 512,
+    "QSGD.norm": "max",
+    "TernGrad.bucket": 512,
+}
 
 
 def exported() -> dict[str, type[Compressor]]:
@@ -55,8 +81,9 @@ def build(kind: type[Compressor], **values: Any) -> Compressor | None:
 def curve(kind: type[Compressor]) -> list[Compressor]:
     """Operators of a class from few bits to many, or just one if there is nothing to choose."""
     fixed = _of(kind, ALONG_CURVES)
-    points = [build(kind, **fixed, **{name: value}) for name, values in _of(kind, CURVES).items() for value in values]
-    return [each for each in points or [build(kind, **fixed)] if each is not None]
+    (name, values), *_ = [*_of(kind, CURVES).items(), ("", ())]
+    points = [build(kind, **fixed, **{name: value}) for value in values] or [build(kind, **fixed)]
+    return [each for each in points if each is not None]
 
 
 def parameters(compressor: Compressor) -> str:

@@ -183,7 +183,7 @@ def dense(result: Any, d: int, scale: float) -> torch.Tensor:
         decoded[result[0]] = result[1]
         return decoded * scale
     parts = result if isinstance(result, list) else [result]
-    return torch.cat([part.reshape(-1) for part in parts]) * scale
+    return torch.cat([part.reshape(-1).float() for part in parts]) * scale
 
 
 def unscaled(operator: Compressor) -> float:
