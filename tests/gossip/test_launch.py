@@ -55,6 +55,12 @@ def test_several_processes_without_an_mpi_library(python: Run) -> None:
             2,
             "k = 60000 is not allowed; it must be at most d = 50890",
         ),
+        (
+            "--algorithm ChocoSGD --algorithm.compressor PerTensor --algorithm.compressor.compressor TopK "
+            "--algorithm.compressor.compressor.k 60".split(),
+            2,
+            "k = 60 is not allowed; it must be at most d = 10",  # of the last bias
+        ),
         (["--output", "/dev/null/runs"], 3, "cannot write the run directory"),
         (["--steps", "60", "--algorithm.lr", "1e6"], 4, "the run diverged"),
         (

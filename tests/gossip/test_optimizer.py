@@ -21,6 +21,8 @@ from algorithms import (
     Cosine,
     DecentralizedSGD,
     ExactDiffusion,
+    PerTensor,
+    QTopK,
     Sample,
     State,
     TopK,
@@ -78,6 +80,7 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     ChocoSGD(lr=0.1, momentum=0.9, compressor=TopK(k=3)),
     ChocoSGD(lr=0.1, momentum=0.9, compressor=TopK(k=3), order="overlapped"),
     ChocoSGD(lr=0.1, momentum=0.9, compressor=Contraction(QSGD()), order="overlapped"),
+    ChocoSGD(lr=0.1, momentum=0.9, compressor=PerTensor(QTopK(fraction=0.5)), order="overlapped"),
 )
 
 
@@ -87,6 +90,15 @@ def test_a_single_node_is_sgd(algorithm: Algorithm) -> None:
         lambda net: gossip.Optimizer(net.parameters(), algorithm),
         lambda net: torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9),
     )
+
+
+def test_compression_tensor_by_tensor() -> None:
+    net = model()
+    optimizer = gossip.Optimizer(net.parameters(), ChocoSGD(lr=0.1, compressor=PerTensor(TopK(fraction=0.25))))
+    train(net, optimizer, range(1))
+    sent = optimizer._state.sent.dense()[0]
+    kept = [int(part.count_nonzero()) for part in sent.split([p.numel() for p in net.parameters()])]
+    assert kept == [max(1, p.numel() // 4) for p in net.parameters()]
 
 
 @pytest.mark.parametrize(

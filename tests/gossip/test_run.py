@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import networkx as nx
@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import gossip
-from algorithms import Algorithm, ChocoSGD, DecentralizedSGD, Full, Minibatch, Sample, State, TopK
+from algorithms import Algorithm, ChocoSGD, DecentralizedSGD, Full, Layout, Minibatch, PerTensor, Sample, State, TopK
 from algorithms.network import Network
 from gossip.errors import DataError, DivergedError, UsageError
 from gossip.workloads import Digits, LeastSquares
@@ -28,6 +28,34 @@ REQUIRED = (
 def squares() -> LeastSquares:
     random = np.random.default_rng(0)
     return LeastSquares(random.normal(size=(8, 12, 5)), random.normal(size=(8, 12)))
+
+
+@dataclass(frozen=True)
+class SeenChoco(ChocoSGD):
+    """Keeps what was sent."""
+
+    sent: list[torch.Tensor] = field(default_factory=list)
+
+    def step(self, state: State, sample: Sample, network: Network) -> None:
+        super().step(state, sample, network)
+        self.sent.append(state.sent.dense())
+
+
+def kept_by_tensor(sent: torch.Tensor, layout: Layout) -> list[list[int]]:
+    """For each row, how many entries of each tensor were sent."""
+    return torch.stack([part.flatten(1).count_nonzero(1) for part in layout.unflatten(sent).values()], dim=1).tolist()
+
+
+def test_compression_tensor_by_tensor(tmp_path: Path) -> None:
+    """The tensors are those of the workload's model."""
+    algorithm = SeenChoco(lr=0.1, compressor=PerTensor(TopK(fraction=0.1)))
+    workload = Digits(hidden=20)
+    result = gossip.run(workload, ring(4), algorithm, steps=2, output=tmp_path)
+    layout = Layout({"1": (20, 64), "2": (20,), "3": (10, 20), "4": (10,)})
+    assert layout.d == result.model.shape[1]
+    assert [kept_by_tensor(sent, layout) for sent in algorithm.sent] == [[[128, 2, 20, 1]] * 4] * 2
+    assert result.directory is not None
+    assert "shapes: null" in (result.directory / "config.yaml").read_text()  # as it was asked for
 
 
 def test_run_directory_holds_the_whole_run(tmp_path: Path) -> None:

@@ -13,28 +13,40 @@ from hypothesis.extra import numpy as nps
 from algorithms import (
     ORQ,
     QSGD,
+    AdaptiveRandom,
+    Bernoulli,
     BinGradB,
     BinGradPB,
+    Blocks,
+    Composed,
     Compressor,
     Contraction,
     ExponentialDithering,
     Float,
     GeneralRounding,
     Identity,
+    Induced,
     InfinityNorm,
     Message,
     NaturalCompression,
     NaturalDithering,
     OneBit,
+    PermK,
+    PerTensor,
+    QTopK,
+    RandomBlock,
     RandomK,
     ScaledSign,
+    SignTopK,
     TernGrad,
+    Threshold,
     TopK,
 )
 from algorithms.randomness import Draw
 from tests.algorithms.helpers import Array
 
 HEADER = 24
+NODES = 8  # whose keys the rows of a stack have in turn
 EVERY = [
     Identity(),
     TopK(k=2),
@@ -61,12 +73,29 @@ EVERY = [
     ORQ(levels=3, bucket=6, clip=2.5),
     Float(),
     Float(format="float8_e4m3fn"),
+    AdaptiveRandom(),
+    Threshold(0.5),
+    RandomBlock(ratio=2, blocks=10),
+    PermK(nodes=8),
+    PermK(nodes=50),
+    Bernoulli(0.7),
+    Composed(TopK(fraction=0.5), QSGD(levels=2)),
+    Composed(Threshold(0.5), ScaledSign()),
+    Composed(RandomBlock(ratio=3, blocks=4), QSGD(levels=1)),
+    Composed(RandomK(k=3, unbiased=True), QSGD(levels=3)),
+    SignTopK(k=3),
+    QTopK(k=3, levels=4, scaled=False),
+    Induced(TopK(k=2), QSGD(levels=2)),
+    PerTensor(RandomK(fraction=0.5, unbiased=True)),
+    Blocks(TopK(fraction=0.5), 3),
+    Blocks(QSGD(levels=3), 3),
 ]
 
 
 def compress(compressor: Compressor, x: Array | torch.Tensor, round: int = 0) -> Message:
     x = torch.as_tensor(x)
-    return compressor.compress(x, Draw(seed=0, purpose="compression", nodes=range(len(x)), round=round))
+    nodes = [row % NODES for row in range(len(x))]
+    return compressor.compress(x, Draw(seed=0, purpose="compression", nodes=nodes, round=round))
 
 
 def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
