@@ -8,7 +8,7 @@ from algorithms.compressors.blocks import Blocks as Blocks
 from algorithms.compressors.composed import Composed as Composed
 from algorithms.compressors.contraction import Contraction as Contraction
 from algorithms.compressors.exponential_dithering import ExponentialDithering as ExponentialDithering
-from algorithms.compressors.float import Float as Float
+from algorithms.compressors.floating_point import Float as Float
 from algorithms.compressors.general_rounding import GeneralRounding as GeneralRounding
 from algorithms.compressors.identity import Identity as Identity
 from algorithms.compressors.induced import Induced as Induced

@@ -27,9 +27,10 @@ class BinGradPB(Quantizer):
     b is optimal for the bucket: b = E[|v| 1{|v| > b}] over its entries v or, where no b solves this because many are
     equal, the magnitude at which the right side falls below the left.
 
-    E|C(x) - x|^2 = |x|^2 - D b^2 - 2 sum_{|v| <= b} v^2 in a bucket of D entries, so it is a contraction with
-    alpha >= 1/D, with equality for a single spike; biased. Further |C(x)|^2 = D b^2 >= D / (D^2 + D - 1) |x|^2 and
-    <E C(x), x> = D b^2 + sum_{|v| <= b} v^2 >= |x|^2 / D. d bits, and 8 itemsize - 1 for each bucket.
+    E|C(x) - x|^2 = |x|^2 - D b^2 - 2 sum_{|v| <= b} v^2 in a bucket of D entries where b solves this (else entries
+    equal to b count on both sides in part), so it is a contraction with alpha >= 1/D, with equality for a single spike;
+    biased. Further |C(x)|^2 = D b^2 >= D / (D^2 + D - 1) |x|^2 and <E C(x), x> = D b^2 + sum_{|v| <= b} v^2 >=
+    |x|^2 / D. d bits, and 8 itemsize - 1 for each bucket.
 
     Payload: b of each bucket, then a bit for each entry, 1 for b.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from algorithms.checks import check
+from algorithms.checks import NonFiniteError, check
 from algorithms.compressors import quantize, symbols, wire
 from algorithms.compressors.buckets import read_norms
 from algorithms.compressors.exponential_dithering import SMALLEST, levels_of, rounding_omega
@@ -28,8 +28,9 @@ class GeneralRounding(Compressor):
     """C(x)_i = sign(x_i) b^k, one of the two next to |x_i|, at random without bias or the nearest; C(x)_i = 0 for 0.
 
     Unbiased: omega = (b + 1/b + 2) / 4 - 1, attained at |x_i| = 2 b^(k+1) / (b + 1). `NaturalCompression` does the
-    same for b = 2, faster. To the nearest: biased, a contraction with alpha = 4 b / (b + 1)^2, attained half way, in
-    the other classes with (2 / (b + 1))^2 and 2 b / (b + 1), 2 / (b + 1) and 2 b / (b + 1); no randomness is needed.
+    same for b = 2, faster. To the nearest (half way between two, the lower one): biased, a contraction with alpha =
+    4 b / (b + 1)^2, which is attained half way; the other classes' constants are (2 / (b + 1))^2 and 2 b / (b + 1), and
+    2 / (b + 1) and 2 b / (b + 1). No randomness is needed.
 
     Levels are those from the least power of b above all entries down to the last that an entry needs, but none below
     2^-100 times the first. Entries beyond the last one, b^m, are rounded to 0 or b^m in the same way, which adds less
@@ -59,7 +60,10 @@ class GeneralRounding(Compressor):
 
     def encode(self, x: Tensor, key: Key) -> Tensor:
         magnitudes = x.abs()
-        top = quantize.in_precision(self._above(float(magnitudes.max()), x.dtype), x, self)
+        top = self._above(float(magnitudes.max()), x.dtype)
+        if top.isinf():
+            beyond = f"the vector to compress holds a number beyond the largest power of {self.base:g}"
+            raise NonFiniteError(f"{type(self).__name__}: {beyond}")
         least = float(torch.where(magnitudes > 0, magnitudes, math.inf).min())
         most = math.floor(1 - SMALLEST / math.log2(self.base))
         positive = levels_of(self.base, most)[most + 1 :]

@@ -42,7 +42,7 @@ from algorithms import (
     Threshold,
     TopK,
 )
-from algorithms.randomness import Draw
+from algorithms.randomness import Draw, Key
 from tests.algorithms.helpers import Array
 
 HEADER = 24
@@ -96,6 +96,38 @@ def compress(compressor: Compressor, x: Array | torch.Tensor, round: int = 0) ->
     x = torch.as_tensor(x)
     nodes = [row % NODES for row in range(len(x))]
     return compressor.compress(x, Draw(seed=0, purpose="compression", nodes=nodes, round=round))
+
+
+def decoded(compressor: Compressor, x: Array, key: Key) -> tuple[Array, Array]:
+    """(C(x), its payload) of one vector."""
+    payload = compressor.encode(torch.from_numpy(x), key)
+    out = torch.empty(len(x), dtype=torch.from_numpy(x).dtype)
+    compressor.decode(payload, out)
+    return out.numpy(), payload.numpy()
+
+
+def buckets_of(x: Array, bucket: int) -> list[Array]:
+    return [x[start : start + bucket] for start in range(0, len(x), bucket)]
+
+
+def awkward(d: int) -> list[Array]:
+    """Vectors in double precision that are not like random ones."""
+    random = np.random.default_rng(d)
+    spike = np.zeros(d)
+    spike[d // 2] = -3.0
+    return [
+        np.zeros(d),
+        spike,
+        np.ones(d),
+        np.full(d, -0.3),
+        np.tile([1.0, -1.0], d)[:d],
+        np.arange(1.0, d + 1) ** -1.5,
+        random.standard_cauchy(d),
+        1e-42 * random.normal(size=d),
+        1e30 * random.normal(size=d),
+        random.integers(-1, 2, d) * 1.0,
+        random.lognormal(sigma=3.0, size=d),
+    ]
 
 
 def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:

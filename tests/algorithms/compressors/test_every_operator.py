@@ -91,7 +91,7 @@ def test_damaged_and_foreign_messages_are_refused(compressor: Compressor) -> Non
 )
 def test_unbiased_operators(compressor: Compressor) -> None:
     """The mean of many draws is x, and their variance what is promised; five standard errors."""
-    d, draws = 9, 20_000
+    d, draws = 9, 5_000
     x = np.random.default_rng(1).normal(size=d)
     found = np.stack([compress(compressor, x[None], round).dense().numpy()[0] for round in range(draws)])
     error = found.std(axis=0) / math.sqrt(draws)
@@ -202,6 +202,18 @@ def test_awkward_sizes(compressor: Compressor, scale: float) -> None:
     assert message.dense().isfinite().all()
     if compressor.alpha(50) > 0 and not compressor.random:
         assert (message.dense() - x).double().norm() <= x.double().norm() * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("compressor", EVERY, ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_adding_what_is_decoded(compressor: Compressor, dtype: torch.dtype) -> None:
+    """The product and the sum of each entry are rounded one by one."""
+    for d in (5, 50, 4099):
+        x, start = torch.randn(2, d, dtype=dtype, generator=torch.Generator().manual_seed(d))
+        message = compress(compressor, x[None])
+        out = start.clone()
+        message.add_to(out, message.pack(0), 0.3)
+        assert same_bits(out, start + 0.3 * message.dense()[0])
 
 
 @pytest.mark.parametrize("compressor", EVERY, ids=str)
