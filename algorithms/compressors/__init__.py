@@ -1,6 +1,7 @@
 """Compression operators and their messages, one file each."""
 
 from algorithms.compressors.adaptive_random import AdaptiveRandom as AdaptiveRandom
+from algorithms.compressors.atomo import Atomo as Atomo
 from algorithms.compressors.bernoulli import Bernoulli as Bernoulli
 from algorithms.compressors.bin_grad_b import BinGradB as BinGradB
 from algorithms.compressors.bin_grad_pb import BinGradPB as BinGradPB
@@ -13,6 +14,7 @@ from algorithms.compressors.general_rounding import GeneralRounding as GeneralRo
 from algorithms.compressors.identity import Identity as Identity
 from algorithms.compressors.induced import Induced as Induced
 from algorithms.compressors.infinity_norm import InfinityNorm as InfinityNorm
+from algorithms.compressors.kashin import Kashin as Kashin
 from algorithms.compressors.message import Compressor as Compressor
 from algorithms.compressors.message import Message as Message
 from algorithms.compressors.natural_compression import NaturalCompression as NaturalCompression
@@ -21,12 +23,15 @@ from algorithms.compressors.one_bit import OneBit as OneBit
 from algorithms.compressors.orq import ORQ as ORQ
 from algorithms.compressors.per_tensor import PerTensor as PerTensor
 from algorithms.compressors.perm_k import PermK as PermK
+from algorithms.compressors.power_sgd import PowerSGD as PowerSGD
 from algorithms.compressors.q_top_k import QTopK as QTopK
 from algorithms.compressors.qsgd import QSGD as QSGD
 from algorithms.compressors.random_block import RandomBlock as RandomBlock
 from algorithms.compressors.random_k import RandomK as RandomK
 from algorithms.compressors.sign import ScaledSign as ScaledSign
 from algorithms.compressors.sign_top_k import SignTopK as SignTopK
+from algorithms.compressors.sparse_dithering import SparseDithering as SparseDithering
+from algorithms.compressors.spherical import Spherical as Spherical
 from algorithms.compressors.tern_grad import TernGrad as TernGrad
 from algorithms.compressors.threshold import Threshold as Threshold
 from algorithms.compressors.top_k import TopK as TopK

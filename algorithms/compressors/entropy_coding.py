@@ -11,6 +11,7 @@ from torch import Tensor
 
 from algorithms.checks import check
 from algorithms.compressors import wire
+from algorithms.compressors.wire import Bytes
 
 LARGEST_BASE = 1 << 12  # the frequencies of more symbols would take more than they save
 
@@ -23,15 +24,9 @@ def check_coding(owner: Any, base: int) -> None:
 
 def encode(symbols: Tensor, base: int) -> Tensor:
     """Symbols (n,) below `base`: how often each occurs, as variable-length numbers, and the code words."""
-    import constriction
-
     array = symbols.cpu().numpy()
     counts = np.bincount(array, minlength=base)
-    coder = constriction.stream.stack.AnsCoder()
-    if _several(counts):
-        coder.encode_reverse(array.astype(np.int32), _model(counts))
-    code = np.ascontiguousarray(coder.get_compressed(), "<u4").view(np.uint8)
-    return torch.cat([wire.varints(counts.tolist()), torch.from_numpy(code)])
+    return torch.cat([wire.varints(counts.tolist()), torch.from_numpy(words(array, counts))])
 
 
 def decode(packed: Tensor, n: int, base: int) -> Tensor:
@@ -40,16 +35,41 @@ def decode(packed: Tensor, n: int, base: int) -> Tensor:
     Raises:
         ValueError: if it does not hold them.
     """
-    import constriction
-
     numbers, code = wire.read_varints(packed, base)
     counts = np.array(numbers)
-    if counts.sum() != n or len(code) % 4:
-        raise ValueError("entropy-coded symbols are damaged")
+    _expect(counts.sum() == n)
+    return torch.from_numpy(read_words(code.numpy(), counts))
+
+
+def words(symbols: NDArray[np.int64], counts: NDArray[np.int64]) -> Bytes:
+    """The code words of symbols that occur so often each, which the receiver must know."""
+    import constriction
+
+    coder = constriction.stream.stack.AnsCoder()
+    if _several(counts):
+        coder.encode_reverse(symbols.astype(np.int32), _model(counts))
+    code = np.ascontiguousarray(coder.get_compressed(), "<u4").view(np.uint8)
+    return np.trim_zeros(code, "b")  # the last word is never zero, but its highest bytes may be
+
+
+def read_words(code: Bytes, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The symbols of such code words.
+
+    Raises:
+        ValueError: if these are no such words.
+    """
+    import constriction
+
     if not _several(counts):
-        return torch.full((n,), int(counts.argmax()))
-    coder = constriction.stream.stack.AnsCoder(code.numpy().copy().view("<u4").astype(np.uint32))
-    return torch.from_numpy(coder.decode(_model(counts), n).astype(np.int64))
+        return np.full(counts.sum(), counts.argmax())
+    padded = np.pad(code, (0, -len(code) % 4))
+    coder = constriction.stream.stack.AnsCoder(padded.view("<u4").astype(np.uint32))
+    return coder.decode(_model(counts), int(counts.sum())).astype(np.int64)
+
+
+def _expect(valid: bool | np.bool_) -> None:
+    if not valid:
+        raise ValueError("entropy-coded symbols are damaged")
 
 
 def _several(counts: NDArray[np.int64]) -> bool:

@@ -30,11 +30,7 @@ def encode(indices: Indices, d: int) -> Bytes:
         bits = np.zeros(d, np.uint8)
         bits[indices] = 1
         return _section(BITMAP, bits)
-    ends = np.cumsum((gaps >> r) + 1)
-    unary = np.zeros(ends[-1] if len(ends) else 0, np.uint8)
-    unary[ends - 1] = 1
-    low = ((gaps[:, None] >> np.arange(r)) & 1).astype(np.uint8)
-    return np.concatenate([_section(r, low), np.packbits(unary)])
+    return np.concatenate([np.array([r], np.uint8), rice(gaps, r)])
 
 
 def decode(packed: Bytes, k: int, d: int) -> tuple[Indices, Bytes]:
@@ -51,17 +47,38 @@ def decode(packed: Bytes, k: int, d: int) -> tuple[Indices, Bytes]:
         _expect(len(indices) == k)
         return indices, packed[length:]
     _expect(0 <= r <= d.bit_length())
-    length = -(-k * r // 8)
-    _expect(len(packed) >= length)
-    bits = np.unpackbits(packed[:length], count=k * r).reshape(k, r).astype(np.int64)
-    packed = packed[length:]
-    longest = -(-(k + (d >> r)) // 8)  # of the quotients, which cannot sum to more
-    ends = np.flatnonzero(np.unpackbits(packed[:longest]))[:k]
-    _expect(len(ends) == k)
-    gaps = (np.diff(ends, prepend=-1) - 1 << r) + (bits << np.arange(r)).sum(axis=1)
+    gaps, packed = read_rice(packed, k, r, k + (d >> r))  # the quotients cannot sum to more than d >> r
     indices = np.cumsum(gaps + 1) - 1
     _expect(k == 0 or 0 <= indices[-1] < d)
-    return indices, packed[ends[-1] // 8 + 1 if k else 0 :]
+    return indices, packed
+
+
+def rice(numbers: Indices, r: int) -> Bytes:
+    """Non-negative numbers: the r low bits of all, lowest bit first, and the quotients, each as zeros and a one."""
+    ends = np.cumsum((numbers >> r) + 1)
+    unary = np.zeros(ends[-1] if len(ends) else 0, np.uint8)
+    unary[ends - 1] = 1
+    low = ((numbers[:, None] >> np.arange(r)) & 1).astype(np.uint8)
+    return np.concatenate([np.packbits(low), np.packbits(unary)])
+
+
+def read_rice(packed: Bytes, k: int, r: int, most: int) -> tuple[Indices, Bytes]:
+    """(the k numbers that `packed` begins with, the bytes that follow).
+
+    Args:
+        most: Bits that their quotients take at most.
+
+    Raises:
+        ValueError: if it does not begin with such numbers.
+    """
+    length = -(-k * r // 8)
+    _expect(len(packed) >= length)
+    low = np.unpackbits(packed[:length], count=k * r).reshape(k, r).astype(np.int64)
+    packed = packed[length:]
+    ends = np.flatnonzero(np.unpackbits(packed[: -(-most // 8)]))[:k]
+    _expect(len(ends) == k)
+    numbers = (np.diff(ends, prepend=-1) - 1 << r) + (low << np.arange(r)).sum(axis=1)
+    return numbers, packed[ends[-1] // 8 + 1 if k else 0 :]
 
 
 def entropy(k: float, d: int) -> float:

@@ -561,3 +561,19 @@ def from_powers(low, words, rest, down, count, add, weight, out, buffer, bits): 
     if rest.size:
         size = rest.size
         _from_powers(low[start:], rest, buffer[:size], bits[:size], down, add, weight, out[start:])
+
+
+@njit(cache=True, nogil=True)
+def walsh_hadamard(rows):  # type: ignore[no-untyped-def]
+    """Multiply each row, a power of two in length, by the Walsh-Hadamard matrix, by sums and differences alone."""
+    for i in range(rows.shape[0]):
+        row = rows[i]
+        width = 1
+        while width < row.size:
+            for start in range(0, row.size, 2 * width):
+                low, high = row[start : start + width], row[start + width : start + 2 * width]
+                for j in range(width):
+                    a, b = low[j], high[j]
+                    low[j] = a + b
+                    high[j] = a - b
+            width *= 2

@@ -204,6 +204,8 @@ def read_word(packed: Tensor) -> tuple[int, Tensor]:
 
 def as_bytes(values: Tensor) -> Tensor:
     """The memory of numbers."""
+    if not values.numel():  # which torch cannot view where they come from NumPy
+        return torch.empty(0, dtype=torch.uint8, device=values.device)
     return values.contiguous().view(torch.uint8)
 
 

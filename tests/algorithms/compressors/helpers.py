@@ -43,6 +43,12 @@ from algorithms import (
     TopK,
 )
 from algorithms.randomness import Draw, Key
+    Atomo,
+    Kashin,
+    PowerSGD,
+    SparseDithering,
+    Spherical,
+from algorithms.randomness import Draw
 from tests.algorithms.helpers import Array
 
 HEADER = 24
@@ -89,6 +95,15 @@ EVERY = [
     PerTensor(RandomK(fraction=0.5, unbiased=True)),
     Blocks(TopK(fraction=0.5), 3),
     Blocks(QSGD(levels=3), 3),
+    Atomo(budget=2),
+    Atomo(atoms="singular", budget=1),
+    Kashin(bucket=8),
+    Kashin(levels=3, iterations=2),
+    PowerSGD(rank=1),
+    SparseDithering(),
+    SparseDithering(nu=0.5, randomized=True),
+    Spherical(),
+    Spherical(error=0.8, block=3),
 ]
 
 
@@ -163,6 +178,17 @@ def kept_entries(x: Array, k: int) -> Array:
     kept = np.zeros(x.shape, bool)
     np.put_along_axis(kept, order[:, :k], True, axis=1)
     return kept
+
+
+def adversarial(d: int, dtype: type) -> Array:
+    """(rows, d) vectors that are hard for some operator, in single or double precision."""
+    random = np.random.default_rng(0)
+    spike, index = np.zeros(d), np.arange(1, d + 1)
+    spike[d // 2] = -3
+    rows = [np.zeros(d), spike, np.ones(d), (-1.0) ** index, index**-1.5, random.standard_cauchy(d)]
+    rows += [scale * random.standard_normal(d) for scale in (1, 1e-30, 1e30)]
+    rows += [(random.random(d) < 0.1) * random.standard_normal(d), np.round(random.standard_normal(d))]
+    return np.array(rows, dtype)
 
 
 hypothesis = settings(deadline=None, database=None, derandomize=True, max_examples=200)
