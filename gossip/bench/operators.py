@@ -36,18 +36,20 @@ CURVES: Mapping[str, tuple[Any, ...]] = {  # values of a field, of which a class
     "NaturalDithering.levels": (1, 2, 3, 7),
     "ORQ.levels": (3, 5, 9, 17),
     "RandomBlock.ratio": (64.0, 16.0, 4.0, 2.0),
+    "SparseDithering.nu": (0.5, 0.2, 0.1, 0.03, 0.01),
+    "Spherical.error": (0.8, 0.65, 0.5),
     "bits": (2, 3, 4, 6, 8),
     "compressor": TOP,
     "contraction": TOP,
     "fraction": FRACTIONS,
     "levels": (1, 3, 7, 31, 127),
     "nodes": (64, 16, 4),
-    "nu": (0.5, 0.2, 0.1, 0.03, 0.01),
     "rank": (1, 2, 4, 8),
     "sparsifier": TOP,
     "threshold": (4.0, 3.0, 2.0, 1.0, 0.5),
 }
-ALONG_CURVES: Mapping[str, Any] = {  # of other fields, where the defaults do for short vectors only
+ALONG_CURVES: Mapping[str, Any] = {  # of other fields, where the defaults are not what one would use for long vectors
+    "Atomo.atoms": "singular",
     "ExponentialDithering.bucket": 512,
     "NaturalDithering.bucket": 512,
     "QSGD.bucket": 512,

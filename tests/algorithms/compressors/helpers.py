@@ -14,6 +14,7 @@ from algorithms import (
     ORQ,
     QSGD,
     AdaptiveRandom,
+    Atomo,
     Bernoulli,
     BinGradB,
     BinGradPB,
@@ -27,28 +28,26 @@ from algorithms import (
     Identity,
     Induced,
     InfinityNorm,
+    Kashin,
     Message,
     NaturalCompression,
     NaturalDithering,
     OneBit,
     PermK,
     PerTensor,
+    PowerSGD,
     QTopK,
     RandomBlock,
     RandomK,
     ScaledSign,
     SignTopK,
+    SparseDithering,
+    Spherical,
     TernGrad,
     Threshold,
     TopK,
 )
 from algorithms.randomness import Draw, Key
-    Atomo,
-    Kashin,
-    PowerSGD,
-    SparseDithering,
-    Spherical,
-from algorithms.randomness import Draw
 from tests.algorithms.helpers import Array
 
 HEADER = 24
