@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps, rc_context
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
@@ -26,10 +26,10 @@ SHADES = {  # of kinds of operators
 }
 DARKNESS = (0.45, 1.0)
 MARKERS = "osD^v<>pPXhd8*"
-LEGEND_LINES = 7
+LEGEND_LINES = 9
 LEAST_BITS, LEAST_ERROR = 1 / 32, 1e-5
 TITLES = {"Gaussian": "Gaussian vectors", "Laplace": "Laplace vectors", "gradient": "gradients, perceptron on Mnist"}
-BOUND = "4^(-bits per entry): none does better for all vectors"
+BOUND = "bound at the worst vector, 4^(-bits)"
 
 
 def draw(rows: Sequence[Row], file: Path) -> None:
@@ -39,22 +39,21 @@ def draw(rows: Sequence[Row], file: Path) -> None:
     """
     rows = [row for row in rows if row.bits_per_entry >= LEAST_BITS and row.error >= LEAST_ERROR]
     styles = _styles(rows)
-    with rc_context({"svg.fonttype": "none"}):
-        figure = Figure(figsize=(12, 7.6), layout="constrained")
-        grid = figure.add_gridspec(2, 1, height_ratios=(3, 1))
-        panels: Sequence[Axes] = grid[0].subgridspec(1, len(DATA), wspace=0.04).subplots(sharex=True, sharey=True)  # type: ignore
-        _scale(panels[0], rows)
-        for axes, data in zip(panels, DATA, strict=True):
-            for name, style in styles.items():
-                _curve(axes, [row for row in rows if (row.operator, row.data) == (name, data)], style)
-            _bound(axes)
-            axes.set_title(TITLES[data], fontsize=11)
-            axes.set_xlabel("bits per entry")
-            axes.grid(color="0.93")
-            axes.set_axisbelow(True)
-        panels[0].set_ylabel("|C(x) - x|² / |x|²   (above 1: drawn at 1)")
-        _legends(grid[1], styles, rows)
-        figure.savefig(file, dpi=150)
+    figure = Figure(figsize=(12, 8.2), layout="constrained")
+    grid = figure.add_gridspec(2, 1, height_ratios=(5, 2))
+    panels: Sequence[Axes] = grid[0].subgridspec(1, len(DATA), wspace=0.04).subplots(sharex=True, sharey=True)  # type: ignore
+    _scale(panels[0], rows)
+    for axes, data in zip(panels, DATA, strict=True):
+        for name, style in styles.items():
+            _curve(axes, [row for row in rows if (row.operator, row.data) == (name, data)], style)
+        _bound(axes)
+        axes.set_title(TITLES[data], fontsize=11)
+        axes.set_xlabel("bits per entry")
+        axes.grid(color="0.93")
+        axes.set_axisbelow(True)
+    panels[0].set_ylabel("|C(x) - x|² / |x|²   (above 1: drawn at 1)")
+    _legends(grid[1], styles, rows)
+    figure.savefig(file, dpi=150)
 
 
 def _curve(axes: Axes, rows: Sequence[Row], style: Mapping[str, Any]) -> None:
@@ -105,9 +104,7 @@ def _legends(place: SubplotSpec, styles: Mapping[str, dict[str, Any]], rows: Seq
     }
     plain: dict[str, Any] = {"color": "0.3", "marker": "o", "markersize": 5, "linestyle": ""}
     groups["everywhere"] = [
-        Line2D(
-            [], [], color="0.3", linewidth=1.2, linestyle="--", label="4^(-bits per entry), bound for the worst vector"
-        ),
+        Line2D([], [], color="0.3", linewidth=1.2, linestyle="--", label=BOUND),
         Line2D([], [], **plain, markerfacecolor="white", label="unbiased operators"),
         Line2D([], [], **plain, label="biased operators"),
     ]
