@@ -39,8 +39,8 @@ def draw(rows: Sequence[Row], file: Path) -> None:
     """
     rows = [row for row in rows if row.bits_per_entry >= LEAST_BITS and row.error >= LEAST_ERROR]
     styles = _styles(rows)
-    figure = Figure(figsize=(12, 8.2), layout="constrained")
-    grid = figure.add_gridspec(2, 1, height_ratios=(5, 2))
+    figure = Figure(figsize=(12, 7.8), layout="constrained")
+    grid = figure.add_gridspec(2, 1, height_ratios=(3, 1.1))
     panels: Sequence[Axes] = grid[0].subgridspec(1, len(DATA), wspace=0.04).subplots(sharex=True, sharey=True)  # type: ignore
     _scale(panels[0], rows)
     for axes, data in zip(panels, DATA, strict=True):
