@@ -82,7 +82,7 @@ class Compressors(Command):
     repeats: int = option(7, "timed blocks of each case and baseline, of which the median counts", whole)
     operator: tuple[str, ...] = option((), "the operators to measure, by default all", choices=sorted(exported()))
     dimension: tuple[int, ...] = option((10_000, 1_000_000, 25_000_000), "entries of the vector", whole)
-    patience: float = option(2.0, "seconds that one encoding may take; larger vectors are left out", float, least=0)
+    patience: float = option(3.0, "seconds that one encoding may take; larger vectors are left out", float, least=0)
 
     def run(self, communicator: Communicator) -> list[Row]:
         rows: list[Row] = []
