@@ -198,8 +198,8 @@ def _to_levels(x, symbols, up, scale, table, random, counter, high):  # type: ig
         at = np.int32(symbols[i])
         share = _uniform(counter, high, x) if random else x.dtype.type(0.5)
         counter = np.uint32(counter + WEYL)
-        if x[i] * up * scale - table[at] > share * (table[at + 1] - table[at]):
-            symbols[i] += np.float32(1)
+        above = x[i] * up * scale - table[at] > share * (table[at + 1] - table[at])
+        symbols[i] = np.float32(at + np.int32(above))  # no branch, which nobody could predict
 
 
 @njit(inline="always")

@@ -21,7 +21,7 @@ from algorithms import (
     TopK,
 )
 from algorithms.compressors import indices
-from algorithms.randomness import Draw
+from algorithms.randomness import Draw, Key
 from tests.algorithms.compressors.helpers import (
     EVERY,
     HEADER,
@@ -273,6 +273,29 @@ def test_adding_what_is_decoded(compressor: Compressor, dtype: torch.dtype) -> N
         out = start.clone()
         message.add_to(out, message.pack(0), 0.3)
         assert same_bits(out, start + 0.3 * message.dense()[0])
+
+
+class Elsewhere(torch.Tensor):
+    """A tensor that says it is on an accelerator."""
+
+    @property
+    def is_cpu(self) -> bool:  # type: ignore[override]
+        return False
+
+
+@pytest.mark.parametrize("compressor", [each for each in EVERY if each.on_device], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_torch_operations_give_the_bytes_of_compiled_loops(compressor: Compressor, dtype: torch.dtype) -> None:
+    key = Key(0x0123456789ABCDEF, 5, 0)
+    for d, scale in ((5, 1.0), (70, 1e-42), (4099, 1e-35)):
+        x = scale * torch.randn(d, dtype=dtype, generator=torch.Generator().manual_seed(d))
+        payload = compressor.encode(x, key)
+        assert torch.equal(payload, compressor.encode(x.as_subclass(Elsewhere), key).as_subclass(torch.Tensor))
+        outs = x.clone(), x.clone()
+        for operation in (compressor.decode, lambda payload, out: compressor.accumulate(payload, 0.3, out)):
+            operation(payload, outs[0])
+            operation(payload, outs[1].as_subclass(Elsewhere))
+            assert same_bits(*outs)
 
 
 @pytest.mark.parametrize("compressor", EVERY, ids=str)
