@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from algorithms.checks import check, positive
-from algorithms.compressors import indices, quantize, scaling, wire
+from algorithms.compressors import indices, scaling, wire
 from algorithms.compressors.low_rank import LowRank, Part
 from algorithms.compressors.scaling import Array
 from algorithms.randomness import Key, stream
@@ -62,9 +62,9 @@ class Atomo(LowRank):
             return super().encode(x, key)
         entries, exponents = scaling.lift(x.numpy())
         kept, scales = self._draw(entries, self._budget(len(x)), stream(key.own))
-        values = torch.from_numpy(scaling.drop(entries[kept] * scales, exponents))
+        values = scaling.drop(entries[kept] * scales, exponents, x, self)
         where = torch.from_numpy(indices.encode(kept, len(x)))
-        return torch.cat([wire.varints([len(kept)]), where, wire.as_bytes(quantize.in_precision(values, x, self))])
+        return torch.cat([wire.varints([len(kept)]), where, wire.as_bytes(values)])
 
     def decode(self, payload: Tensor, out: Tensor) -> None:
         if self.atoms == "singular":

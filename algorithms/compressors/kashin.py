@@ -85,7 +85,7 @@ class Kashin(Compressor):
             places.append(torch.from_numpy(coefficients / np.where(sent > 0, sent, 1)).flatten())
         together = torch.cat(places)
         packed = quantize.encode(together, self._rule(len(together)), key)
-        return torch.cat([wire.from_word(key.own), *norms, packed])
+        return scaling.decodable(torch.cat([wire.from_word(key.own), *norms, packed]), x, self)
 
     def decode(self, payload: Tensor, out: Tensor) -> None:
         own, rest = wire.read_word(payload)
@@ -158,10 +158,10 @@ class Kashin(Compressor):
 
     def _norms(self, largest: Array, exponents: Array, x: Tensor) -> Tensor:
         """The largest coefficients in the precision of x, not below them, where they would be rounded with bias."""
-        norms = quantize.in_precision(torch.from_numpy(scaling.drop(largest, exponents)), x, self)
+        norms = scaling.drop(largest, exponents, x, self)
         below = torch.from_numpy(np.ldexp(norms.double().numpy(), -exponents) < largest)
         above = torch.nextafter(norms, torch.full_like(norms, math.inf))
-        return quantize.in_precision(torch.where(below, above, norms), x, self)
+        return scaling.finite(torch.where(below, above, norms), self)
 
     def _rule(self, coefficients: int) -> Rule:
         """For coefficients that are divided by the largest of their bucket."""

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from algorithms.compressors import quantize, scaling, wire
+from algorithms.compressors import scaling, wire
 from algorithms.compressors.message import Compressor
 from algorithms.layout import Layout
 from algorithms.randomness import Key, stream
@@ -86,7 +86,7 @@ class LowRank(Compressor):
                 sections += self._encode(part, x, random)
             else:
                 sections.append(wire.as_bytes(x[part.start : part.start + part.entries]))
-        return torch.cat(sections)
+        return scaling.decodable(torch.cat(sections), x, self)
 
     def decode(self, payload: Tensor, out: Tensor) -> None:
         for part in self.parts(len(out)):
@@ -128,8 +128,8 @@ class LowRank(Compressor):
         matrix = torch.from_numpy(entries).view(part.n, part.m)
         with one_thread():
             units, others = self.factors(matrix if part.n >= part.m else matrix.T, random)
-        others = torch.from_numpy(scaling.drop(others.numpy(), exponents))
-        numbers = [wire.as_bytes(quantize.in_precision(each, x, self)).flatten() for each in (units, others)]
+        others = scaling.drop(others.numpy(), exponents, x, self)
+        numbers = [wire.as_bytes(each).flatten() for each in (units.to(x.dtype), others)]
         return numbers if self.count(part) is not None else [wire.varints([len(units)]), *numbers]
 
     def _decode(self, part: Part, payload: Tensor, out: Tensor) -> Tensor:

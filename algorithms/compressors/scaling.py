@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
+
+from algorithms.checks import NonFiniteError
+from algorithms.compressors.message import Compressor
 
 Array = NDArray[Any]
 
@@ -20,7 +25,36 @@ def lift(x: Array) -> tuple[Array, Array]:
     return np.ldexp(vectors, -exponents), exponents
 
 
-def drop(numbers: Array, exponents: Array) -> Array:
-    """Numbers times 2^exponents, infinite where this is beyond double precision."""
+def drop(numbers: Array, exponents: Array, x: Tensor, owner: object) -> Tensor:
+    """Numbers times 2^exponents in the precision of x.
+
+    Raises:
+        NonFiniteError: if they are beyond it.
+    """
     with np.errstate(over="ignore"):
-        return np.ldexp(numbers, exponents)
+        return finite(torch.from_numpy(np.ldexp(numbers, exponents)).to(x.dtype), owner)
+
+
+def decodable(payload: Tensor, x: Tensor, owner: Compressor) -> Tensor:
+    """The payload of x, tried where x is so large that what is decoded might overflow though x does not.
+
+    Raises:
+        NonFiniteError: if it does.
+    """
+    growth = float(len(x)) ** 2 * (1 + (owner.omega(len(x)) if not owner.biased else 0))
+    if float(x.abs().max()) > torch.finfo(x.dtype).max / growth:
+        decoded = torch.empty_like(x)
+        owner.decode(payload, decoded)
+        finite(decoded, owner)
+    return payload
+
+
+def finite(numbers: Tensor, owner: object) -> Tensor:
+    """These numbers.
+
+    Raises:
+        NonFiniteError: unless they are finite.
+    """
+    if not numbers.isfinite().all():
+        raise NonFiniteError(f"{type(owner).__name__}: what stands for the vector to compress is beyond its precision")
+    return numbers

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from algorithms.checks import check, positive
-from algorithms.compressors import entropy_coding, indices, quantize, scaling, symbols, wire
+from algorithms.compressors import entropy_coding, indices, scaling, symbols, wire
 from algorithms.compressors.indices import Indices
 from algorithms.compressors.message import B1, B2, Compressor
 from algorithms.compressors.wire import Bytes
@@ -62,14 +62,15 @@ class SparseDithering(Compressor):
         vector, exponent = scaling.lift(x.numpy())
         norm = np.sqrt(np.sum(vector**2, keepdims=True))
         if self.randomized:
-            scale = self._scale(norm, exponent, x)
+            scale = scaling.drop(norm, exponent, x, self)
             norm = np.ldexp(scale.double().numpy(), -exponent)  # what the receivers have, for it to be unbiased
         step = self._step(len(x))
         places = np.abs(vector) / (norm * step) if norm else vector
         levels = np.floor(places + (stream(key.own).random(len(x)) if self.randomized else 0.5))
         if not self.randomized:
             square = step * np.sum(levels**2)
-            scale = self._scale(np.sum(np.abs(vector) * levels, keepdims=True) / (square or 1.0), exponent, x)
+            projected = np.sum(np.abs(vector) * levels, keepdims=True) / (square or 1.0)
+            scale = scaling.drop(projected, exponent, x, self)
         support = np.flatnonzero(levels)
         numbers = levels[support].astype(np.int64)
         bits = np.zeros(len(support) + numbers.sum(), np.uint8)
@@ -77,7 +78,8 @@ class SparseDithering(Compressor):
         bits[len(support) + np.cumsum(numbers) - 1] = 1
         where = _encode_support(support, len(x))
         sections = [torch.from_numpy(each) for each in (np.packbits(bits), where)]
-        return torch.cat([wire.as_bytes(scale), wire.varints([len(support)]), *sections])
+        payload = torch.cat([wire.as_bytes(scale), wire.varints([len(support)]), *sections])
+        return scaling.decodable(payload, x, self)
 
     def decode(self, payload: Tensor, out: Tensor) -> None:
         scale, support, numbers = self._read(payload, len(out), out.dtype)
@@ -128,9 +130,6 @@ class SparseDithering(Compressor):
         length = -(-(count + int(numbers.sum())) // 8)
         support = _decode_support(packed[length:], count, d)
         return scale, support, np.where(bits[:count], -numbers, numbers)
-
-    def _scale(self, scale: scaling.Array, exponent: scaling.Array, x: Tensor) -> Tensor:
-        return quantize.in_precision(torch.from_numpy(scaling.drop(scale, exponent)), x, self)
 
     def _step(self, d: int) -> float:
         """2 h."""

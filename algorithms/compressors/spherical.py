@@ -16,7 +16,7 @@ from scipy.special import beta, betainc
 from torch import Tensor
 
 from algorithms.checks import check
-from algorithms.compressors import indices, quantize, scaling, wire
+from algorithms.compressors import indices, scaling, wire
 from algorithms.compressors.buckets import count_of, read_norms, rows_of
 from algorithms.compressors.indices import Indices
 from algorithms.compressors.message import B1, B2, B3, Compressor
@@ -73,7 +73,7 @@ class Spherical(Compressor):
     def encode(self, x: Tensor, key: Key) -> Tensor:
         rows, exponents = scaling.lift(rows_of(x, self.block).numpy())
         lengths = np.sqrt(_squares(rows))
-        norms = quantize.in_precision(torch.from_numpy(scaling.drop(lengths, exponents[:, 0])), x, self)
+        norms = scaling.drop(lengths, exponents[:, 0], x, self)
         chosen = self._search(rows, exponents, lengths, norms.numpy(), key.own)
         coded = torch.from_numpy(indices.rice(chosen, self._parameter))
         return torch.cat([wire.from_word(key.own), wire.as_bytes(norms), coded])

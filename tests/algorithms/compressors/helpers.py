@@ -97,12 +97,10 @@ EVERY = [
     Atomo(budget=2),
     Atomo(atoms="singular", budget=1),
     Kashin(bucket=8),
-    Kashin(levels=3, iterations=2),
     PowerSGD(rank=1),
     SparseDithering(),
     SparseDithering(nu=0.5, randomized=True),
     Spherical(),
-    Spherical(error=0.8, block=3),
 ]
 
 
