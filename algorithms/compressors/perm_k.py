@@ -104,7 +104,7 @@ class PermK(Sparsifier):
         return torch.from_numpy(entries[first : first + 1]), self.nodes / holders
 
 
-@lru_cache(maxsize=2)  # the nodes of one process, and the neighbours that they hear, share it
+@lru_cache(maxsize=1)  # the nodes of one process, and the neighbours that they hear, share it
 def _permutations(common: int, d: int, nodes: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(the entries in random order, the place of each node in a random order)."""
     random = stream(common)

@@ -151,11 +151,13 @@ def test_constants() -> None:
 
 
 def test_draws_are_independent() -> None:
-    """Which entries are kept tells nothing about how they are rounded: both roundings occur for each entry."""
-    x = np.array([[1.0, -1, 1, -1]])
-    found = np.concatenate([compress(Composed(RandomK(k=2), QSGD(levels=1)), x, r).dense() for r in range(300)])
-    rounded_up = (found != 0).mean(axis=0)
-    assert (np.abs(rounded_up - 0.5 / math.sqrt(2)) < 5 * 0.5 / math.sqrt(300)).all()
+    """Random entries of random entries are random entries: every pair is equally frequent."""
+    draws, pairs = 1500, 28
+    ones = np.ones((1, 8))
+    found = np.concatenate([compress(Composed(RandomK(k=4), RandomK(k=2)), ones, r).dense() for r in range(draws)])
+    counts = np.unique(found @ 2 ** np.arange(8), return_counts=True)[1]
+    assert len(counts) == pairs
+    assert (np.abs(counts / draws - 1 / pairs) < 5 * math.sqrt(1 / pairs / draws)).all()
 
 
 def test_what_overflows_is_refused() -> None:

@@ -11,10 +11,13 @@ import torch
 from algorithms import (
     QSGD,
     Blocks,
+    ChocoSGD,
     Composed,
     Compressor,
     Contraction,
+    DecentralizedSGD,
     Identity,
+    Induced,
     Layout,
     PerTensor,
     RandomK,
@@ -93,6 +96,11 @@ def test_layouts_reach_the_operators_that_care() -> None:
     assert Contraction(PerTensor(QSGD())).on(LAYOUT) == Contraction(PerTensor(QSGD(), shapes))
     for deaf in (TopK(k=1), Blocks(PerTensor(QSGD())), Composed(TopK(k=1), PerTensor(QSGD()))):
         assert deaf.on(LAYOUT) is deaf
+    algorithm = ChocoSGD(lr=0.3, compressor=Induced(PerTensor(TopK(k=1)), QSGD()))
+    bound = Induced(PerTensor(TopK(k=1), shapes), QSGD())
+    assert algorithm.on(LAYOUT) == ChocoSGD(lr=0.3, compressor=bound)
+    assert algorithm.on(LAYOUT).on(LAYOUT) == algorithm.on(LAYOUT)
+    assert DecentralizedSGD().on(LAYOUT) == DecentralizedSGD()
     inner = PerTensor(PerTensor(QSGD())).on(LAYOUT)
     assert [piece.compressor for piece in inner.pieces(16)] == [PerTensor(QSGD(), ((3, 4),)), *(
         PerTensor(QSGD(), (shape,)) for shape in ((3,), ())

@@ -21,8 +21,12 @@ from algorithms import (
     ExactDiffusion,
     Full,
     Identity,
+    Induced,
     Minibatch,
     Oracle,
+    PermK,
+    PerTensor,
+    QTopK,
     RandomK,
     ScaledSign,
     TopK,
@@ -45,6 +49,8 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     ChocoSGD(lr=0.05, gamma=0.2, compressor=ScaledSign()),
     ChocoSGD(lr=0.05, gamma=0.2, compressor=RandomK(fraction=0.3), order="overlapped"),
     ChocoSGD(lr=0.05, gamma=0.2, compressor=Contraction(QSGD(levels=3, bucket=4))),
+    ChocoSGD(lr=0.05, gamma=0.2, compressor=PerTensor(QTopK(fraction=0.5, levels=2)), order="overlapped"),
+    ChocoSGD(lr=0.05, gamma=0.2, compressor=Contraction(Induced(TopK(k=2), PermK(nodes=16)))),
 )
 
 VARIANT = sys.argv[2] if len(sys.argv) > 2 else "auto"
