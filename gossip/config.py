@@ -37,7 +37,9 @@ UNFINISHED = {  # what others derive from
     "Composition",
     "FixedSparsifier",
     "KeepsFixedNumber",
+    "LowRank",
     "Partition",
+    "Quantizer",
     "Sparsifier",
     "Topology",
 }

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from gossip import launch
+from gossip.bench import table
 from gossip.bench.command import Command
 from gossip.errors import DataError, GossipError, UsageError
 from gossip.network import Communicator
@@ -42,11 +43,9 @@ def bench(arguments: Sequence[str], processes: Communicator) -> int:
     rows = command.run(processes)
 
     def report() -> None:
-        from gossip.bench import table
-
-        table.show(rows)
+        table.show(command.columns(rows))
         if command.json is not None:
-            table.write(rows, Path(command.json))
+            table.write([row.record() for row in rows], Path(command.json))
 
     processes.from_root(report)
     processes.barrier()  # ranks that are done early would spin in MPI's own finalization
@@ -63,6 +62,7 @@ class _Parser(ArgumentParser):
 def _parse(arguments: Sequence[str]) -> Command | int:
     """The subcommand with its options, or the exit code of --help."""
     from gossip.bench.compressors import Compressors
+    from gossip.bench.frontier import Frontier
     from gossip.bench.mix import Mix
     from gossip.bench.scale import Scale
     from gossip.bench.train import Train
@@ -73,7 +73,7 @@ def _parse(arguments: Sequence[str]) -> Command | int:
         "Under mpirun or srun the slowest rank's time counts.",
     )
     subcommands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (Mix, Train, Scale, Compressors):
+    for command in (Mix, Train, Scale, Compressors, Frontier):
         text = " ".join((command.__doc__ or "").split())
         each = subcommands.add_parser(
             command.__name__.lower(),
@@ -88,11 +88,11 @@ def _parse(arguments: Sequence[str]) -> Command | int:
         return int(stop.code or 0)
     chosen: Callable[..., Command] = options.pop("command")
     result = chosen(**{name: tuple(value) if isinstance(value, list) else value for name, value in options.items()})
-    if result.json is not None:
+    for file in result.files():
         try:
-            Path(result.json).open("a").close()  # better refused now than after all was measured
+            Path(file).open("a").close()  # better refused now than after all was measured
         except OSError as error:
-            raise DataError(f"cannot write {result.json} ({error.strerror}); choose another file") from error
+            raise DataError(f"cannot write {file} ({error.strerror}); choose another file") from error
     return result
 
 
@@ -107,7 +107,7 @@ def _add_options(parser: ArgumentParser, command: type[Command]) -> None:
         many = isinstance(default, tuple)
         if choices is not None:
             about += f"; of {', '.join(choices)}"
-        if default is not None:
+        if default not in (None, ()):
             about += f" (default: {' '.join(map(str, default)) if many else default})"
         parser.add_argument(
             flag,

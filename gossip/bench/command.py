@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import topologies
 from algorithms.checks import check
+from gossip.bench import table
 from gossip.network import Communicator
 from topologies import Schedule
 
+KEYS = ("case", "transport", "topology", "ranks", "dimension", "seconds", "baseline", "baseline_seconds", "ratio")
 FAMILIES = {family.__name__: cast(Callable[[int], Schedule], family) for family in topologies.FAMILIES}
 
 
@@ -27,7 +29,6 @@ class Row:
         seconds: Per iteration, on the slowest rank.
         baseline: What it is compared with.
         baseline_seconds: The same for the baseline; None where it does not exist.
-        note: For the table only.
     """
 
     case: str
@@ -38,12 +39,15 @@ class Row:
     seconds: float
     baseline: str
     baseline_seconds: float | None
-    note: str = ""
 
     @property
     def ratio(self) -> float | None:
         """Time over the baseline's time."""
         return None if self.baseline_seconds is None else self.seconds / self.baseline_seconds
+
+    def record(self) -> dict[str, Any]:
+        """What other programs get."""
+        return {key: getattr(self, key) for key in KEYS}
 
 
 def whole(text: str) -> int:
@@ -85,6 +89,36 @@ class Command:
                 in_range = not isinstance(number, int | float) or isinstance(number, bool) or number >= least
                 check(in_range, self, name, f">= {least}")
 
-    def run(self, communicator: Communicator) -> list[Row]:
-        """Measure; collective. The rows matter on rank 0."""
+    def run(self, communicator: Communicator) -> Sequence[Any]:
+        """Measure; collective. The rows, each with a method `record`, matter on rank 0."""
         raise NotImplementedError
+
+    def files(self) -> list[str]:
+        """What is going to be written."""
+        return [] if self.json is None else [self.json]
+
+    def columns(self, rows: Sequence[Any]) -> Mapping[str, list[str]]:
+        """The table of the rows, by columns: here a line for each case, with the ratios to the baselines and these'
+        own times."""
+        baselines = list(dict.fromkeys(row.baseline for row in rows))
+        lines: dict[tuple[Any, ...], dict[str, Row]] = {}
+        for row in rows:
+            lines.setdefault((row.case, row.transport, row.topology, row.dimension), {})[row.baseline] = row
+        first = [next(iter(line.values())) for line in lines.values()]
+        return {
+            "case": [row.case for row in first],
+            "transport": [row.transport or "" for row in first],
+            "topology": [row.topology or "" for row in first],
+            "ranks": [str(row.ranks) for row in first],
+            "dimension": [f"{row.dimension:,}" for row in first],
+            "time": [table.duration(row.seconds) for row in first],
+            **{f"/ {name}": [_against(line.get(name)) for line in lines.values()] for name in baselines},
+        }
+
+
+def _against(row: Row | None) -> str:
+    if row is None:
+        return ""
+    if row.ratio is None or row.baseline_seconds is None:
+        return "-"
+    return f"{table.number(row.ratio)} ({table.duration(row.baseline_seconds)})"

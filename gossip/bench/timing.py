@@ -49,6 +49,18 @@ def interleaved(
     return {name: float(median) / iterations[name] for name, median in zip(cases, medians, strict=True)}
 
 
+def once(case: Case, communicator: Communicator) -> float:
+    """Seconds of one iteration on the slowest rank, after one that compiles and allocates; collective.
+
+    The shortest of some looks, if these are not long.
+    """
+    case(1)
+    seconds: list[float] = []
+    while len(seconds) < LOOKS and sum(seconds) < SHORTEST:
+        seconds.append(float(_slowest(np.array([_time(case, 1, communicator)]), communicator)[0]))
+    return min(seconds)
+
+
 def _iterations(case: Case, least: int, communicator: Communicator) -> int:
     """How many iterations make a block, the same number on all ranks."""
     case(least)  # what is compiled or allocated on first use

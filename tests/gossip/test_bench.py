@@ -4,47 +4,79 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose
 
 import algorithms
-from gossip.bench.compressors import build, exported
+from algorithms import Compressor, Contraction, TopK
+from algorithms.randomness import Draw
+from gossip.bench import looks
+from gossip.bench.__main__ import bench
 from gossip.bench.kernels import weighted_sum
+from gossip.bench.looks import Looks
+from gossip.bench.operators import build, curve, exported, label
 from gossip.bench.timing import interleaved, repeated
+from gossip.bench.torch_forms import FORMS, torch_form
 from gossip.network import Communicator
 from tests.conftest import Run
 
 KEYS = "case transport topology ranks dimension seconds baseline baseline_seconds ratio".split()
+SPEEDS = """operator parameters ranks dimension encode_seconds decode_seconds copy_seconds torch_seconds bits_per_entry
+    paper_bits_per_entry encode_ratio decode_ratio speedup_over_torch""".split()
+ERRORS = "operator parameters data bits_per_entry error unbiased kind bound".split()
 QUICK = ("--repeats", "2", "--json", "rows.json")
 TINY = {
     "mix": ("--dimension", "50", "1e2", "--topology", "ring", "star"),
     "train": ("--model", "mlp-small", "--batch", "2", "--steps", "1"),
     "scale": ("--nodes", "20", "--dimension", "10"),
-    "compressors": ("--dimension", "1e3"),
+    "frontier": ("--hidden", "2", "--steps", "3", "--repeats", "2"),
 }
 
 
 def measured(python: Run, folder: Path, *arguments: str, ranks: int = 0) -> list[dict[str, Any]]:
     """The rows of a run, each of which keeps the contract."""
-    done = python("-W", "error", "-m", "gossip.bench", *arguments, *QUICK, ranks=ranks)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    rows: list[dict[str, Any]] = json.loads((folder / "rows.json").read_text())
-    assert rows
+    rows, output, complaints = reported(python, folder, *arguments, ranks=ranks)
+    assert complaints == []
     for row in rows:
         assert list(row) == KEYS
         assert row["ranks"] == max(ranks, 1)
         assert row["seconds"] > 0
-        assert row["case"] in done.stdout
+        assert row["case"] in output
         if row["baseline_seconds"] is None:
             assert row["ratio"] is None
         else:
             assert math.isclose(row["ratio"], row["seconds"] / row["baseline_seconds"])
     return rows
+
+
+def reported(python: Run, folder: Path, *arguments: str, ranks: int = 0) -> tuple[list[dict[str, Any]], str, list[str]]:
+    """The rows of a run, what it printed, and the lines on its standard error."""
+    done = python("-W", "error", "-m", "gossip.bench", *arguments, *QUICK, ranks=ranks)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((folder / "rows.json").read_text())
+    assert rows
+    return rows, done.stdout, done.stderr.splitlines()
+
+
+def check_speeds(rows: list[dict[str, Any]], output: str, ranks: int = 0) -> None:
+    for row in rows:
+        assert list(row) == SPEEDS
+        assert row["ranks"] == max(ranks, 1)
+        assert row["operator"] in output
+        assert min(row["encode_seconds"], row["decode_seconds"], row["copy_seconds"]) > 0
+        assert row["bits_per_entry"] > 0 and row["paper_bits_per_entry"] > 0
+        assert math.isclose(row["encode_ratio"], row["encode_seconds"] / row["copy_seconds"])
+        assert math.isclose(row["decode_ratio"], row["decode_seconds"] / row["copy_seconds"])
+        if row["torch_seconds"] is None:
+            assert row["speedup_over_torch"] is None
+        else:
+            assert math.isclose(row["speedup_over_torch"], row["torch_seconds"] / row["encode_seconds"])
 
 
 def test_mixing_in_one_process(python: Run, tmp_path: Path) -> None:
@@ -77,22 +109,139 @@ def test_scale_in_one_process(python: Run, tmp_path: Path) -> None:
     ]
 
 
-def test_compressors(python: Run, tmp_path: Path) -> None:
-    rows = measured(python, tmp_path, "compressors", *TINY["compressors"])
-    assert {row["case"] for row in rows} == {
-        f"{name} {what}" for name in exported() for what in ("compress", "pack", "unpack")
-    }
-    assert {(row["baseline"], row["transport"], row["topology"]) for row in rows} == {("copy", None, None)}
+def test_compressors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """All of them, in blocks too short to tell how fast anything is."""
+    monkeypatch.setattr("gossip.bench.timing.SHORTEST", 1e-4)
+    monkeypatch.chdir(tmp_path)
+    assert bench(["compressors", "--dimension", "1e3", "50", *QUICK], Communicator()) == 0
+    rows = json.loads(Path("rows.json").read_text())
+    printed = capsys.readouterr()
+    check_speeds(rows, printed.out)
+    left_out = printed.err.splitlines()
+    assert all(line.startswith("left out ") for line in left_out)
+    assert len(rows) + len(left_out) == 2 * len(exported())
+    assert {row["operator"] for row in rows} | {named(line) for line in left_out} == set(exported())
+    assert {row["operator"] for row in rows} >= {"Identity", "QSGD", "RandomK", "ScaledSign", "TopK"}
+
+
+def named(line: str) -> str:
+    """The operator that was left out."""
+    return re.split(r"\W", line.removeprefix("left out "))[0]
 
 
 def test_every_compressor_can_be_built() -> None:
     assert {"Identity", "TopK"} <= exported().keys() <= {name for name in dir(algorithms) if name[0].isupper()}
-    assert [name for name, kind in exported().items() if build(kind) is None] == []
+    for name, kind in exported().items():
+        operator = build(kind)
+        assert isinstance(operator, kind), name
+        assert label(operator).startswith(name)
+        points = curve(kind)
+        assert points and all(type(each) is kind for each in points), name
+        assert len({label(each) for each in points}) == len(points)
+    assert [each.kept(1000) for each in curve(TopK)] == [1, 10, 50, 200, 500]  # type: ignore[attr-defined]
 
 
-def test_sizes_are_in_the_table_only(python: Run) -> None:
-    done = python("-m", "gossip.bench", "compressors", "--repeats", "1", "--dimension", "1000")
-    assert "32.19 bits per entry, 32 in the paper" in " ".join(done.stdout.split())
+def test_chosen_operators(python: Run, tmp_path: Path) -> None:
+    rows, output, complaints = reported(
+        python, tmp_path, "compressors", "--operator", "TopK", "Identity", "--dimension", "1e3", "10"
+    )
+    assert complaints == []
+    check_speeds(rows, output)
+    assert [(row["operator"], row["parameters"], row["dimension"]) for row in rows] == [
+        ("TopK", "fraction=0.01", 10),
+        ("TopK", "fraction=0.01", 1000),
+        ("Identity", "", 10),
+        ("Identity", "", 1000),
+    ]
+    assert rows[3]["bits_per_entry"] == 32 + 24 * 8 / 1000
+    assert rows[3]["paper_bits_per_entry"] == 32
+    assert "GB/s" in output and "32.19" in output
+
+
+@pytest.mark.parametrize("name", sorted(FORMS))
+def test_torch_computes_the_same_in_law(name: str) -> None:
+    """A form's mean squared error, or what it keeps, is the operator's."""
+    operator = build(exported()[name])
+    assert operator is not None
+    x = torch.randn(4096, generator=torch.Generator().manual_seed(0))
+    form = torch_form(operator)
+    assert form is not None
+
+    def error(decoded: torch.Tensor) -> float:
+        return float((decoded - x).square().sum() / x.square().sum())
+
+    torch.manual_seed(0)
+    ours = np.mean([error(operator.compress(x[None], Draw(0, "test", [0], round)).dense()[0]) for round in range(20)])
+    theirs = np.mean([error(dense(form(x), len(x), unscaled(operator))) for _ in range(20)])
+    assert theirs == pytest.approx(ours, rel=0.1, abs=1e-9)
+
+
+def dense(result: Any, d: int, scale: float) -> torch.Tensor:
+    """The vector that a form's result stands for."""
+    if isinstance(result, tuple):
+        decoded = torch.zeros(d)
+        decoded[result[0]] = result[1]
+        return decoded * scale
+    parts = result if isinstance(result, list) else [result]
+    return torch.cat([part.reshape(-1).float() for part in parts]) * scale
+
+
+def unscaled(operator: Compressor) -> float:
+    """What a receiver multiplies by."""
+    return operator.alpha(4096) if isinstance(operator, Contraction) else 1.0
+
+
+class Slow(TopK):
+    """Takes d^2 nanoseconds of the clock below."""
+
+    def compress(self, x: torch.Tensor, draw: Draw) -> Any:
+        Slow.clock += 1e-9 * x.numel() ** 2
+        Slow.sizes.append(x.numel())
+        return super().compress(x, draw)
+
+    clock = 0.0
+    sizes: ClassVar[list[int]] = []
+
+
+def test_slow_operators_are_found_out_by_looks_at_short_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gossip.bench.timing.time.perf_counter", lambda: Slow.clock)
+    seen = Looks(Slow(k=2), patience=2.0, communicator=Communicator())
+    assert seen.objection(1) == "Slow: k = 2 is not allowed; it must be at most d = 1, the number of parameters"
+    assert seen.objection(10_000) is None
+    assert seen.objection(1_000_000) == "it takes 100 ms for 10,000 entries already; --patience allows more"
+    assert sorted(set(Slow.sizes)) == [1000, 10_000]
+    assert Looks(Slow(k=2), patience=20.0, communicator=Communicator()).objection(100_000) is None
+    assert looks.FIRST == 1000
+
+
+def test_the_frontier(python: Run, tmp_path: Path) -> None:
+    rows, output, left_out = reported(python, tmp_path, "frontier", *TINY["frontier"])
+    assert all(line.startswith("left out ") for line in left_out)
+    assert {row["operator"] for row in rows} | {named(line) for line in left_out} == set(exported())
+    d = 784 * 2 + 2 + 2 * 10 + 10
+    for row in rows:
+        assert list(row) == ERRORS
+        assert row["operator"] in output
+        assert math.isclose(row["bound"], 4 ** -row["bits_per_entry"])
+    top = [row for row in rows if row["operator"] == "TopK"]
+    assert len(top) == 15
+    assert {row["data"] for row in top} == {"Gaussian", "Laplace", "gradient"}
+    assert all(0 < row["error"] < 1 and not row["unbiased"] for row in top)
+    by_bits = sorted((row["bits_per_entry"], row["error"]) for row in top if row["data"] == "gradient")
+    assert [error for _, error in by_bits] == sorted((error for _, error in by_bits), reverse=True)
+    (identity, *_) = [row for row in rows if row["operator"] == "Identity"]
+    assert (identity["bits_per_entry"], identity["error"]) == (32 + 24 * 8 / d, 0)
+    picture = (tmp_path / "frontier.svg").read_text()
+    for text in ("Gaussian", "Laplace", "gradients", "bits per entry", *(row["operator"] for row in rows)):
+        if text != "Identity":  # it has no error
+            assert text in picture
+
+
+def test_the_frontier_as_pixels(python: Run, tmp_path: Path) -> None:
+    arguments = ("--operator", "TopK", "ScaledSign", "--output", "small.png")
+    rows, *_ = reported(python, tmp_path, "frontier", *TINY["frontier"], *arguments)
+    assert [row["operator"] for row in rows] == ["TopK"] * 15 + ["ScaledSign"] * 3
+    assert (tmp_path / "small.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(
@@ -109,6 +258,9 @@ def test_sizes_are_in_the_table_only(python: Run) -> None:
         ("train --momentum 1", 2, "momentum = 1.0 is not allowed"),
         ("scale --bogus", 2, "unrecognized arguments: --bogus"),
         ("compressors --json none/rows.json", 3, "cannot write none/rows.json"),
+        ("compressors --operator TopQ", 2, "argument --operator: invalid choice: 'TopQ'"),
+        ("frontier --output none/picture.svg", 3, "cannot write none/picture.svg"),
+        ("frontier --output picture.tex", 2, "output = 'picture.tex' is not allowed; it must be a name ending in"),
     ],
 )
 def test_bad_input_is_one_line(python: Run, arguments: str, code: int, says: str) -> None:

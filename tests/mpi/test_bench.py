@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.conftest import Run
-from tests.gossip.test_bench import TINY, measured
+from tests.gossip.test_bench import TINY, check_speeds, measured, reported
 
 TRANSPORTS = ("shared-memory", "peer-to-peer")
 
@@ -45,7 +45,16 @@ def test_scale(python: Run, tmp_path: Path) -> None:
 
 
 def test_compressors(python: Run, tmp_path: Path) -> None:
-    measured(python, tmp_path, "compressors", *TINY["compressors"], ranks=2)
+    arguments = ("--operator", "TopK", "QSGD", "--dimension", "1e3")
+    rows, output, complaints = reported(python, tmp_path, "compressors", *arguments, ranks=2)
+    assert complaints == []
+    assert [row["operator"] for row in rows] == ["TopK", "QSGD"]
+    check_speeds(rows, output, ranks=2)
+
+
+def test_the_frontier(python: Run, tmp_path: Path) -> None:
+    rows, *_ = reported(python, tmp_path, "frontier", *TINY["frontier"], "--operator", "TopK", ranks=2)
+    assert len(rows) == 15
 
 
 def test_bad_input_is_one_line_from_rank_0(python: Run) -> None:

@@ -1,0 +1,95 @@
+"""Every compressor in a run: the same bits on several ranks, and one clear line where it cannot be used."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from algorithms import Compressor
+from gossip.bench.operators import exported
+from gossip.train import main
+from gossip.workloads import Digits
+from tests.conftest import REPOSITORY, Run
+
+PROGRAM = str(REPOSITORY / "tests/mpi/programs/compressed.py")
+RUN = "--workload Digits --workload.hidden 8 --topology ring --steps 2 --output null --quiet".split()
+CHOCO = ["--algorithm", "ChocoSGD", "--algorithm.compressor"]
+ON_RANKS = [  # options of the compressor, and what is said if it is refused
+    ("TopK --algorithm.compressor.fraction 0.1", None),
+    ("ScaledSign", None),
+    (
+        "Composed --algorithm.compressor.sparsifier TopK --algorithm.compressor.sparsifier.fraction 0.1 "
+        "--algorithm.compressor.quantizer NaturalDithering",
+        None,
+    ),
+    ("PerTensor --algorithm.compressor.compressor ScaledSign", None),
+    ("TopK", "give exactly one of fraction"),
+    ("QSGD --algorithm.compressor.levels 1", "is no contraction of 610 numbers"),
+    ("Composed", "sparsifier"),
+    ("TopQ", "did you mean TopK?"),
+]
+
+
+@pytest.mark.timeout(600)
+def test_compressed_models_have_the_same_bits_on_three_ranks(python: Run, tmp_path: Path) -> None:
+    found = []
+    for ranks in (0, 3):
+        file = tmp_path / f"{ranks}.npz"
+        done = python("-W", "error", PROGRAM, str(file), ranks=ranks, timeout=280)
+        assert done.returncode == 0, done.stderr
+        with np.load(file) as saved:
+            found.append(dict(saved))
+    alone, together = found
+    assert together.keys() == alone.keys()
+    for name in exported():
+        assert any(re.search(rf"\b{name}\b", key) for key in alone) or name == "Threshold", f"{name} was not run"
+    assert [name for name in alone if alone[name].tobytes() != together[name].tobytes()] == []
+    models = {name: model for name, model in alone.items() if not name.endswith(" bytes")}
+    assert all(np.isfinite(model).all() for model in models.values())
+    assert all(np.ptp(model, axis=0).any() for model in models.values())
+    assert len({model.tobytes() for model in models.values()}) > 0.8 * len(models)
+
+
+def usable(kind: type[Compressor]) -> bool:
+    """Whether a class without options is a contraction of the models of these runs."""
+    layout = Digits(hidden=8).shard(1, seed=0).layout
+    try:
+        operator = kind().on(layout)
+        operator.check_dimension(layout.d)
+    except (TypeError, ValueError):
+        return False
+    return operator.alpha(layout.d) > 0
+
+
+@pytest.mark.parametrize("name", sorted(exported()))
+def test_every_name_runs_or_is_refused_in_one_line(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code = main([*RUN, "--nodes", "3", *CHOCO, name])
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    if usable(exported()[name]):
+        assert (code, printed.err) == (0, "")
+        return
+    assert code == 2
+    (line,) = printed.err.splitlines()
+    assert line.startswith("gossip: error: ")
+    assert "Traceback" not in line and len(line) < 1000
+
+
+def test_some_names_run_and_some_do_not() -> None:
+    names = {name for name, kind in exported().items() if usable(kind)}
+    assert {"Identity", "ScaledSign"} <= names
+    assert not {"TopK", "RandomK", "Contraction"} & names
+
+
+@pytest.mark.parametrize(("compressor", "says"), ON_RANKS)
+def test_on_three_ranks(python: Run, compressor: str, says: str | None) -> None:
+    done = python("-m", "gossip.train", *RUN, *CHOCO, *compressor.split(), ranks=3)
+    if says is None:
+        assert (done.returncode, done.stderr) == (0, "")
+        return
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("gossip: error: ") and says in line
