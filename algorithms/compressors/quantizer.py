@@ -86,11 +86,6 @@ class Quantizer(Compressor):
     def _numbers_bytes(self, d: int, itemsize: int) -> int:
         return itemsize * self.each * count_of(d, self.bucket)
 
-    def payload_bytes(self, d: int, itemsize: int) -> int | None:
-        if self.coding == "entropy":
-            return None
-        return itemsize * self.each * count_of(d, self.bucket) + symbols.length(d, self.alphabet)
-
     def check_bucket(self) -> None:
         """Refuse sizes of buckets that are no sizes."""
         check(self.bucket is None or self.bucket >= 1, self, "bucket", ">= 1")
