@@ -72,14 +72,14 @@ class Atomo(LowRank):
             return
         kept, values = self._read(payload, out)
         out[:] = 0
-        out[kept] = values
+        out.index_copy_(0, kept, values)
 
     def accumulate(self, payload: Tensor, weight: float, out: Tensor) -> None:
         if self.atoms == "singular":
             super().accumulate(payload, weight, out)
             return
         kept, values = self._read(payload, out)
-        out[kept] += weight * values
+        out.index_add_(0, kept, weight * values)
 
     def products(self, part: Part) -> float:
         return self._budget(min(part.n, part.m))

@@ -53,7 +53,7 @@ class Composition(Compressor):
         kept, section = sparsifier.select(x, key.part(0))
         sections = [section.to(x.device)]
         if len(kept):
-            sections.append(quantizer.encode(x[kept], key.part(1)).to(x.device))
+            sections.append(quantizer.encode(x.index_select(0, kept), key.part(1)).to(x.device))
         payload = torch.cat(sections)
         if not sparsifier.biased:  # which makes numbers larger
             decoded = torch.empty_like(x)
@@ -64,11 +64,11 @@ class Composition(Compressor):
     def decode(self, payload: Tensor, out: Tensor) -> None:
         kept, values = self._read(payload, out)
         out[:] = 0
-        out[kept] = values
+        out.index_copy_(0, kept, values)
 
     def accumulate(self, payload: Tensor, weight: float, out: Tensor) -> None:
         kept, values = self._read(payload, out)
-        out[kept] += weight * values
+        out.index_add_(0, kept, weight * values)
 
     def _read(self, payload: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
         sparsifier, quantizer, _ = self.parts

@@ -6,12 +6,14 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 from numba import njit
+from numba.core import types
+from numba.extending import intrinsic
 
 from algorithms.compressors import symbols
-from algorithms.compressors.symbols import LANES, LEVELS, SIGN, STEPS, STRIPE, UNIFORM
+from algorithms.compressors.symbols import LANES, LEVELS, SIGN, STEPS, STRIPE, UNIFORM, WORD
 
-BLOCK, FEW = 64, 8  # entries that are skipped together if none of them counts
 FEW_LEVELS = 64  # are compared with one after another, more by halving
 CHUNK = 1 << 21  # below it, single precision and its products with inverses of bases are exact enough
 
@@ -69,6 +71,16 @@ def read_rice(low, unary, r, numbers):  # type: ignore[no-untyped-def]
     return position
 
 
+@intrinsic
+def _lowest_bit(context: Any, word: Any) -> Any:
+    """The number of zeros below the lowest one of a word that is not 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.uint64(types.uint64), generate
+
+
 @njit(cache=True, nogil=True)
 def at_least(bits, threshold, indices, magnitudes):  # type: ignore[no-untyped-def]
     """Find the entries whose magnitude is at least a threshold; gives their number, -1 if they do not fit.
@@ -81,28 +93,20 @@ def at_least(bits, threshold, indices, magnitudes):  # type: ignore[no-untyped-d
     """
     without_sign = _without_sign(bits)
     count = 0
-    for start in range(0, bits.size, BLOCK):
-        part = bits[start : start + BLOCK]
-        if _reaches(part, threshold):
-            if count + part.size > indices.size:
-                return -1
-            for first in range(0, part.size, FEW):
-                few = part[first : first + FEW]
-                if _reaches(few, threshold):
-                    for i in range(few.size):
-                        indices[count] = start + first + i
-                        magnitudes[count] = few[i] & without_sign
-                        count += (few[i] & without_sign) >= threshold
+    for start in range(0, bits.size, WORD):
+        part = bits[start : start + WORD]
+        found = np.uint64(0)
+        for i in range(part.size):
+            found |= np.uint64(bits.dtype.type(part[i] & without_sign) >= threshold) << np.uint64(i)
+        if count + part.size > indices.size:
+            return -1
+        while found:
+            i = np.int64(_lowest_bit(found))
+            indices[count] = start + i
+            magnitudes[count] = part[i] & without_sign
+            count += 1
+            found &= found - np.uint64(1)
     return count
-
-
-@njit(inline="always")
-def _reaches(bits, threshold):  # type: ignore[no-untyped-def]
-    without_sign = _without_sign(bits)
-    some = False
-    for i in range(bits.size):
-        some |= bits.dtype.type(bits[i] & without_sign) >= threshold
-    return some
 
 
 @njit(inline="always")
@@ -314,7 +318,7 @@ def unpacker(kind: int, in_bits: bool, add: bool) -> Any:
             shift += np.int32(1)
         long_shift, long_mask = np.uint64(shift * digits), divisor - np.uint64(1)
         radix, half, most = np.float32(base), np.float32(0.5), out.dtype.type(s)
-        inverse = np.float32(1) / radix
+        inverse, reciprocal = np.float32(1) / radix, 1.0 / np.float64(divisor)
         first = 0
         while first < words.size:
             width = min(STRIPE, words.size - first)
@@ -325,9 +329,12 @@ def unpacker(kind: int, in_bits: bool, add: bool) -> Any:
                         chunk[w] = np.int32(rest[w] & long_mask)
                         rest[w] = rest[w] >> long_shift
                     else:
-                        quotient = rest[w] // divisor
-                        chunk[w] = np.float32(np.int32(rest[w] - quotient * divisor))
-                        rest[w] = quotient
+                        # Without the division of integers: a quotient that is wrong by a little, and what it lacks.
+                        quotient = np.int64(np.float64(rest[w]) * reciprocal)
+                        left = np.int64(rest[w] - np.uint64(quotient) * divisor)
+                        more = np.floor((np.float64(left) + 0.5) * reciprocal)
+                        chunk[w] = np.float32(np.float64(left) - more * np.float64(divisor))
+                        rest[w] = np.uint64(quotient + np.int64(more))
                 for j in range(chunk_start, min(chunk_start + digits, count)):
                     start = origin + first * count + j * width
                     begin = start

@@ -55,7 +55,7 @@ class Sparsifier(Compressor):
 
     def encode(self, x: Tensor, key: Key) -> Tensor:
         kept, section = self.select(x, key)
-        values = x[kept]
+        values = x.index_select(0, kept)
         scale = self.scale(section, len(x))
         if scale > 1:
             self.check_finite(values * scale)
@@ -64,11 +64,11 @@ class Sparsifier(Compressor):
     def decode(self, payload: Tensor, out: Tensor) -> None:
         kept, values = self._read(payload, out)
         out[:] = 0
-        out[kept] = values
+        out.index_copy_(0, kept, values)
 
     def accumulate(self, payload: Tensor, weight: float, out: Tensor) -> None:
         kept, values = self._read(payload, out)
-        out[kept] += weight * values
+        out.index_add_(0, kept, weight * values)
 
     def paper_bits(self, d: int, itemsize: int) -> float:
         return 8 * itemsize * self.kept(d) + self.index_bits(d, self.kept(d))

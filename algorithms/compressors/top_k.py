@@ -24,6 +24,7 @@ from algorithms.randomness import Key
 Integers = NDArray[Any]
 
 SAMPLED = 20_000  # entries that the filter's threshold is estimated from
+INFINITE = {torch.float32: 0xFF << 23, torch.float64: 0x7FF << 52}  # the bits of infinity; those of NaN are above it
 MARGIN = 1.5  # times k entries should pass it: fewer than k would be too few
 
 
@@ -45,8 +46,6 @@ class TopK(FixedSparsifier):
 
     def select(self, x: Tensor, key: Key) -> tuple[Tensor, Tensor]:
         kept = largest(x, self.kept(len(x)))
-        if not x[kept].isfinite().all():  # what is not finite is larger than all that is
-            raise NonFiniteError("TopK: the vector to compress holds NaN or infinity")
         return kept, torch.from_numpy(indices.encode(kept.cpu().numpy(), len(x)))
 
     def read(self, payload: Tensor, d: int) -> tuple[Tensor, Tensor]:
@@ -69,16 +68,26 @@ class TopK(FixedSparsifier):
 def largest(x: Tensor, k: int) -> Tensor:
     """(k,) the indices of the entries of largest magnitude, ascending; of equal ones the smallest indices.
 
-    Without their sign, the bits of floating-point numbers are integers in the same order; NaN comes last.
+    Without their sign, the bits of floating-point numbers are integers in the same order.
+
+    Raises:
+        NonFiniteError: if there are NaN or infinity among them.
     """
     bits = x.view(torch.int32 if x.dtype == torch.float32 else torch.int64)
     if not x.is_cpu:
-        return _largest_of_any(bits & torch.iinfo(bits.dtype).max, k)
+        return _largest_of_any(_finite(bits & torch.iinfo(bits.dtype).max, x), k)
     candidates = _candidates(bits.numpy(), k) if x.nbytes >= COMPILED else None
     if candidates is None:
-        return torch.from_numpy(_largest(_without_sign(bits.numpy()), k))
+        return torch.from_numpy(_largest(_finite(_without_sign(bits.numpy()), x), k))
     found, magnitudes = candidates
-    return torch.from_numpy(found[_largest(magnitudes, k)])
+    return torch.from_numpy(found[_largest(_finite(magnitudes, x), k)])
+
+
+def _finite(magnitudes: Any, x: Tensor) -> Any:
+    """These magnitudes of x, which the largest one is among."""
+    if int(magnitudes.max()) >= INFINITE[x.dtype]:
+        raise NonFiniteError("TopK: the vector to compress holds NaN or infinity")
+    return magnitudes
 
 
 def _largest_of_any(magnitudes: Tensor, k: int) -> Tensor:
