@@ -93,7 +93,7 @@ class ChocoSGD(Algorithm):
     def _publish(self, x: Tensor, state: State, network: Network) -> None:
         """Make the message q = C(x - h) and add it to the public copy h."""
         state.sent = self.compressor.compress(x - state.public, network.draw("compression"))
-        state.public = state.public + state.sent.dense()
+        state.sent.add(state.public)
 
     def _mix_sent(self, state: State, network: Network) -> None:
         """Add what the neighbours and this node itself have sent to s."""

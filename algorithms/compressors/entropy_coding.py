@@ -9,17 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from algorithms.checks import check
 from algorithms.compressors import wire
 from algorithms.compressors.wire import Bytes
 
 LARGEST_BASE = 1 << 12  # the frequencies of more symbols would take more than they save
-
-
-def check_coding(owner: Any, base: int) -> None:
-    """Refuse a field `coding` that is unknown or does not suit so many symbols."""
-    check(owner.coding in ("digits", "entropy"), owner, "coding", "digits or entropy")
-    check(owner.coding == "digits" or base <= LARGEST_BASE, owner, "coding", f"digits for {base} symbols")
 
 
 def encode(symbols: Tensor, base: int) -> Tensor:

@@ -18,6 +18,7 @@ from algorithms.compressors import quantize
 from algorithms.compressors.buckets import count_of, spread
 from algorithms.compressors.quantize import Rule
 from algorithms.compressors.quantizer import Quantizer
+from algorithms.compressors.symbols import Coding
 
 SMALLEST = -100  # log2 of the levels that are not zero: all products with norms are normal numbers
 
@@ -38,6 +39,7 @@ class ExponentialDithering(Quantizer):
         levels: s, the number of positive levels, >= 1 and such that b^(1-s) >= 2^-100.
         norm: "l2", "max", or p >= 1.
         bucket: Entries that share a norm, >= 1; all of them by default.
+        coding: "digits" of a number, or "entropy", shorter where some symbols are much more frequent, and slow.
     """
 
     random: ClassVar[bool] = True
@@ -48,10 +50,12 @@ class ExponentialDithering(Quantizer):
     levels: int = 7
     norm: float | Literal["l2", "max"] = "l2"
     bucket: int | None = None
+    coding: Coding = "digits"
 
     def __post_init__(self) -> None:
         check(1 < self.base < math.inf, self, "base", "> 1 and finite")
         check_dithering(self, self.base)
+        self.check_coding()
 
     def numbers(self, x: Tensor, bucket: int) -> Tensor:
         return norms_of(x, self.norm, bucket)

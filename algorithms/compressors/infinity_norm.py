@@ -11,7 +11,6 @@ from typing import ClassVar
 from torch import Tensor
 
 from algorithms.checks import check
-from algorithms.compressors.entropy_coding import check_coding
 from algorithms.compressors.qsgd import QSGD
 from algorithms.compressors.quantize import Rule
 from algorithms.compressors.quantizer import Quantizer
@@ -47,7 +46,7 @@ class InfinityNorm(Quantizer):
     def __post_init__(self) -> None:
         check(1 <= self.bits <= 20, self, "bits", ">= 1 and <= 20")
         self.check_bucket()
-        check_coding(self, self.alphabet)
+        self.check_coding()
 
     @property
     def qsgd(self) -> QSGD:

@@ -115,6 +115,16 @@ class Message:
         """
         return self.received(buffer).dense()
 
+    def add(self, stack: Tensor) -> None:
+        """stack += `dense()`, (k, d). A single row is added as it is decoded; several are also decoded to be mixed.
+
+        The stack is one of sums that began with 0, in which no zero is negative: what adds nothing may be left out.
+        """
+        if len(self.packed) > 1 or stack.dtype != _precision(self.dtype):
+            stack += self.dense()
+        else:
+            self._decode(self.packed[0].numpy(), stack[0], 1.0)
+
     def add_to(self, out: Tensor, packed: Bytes, weight: float) -> None:
         """out += weight * (the row that another node packed), (d,), each entry's product and sum rounded by itself.
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from algorithms.compressors.exponential_dithering import ExponentialDithering, check_dithering
 from algorithms.compressors.quantize import Rule
 from algorithms.compressors.quantizer import Quantizer
+from algorithms.compressors.symbols import Coding
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class NaturalDithering(Quantizer):
         levels: s, the number of positive levels, >= 1 and <= 101.
         norm: "l2", "max", or p >= 1.
         bucket: Entries that share a norm, >= 1; all of them by default.
+        coding: "digits" of a number, or "entropy", shorter where some symbols are much more frequent, and slow.
     """
 
     random: ClassVar[bool] = True
@@ -39,9 +41,11 @@ class NaturalDithering(Quantizer):
     levels: int = 7
     norm: float | Literal["l2", "max"] = "l2"
     bucket: int | None = None
+    coding: Coding = "digits"
 
     def __post_init__(self) -> None:
         check_dithering(self, 2)
+        self.check_coding()
 
     @property
     def dithering(self) -> ExponentialDithering:

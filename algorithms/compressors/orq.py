@@ -20,6 +20,7 @@ from algorithms.compressors.buckets import count_of, solve_rows
 from algorithms.compressors.qsgd import largest_norm_omega
 from algorithms.compressors.quantize import Rule
 from algorithms.compressors.quantizer import Quantizer
+from algorithms.compressors.symbols import Coding
 from algorithms.compressors.tern_grad import check_clip, clipped
 from algorithms.randomness import Key
 
@@ -49,6 +50,7 @@ class ORQ(Quantizer):
         levels: s = 3, 5, 9, ..., 2^K + 1, at most 257.
         bucket: Entries that share levels, >= 1; None for all of them. Their ends decide the error: not too many.
         clip: Standard deviations that entries are clipped to, > 0; None for no clipping.
+        coding: "digits" of a number, or "entropy", shorter where some symbols are much more frequent, and slow.
     """
 
     random: ClassVar[bool] = True
@@ -56,6 +58,7 @@ class ORQ(Quantizer):
     levels: int = 5
     bucket: int | None = 2048
     clip: float | None = None
+    coding: Coding = "digits"
 
     def __post_init__(self) -> None:
         halved = self.levels - 1
@@ -63,6 +66,7 @@ class ORQ(Quantizer):
             3 <= self.levels <= MOST and halved & (halved - 1) == 0, self, "levels", f"3, 5, 9, ..., 2^K + 1, <= {MOST}"
         )
         self.check_bucket()
+        self.check_coding()
         check_clip(self)
 
     def encode(self, x: Tensor, key: Key) -> Tensor:

@@ -15,7 +15,6 @@ from torch import Tensor
 from algorithms.checks import check
 from algorithms.compressors import quantize
 from algorithms.compressors.buckets import count_of
-from algorithms.compressors.entropy_coding import check_coding
 from algorithms.compressors.quantize import Rule
 from algorithms.compressors.quantizer import Quantizer
 from algorithms.compressors.symbols import Coding
@@ -53,7 +52,7 @@ class QSGD(Quantizer):
         check(1 <= self.levels < 1 << 20, self, "levels", ">= 1 and < 2^20")
         check(self.norm in NORMS, self, "norm", f"one of {', '.join(NORMS)}")
         self.check_bucket()
-        check_coding(self, self.alphabet)
+        self.check_coding()
 
     def numbers(self, x: Tensor, bucket: int) -> Tensor:
         return quantize.largest(x, bucket) if self.norm == "max" else quantize.lengths(x, bucket)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import torch
 from torch import Tensor
 
 from algorithms.checks import check
 from algorithms.compressors import quantize, symbols, wire
 from algorithms.compressors.buckets import count_of
+from algorithms.compressors.entropy_coding import LARGEST_BASE
 from algorithms.compressors.message import Compressor
 from algorithms.compressors.quantize import Rule
 from algorithms.compressors.symbols import Coding
@@ -89,6 +92,12 @@ class Quantizer(Compressor):
     def check_bucket(self) -> None:
         """Refuse sizes of buckets that are no sizes."""
         check(self.bucket is None or self.bucket >= 1, self, "bucket", ">= 1")
+
+    def check_coding(self) -> None:
+        """Refuse a coding that is unknown or does not suit so many symbols."""
+        check(self.coding in get_args(Coding), self, "coding", f"one of {', '.join(get_args(Coding))}")
+        few = self.coding == "digits" or self.alphabet <= LARGEST_BASE
+        check(few, self, "coding", f"digits for {self.alphabet} symbols")
 
     def size(self, d: int) -> int:
         """Entries of the largest bucket."""

@@ -18,6 +18,7 @@ from algorithms.compressors.buckets import count_of, sizes_of, spread
 from algorithms.compressors.qsgd import largest_norm_omega
 from algorithms.compressors.quantize import Rule
 from algorithms.compressors.quantizer import Quantizer
+from algorithms.compressors.symbols import Coding
 from algorithms.randomness import Key
 
 
@@ -37,6 +38,7 @@ class TernGrad(Quantizer):
     Args:
         clip: Standard deviations that entries are clipped to, > 0 (2.5 in the paper); None for no clipping.
         bucket: Entries that share s, >= 1 (in the paper, those of one layer); all of them by default.
+        coding: "digits" of a number, or "entropy", shorter where some symbols are much more frequent, and slow.
     """
 
     random: ClassVar[bool] = True
@@ -45,10 +47,12 @@ class TernGrad(Quantizer):
 
     clip: float | None = None
     bucket: int | None = None
+    coding: Coding = "digits"
 
     def __post_init__(self) -> None:
         check_clip(self)
         self.check_bucket()
+        self.check_coding()
 
     def encode(self, x: Tensor, key: Key) -> Tensor:
         return super().encode(x if self.clip is None else clipped(x, self.clip, self.bucket or len(x)), key)

@@ -36,7 +36,7 @@ class Exchange:
     Args:
         plan: Who reads what.
         sums: How it is summed.
-        own: (k, d), the local rows.
+        own: (k, d), the local rows, or the message that has them packed.
 
     Attributes:
         sources: (rows, d) each, once they are there: the local rows, then what `plan.sources` provide.
@@ -44,11 +44,11 @@ class Exchange:
         segment: and how many arrive at a time.
     """
 
-    def __init__(self, plan: HaloPlan, sums: Sums, own: Tensor) -> None:
+    def __init__(self, plan: HaloPlan, sums: Sums, own: Rows) -> None:
         self.plan = plan
         self.sums = sums
         self.sources: list[Rows] = [own]
-        self.columns = own.shape[1]
+        self.columns = own.d if isinstance(own, Message) else own.shape[1]
         self.segment = self.columns
 
     def wait(self, stop: int) -> None:
@@ -125,14 +125,13 @@ class InProcessNetwork:
         """
         exchange = self._exchange(value)
         if isinstance(value, Message):
-            return self._mix_messages(exchange, value.dense(), plus)
-        own = value
+            return self._mix_messages(value, exchange, plus)
         if exchange.segment >= exchange.columns:
             exchange.wait(exchange.columns)  # first: who has sent its stack has read what is about to be overwritten
-            mixed = self.empty(exchange.columns, own.dtype, own.device)
+            mixed = self.empty(exchange.columns, value.dtype, value.device)
             self._sum(exchange.sums, mixed, dense(exchange.sources), plus)
         else:
-            mixed = self.empty(exchange.columns, own.dtype, own.device)
+            mixed = self.empty(exchange.columns, value.dtype, value.device)
             for first in range(0, exchange.columns, exchange.segment):
                 here = slice(first, min(first + exchange.segment, exchange.columns))
                 exchange.wait(here.stop)
@@ -142,21 +141,19 @@ class InProcessNetwork:
         exchange.finish()
         return mixed
 
-    def _mix_messages(self, exchange: Exchange, own: Tensor, plus: Scaled | None) -> Tensor:
+    def _mix_messages(self, message: Message, exchange: Exchange, plus: Scaled | None) -> Tensor:
         """`mix` of packed rows, which are added as they are decoded where a single sum reads them.
 
         Sums begin with 0, so that it makes no difference, not even to the sign of a zero, if what is 0 is left out.
         """
         exchange.wait(exchange.columns)
-        mixed = self.empty(exchange.columns, own.dtype, own.device)
-        if len(own) == 1 and own.dtype in TYPES:
+        mixed = self.empty(message.d, message.dtype, message.device)
+        if len(mixed) == 1 and message.dtype in TYPES:
             mixed.zero_()
-            for owner, row, weight in exchange.sums.terms(own.dtype):
+            for owner, row, weight in exchange.sums.terms(message.dtype):
                 source = exchange.sources[owner]
-                if isinstance(source, Message):
-                    source.add_to(mixed[0], source.pack(row), float(weight))
-                else:
-                    add_scaled(mixed, float(weight), source, out=mixed)
+                assert isinstance(source, Message)
+                source.add_to(mixed[0], source.pack(row), float(weight))
         else:
             self._sum(exchange.sums, mixed, dense(exchange.sources), None)
             mixed += 0.0
@@ -253,7 +250,7 @@ class InProcessNetwork:
         """Send the value to all who read it in this round."""
         plan, sums = self._plan()
         self._count_sent(value, plan)
-        return Exchange(plan, sums, value.dense() if isinstance(value, Message) else value)
+        return Exchange(plan, sums, value)
 
     def _sum(self, sums: Sums, out: Tensor, sources: Sequence[Tensor] | Indices, plus: Scaled | None) -> None:
         sums.into(out, sources, plus, stream=out.nbytes >= self._streamed)

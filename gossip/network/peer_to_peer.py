@@ -52,7 +52,7 @@ class Link(Protocol):
 class LinkedExchange(Exchange):
     """An exchange with other processes, over one or more links."""
 
-    def __init__(self, plan: HaloPlan, sums: Sums, own: Tensor, links: Sequence[Link]) -> None:
+    def __init__(self, plan: HaloPlan, sums: Sums, own: Rows, links: Sequence[Link]) -> None:
         super().__init__(plan, sums, own)
         self._own = own
         self._links = links
@@ -94,8 +94,7 @@ class PeerToPeerNetwork(InProcessNetwork):
     def _begin(self, value: Tensor | Message, posted: bool) -> Exchange:
         plan, sums = self._plan()
         self._count_sent(value, plan)
-        own = value.dense() if isinstance(value, Message) else value
-        return LinkedExchange(plan, sums, own, [self._link(value, plan, posted, plan.send, plan.receive)])
+        return LinkedExchange(plan, sums, value, [self._link(value, plan, posted, plan.send, plan.receive)])
 
     def _link(
         self,

@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
 
 import numpy as np
 import torch
@@ -50,7 +49,7 @@ class SharedExchange(Exchange):
         network: SharedMemoryNetwork,
         plan: HaloPlan,
         sums: Sums,
-        own: Tensor,
+        own: Rows,
         ranks: Sequence[int],
         lane: int,
         number: int,
@@ -77,25 +76,10 @@ class SharedExchange(Exchange):
         return dict(zip(self._ranks, self.sources[1:], strict=True))
 
     def _rows_at(self, rank: int, place: tuple[int, int, int]) -> Rows:
-        return self._network.view(rank, place, self.columns, self.sources[0].dtype)
-
-
-class SharedMessages(SharedExchange):
-    """Packed messages that lie in the shared memory of other ranks, decoded from there.
-
-    Args:
-        message: What this rank has published.
-        others: See `SharedExchange`.
-    """
-
-    def __init__(self, message: Message, *others: Any) -> None:
-        super().__init__(*others)
-        self._message = message
-
-    def _rows_at(self, rank: int, place: tuple[int, int, int]) -> Message:
-        table, memory = self._network.packed(rank, place)
-        rows = self.plan.receive[rank].tolist()
-        return self._message.of([memory[table[r] : table[r + 1]] for r in rows])
+        own = self.sources[0]
+        if isinstance(own, Message):
+            return own.of(self._network.packed(rank, place, self.plan.receive[rank].tolist()))
+        return self._network.view(rank, place, self.columns, own.dtype)
 
 
 @dataclass(frozen=True)
@@ -245,12 +229,12 @@ class SharedMemoryNetwork(PeerToPeerNetwork):
         """(rows, d): a stack that a rank of this host has published."""
         return self._views(rank, place, d, dtype)
 
-    def packed(self, rank: int, place: tuple[int, int, int]) -> tuple[list[int], Bytes]:
-        """(where each row begins, the bytes) of messages that a rank of this host has published."""
+    def packed(self, rank: int, place: tuple[int, int, int], rows: Sequence[int]) -> list[Bytes]:
+        """Some of the packed rows that a rank of this host has published."""
         arena, position, _ = place
         memory = self._arenas[arena].memory[rank][position:]
-        k = len(self._blocks[rank])
-        return memory[: 8 * (k + 1)].view(np.int64).tolist(), memory
+        ends = memory[: 16 * len(self._blocks[rank])].view(np.int64).reshape(-1, 2).tolist()
+        return [memory[slice(*ends[row])] for row in rows]
 
     def close(self) -> None:
         super().close()
@@ -286,40 +270,36 @@ class SharedMemoryNetwork(PeerToPeerNetwork):
         return number
 
     def _begin(self, value: Tensor | Message, posted: bool) -> Exchange:
-        message = value if isinstance(value, Message) else None
-        own = value.dense() if isinstance(value, Message) else value
-        row_bytes = own.shape[1] * own.itemsize
+        packed = isinstance(value, Message)
+        row_bytes = (value.d if isinstance(value, Message) else value.shape[1]) * value.dtype.itemsize
         # Of a message at most values with indices, and some room.
-        arena = self._arena(row_bytes if message is None else 2 * row_bytes + SMALLEST_ROW) if own.is_cpu else None
+        room = 2 * row_bytes + SMALLEST_ROW if packed else row_bytes
+        arena = self._arena(room) if value.device.type == "cpu" else None
         if arena is None:
             return super()._begin(value, posted)
         plan, sums = self._plan()
         routes = self._routes(plan)
         readers = routes.readers
         place = (0, 0, 0)
-        if message is None:
+        if not isinstance(value, Message):
             if readers:
-                place = self._find_or_stage(own, arena)
+                place = self._find_or_stage(value, arena)
             self._count(row_bytes, plan.out_degree)
             self._count_wire(routes.local_rows * row_bytes, len(readers))
         else:
             if readers:
-                place = self._stage_message(message, arena)
-            sizes = message.nbytes.numpy()
+                place = self._stage_message(value, arena)
+            sizes = value.nbytes.numpy()
             self._count(sizes, plan.out_degree)
             self._count_wire(sum(int(sizes[rows].sum()) for rows in routes.local_send.values()), len(readers))
         lane = int(posted)
         number = self._publish(lane, place, readers)
-        local: SharedExchange
-        if message is None:
-            sums = routes.sums
-            local = SharedExchange(self, plan, sums, own, routes.read, lane, number)
-        else:
-            local = SharedMessages(message, self, plan, sums, own, routes.read, lane, number)
+        sums = sums if packed else routes.sums
+        local = SharedExchange(self, plan, sums, value, routes.read, lane, number)
         if not routes.remote:
             return local
         remote = self._link(value, plan, posted, routes.remote_send, routes.remote_receive)
-        return LinkedExchange(plan, sums, own, [local, remote])
+        return LinkedExchange(plan, sums, value, [local, remote])
 
     def _sum(self, sums: Sums, out: Tensor, sources: Sequence[Tensor] | Indices, plus: Scaled | None) -> None:
         if not COMPILED <= out.nbytes < self._streamed:
@@ -349,19 +329,22 @@ class SharedMemoryNetwork(PeerToPeerNetwork):
         return arena, position, d * stack.itemsize
 
     def _stage_message(self, message: Message, arena: int) -> tuple[int, int, int]:
+        """Copy packed rows there, behind a table of where each begins, at a whole word, and where it ends."""
         position, memory = self._arenas[arena].stage()
         k = len(self.nodes)
-        table = memory[: 8 * (k + 1)].view(np.int64)
-        table[0] = 8 * (k + 1)
+        ends = memory[: 16 * k].view(np.int64).reshape(k, 2)
+        begin = 16 * k
         for row in range(k):
             packed = message.pack(row)
-            table[row + 1] = table[row] + len(packed)
-            if table[row + 1] > len(memory):
+            end = begin + len(packed)
+            if end > len(memory):
                 raise ValueError(
                     f"{type(message).__name__}: {k} packed rows take more than the {len(memory)} bytes kept for them, "
                     f"which is twice the size of the stack"
                 )
-            memory[table[row] : table[row + 1]] = packed
+            memory[begin:end] = packed
+            ends[row] = begin, end
+            begin = end + -end % 8
         return arena, position, 0
 
     def _arena(self, row_bytes: int) -> int | None:

@@ -200,6 +200,17 @@ def test_half_of_the_bits_would_be_too_few(compressor: Compressor) -> None:
     assert too_few(error.mean(), bits.mean() / 2, 200)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("compressor", EVERY, ids=str)
+def test_adding_a_message(compressor: Compressor, dtype: torch.dtype) -> None:
+    for rows in (1, 3):
+        x = torch.randn(rows, 40, generator=torch.Generator().manual_seed(0)).to(dtype)
+        stack = torch.randn(rows, 40, generator=torch.Generator().manual_seed(1)).to(dtype)
+        message, total = compress(compressor, x), stack.clone()
+        message.add(total)
+        assert torch.equal(total, stack + message.dense())
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("compressor", EVERY, ids=str)
 def test_compiled_or_not(compressor: Compressor, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
