@@ -92,7 +92,9 @@ class Spherical(Compressor):
         return 2 * math.sqrt(1 - self.error) * self._cosine - (1 - self.error)
 
     def b1(self, d: int) -> B1:
-        return B1(1 - self.error, math.sqrt(1 - self.error) / self._cosine)
+        # Of a block that was filled up, only what is left along x is certain, and no cosine is below sqrt(1 - a).
+        least = (1 - self.error) ** (1 if d % self.block == 0 else 2)
+        return B1(least, math.sqrt(1 - self.error) / self._cosine)
 
     def b2(self, d: int) -> B2:
         return B2(math.sqrt(1 - self.error) * self._cosine, math.sqrt(1 - self.error) / self._cosine)

@@ -99,7 +99,8 @@ def test_law_of_the_index_and_bits(error: float, block: int) -> None:
     """J is geometric; one block of each of many vectors, which have sequences of their own."""
     n = 3000
     compressor = Spherical(error, block)
-    message = compress(compressor, np.random.default_rng(0).standard_normal((n, block)))
+    x = torch.from_numpy(np.random.default_rng(0).standard_normal((n, block)))
+    message = compressor.compress(x, Draw(0, "compression", range(n), 0))
     chosen = np.array([indices_of(message.pack(row), compressor, block)[0] for row in range(n)])
     # p by integrating the density of the cosine, and the average of the cosine on the cap.
     cosines = np.linspace(math.sqrt(1 - error), 1, 400_001)[:-1] + (1 - math.sqrt(1 - error)) / 800_000
