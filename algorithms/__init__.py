@@ -18,3 +18,5 @@ from algorithms.network import Neighborhood as Neighborhood
 from algorithms.network import Network as Network
 from algorithms.network import Traffic as Traffic
 from algorithms.oracles import *
+from algorithms.proximal import L1 as L1
+from algorithms.proximal import Proximal as Proximal

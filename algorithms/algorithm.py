@@ -54,8 +54,11 @@ class Algorithm:
     needs: ClassVar[tuple[str, ...]] = ()
     """Properties that the topology must have: "static", "symmetric", "doubly_stochastic"."""
 
+    least_eigenvalue: ClassVar[float] = -1.0
+    """The eigenvalues of W, symmetric, must be above this: -1 asks for nothing."""
+
     def on(self, layout: Layout) -> Self:
-        """This algorithm for a model of these tensors, which its compressors may compress one by one.
+        """This algorithm for a model of these tensors, which compressors and regularizers may treat one by one.
 
         To be called before `start`, by whoever drives it.
         """

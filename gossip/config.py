@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from jsonargparse import ArgumentError, ArgumentParser, class_from_function, set_parsing_settings
 
 import topologies
-from algorithms import Algorithm, Compressor, LearningRate, Oracle
+from algorithms import Algorithm, Compressor, LearningRate, Oracle, Proximal
 from algorithms.compressors.sparse import Sparsifier
 from gossip.errors import UsageError
 from gossip.network import Transport
@@ -25,6 +25,7 @@ KINDS = {  # what may be named, by the last word of the option that names it
     "contraction": Compressor,
     "lr": LearningRate,
     "oracle": Oracle,
+    "prox": Proximal,
     "quantizer": Compressor,
     "sparsifier": Sparsifier,
     "split": Split,

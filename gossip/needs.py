@@ -5,7 +5,9 @@ from __future__ import annotations
 import warnings
 
 from algorithms import Algorithm
-from topologies import Schedule
+from topologies import Schedule, smallest_eigenvalue
+
+ROUNDING = 1e-9  # of an eigenvalue
 
 
 def check_needs(algorithm: Algorithm, topology: Schedule) -> None:
@@ -19,6 +21,14 @@ def check_needs(algorithm: Algorithm, topology: Schedule) -> None:
             raise ValueError(
                 f"{type(algorithm).__name__} needs a topology that is {need.replace('_', ' ')}, and {topology.name} "
                 f"is not; ring, torus and complete are"
+            )
+    if algorithm.least_eigenvalue > -1:
+        least = smallest_eigenvalue(topology[0])
+        if least < algorithm.least_eigenvalue - ROUNDING:
+            raise ValueError(
+                f"{type(algorithm).__name__} needs a mixing matrix with all eigenvalues above "
+                f"{algorithm.least_eigenvalue:.4g}, and {topology.name} has one of {least:.4g}; (I + W) / 2 has none "
+                f"below 0: Topology.from_matrix((np.eye(n) + W) / 2)"
             )
 
 

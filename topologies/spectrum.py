@@ -41,6 +41,25 @@ def spectral_gap(topology: Topology) -> float:
     return float(1.0 - np.abs(eigenvalues).max())
 
 
+def smallest_eigenvalue(topology: Topology) -> float:
+    """The smallest eigenvalue of a symmetric mixing matrix, to machine precision.
+
+    Args:
+        topology: a static topology with a symmetric matrix.
+
+    Raises:
+        ValueError: the topology varies with time, or its matrix is not symmetric.
+    """
+    if not isinstance(topology, Topology) or not topology.symmetric:
+        raise ValueError("smallest_eigenvalue needs a Topology whose mixing matrix is symmetric")
+    if topology.n <= DENSE_NODES:
+        return float(np.linalg.eigvalsh(topology.matrix.toarray())[0])
+    from scipy.sparse.linalg import eigsh
+
+    start = np.random.default_rng(0).standard_normal(topology.n)
+    return float(eigsh(topology.matrix, k=1, which="SA", v0=start, ncv=64, return_eigenvectors=False)[0])
+
+
 def contraction_per_round(schedule: Schedule) -> float:
     """1 - ||P - J||_2^(1/period), P the product of the mixing matrices of one period.
 

@@ -275,9 +275,9 @@ class Compressor:
 
 
 def made_for(layout: Layout, owner: Owner) -> Owner:
-    """A dataclass with its compressors made for vectors that hold these tensors."""
+    """A dataclass with the parts that have an `on`, such as compressors, made for vectors that hold these tensors."""
     parts = [(each.name, getattr(owner, each.name)) for each in fields(owner)]
-    made = {name: part.on(layout) for name, part in parts if isinstance(part, Compressor)}
+    made = {name: part.on(layout) for name, part in parts if hasattr(part, "on")}
     changed = {name: part for name, part in made.items() if part is not getattr(owner, name)}
     return replace(owner, **changed) if changed else owner
 

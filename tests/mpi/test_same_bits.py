@@ -10,6 +10,8 @@ import pytest
 from tests.conftest import REPOSITORY, Run
 
 PROGRAM = str(REPOSITORY / "tests/mpi/programs/trajectories.py")
+CASES = str(REPOSITORY / "tests/mpi/programs/cases.py")
+FAMILIES = sorted(file.stem for file in (REPOSITORY / "tests/mpi/cases").glob("[!_]*.py"))
 
 Models = dict[str, np.ndarray]
 
@@ -38,6 +40,26 @@ def test_final_models_do_not_depend_on_the_number_of_ranks_nor_on_the_transport(
         together = models(ranks, variant)
         assert len(together) > 50
         assert_same({name: alone[name] for name in together}, together, f"on {ranks} ranks, {variant}")
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_cases_do_not_depend_on_the_number_of_ranks_nor_on_the_transport(
+    family: str, python: Run, tmp_path: Path
+) -> None:
+    def models(ranks: int, *transport: str) -> Models:
+        file = tmp_path / f"{ranks}.npz"
+        done = python(CASES, str(file), family, *transport, ranks=ranks, timeout=300)
+        assert done.returncode == 0, done.stderr
+        with np.load(file) as saved:
+            return dict(saved)
+
+    alone = models(0)
+    assert len(alone) > 0
+    for ranks, *transport in ((2,), (3, "peer-to-peer"), (4,)):
+        together = models(ranks, *transport)
+        assert together.keys() == alone.keys()
+        assert_same(alone, together, f"on {ranks} ranks")
 
 
 def assert_same(alone: Models, together: Models, where: str) -> None:

@@ -12,7 +12,9 @@ from topologies import (
     exponential,
     hypercube,
     one_peer_exponential,
+    random_regular,
     ring,
+    smallest_eigenvalue,
     spectral_gap,
     star,
     torus,
@@ -131,3 +133,21 @@ def test_contraction_forgives_rounding() -> None:
 
 def test_contraction_takes_the_root_over_the_period() -> None:
     assert contraction_per_round(one_peer_exponential(6)) == pytest.approx(1 - 0.22 ** (1 / 3), abs=0.005)
+
+
+@pytest.mark.parametrize(("topology", "least"), [(ring(8), -1 / 3), (complete(5), 0), (complete(1), 1)], ids=str)
+def test_smallest_eigenvalue(topology: Topology, least: float) -> None:
+    assert close(smallest_eigenvalue(topology), least)
+
+
+def test_smallest_eigenvalue_of_a_large_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
+    topology = random_regular(600, degree=4)
+    dense = smallest_eigenvalue(topology)
+    monkeypatch.setattr(spectrum_module, "DENSE_NODES", 100)
+    assert close(smallest_eigenvalue(topology), dense)
+
+
+@pytest.mark.parametrize("topology", [exponential(8), one_peer_exponential(8)], ids=str)
+def test_smallest_eigenvalue_is_that_of_a_symmetric_matrix(topology: Schedule) -> None:
+    with pytest.raises(ValueError, match="symmetric"):
+        smallest_eigenvalue(topology)
