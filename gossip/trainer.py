@@ -87,7 +87,7 @@ class Training:
         directory = processes.from_root(lambda: self._create_directory(topology))
         root = processes.rank == 0
         if root:
-            warn_of_bias(topology, stacklevel=4)
+            warn_of_bias(self.algorithm, topology, stacklevel=4)
         recorder = Recorder(directory if root else None, self.steps, self.progress and root)
 
         diverged: DivergedError | None = None

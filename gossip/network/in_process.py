@@ -89,6 +89,7 @@ class InProcessNetwork:
         self._communicated = False
         self._streamed = STREAMED  # bytes of a local stack
         self._posted: list[tuple[Tensor | Message, Exchange]] = []
+        self._drawn: tuple[int, Topology] | None = None
         self._sent_in_a_mean = messages_per_node(topology.n)[self.nodes.start : self.nodes.stop]
 
         @lru_cache(maxsize=PLANS)
@@ -235,8 +236,14 @@ class InProcessNetwork:
         while self._posted:
             self._posted.pop(0)[1].finish()
 
+    def _topology(self) -> Topology:
+        """That of this round, the same object throughout: a schedule without end makes one whenever it is asked."""
+        if self._drawn is None or self._drawn[0] != self.round:
+            self._drawn = self.round, self.topology[self.round]
+        return self._drawn[1]
+
     def _plan(self) -> tuple[HaloPlan, Sums]:
-        return self._plan_of(self.topology[self.round])
+        return self._plan_of(self._topology())
 
     def _exchange(self, value: Tensor | Message) -> Exchange:
         """The exchange of this value, begun now unless it was posted."""
