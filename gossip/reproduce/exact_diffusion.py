@@ -29,6 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import networkx as nx
 import numpy as np
@@ -175,7 +176,7 @@ def run(
     c = centres(rows * columns, components)
     parts = dict(zip(MINIMISERS, np.split(c, 2, axis=1), strict=True))
     topologies = graphs(rows, columns)
-    table = []
+    table: list[dict[str, float | str]] = []
     for topology in topologies:
         W = topology.matrix.toarray()
         for mu in rates:
@@ -198,7 +199,8 @@ def run(
                             "/ centralized": theory / closed_form("centralized", W, mu, part),
                         }
                     )
-    return Findings(table, _claims(table, rates[len(rates) // 2]), lambda figure: _draw(figure, table, topologies, parts))
+    claims = _claims(table, rates[len(rates) // 2])
+    return Findings(table, claims, lambda figure: _draw(figure, table, topologies, parts))
 
 
 def _claims(table: Sequence[Mapping[str, float | str]], mu: float) -> list[Claim]:
@@ -237,7 +239,7 @@ def _claims(table: Sequence[Mapping[str, float | str]], mu: float) -> list[Claim
         Claim(
             "its advantage grows as the graph gets sparser",
             listed,
-            all(left > right for (_, left), (_, right) in zip(sparse, sparse[1:], strict=False)),
+            all(left > right for (_, left), (_, right) in pairwise(sparse)),
         ),
         Claim(
             "on the complete graph diffusion beats exact diffusion",
