@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gossip.report import write_report
-from topologies import Schedule, one_peer_exponential, ring, star
+from topologies import Schedule, one_peer_exponential, random_out, randomized_gossip, ring, star
 
 pytest.importorskip("matplotlib")
 
@@ -191,6 +191,14 @@ def test_any_numbers(written: Written, history: list[Record]) -> None:
     assert "diverged" in page.data
 
 
-@pytest.mark.parametrize("topology", [ring(1), star(5), one_peer_exponential(8)])
+@pytest.mark.parametrize("topology", [ring(1), star(5), one_peer_exponential(8), random_out(8)])
 def test_topologies(written: Written, topology: Schedule) -> None:
     assert Page(written(topology=topology)).tags["svg"] == 3
+
+
+def test_a_schedule_without_end(written: Written) -> None:
+    assert (
+        "8 nodes · 28 edges · rounds without end · doubly stochastic"
+        in Page(written(topology=randomized_gossip(8))).data
+    )
+    assert "16 directed edges · column stochastic" in " ".join(Page(written(topology=random_out(8))).data)
