@@ -90,4 +90,4 @@ def _relay(y: Tensor, received: list[Tensor], sent: list[Tensor], network: Netwo
 
 def _sums(rows: list[Tensor]) -> Tensor:
     """(k, d): the sum of each node's rows, in the order of the neighbours."""
-    return torch.stack([sum(each[1:], start=each[0]) if len(each) else torch.zeros_like(each[0]) for each in rows])
+    return torch.stack([sum(each[1:], start=each[0]) if len(each) else each.new_zeros(each.shape[1]) for each in rows])

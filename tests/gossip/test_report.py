@@ -196,9 +196,10 @@ def test_topologies(written: Written, topology: Schedule) -> None:
     assert Page(written(topology=topology)).tags["svg"] == 3
 
 
-def test_a_schedule_without_end(written: Written) -> None:
-    assert (
-        "8 nodes · 28 edges · rounds without end · doubly stochastic"
-        in Page(written(topology=randomized_gossip(8))).data
-    )
-    assert "16 directed edges · column stochastic" in " ".join(Page(written(topology=random_out(8))).data)
+def test_what_the_graph_is(written: Written) -> None:
+    for topology, says in (
+        (randomized_gossip(8), "8 nodes · 28 edges · rounds without end · doubly stochastic"),
+        (random_out(8), "8 nodes · 16 directed edges · column stochastic"),
+        (one_peer_exponential(8), "period of 3 rounds · doubly stochastic"),
+    ):
+        assert says in " ".join(Page(written(topology=topology)).data)
