@@ -142,3 +142,93 @@ def test_single_precision_is_close_to_double_for_long() -> None:
     )
     assert single.dtype == np.float32
     assert np.abs(single - double).max() < 1e-4
+
+
+# Overlap.
+
+
+def late_transcription(
+    X: Array,
+    gradient: Callable[[Array], Array],
+    P: Callable[[int], Array],
+    rate: Callable[[int], float],
+    steps: int,
+    beta: float,
+) -> Array:
+    """The paper's Algorithm 2, node by node, with a mailbox: a message of step t is read at the end of step t + 1."""
+    n = len(X)
+    x, w, u = X.copy(), np.ones(n), np.zeros_like(X)
+    z = X.copy()
+    mail: list[tuple[int, Array, float]] = []
+    models = [z]
+    for t in range(steps):
+        u = beta * u + gradient(z)
+        half = x - rate(t) * u
+        sent = [(i, P(t)[i, j] * half[j], P(t)[i, j] * w[j]) for i in range(n) for j in range(n) if i != j]
+        x = np.diag(P(t))[:, None] * half
+        w = np.diag(P(t)) * w
+        for i, numerator, weight in mail:
+            x[i] += numerator
+            w[i] += weight
+        mail = sent
+        z = x / w[:, None]
+        models.append(z)
+    return np.stack(models)
+
+
+@pytest.mark.parametrize("topology", GRAPHS.values(), ids=GRAPHS)
+def test_overlap_transcription(topology: Schedule) -> None:
+    problem = least_squares(topology.n)
+    x = starts(problem)
+    got = run(PushSumSGD(DECAY, momentum=0.5, overlap=True), topology, problem, x, 100)
+    wanted = late_transcription(x, problem.gradient, full(topology), DECAY, 100, 0.5)
+    assert np.abs(got.models - wanted).max() <= 1e-10
+    assert got.rounds == 99  # the first step sends nothing yet
+
+
+@pytest.mark.parametrize("posted", [False, True])
+@pytest.mark.parametrize("name", ["random_out-9", "varying-5", "exponential-16"])
+def test_overlap_conserves_the_mass_together_with_what_travels(name: str, posted: bool) -> None:
+    topology = GRAPHS[name]
+    network = connect(topology, Communicator())
+    algorithm = PushSumSGD(lr=0.02, overlap=True)
+    x = np.random.default_rng(0).normal(size=(topology.n, 3))
+    state = algorithm.start(torch.tensor(x), network)
+    total = x.sum(axis=0)
+    for _ in range(60):
+        if posted:
+            algorithm.post(state, network)
+        gradient = np.sin(3 * state.x.numpy())
+        total -= 0.02 * gradient.sum(axis=0)
+        algorithm.step(state, Sample(torch.tensor(gradient), torch.zeros(topology.n)), network)
+        network.finish_step()
+        (h, weight), (h_kept, weight_kept) = state.travelling, state.kept
+        numerators = state.numerator + h - h_kept
+        np.testing.assert_allclose(numerators.numpy().sum(axis=0), total, rtol=0, atol=1e-12)
+        assert abs(float((state.weight + weight - weight_kept).sum()) - topology.n) < 1e-12
+        assert abs(float(state.weight.sum()) - topology.n) > 0.1  # a good part is on its way
+
+
+def test_overlap_reaches_consensus_on_the_exact_average_without_gradients() -> None:
+    for topology in (COLUMNS["random_out-9"], COLUMNS["varying-5"], DOUBLY["ring-13"]):
+        problem = least_squares(topology.n)
+        x = starts(problem)
+        final = run(PushSumSGD(lr=1e-300, overlap=True), topology, problem, x, 1500).final
+        assert np.abs(final - x.mean(axis=0)).max() <= 1e-11
+
+
+def test_overlap_of_one_node_is_gradient_descent() -> None:
+    problem = least_squares(1)
+    got, wanted = (
+        run(PushSumSGD(lr=0.1, overlap=late), random_out(1, 0), problem, starts(problem), 50).models
+        for late in (True, False)
+    )
+    np.testing.assert_array_equal(got, wanted)
+
+
+def test_overlap_needs_a_share_of_ones_own() -> None:
+    swap = Topology.from_matrix([[0, 1], [1, 0]])
+    problem = least_squares(2)
+    with pytest.raises(ValueError, match="overlap = True is not allowed; it must be false where a node keeps no share"):
+        run(PushSumSGD(overlap=True), swap, problem, starts(problem), 1)
+    run(PushSumSGD(), swap, problem, starts(problem), 1)
