@@ -184,6 +184,14 @@ class InProcessNetwork:
         exchange.finish()
         return heard
 
+    def own_weights(self, ahead: int = 0) -> Tensor:
+        """(k, 1), float64: the weight that each local node gives to itself in this round, or so many rounds later."""
+        indptr, indices, weights = self.topology[self.round + ahead].arrays if ahead else self._topology().arrays
+        first, last = indptr[self.nodes.start], indptr[self.nodes.stop]
+        rows = np.repeat(self.nodes, np.diff(indptr[self.nodes.start : self.nodes.stop + 1]))
+        own = np.where(indices[first:last] == rows, weights[first:last], 0.0)
+        return torch.from_numpy(np.bincount(rows - self.nodes.start, own, minlength=len(self.nodes))[:, None])
+
     def post(self, value: Tensor | Message) -> None:
         """Start the exchange that the next `mix` or `neighbors` of this very value completes."""
         self._posted.append((value, self._begin(value, posted=True)))
