@@ -17,6 +17,7 @@ from scipy.optimize import minimize
 from algorithms import (
     L1,
     Box,
+    DecentralizedSGD,
     ElasticNet,
     GroupLasso,
     L2Ball,
@@ -315,3 +316,10 @@ def test_models_that_do_not_fit() -> None:
             regularizer.prox(torch.zeros(1, D), 0.5)
         with pytest.raises(ValueError, match=r"shapes hold 29 parameters, the vector 30"):
             regularizer.on(LAYOUT).value(torch.zeros(1, D + 1))
+
+
+def test_an_algorithm_hands_the_layout_on() -> None:
+    algorithm = DecentralizedSGD(prox=NuclearNorm()).on(LAYOUT)
+    assert algorithm.prox == NuclearNorm(shapes=((4, 3), (4,), (2, 2, 2), (1, 5)))
+    with pytest.raises(ValueError, match=r"^DecentralizedSGD: prox = 0.1 is not allowed; it must be None, or a"):
+        DecentralizedSGD(prox=0.1)  # type: ignore[arg-type]
