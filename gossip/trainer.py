@@ -114,7 +114,7 @@ class Training:
         recorder: Recorder,
     ) -> Tensor:
         """The loop. Everything measured at step t is about the models after t steps."""
-        algorithm = self.algorithm.on(workload.layout)
+        algorithm = processes.together(lambda: self.algorithm.on(workload.layout))
         evaluate_every = self.evaluate_every or max(1, self.steps // EVALUATIONS)
         seconds = 0.0  # spent training, without evaluation
         began = time.perf_counter()
