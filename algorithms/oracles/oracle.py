@@ -99,7 +99,7 @@ class Oracle:
         """
         if not hasattr(workload, "gradient"):
             raise ValueError(
-                f"{type(self).__name__} needs gradients, and {type(workload).__name__} gives function values only; "
+                f"{type(self).__name__} needs gradients, and {name_of(workload)} gives function values only; "
                 f"ZerothOrder makes estimates of these"
             )
         nothing = torch.zeros(len(nodes), dtype=torch.int64)
@@ -113,3 +113,26 @@ class Oracle:
         A pure function of its arguments, the state included.
         """
         raise NotImplementedError
+
+
+@runtime_checkable
+class Estimates(ShardedWorkload, Protocol):
+    """A workload whose gradients are random estimates, each along a direction drawn for its node, example and step."""
+
+    def drawn(self, since: Tensor) -> ShardedWorkload:
+        """The same with the directions of these steps, (k,) for the rows of a call, or (k, batch) for its examples."""
+
+
+def redraws(workload: ShardedWorkload) -> bool:
+    """Whether gradients of the same example at the same point differ from step to step."""
+    return isinstance(workload, Estimates)
+
+
+def drawn(workload: ShardedWorkload, since: Tensor) -> ShardedWorkload:
+    """The workload with the random draws of these steps; itself if its gradients are not random."""
+    return workload.drawn(since) if isinstance(workload, Estimates) else workload
+
+
+def name_of(workload: object) -> str:
+    """What to call a workload where it is refused."""
+    return type(getattr(workload, "estimated", workload)).__name__
