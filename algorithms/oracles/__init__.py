@@ -1,5 +1,6 @@
 """Oracles: what turns a workload into gradient estimates."""
 
+from algorithms.oracles.estimates import direction as direction
 from algorithms.oracles.full import Full as Full
 from algorithms.oracles.loopless_svrg import LooplessSvrg as LooplessSvrg
 from algorithms.oracles.minibatch import Minibatch as Minibatch
@@ -12,3 +13,4 @@ from algorithms.oracles.saga import Saga as Saga
 from algorithms.oracles.sampling import importance_batch as importance_batch
 from algorithms.oracles.sampling import uniform_batch as uniform_batch
 from algorithms.oracles.svrg import Svrg as Svrg
+from algorithms.oracles.zeroth_order import ZerothOrder as ZerothOrder
