@@ -30,7 +30,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import networkx as nx
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -41,7 +40,7 @@ import gossip
 from algorithms import AdditiveNoise, Algorithm, DecentralizedSGD, ExactDiffusion, Layout, Sample
 from algorithms.randomness import generator
 from gossip.reproduce.study import Claim, Findings, Say, Study
-from topologies import Topology, complete, ring, spectral_gap
+from topologies import Topology, complete, grid, path, ring, spectral_gap
 
 Array = NDArray[np.float64]
 CURVATURE = 1.0  # h
@@ -49,7 +48,7 @@ DEVIATION = 1.0  # sigma
 MINIMISERS = ("the same", "of their own")
 METHODS = ("diffusion", "consensus", "exact diffusion")
 TOLERANCE = 0.05
-EVERY = 5  # steps from one measurement to the next
+EVERY = 10  # steps from one measurement to the next
 
 
 @dataclass(frozen=True)
@@ -145,23 +144,18 @@ def algorithm(method: str, mu: float) -> Algorithm:
 def graphs(rows: int, columns: int) -> list[Topology]:
     """Line, cycle, grid and complete graph, sparse ones first, all with Metropolis weights."""
     n = rows * columns
-    return [
-        Topology(nx.path_graph(n), name="line"),
-        ring(n),
-        Topology(nx.grid_2d_graph(rows, columns), name="grid"),
-        complete(n),
-    ]
+    return [path(n), ring(n), grid(n, rows), complete(n)]
 
 
 def run(
     seeds: Sequence[int],
     say: Say,
-    rates: Sequence[float] = (0.005, 0.02, 0.08),
+    rates: Sequence[float] = (0.01, 0.03, 0.09),
     rows: int = 4,
     columns: int = 5,
-    components: int = 400,
-    discarded: int = 3000,
-    steps: int = 4000,
+    components: int = 1000,
+    discarded: int = 2000,
+    steps: int = 2000,
 ) -> Findings:
     """Every method on every graph at every learning rate, simulated and in closed form.
 
@@ -198,7 +192,9 @@ def run(
                             "/ centralized": theory / closed_form("centralized", W, mu, part),
                         }
                     )
-    return Findings(table, _claims(table, rates[len(rates) // 2]), lambda figure: _draw(figure, table, topologies, parts))
+    return Findings(
+        table, _claims(table, rates[len(rates) // 2]), lambda figure: _draw(figure, table, topologies, parts)
+    )
 
 
 def _claims(table: Sequence[Mapping[str, float | str]], mu: float) -> list[Claim]:
