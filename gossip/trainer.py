@@ -120,15 +120,17 @@ class Training:
         began = time.perf_counter()
         state = processes.together(lambda: algorithm.start(x, network))
         network.finish_step()
+        oracle = processes.together(lambda: self.oracle.start(workload, state.x, network.nodes, self.seed))
         for step in range(self.steps + 1):
             evaluate = step % evaluate_every == 0 or step == self.steps
             if not evaluate:  # so that what is recorded does not include a round ahead
                 algorithm.post(state, network)
-            sample = self.oracle.sample(workload, state.x, network.nodes, step, self.seed)
+            used = {"gradients": oracle.gradients.clone(), "queries": oracle.queries.clone()}
+            sample = self.oracle.sample(oracle, workload, state.x, network.nodes, step, self.seed)
             if evaluate:
                 seconds += time.perf_counter() - began
                 model = algorithm.model(state)
-                metrics = measure(model, sample, workload, network, processes, self.evaluate_nodes)
+                metrics = measure(model, sample, used, workload, network, processes, self.evaluate_nodes)
                 recorder.add({"step": step, **metrics, "seconds": processes.broadcast(seconds)})
                 _check_finite(step, metrics)
                 began = time.perf_counter()

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
-from algorithms.algorithm import Sample
+from algorithms.algorithm import Sample, State
 from algorithms.layout import Layout
 
 
@@ -43,8 +44,34 @@ class ShardedWorkload(Protocol):
 
 @dataclass(frozen=True)
 class Oracle:
-    """Gives the gradient estimates of one iteration. Its fields are its parameters."""
+    """Gives the gradient estimates of each iteration. Its fields are its parameters.
 
-    def sample(self, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], step: int, seed: int) -> Sample:
-        """Estimates at x (len(nodes), d) for these nodes in iteration `step`, a pure function of its arguments."""
+    What it remembers from one iteration to the next lives in a `State`, whose entries are scalars, or have one row or
+    item for each node: stacks (k, ...) and lists of length k. Two are common to all oracles, both (k,) int64:
+
+    * `gradients`: the component gradients, those of the loss of a single example, that each node evaluated so far;
+    * `queries`: the function values, likewise of a single example, that each node asked for so far.
+    """
+
+    def start(self, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], seed: int) -> State:
+        """The state before the first iteration, for these nodes at x (k, d).
+
+        Raises:
+            ValueError: The workload cannot give what the oracle needs.
+        """
+        if not hasattr(workload, "gradient"):
+            raise ValueError(
+                f"{type(self).__name__} needs gradients, and {type(workload).__name__} gives function values only; "
+                f"ZerothOrder makes estimates of these"
+            )
+        nothing = torch.zeros(len(nodes), dtype=torch.int64)
+        return State(gradients=nothing, queries=nothing.clone())
+
+    def sample(
+        self, state: State, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], step: int, seed: int
+    ) -> Sample:
+        """Estimates at x (k, d) for the nodes of the state in iteration `step`, counted from 0; changes the state.
+
+        A pure function of its arguments, the state included.
+        """
         raise NotImplementedError
