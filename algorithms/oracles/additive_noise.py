@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import Sample
+from algorithms.algorithm import Sample, State
 from algorithms.arithmetic import add_scaled
 from algorithms.checks import check
 from algorithms.oracles.full import Full
@@ -32,8 +32,13 @@ class AdditiveNoise(Oracle):
     def __post_init__(self) -> None:
         check(0 <= self.deviation < np.inf, self, "deviation", ">= 0")
 
-    def sample(self, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], step: int, seed: int) -> Sample:
-        sample = self.oracle.sample(workload, x, nodes, step, seed)
+    def start(self, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], seed: int) -> State:
+        return self.oracle.start(workload, x, nodes, seed)
+
+    def sample(
+        self, state: State, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], step: int, seed: int
+    ) -> Sample:
+        sample = self.oracle.sample(state, workload, x, nodes, step, seed)
         noise = [generator(seed, "additive noise", node, step).standard_normal(x.shape[1]) for node in nodes]
         gradient = add_scaled(sample.gradient, self.deviation, torch.from_numpy(np.stack(noise)).to(x.dtype))
         return Sample(gradient, sample.loss)

@@ -29,6 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -233,7 +234,7 @@ def _claims(table: Sequence[Mapping[str, float | str]], mu: float) -> list[Claim
         Claim(
             "its advantage grows as the graph gets sparser",
             listed,
-            all(left > right for (_, left), (_, right) in zip(sparse, sparse[1:], strict=False)),
+            all(left > right for (_, left), (_, right) in pairwise(sparse)),
         ),
         Claim(
             "on the complete graph diffusion beats exact diffusion",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,7 @@ def test_shards_are_the_same_in_every_run_and_together_all_there_is(arrays):
 def test_by_label_nodes_have_chapters_of_their_own(arrays):
     shards = Text(**SMALL, split=ByLabel()).shard(4, 0, read=lambda _: arrays)._shards
     topics = [np.searchsorted(arrays["topics"], 16 * shard, side="right") for shard in shards]
-    for before, after in zip(topics[:-1], topics[1:], strict=True):
+    for before, after in pairwise(topics):
         assert before.max() <= after.min()
     assert topics[0].max() < topics[-1].min()
 
