@@ -156,7 +156,7 @@ def run(
     columns: int = 5,
     components: int = 1000,
     discarded: int = 2000,
-    steps: int = 2000,
+    steps: int = 1000,
 ) -> Findings:
     """Every method on every graph at every learning rate, simulated and in closed form.
 

@@ -29,7 +29,7 @@ def literal(method: str, W: np.ndarray, mu: float, c: np.ndarray) -> float:
         # z = (x, psi) -> (lazy ((2 - mu h) x - psi + mu h c), (1 - mu h) x + mu h c), noise in both
         T = np.block([[(2 - mu * h) * lazy, -lazy], [(1 - mu * h) * I, np.zeros((n, n))]])
         inside = np.vstack([lazy @ gradient_noise, gradient_noise])
-        # The averages of x and psi stay equal, an eigenvalue of T that is 1 and never excited: they apart from the rest.
+        # The averages of x and psi stay equal, an eigenvalue of T that is 1 and never excited. Apart:
         rest = np.kron(np.eye(2), I - 1 / n)
         P = stationary(rest @ T, rest @ inside @ inside.T @ rest)
         average = (mu * DEVIATION) ** 2 / n / (1 - (1 - mu * h) ** 2)
