@@ -12,7 +12,7 @@ one.
 
 from topologies.graphs import complete, erdos_renyi, exponential, hypercube, random_regular, ring, star, torus
 from topologies.schedules import one_peer_exponential
-from topologies.spectrum import contraction_per_round, smallest_eigenvalue, spectral_gap
+from topologies.spectrum import contraction_per_round, laplacian_norm, smallest_eigenvalue, spectral_gap
 from topologies.topology import Schedule, Topology
 from topologies.weights import WEIGHTS, metropolis, uniform
 
@@ -39,6 +39,7 @@ __all__ = [
     "erdos_renyi",
     "exponential",
     "hypercube",
+    "laplacian_norm",
     "metropolis",
     "one_peer_exponential",
     "random_regular",

@@ -83,6 +83,11 @@ class Schedule:
         """
         return self._rounds[_round(t) % len(self._rounds)]
 
+    @property
+    def period(self) -> int | None:
+        """The number of rounds after which the sequence repeats; None if it never does."""
+        return len(self)
+
     def __len__(self) -> int:
         """The period: the number of rounds after which the sequence repeats."""
         return len(self._rounds)

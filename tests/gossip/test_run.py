@@ -12,7 +12,19 @@ import pytest
 import torch
 
 import gossip
-from algorithms import Algorithm, ChocoSGD, DecentralizedSGD, Full, Layout, Minibatch, PerTensor, Sample, State, TopK
+from algorithms import (
+    Algorithm,
+    ChocoSGD,
+    DecentralizedSGD,
+    ExactDiffusion,
+    Full,
+    Layout,
+    Minibatch,
+    PerTensor,
+    Sample,
+    State,
+    TopK,
+)
 from algorithms.network import Network
 from gossip.errors import DataError, DivergedError, UsageError
 from gossip.workloads import Digits, LeastSquares
@@ -154,8 +166,8 @@ def test_the_precision_of_the_start_is_kept(squares: LeastSquares) -> None:
         ({"start": torch.zeros(5, dtype=torch.int64)}, "floating point"),
         ({"topology": ring(9)}, "9"),
         (
-            {"topology": one_peer_exponential(8), "algorithm": ChocoSGD()},
-            "ChocoSGD needs a topology that is static",
+            {"topology": one_peer_exponential(8), "algorithm": ExactDiffusion()},
+            "ExactDiffusion needs a topology that is static",
         ),
         ({"algorithm": ChocoSGD(compressor=TopK(k=6))}, "k = 6 is not allowed; it must be at most d = 5"),
     ],
