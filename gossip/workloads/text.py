@@ -113,7 +113,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(batch, length, width) from the same; no place sees a later one."""
         by_head = self.queries_keys_values(self.norm_of_attention(x)).unflatten(2, (3 * self.heads, -1)).transpose(1, 2)
-        seen = scaled_dot_product_attention(*by_head.chunk(3, dim=1), is_causal=True)
+        queries, keys, values = by_head.chunk(3, dim=1)
+        seen = scaled_dot_product_attention(queries, keys, values, is_causal=True)
         x = x + self.out(seen.transpose(1, 2).flatten(2))
         y: Tensor = x + self.back(gelu(self.hidden(self.norm_of_perceptron(x))))
         return y

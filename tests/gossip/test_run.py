@@ -16,6 +16,7 @@ from algorithms import (
     Algorithm,
     ChocoSGD,
     DecentralizedSGD,
+    ExactDiffusion,
     Full,
     Layout,
     Minibatch,
@@ -175,8 +176,8 @@ def test_the_precision_of_the_start_is_kept(squares: LeastSquares) -> None:
         ({"start": torch.zeros(5, dtype=torch.int64)}, "floating point"),
         ({"topology": ring(9)}, "9"),
         (
-            {"topology": one_peer_exponential(8), "algorithm": ChocoSGD()},
-            "ChocoSGD needs a topology that is static",
+            {"topology": one_peer_exponential(8), "algorithm": ExactDiffusion()},
+            "ExactDiffusion needs a topology that is static",
         ),
         (
             {"topology": random_out(8)},
