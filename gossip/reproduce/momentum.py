@@ -32,7 +32,7 @@ ALPHA = 0.1
 MOMENTUM = 0.9
 RATES = (0.03, 0.1, 0.3)
 OWN, AVERAGE = "node_test_accuracy", "test_accuracy"
-EVALUATIONS = 8
+EVALUATIONS = 5
 
 
 def methods(lr: float) -> dict[str, Algorithm]:
