@@ -96,7 +96,9 @@ class PushSumSGD(Algorithm):
         kept = own * numerator, own * state.weight
         state.numerator, state.weight = kept
         if state.travelling is not None:
-            numerators, weights = (network.mix(h) - share for h, share in zip(state.travelling, state.kept, strict=True))
+            numerators, weights = (
+                network.mix(h) - share for h, share in zip(state.travelling, state.kept, strict=True)
+            )
             state.numerator, state.weight = state.numerator + numerators, state.weight + weights
         state.travelling, state.kept = split, kept
         state.x = state.numerator / state.weight
