@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -82,6 +82,14 @@ class Algorithm:
     def model(self, state: State) -> Tensor:
         """(k, d): the parameters that the method outputs, which are evaluated and returned."""
         return state.x
+
+    def chosen(self, state: State) -> dict[str, Any]:
+        """Hyper-parameters as `start` has settled them, by name, for a run's summary; the same on every rank."""
+        return {}
+
+    def report(self, state: State) -> dict[str, Tensor]:
+        """Numbers (k,) of the local nodes, by name, whose means over all nodes a run records."""
+        return {}
 
 
 def check_momentum(owner: object, momentum: float, nesterov: bool) -> None:

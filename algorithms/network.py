@@ -44,6 +44,15 @@ class Neighborhood(NamedTuple):
     """(degree, d), their rows as every receiver decodes them."""
 
 
+class Spectrum(NamedTuple):
+    """How fast one mixing matrix W averages; J is the exact average."""
+
+    gap: float
+    """1 - |W - J|_2: the spectral gap of a symmetric W; at most 0 if some disagreement does not shrink."""
+    laplacian_norm: float
+    """|I - W|_2."""
+
+
 class Network(Protocol):
     """The nodes hosted by this process and their links to all others.
 
@@ -62,6 +71,14 @@ class Network(Protocol):
     @property
     def round(self) -> int:
         """Rounds completed so far; it selects W in a time-varying topology."""
+
+    @property
+    def period(self) -> int | None:
+        """Rounds after which the mixing matrices repeat: 1 if W is the same in all rounds, None if they never do."""
+
+    @property
+    def spectrum(self) -> Spectrum:
+        """Of a W that is the same in all rounds; the same bits on every rank."""
 
     @property
     def traffic(self) -> Traffic:

@@ -10,5 +10,6 @@ from gossip.workloads.splits import Dirichlet as Dirichlet
 from gossip.workloads.splits import Iid as Iid
 from gossip.workloads.splits import Split as Split
 from gossip.workloads.supervised import Supervised as Supervised
+from gossip.workloads.text import Text as Text
 from gossip.workloads.torch_workload import TorchWorkload as TorchWorkload
 from gossip.workloads.workload import Workload as Workload

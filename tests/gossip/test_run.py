@@ -16,6 +16,7 @@ from algorithms import (
     Algorithm,
     ChocoSGD,
     DecentralizedSGD,
+    ExactDiffusion,
     Full,
     Layout,
     Minibatch,
@@ -142,6 +143,15 @@ def test_metrics_are_not_traffic_and_do_not_move_the_schedule(squares: LeastSqua
     assert often.summary["bytes_sent_per_node"] == seldom.summary["bytes_sent_per_node"] == 12 * 5 * 8
 
 
+def test_gradients_that_the_steps_so_far_have_used(squares: LeastSquares) -> None:
+    for oracle, each in ((Full(), 12), (Minibatch(5), 5)):
+        arguments = {"steps": 20, "evaluate_every": 5, "output": None}
+        result = gossip.run(squares, ring(8), DecentralizedSGD(lr=0.1), oracle=oracle, **arguments)
+        assert [record["gradients_per_node"] for record in result.history] == [each * t for t in (0, 5, 10, 15, 20)]
+        assert {record["queries_per_node"] for record in result.history} == {0}
+        assert result.summary["gradients_per_node"] == 20 * each
+
+
 def test_any_networkx_graph_is_a_topology(squares: LeastSquares) -> None:
     graph = nx.relabel_nodes(nx.cycle_graph(8), str)
     given = gossip.run(squares, graph, DecentralizedSGD(lr=0.1), steps=5, output=None)
@@ -166,8 +176,8 @@ def test_the_precision_of_the_start_is_kept(squares: LeastSquares) -> None:
         ({"start": torch.zeros(5, dtype=torch.int64)}, "floating point"),
         ({"topology": ring(9)}, "9"),
         (
-            {"topology": one_peer_exponential(8), "algorithm": ChocoSGD()},
-            "ChocoSGD needs a topology that is static",
+            {"topology": one_peer_exponential(8), "algorithm": ExactDiffusion()},
+            "ExactDiffusion needs a topology that is static",
         ),
         (
             {"topology": random_out(8)},
