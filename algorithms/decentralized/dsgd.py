@@ -38,6 +38,7 @@ from algorithms.algorithm import Algorithm, Sample, State, check_momentum, desce
 from algorithms.arithmetic import add_scaled
 from algorithms.checks import check
 from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.local_steps import check_period, synchronizes
 from algorithms.network import Network
 from algorithms.proximal import Proximal, check_prox, proximal_step
 
@@ -69,7 +70,7 @@ class DecentralizedSGD(Algorithm):
         check_learning_rate(self, self.lr)
         check(self.order in ORDERS, self, "order", f"one of {', '.join(ORDERS)}")
         check_momentum(self, self.momentum, self.nesterov)
-        check(self.period >= 1, self, "period", ">= 1")
+        check_period(self, self.period)
         check_prox(self, self.prox)
 
     def start(self, x: Tensor, network: Network) -> State:
@@ -81,7 +82,7 @@ class DecentralizedSGD(Algorithm):
         return state
 
     def post(self, state: State, network: Network) -> None:
-        if self.order == "consensus" and (state.step + 1) % self.period == 0:
+        if self.order == "consensus" and synchronizes(state.step, self.period):
             network.post(state.x)
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
@@ -109,6 +110,6 @@ class DecentralizedSGD(Algorithm):
 
     def _average(self, x: Tensor, t: int, network: Network, plus: tuple[float, Tensor] | None = None) -> Tensor:
         """W x, or x where iteration t does not average, plus c y where such a pair is given."""
-        if (t + 1) % self.period == 0:
+        if synchronizes(t, self.period):
             return network.mix(x, plus)
         return add_scaled(x, *plus) if plus else x
