@@ -1,5 +1,6 @@
 """Workloads: data, model and loss, sharded over the nodes."""
 
+from gossip.workloads.adversarial_perturbation import AdversarialPerturbation as AdversarialPerturbation
 from gossip.workloads.images import Digits as Digits
 from gossip.workloads.images import Mnist as Mnist
 from gossip.workloads.least_squares import LeastSquares as LeastSquares
