@@ -1,5 +1,6 @@
 """Oracles: what turns a workload into gradient estimates."""
 
+from algorithms.oracles.additive_noise import AdditiveNoise as AdditiveNoise
 from algorithms.oracles.estimates import direction as direction
 from algorithms.oracles.full import Full as Full
 from algorithms.oracles.loopless_svrg import LooplessSvrg as LooplessSvrg

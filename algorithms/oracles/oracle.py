@@ -25,7 +25,7 @@ class ShardedWorkload(Protocol):
         """How the model's tensors lie in the flat parameter vector."""
 
     def initial(self) -> Tensor:
-        """(d,): the initial parameters, the same for all nodes."""
+        """(d,): the initial parameters, the same for all nodes; or (n, d), of each node."""
 
     def examples(self, node: int) -> int:
         """Number of training examples of a node."""
