@@ -157,6 +157,25 @@ def test_gaussian_svrg(lr: float | None) -> None:
     assert_same(ours, transcribed(estimate, X, 40, lr))
 
 
+def test_gaussian_loopless_svrg() -> None:
+    """A new snapshot, taken after the estimate of a step, has directions of its own."""
+    problem, X, oracle = Problem(), starts(), LooplessSvrg(2, 0.3)
+    snapshots, since = [x.copy() for x in X], [0] * len(X)
+
+    def estimate(t: int, X: Array) -> Array:
+        G = []
+        for i, x in enumerate(X):
+            g = [[gauss(problem, i, l, y, since[i]) for l in range(SIZES[i])] for y in (x, snapshots[i])]  # noqa: E741
+            chosen = uniform_batch(SIZES[i], 2, i, t, SEED)
+            G.append(np.mean([g[0][l] - g[1][l] for l in chosen], axis=0) + np.mean(g[1], axis=0))  # noqa: E741
+            if oracle.head(SIZES[i], i, t, SEED):
+                snapshots[i], since[i] = x.copy(), t + 1
+        return np.stack(G)
+
+    ours, _ = drive(ZerothOrder(oracle, "gaussian", MU), Asked(problem.linear()), X, 40, 0.02)
+    assert_same(ours, transcribed(estimate, X, 40, 0.02))
+
+
 @pytest.mark.parametrize("lr", [0.02, None])
 def test_gaussian_saga(lr: float | None) -> None:
     """The difference uses the direction of the entry; a new entry has a new one."""
