@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -51,8 +51,9 @@ class Algorithm:
     result depend on how many nodes share a process.
     """
 
-    needs: ClassVar[tuple[str, ...]] = ()
-    """Properties that the topology must have: "static", "symmetric", "doubly_stochastic"."""
+    needs: ClassVar[tuple[str, ...]] = ("row_stochastic",)
+    """Properties that the topology must have: "row_stochastic", "column_stochastic", "doubly_stochastic", "symmetric"
+    (which is doubly stochastic too), "static", "tree". One of them must say what sums to 1, unless W is not used."""
 
     least_eigenvalue: ClassVar[float] = -1.0
     """The eigenvalues of W, symmetric, must be above this: -1 asks for nothing."""
@@ -81,6 +82,14 @@ class Algorithm:
     def model(self, state: State) -> Tensor:
         """(k, d): the parameters that the method outputs, which are evaluated and returned."""
         return state.x
+
+    def chosen(self, state: State) -> dict[str, Any]:
+        """Hyper-parameters as `start` has settled them, by name, for a run's summary; the same on every rank."""
+        return {}
+
+    def report(self, state: State) -> dict[str, Tensor]:
+        """Numbers (k,) of the local nodes, by name, whose means over all nodes a run records."""
+        return {}
 
 
 def check_momentum(owner: object, momentum: float, nesterov: bool) -> None:

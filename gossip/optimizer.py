@@ -91,7 +91,7 @@ class Optimizer(torch.optim.Optimizer):
             self._equalize(processes)
 
         if processes.rank == 0:
-            warn_of_bias(chosen)
+            warn_of_bias(algorithm, chosen)
 
         self.network = network = connect(chosen, processes, seed, transport)
         self.n, self.node = network.n, network.nodes.start
@@ -361,19 +361,32 @@ class Optimizer(torch.optim.Optimizer):
         self.network.round = saved["round"]
         self._shares = list(saved["shares"])
         x = self._state.x
-        stacks = {
-            name: value.to(x.device) if isinstance(value, Tensor) and value.shape == x.shape else value
-            for name, value in copy.deepcopy(saved["state"]).items()
-        }
+        stacks = {name: _beside(x, value) for name, value in copy.deepcopy(saved["state"]).items()}
         self._state = State(x=x, **stacks)
         self._shared = False
         self._show_learning_rate()
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """Hyper-parameters as the algorithm has settled them at the start; see `algorithms.Algorithm.chosen`."""
+        return self.algorithm.chosen(self._state)
+
+    def report(self) -> dict[str, float]:
+        """What the algorithm has to say of this node so far, such as how often it fired, by name."""
+        return {name: float(value[0]) for name, value in self.algorithm.report(self._state).items()}
 
     def close(self) -> None:
         """Complete what is under way and leave the parameters to themselves; collective. Happens at exit anyway."""
         atexit.unregister(self._release)
         self._flat.release()
         self._release()
+
+
+def _beside(x: Tensor, value: Any) -> Any:
+    """What a state holds, with stacks like x where x is."""
+    if isinstance(value, list):
+        return [_beside(x, each) for each in value]
+    return value.to(x.device) if isinstance(value, Tensor) and value.shape == x.shape else value
 
 
 def _of_messages(owner: Algorithm | Compressor) -> list[Any]:

@@ -29,7 +29,7 @@ from torch import Tensor
 from algorithms.algorithm import Algorithm, Sample, State
 from algorithms.arithmetic import add_scaled
 from algorithms.checks import check
-from algorithms.compressed.replica import publish
+from algorithms.compressed.replica import exchange
 from algorithms.compressors import Compressor, Identity
 from algorithms.compressors.contraction import check_contraction
 from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
@@ -65,7 +65,7 @@ class Beer(Algorithm):
         self._track(state, sample.gradient, network)
         x = add_scaled(state.x, self.gamma, state.mixed_public - state.public)
         state.x = add_scaled(x, -learning_rate(self.lr, state.step), state.tracker, out=x)
-        q, mixed_q = publish(state.x - state.public, self.compressor, network)
+        q, mixed_q = exchange(state.x - state.public, self.compressor, network)
         state.public += q
         state.mixed_public += mixed_q
         state.step += 1
@@ -76,6 +76,6 @@ class Beer(Algorithm):
         state.tracker = tracker + (gradient - state.gradient)
         state.gradient = gradient.clone()
         if state.step > 0:
-            q, mixed_q = publish(state.tracker - state.public_tracker, self.compressor, network, "tracking")
+            q, mixed_q = exchange(state.tracker - state.public_tracker, self.compressor, network, "tracking")
             state.public_tracker += q
             state.mixed_public_tracker += mixed_q

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample, State
 from algorithms.arithmetic import add_scaled
-from algorithms.compressed.replica import publish
+from algorithms.compressed.replica import exchange
 from algorithms.compressors import Compressor, Identity
 from algorithms.compressors.induced import check_unbiased
 from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
@@ -51,12 +51,12 @@ class DcdPSGD(Algorithm):
 
     def start(self, x: Tensor, network: Network) -> State:
         check_unbiased(self, self.compressor, x.shape[1])
-        x, mixed = publish(x, Identity(), network)
+        x, mixed = exchange(x, Identity(), network)
         return State(x=x.clone(), mixed=mixed, step=0)
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
         y = add_scaled(state.mixed, -learning_rate(self.lr, state.step), sample.gradient)
-        q, mixed_q = publish(y - state.x, self.compressor, network)
+        q, mixed_q = exchange(y - state.x, self.compressor, network)
         state.x = state.x + q
         state.mixed += mixed_q
         state.step += 1

@@ -24,7 +24,7 @@ from torch import Tensor
 from algorithms.algorithm import Algorithm, Sample, State
 from algorithms.arithmetic import add_scaled
 from algorithms.checks import check
-from algorithms.compressed.replica import publish
+from algorithms.compressed.replica import exchange
 from algorithms.compressors import Compressor, Identity
 from algorithms.compressors.contraction import check_contraction
 from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
@@ -58,7 +58,7 @@ class DeepSqueeze(Algorithm):
     def step(self, state: State, sample: Sample, network: Network) -> None:
         y = add_scaled(state.x, -learning_rate(self.lr, state.step), sample.gradient)
         v = y + state.error
-        c, mixed_c = publish(v, self.compressor, network)
+        c, mixed_c = exchange(v, self.compressor, network)
         state.error = v - c
         state.x = add_scaled(y, self.gamma, mixed_c - c)
         state.step += 1

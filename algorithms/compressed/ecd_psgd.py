@@ -27,7 +27,7 @@ from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample, State
 from algorithms.arithmetic import add_scaled
-from algorithms.compressed.replica import publish
+from algorithms.compressed.replica import exchange
 from algorithms.compressors import Compressor, Identity
 from algorithms.compressors.induced import check_unbiased
 from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
@@ -54,13 +54,13 @@ class EcdPSGD(Algorithm):
     def start(self, x: Tensor, network: Network) -> State:
         check_unbiased(self, self.compressor, x.shape[1])
         # Of h itself no step makes use: what a node needs is s, its own h included.
-        x, mixed_public = publish(x, Identity(), network)
+        x, mixed_public = exchange(x, Identity(), network)
         return State(x=x.clone(), mixed_public=mixed_public, step=0)
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
         t = state.step + 1
         y = add_scaled(state.mixed_public, -learning_rate(self.lr, state.step), sample.gradient)
-        _, mixed_q = publish((1 - t / 2) * state.x + (t / 2) * y, self.compressor, network)
+        _, mixed_q = exchange((1 - t / 2) * state.x + (t / 2) * y, self.compressor, network)
         state.mixed_public = (1 - 2 / t) * state.mixed_public + (2 / t) * mixed_q
         state.x = y
         state.step += 1

@@ -36,7 +36,7 @@ from torch import Tensor
 from algorithms.algorithm import Algorithm, Sample, State
 from algorithms.arithmetic import add_scaled
 from algorithms.checks import check, positive
-from algorithms.compressed.replica import publish
+from algorithms.compressed.replica import exchange
 from algorithms.compressors import Compressor, InfinityNorm
 from algorithms.compressors.induced import check_unbiased
 from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
@@ -86,7 +86,7 @@ class Lead(Algorithm):
         if state.step == 0:
             return adapted
         y = add_scaled(adapted, -self.dual_factor(lr), state.dual, out=adapted)
-        q, mixed_q = publish(y - state.public, self.compressor, network)
+        q, mixed_q = exchange(y - state.public, self.compressor, network)
         pull = self.gamma / 2 * ((state.public + q) - (state.mixed_public + mixed_q))
         add_scaled(state.public, self.alpha, q, out=state.public)
         add_scaled(state.mixed_public, self.alpha, mixed_q, out=state.mixed_public)

@@ -70,7 +70,7 @@ def assert_equal(got: Array, wanted: Array, tolerance: float = 1e-12) -> None:
 SINGLE = [
     *(DecentralizedSGD(order=order, period=period) for order in ORDERS for period in (1, 3)),
     ExactDiffusion(),
-    *(ChocoSGD(order=order, compressor=c) for order in ("icml", "overlapped") for c in (Identity(), TopK(k=1))),
+    *(ChocoSGD(gamma=0.3, order=o, compressor=c) for o in ("icml", "overlapped") for c in (Identity(), TopK(k=1))),
 ]
 
 
@@ -190,7 +190,7 @@ def test_choco_without_compression_is_decentralized_sgd(
 def test_choco_that_keeps_everything_is_choco_without_compression(order: str) -> None:
     problem = least_squares(13)
     got, wanted = (
-        run(ChocoSGD(lr=LR, compressor=c, order=order), ring(13), problem, starts(problem), STEPS).models
+        run(ChocoSGD(lr=LR, gamma=0.3, compressor=c, order=order), ring(13), problem, starts(problem), STEPS).models
         for c in (TopK(fraction=1.0), Identity())
     )
     np.testing.assert_array_equal(got, wanted)
@@ -198,7 +198,7 @@ def test_choco_that_keeps_everything_is_choco_without_compression(order: str) ->
 
 def test_the_orders_of_choco_differ_under_compression() -> None:
     problem = least_squares(16)
-    methods = (ChocoSGD(lr=LR, compressor=TopK(k=2), order=order) for order in ("icml", "overlapped"))
+    methods = (ChocoSGD(lr=LR, gamma=0.3, compressor=TopK(k=2), order=order) for order in ("icml", "overlapped"))
     icml, overlapped = (run(method, ring(16), problem, common(problem), STEPS).final for method in methods)
     assert np.abs(icml - overlapped).max() > 1e-2
 

@@ -77,10 +77,10 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     DecentralizedSGD(lr=0.1, momentum=0.9),
     DecentralizedSGD(lr=0.1, momentum=0.9, order="combine-then-adapt", period=2),
     DecentralizedSGD(lr=0.1, momentum=0.9, order="consensus"),
-    ChocoSGD(lr=0.1, momentum=0.9, compressor=TopK(k=3)),
-    ChocoSGD(lr=0.1, momentum=0.9, compressor=TopK(k=3), order="overlapped"),
-    ChocoSGD(lr=0.1, momentum=0.9, compressor=Contraction(QSGD()), order="overlapped"),
-    ChocoSGD(lr=0.1, momentum=0.9, compressor=PerTensor(QTopK(fraction=0.5)), order="overlapped"),
+    ChocoSGD(lr=0.1, gamma=0.3, momentum=0.9, compressor=TopK(k=3)),
+    ChocoSGD(lr=0.1, gamma=0.3, momentum=0.9, compressor=TopK(k=3), order="overlapped"),
+    ChocoSGD(lr=0.1, gamma=0.3, momentum=0.9, compressor=Contraction(QSGD()), order="overlapped"),
+    ChocoSGD(lr=0.1, gamma=0.3, momentum=0.9, compressor=PerTensor(QTopK(fraction=0.5)), order="overlapped"),
 )
 
 
@@ -94,7 +94,9 @@ def test_a_single_node_is_sgd(algorithm: Algorithm) -> None:
 
 def test_compression_tensor_by_tensor() -> None:
     net = model()
-    optimizer = gossip.Optimizer(net.parameters(), ChocoSGD(lr=0.1, compressor=PerTensor(TopK(fraction=0.25))))
+    optimizer = gossip.Optimizer(
+        net.parameters(), ChocoSGD(lr=0.1, gamma=0.3, compressor=PerTensor(TopK(fraction=0.25)))
+    )
     train(net, optimizer, range(1))
     sent = optimizer._state.sent.dense()[0]
     kept = [int(part.count_nonzero()) for part in sent.split([p.numel() for p in net.parameters()])]
