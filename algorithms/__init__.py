@@ -22,4 +22,11 @@ from algorithms.network import Spectrum as Spectrum
 from algorithms.network import Traffic as Traffic
 from algorithms.oracles import *
 from algorithms.proximal import L1 as L1
+from algorithms.proximal import Box as Box
+from algorithms.proximal import ElasticNet as ElasticNet
+from algorithms.proximal import GroupLasso as GroupLasso
+from algorithms.proximal import L2Ball as L2Ball
+from algorithms.proximal import NonNegative as NonNegative
+from algorithms.proximal import NuclearNorm as NuclearNorm
 from algorithms.proximal import Proximal as Proximal
+from algorithms.proximal import Simplex as Simplex

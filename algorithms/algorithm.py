@@ -51,8 +51,9 @@ class Algorithm:
     result depend on how many nodes share a process.
     """
 
-    needs: ClassVar[tuple[str, ...]] = ()
-    """Properties that the topology must have: "static", "symmetric", "doubly_stochastic"."""
+    needs: ClassVar[tuple[str, ...]] = ("row_stochastic",)
+    """Properties that the topology must have: "row_stochastic", "column_stochastic", "doubly_stochastic", "symmetric"
+    (which is doubly stochastic too), "static", "tree". One of them must say what sums to 1, unless W is not used."""
 
     least_eigenvalue: ClassVar[float] = -1.0
     """The eigenvalues of W, symmetric, must be above this: -1 asks for nothing."""

@@ -93,6 +93,9 @@ class Network(Protocol):
         result is the caller's.
         """
 
+    def own_weights(self, ahead: int = 0) -> Tensor:
+        """(k, 1), float64: w_ii of each local node in the matrix of this round, or of so many rounds later."""
+
     def post(self, value: Tensor | Message) -> None:
         """Start the exchange that a `mix` or `neighbors` of this very value completes; it travels meanwhile.
 

@@ -16,6 +16,7 @@ from gossip.network import Communicator, InProcessNetwork
 def measure(
     model: Tensor,
     sample: Sample,
+    used: Mapping[str, Tensor],
     workload: ShardedWorkload,
     network: InProcessNetwork,
     communicator: Communicator,
@@ -25,6 +26,7 @@ def measure(
     """Metrics of the models (k, d) and of the gradients just taken, the same on every rank; collective.
 
     Args:
+        used: What the oracle has counted, (k,) each, by name; without what the gradients just taken cost.
         evaluated: How many nodes' own models are evaluated, at most n, evenly spaced over the node numbers.
         reported: What the algorithm says of the local nodes, (k,) each.
 
@@ -35,6 +37,8 @@ def measure(
         node_test_loss, node_test_accuracy, ...: mean over the evaluated nodes of what it says of their own models.
         consensus_distance: root mean square over nodes of |x_i - average| (Kong et al. 2021, 2102.04828).
         bytes_sent_per_node, messages_sent_per_node: since the start, mean over nodes.
+        gradients_per_node, queries_per_node: evaluations of the gradient and of the value of one example's loss that
+            the steps so far have used, mean over nodes.
         What is reported: mean over nodes.
     """
     traffic = network.traffic
@@ -48,6 +52,7 @@ def measure(
             "consensus_distance": _squared_distances(model, average),
             "bytes_sent_per_node": traffic.bytes.double(),
             "messages_sent_per_node": traffic.messages.double(),
+            **{f"{name}_per_node": count.double() for name, count in used.items()},
         }
         columns |= {name: values.double() for name, values in reported.items()}
         nodes = np.unique(np.linspace(0, network.n - 1, min(evaluated, network.n)).round().astype(int))

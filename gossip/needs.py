@@ -8,6 +8,14 @@ from algorithms import Algorithm
 from topologies import Schedule, smallest_eigenvalue
 
 ROUNDING = 1e-9  # of an eigenvalue
+PROPERTIES = {  # in words, and what has them
+    "static": ("static", "ring, torus and complete are"),
+    "symmetric": ("symmetric", "ring, torus and complete are"),
+    "row_stochastic": ("row stochastic", "Topology(graph) is, and Topology(graph, weights='uniform')"),
+    "column_stochastic": ("column stochastic", "Topology(graph, weights='push') is, and what is doubly stochastic"),
+    "doubly_stochastic": ("doubly stochastic", "ring, torus, complete and exponential are"),
+    "tree": ("a tree", "path and star are"),
+}
 
 
 def check_needs(algorithm: Algorithm, topology: Schedule) -> None:
@@ -18,9 +26,9 @@ def check_needs(algorithm: Algorithm, topology: Schedule) -> None:
     """
     for need in algorithm.needs:
         if not getattr(topology, need):
+            words, hint = PROPERTIES[need]
             raise ValueError(
-                f"{type(algorithm).__name__} needs a topology that is {need.replace('_', ' ')}, and {topology.name} "
-                f"is not; ring, torus and complete are"
+                f"{type(algorithm).__name__} needs a topology that is {words}, and {topology.name} is not; {hint}"
             )
     if algorithm.least_eigenvalue > -1:
         least = smallest_eigenvalue(topology[0])
@@ -32,9 +40,9 @@ def check_needs(algorithm: Algorithm, topology: Schedule) -> None:
             )
 
 
-def warn_of_bias(topology: Schedule, stacklevel: int = 3) -> None:
-    """Warn if averaging over this topology does not keep the average."""
-    if not topology.doubly_stochastic:
+def warn_of_bias(algorithm: Algorithm, topology: Schedule, stacklevel: int = 3) -> None:
+    """Warn if the algorithm averages over a topology that does not keep the average."""
+    if "row_stochastic" in algorithm.needs and not topology.doubly_stochastic:
         warnings.warn(
             f"the mixing matrix of {topology.name} is not doubly stochastic: averaging weighs some nodes more "
             f"than others, which biases methods that do not correct for it",

@@ -91,7 +91,7 @@ class Optimizer(torch.optim.Optimizer):
             self._equalize(processes)
 
         if processes.rank == 0:
-            warn_of_bias(chosen)
+            warn_of_bias(algorithm, chosen)
 
         self.network = network = connect(chosen, processes, seed, transport)
         self.n, self.node = network.n, network.nodes.start

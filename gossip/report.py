@@ -144,8 +144,9 @@ def _facts(topology: topologies.Schedule, summary: Mapping[str, Any]) -> str:
     graph = topology.graph
     facts = [_count(topology.n, "node")]
     facts += [_count(graph.number_of_edges(), "directed edge" if graph.is_directed() else "edge")]
-    facts += [] if topology.static else [f"period of {_count(len(topology), 'round')}"]
-    facts += ["doubly stochastic" if topology.doubly_stochastic else "row stochastic"]
+    if not topology.static:
+        facts += ["rounds without end" if topology.period is None else f"period of {_count(topology.period, 'round')}"]
+    facts += [topology.stochasticity]
     if summary.get("spectral_gap") is not None:
         facts += [f"spectral gap {_number(summary['spectral_gap'], 3)}"]
     return " · ".join(facts)

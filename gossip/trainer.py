@@ -87,7 +87,7 @@ class Training:
         directory = processes.from_root(lambda: self._create_directory(topology))
         root = processes.rank == 0
         if root:
-            warn_of_bias(topology, stacklevel=4)
+            warn_of_bias(self.algorithm, topology, stacklevel=4)
         recorder = Recorder(directory if root else None, self.steps, self.progress and root)
 
         diverged: DivergedError | None = None
@@ -114,23 +114,25 @@ class Training:
         recorder: Recorder,
     ) -> Tensor:
         """The loop. Everything measured at step t is about the models after t steps."""
-        algorithm = self.algorithm.on(workload.layout)
+        algorithm = processes.together(lambda: self.algorithm.on(workload.layout))
         evaluate_every = self.evaluate_every or max(1, self.steps // EVALUATIONS)
         seconds = 0.0  # spent training, without evaluation
         began = time.perf_counter()
         state = processes.together(lambda: algorithm.start(x, network))
         network.finish_step()
         recorder.settled(algorithm.chosen(state))
+        oracle = processes.together(lambda: self.oracle.start(workload, state.x, network.nodes, self.seed))
         for step in range(self.steps + 1):
             evaluate = step % evaluate_every == 0 or step == self.steps
             if not evaluate:  # so that what is recorded does not include a round ahead
                 algorithm.post(state, network)
-            sample = self.oracle.sample(workload, state.x, network.nodes, step, self.seed)
+            used = {"gradients": oracle.gradients.clone(), "queries": oracle.queries.clone()}
+            sample = self.oracle.sample(oracle, workload, state.x, network.nodes, step, self.seed)
             if evaluate:
                 seconds += time.perf_counter() - began
                 model = algorithm.model(state)
                 reported = algorithm.report(state)
-                metrics = measure(model, sample, workload, network, processes, self.evaluate_nodes, reported)
+                metrics = measure(model, sample, used, workload, network, processes, self.evaluate_nodes, reported)
                 recorder.add({"step": step, **metrics, "seconds": processes.broadcast(seconds)})
                 _check_finite(step, metrics)
                 began = time.perf_counter()

@@ -10,39 +10,61 @@ Any networkx graph does as well: `Topology(networkx.karate_club_graph())`. `topo
 one.
 """
 
-from topologies.graphs import complete, erdos_renyi, exponential, hypercube, random_regular, ring, star, torus
-from topologies.schedules import one_peer_exponential
+from topologies.graphs import (
+    complete,
+    erdos_renyi,
+    exponential,
+    grid,
+    hypercube,
+    path,
+    random_out,
+    random_regular,
+    ring,
+    star,
+    torus,
+)
+from topologies.schedules import RandomizedGossip, one_peer_exponential, randomized_gossip
 from topologies.spectrum import contraction_per_round, laplacian_norm, smallest_eigenvalue, spectral_gap
 from topologies.topology import Schedule, Topology
-from topologies.weights import WEIGHTS, metropolis, uniform
+from topologies.weights import WEIGHTS, metropolis, push, uniform
 
 # The functions that the command line offers by name.
 FAMILIES = (
     ring,
+    path,
     complete,
     star,
     torus,
+    grid,
     hypercube,
     exponential,
     one_peer_exponential,
     erdos_renyi,
     random_regular,
+    random_out,
+    randomized_gossip,
 )
 
 __all__ = [
     "FAMILIES",
     "WEIGHTS",
+    "RandomizedGossip",
     "Schedule",
     "Topology",
     "complete",
     "contraction_per_round",
     "erdos_renyi",
     "exponential",
+    "grid",
     "hypercube",
     "laplacian_norm",
     "metropolis",
     "one_peer_exponential",
+    "path",
+    "push",
+    "random_out",
     "random_regular",
+    "randomized_gossip",
     "ring",
     "smallest_eigenvalue",
     "spectral_gap",

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-CIRCULAR = {"ring", "complete", "exponential", "one_peer_exponential", "hypercube"}
+CIRCULAR = {"ring", "path", "complete", "exponential", "one_peer_exponential", "hypercube", "randomized_gossip"}
+GRIDS = {"torus", "grid"}
 NUMBERED_NODES = 32  # up to here a number fits into a node
 SPRING_NODES = 300  # above, the spring layout takes many seconds
 HEAVY_EDGES = 2000  # above, edges are drawn thin, without arrow heads and as pixels: a report stays small
@@ -24,8 +25,8 @@ EDGE_COLOR = "#8a8f98"
 def draw(topology: Schedule, axes: Axes | None = None) -> Figure:
     """Draw the communication graph, of a schedule the union over one period.
 
-    Meant to be read at about 4 x 4 inches. Families stand on a circle, a torus as a grid whose border edges
-    are stubs, a star around its hub; other graphs get networkx's spring layout with a fixed seed, and a
+    Meant to be read at about 4 x 4 inches. Families stand on a circle, grids as such, a torus with border edges
+    that are stubs, a star around its hub; other graphs get networkx's spring layout with a fixed seed, and a
     circle when they are large. Arrows point from sender to receiver.
 
     Args:
@@ -98,7 +99,7 @@ def _positions(topology: Schedule) -> np.ndarray:
 
 
 def _is_grid(topology: Schedule) -> bool:
-    return isinstance(topology, Topology) and topology.name == "torus" and topology.labels is not None
+    return isinstance(topology, Topology) and topology.name in GRIDS and topology.labels is not None
 
 
 def _circle(n: int) -> np.ndarray:

@@ -27,7 +27,7 @@ def ring(n: int, weights: str = "metropolis") -> Topology:
 
     Args:
         n: number of nodes; 1 and 2 give a single node and a single edge.
-        weights: weight rule, "metropolis" or "uniform".
+        weights: weight rule, "metropolis", "uniform" or "push".
 
     Raises:
         ValueError: n is not a positive whole number, or the weight rule is unknown.
@@ -42,7 +42,7 @@ def complete(n: int, weights: str = "metropolis") -> Topology:
 
     Args:
         n: number of nodes. Work and memory grow with n^2.
-        weights: weight rule, "metropolis" or "uniform".
+        weights: weight rule, "metropolis", "uniform" or "push".
 
     Raises:
         ValueError: n is not a positive whole number, or the weight rule is unknown.
@@ -57,7 +57,7 @@ def star(n: int, weights: str = "metropolis") -> Topology:
 
     Args:
         n: number of nodes, the hub included.
-        weights: weight rule, "metropolis" or "uniform".
+        weights: weight rule, "metropolis", "uniform" or "push".
 
     Raises:
         ValueError: n is not a positive whole number, or the weight rule is unknown.
@@ -76,30 +76,51 @@ def torus(n: int, rows: int | None = None, weights: str = "metropolis") -> Topol
     Args:
         n: number of nodes, rows x columns with both at least 2 (so above 3 not a prime).
         rows: number of rows, a divisor of n; by default the one nearest to the square root of n from below.
-        weights: weight rule, "metropolis" or "uniform".
+        weights: weight rule, "metropolis", "uniform" or "push".
 
     Raises:
         ValueError: n is not a positive whole number or has no such rows, or the weight rule is unknown.
     """
     import networkx as nx
 
-    count("torus", n)
-    smallest = 1 if n <= 3 else 2
-    if rows is None:
-        rows = max(divisor for divisor in range(1, math.isqrt(n) + 1) if n % divisor == 0)
-        if rows < smallest:  # n - 1 and n + 1 are even and at least 4
-            raise ValueError(
-                f"torus needs n = rows x columns with both at least 2; {n} is prime; nearest are {n - 1} and {n + 1}"
-            )
-    count("torus", rows, "rows")
-    if n % rows or not smallest <= rows <= n // smallest:
-        rows_at_least_2 = max(rows, 2)
-        multiples = sorted({max(n // rows_at_least_2 + k, 2) * rows_at_least_2 for k in (0, n % rows_at_least_2 > 0)})
-        nearest = f"nearest n for {rows_at_least_2} rows: {' and '.join(map(str, multiples))}"
-        raise ValueError(
-            f"torus needs n = rows x columns with both at least 2; got n = {n} and rows = {rows}; {nearest}"
-        )
+    rows = _rows("torus", n, rows)
     return Topology(nx.grid_2d_graph(rows, n // rows, periodic=True), weights, name="torus")
+
+
+def grid(n: int, rows: int | None = None, weights: str = "metropolis") -> Topology:
+    """Two-dimensional grid: each node is linked to those above, below, left and right of it, as far as they exist.
+
+    Node r * columns + c stands at row r and column c, and has the label (r, c). Up to three nodes it is the path.
+
+    Args:
+        n: number of nodes, rows x columns with both at least 2 (so above 3 not a prime).
+        rows: number of rows, a divisor of n; by default the one nearest to the square root of n from below.
+        weights: weight rule, "metropolis", "uniform" or "push".
+
+    Raises:
+        ValueError: n is not a positive whole number or has no such rows, or the weight rule is unknown.
+    """
+    import networkx as nx
+
+    rows = _rows("grid", n, rows)
+    return Topology(nx.grid_2d_graph(rows, n // rows), weights, name="grid")
+
+
+def path(n: int, weights: str = "metropolis") -> Topology:
+    """Path (line, chain): node i is linked to i - 1 and i + 1 where they exist. A tree.
+
+    With Metropolis weights the eigenvalues are 1/3 + 2/3 cos(pi k / n) for n >= 3.
+
+    Args:
+        n: number of nodes.
+        weights: weight rule, "metropolis", "uniform" or "push".
+
+    Raises:
+        ValueError: n is not a positive whole number, or the weight rule is unknown.
+    """
+    import networkx as nx
+
+    return Topology(nx.path_graph(count("path", n)), weights, name="path")
 
 
 def hypercube(n: int, weights: str = "metropolis") -> Topology:
@@ -109,7 +130,7 @@ def hypercube(n: int, weights: str = "metropolis") -> Topology:
 
     Args:
         n: number of nodes, a power of two.
-        weights: weight rule, "metropolis" or "uniform".
+        weights: weight rule, "metropolis", "uniform" or "push".
 
     Raises:
         ValueError: n is not a power of two, or the weight rule is unknown.
@@ -151,7 +172,7 @@ def erdos_renyi(n: int, probability: float = 0.3, seed: int = 0, weights: str = 
         n: number of nodes.
         probability: of each edge, between 0 and 1; well above ln(n) / n nearly every draw is connected.
         seed: seed of the first draw; the next draws take seed + 1, seed + 2, ...
-        weights: weight rule, "metropolis" or "uniform".
+        weights: weight rule, "metropolis", "uniform" or "push".
 
     Raises:
         ValueError: n, probability or seed is out of range, no draw of 1000 was connected, or the weight rule
@@ -180,7 +201,7 @@ def random_regular(n: int, degree: int = 4, seed: int = 0, weights: str = "metro
         n: number of nodes; n * degree must be even.
         degree: number of neighbours of every node, from 2 to n - 1 (0 for one node, 1 for two).
         seed: seed of the first draw; the next draws take seed + 1, seed + 2, ...
-        weights: weight rule, "metropolis" or "uniform".
+        weights: weight rule, "metropolis", "uniform" or "push".
 
     Raises:
         ValueError: n, degree or seed is out of range, no draw of 1000 was connected, or the weight rule is
@@ -205,6 +226,41 @@ def random_regular(n: int, degree: int = 4, seed: int = 0, weights: str = "metro
     return Topology(graph, weights, name="random_regular")
 
 
+def random_out(n: int, degree: int = 2, seed: int = 0, weights: str = "push") -> Topology:
+    """Random directed graph: every node sends to the same number of others, drawn again until strongly connected.
+
+    How many nodes one hears from differs, so that with "push" weights the columns of W sum to 1 and the rows do
+    not: for push-sum methods. With "uniform" weights it is the other way round.
+
+    Args:
+        n: number of nodes.
+        degree: how many others each node sends to, from 1 to n - 1 (0 for one node).
+        seed: seed of the first draw; the next draws take seed + 1, seed + 2, ...
+        weights: weight rule, "push" or "uniform".
+
+    Raises:
+        ValueError: n, degree or seed is out of range, no draw of 1000 was strongly connected, or the weight rule
+            is unknown.
+    """
+    import networkx as nx
+
+    smallest = min(1, count("random_out", n) - 1)
+    count("random_out", degree, "degree", smallest)
+    if degree >= n:
+        raise ValueError(f"random_out needs a degree from {smallest} to n - 1, got n = {n} and degree = {degree}")
+
+    def draw(seed: int) -> nx.DiGraph:
+        random = np.random.default_rng(seed)
+        graph = nx.empty_graph(n, create_using=nx.DiGraph)
+        for i in range(n):
+            others = random.choice(n - 1, size=degree, replace=False)
+            graph.add_edges_from((i, int(j + (j >= i))) for j in others)
+        return graph
+
+    graph = _connected_draw(draw, "random_out", seed, f"raise the degree above {degree}")
+    return Topology(graph, weights, name="random_out")
+
+
 def count(family: str, value: Any, what: str = "n", least: int = 1) -> int:
     """`value` if it is a whole number of at least `least`, else a ValueError naming the parameter."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
@@ -226,12 +282,33 @@ def circulant(n: int, hops: list[int]) -> csr_array:
     return csr_array((np.full(rows.size, 1 / len(hops)), (rows, columns)), shape=(n, n))
 
 
+def _rows(family: str, n: int, rows: int | None) -> int:
+    """The rows of a two-dimensional arrangement of n nodes."""
+    count(family, n)
+    smallest = 1 if n <= 3 else 2
+    if rows is None:
+        rows = max(divisor for divisor in range(1, math.isqrt(n) + 1) if n % divisor == 0)
+        if rows < smallest:  # n - 1 and n + 1 are even and at least 4
+            raise ValueError(
+                f"{family} needs n = rows x columns with both at least 2; {n} is prime; nearest are {n - 1} and {n + 1}"
+            )
+    count(family, rows, "rows")
+    if n % rows or not smallest <= rows <= n // smallest:
+        rows_at_least_2 = max(rows, 2)
+        multiples = sorted({max(n // rows_at_least_2 + k, 2) * rows_at_least_2 for k in (0, n % rows_at_least_2 > 0)})
+        nearest = f"nearest n for {rows_at_least_2} rows: {' and '.join(map(str, multiples))}"
+        raise ValueError(
+            f"{family} needs n = rows x columns with both at least 2; got n = {n} and rows = {rows}; {nearest}"
+        )
+    return rows
+
+
 def _connected_draw(draw: Callable[[int], nx.Graph], family: str, seed: int, fix: str) -> nx.Graph:
     import networkx as nx
 
     count(family, seed, "seed", 0)
     for each in range(seed, seed + DRAWS):
         graph = draw(each)
-        if nx.is_connected(graph):
+        if nx.is_strongly_connected(graph) if graph.is_directed() else nx.is_connected(graph):
             return graph
     raise ValueError(f"{family} found no connected graph in {DRAWS} draws from seed {seed}: {fix}")

@@ -1,6 +1,6 @@
 """How fast gossip averages: the spectral gap of a mixing matrix, the contraction of a schedule.
 
-Below, J = 1 1^T / n is the exact average. For every W whose rows sum to 1, W - J has the eigenvalues of W
+Below, J = 1 1^T / n is the exact average. For every W whose rows or columns sum to 1, W - J has the eigenvalues of W
 with one eigenvalue 1 replaced by 0 (A. Brauer, "Limits for the characteristic roots of a matrix IV", Duke
 Math. J. 19(1), 1952), which spares sorting out that eigenvalue.
 """
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from topologies.schedules import RandomizedGossip
 from topologies.topology import Schedule, Topology
 
 if TYPE_CHECKING:
@@ -81,9 +82,22 @@ def contraction_per_round(schedule: Schedule) -> float:
     For a symmetric static topology it is the spectral gap. Works on dense (n, n) matrices: for up to a few
     thousand nodes.
 
+    Randomized gossip never repeats: here it is 1 - sqrt(lambda_2(E[W])), from the expected square of the
+    distance, which is as good as each matrix is a projection, W^T W = W.
+
     Args:
         schedule: a schedule or a topology (of period 1).
+
+    Raises:
+        ValueError: the rows of the matrices do not sum to 1, so that they keep no consensus.
     """
+    if not schedule.row_stochastic:
+        raise ValueError(
+            f"contraction_per_round needs matrices whose rows sum to 1, those of {schedule.name} are column stochastic "
+            f"only: they keep the sum, and no consensus"
+        )
+    if isinstance(schedule, RandomizedGossip):
+        return 1.0 - float(np.sqrt(1.0 - spectral_gap(schedule.mean)))
     product = np.eye(schedule.n)
     for each in schedule:
         product = each.matrix @ product

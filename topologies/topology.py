@@ -47,11 +47,13 @@ class Schedule:
         n: number of nodes.
         name: what reports call it.
         symmetric: whether every round's mixing matrix is symmetric.
-        doubly_stochastic: whether every round's columns sum to 1 as well.
+        row_stochastic: whether the rows sum to 1 in every round, as averaging needs.
+        column_stochastic: whether the columns sum to 1 in every round, as push-sum needs.
         static: False; True for a `Topology`, where every round is the same.
 
     Raises:
-        ValueError: no round, rounds of different sizes, or a union graph that is not strongly connected.
+        ValueError: no round, rounds of different sizes, rounds of which some have only rows and others only
+            columns that sum to 1, or a union graph that is not strongly connected.
     """
 
     static: ClassVar[bool] = False
@@ -59,7 +61,8 @@ class Schedule:
     n: int
     name: str
     symmetric: bool
-    doubly_stochastic: bool
+    row_stochastic: bool
+    column_stochastic: bool
     _graph: nx.Graph | None = None  # cache of `graph`, never pickled
 
     def __init__(self, rounds: Sequence[Topology], name: str = "custom") -> None:
@@ -72,7 +75,13 @@ class Schedule:
         self.n = sizes[0]
         self.name = name
         self.symmetric = all(each.symmetric for each in self._rounds)
-        self.doubly_stochastic = all(each.doubly_stochastic for each in self._rounds)
+        self.row_stochastic = all(each.row_stochastic for each in self._rounds)
+        self.column_stochastic = all(each.column_stochastic for each in self._rounds)
+        if not self.row_stochastic and not self.column_stochastic:
+            raise ValueError(
+                "the rounds of a Schedule must all have rows that sum to 1, or all columns that do; of these some are "
+                "row stochastic only and others column stochastic only"
+            )
         _check_connected(self._support(), "the union of the rounds", "add rounds that link the components")
 
     def __getitem__(self, t: int) -> Topology:
@@ -81,19 +90,50 @@ class Schedule:
         Raises:
             IndexError: t is negative.
         """
-        return self._rounds[_round(t) % len(self._rounds)]
+        return self._rounds[valid_round(t) % len(self._rounds)]
 
     @property
     def period(self) -> int | None:
         """The number of rounds after which the sequence repeats; None if it never does."""
-        return len(self)
-
-    def __len__(self) -> int:
-        """The period: the number of rounds after which the sequence repeats."""
         return len(self._rounds)
 
+    @property
+    def doubly_stochastic(self) -> bool:
+        """Whether the rows and the columns sum to 1 in every round."""
+        return self.row_stochastic and self.column_stochastic
+
+    @property
+    def stochasticity(self) -> str:
+        """What sums to 1, in words."""
+        if self.doubly_stochastic:
+            return "doubly stochastic"
+        return "row stochastic" if self.row_stochastic else "column stochastic"
+
+    @property
+    def tree(self) -> bool:
+        """Whether the graph is the same in all rounds, undirected, connected, and without cycles."""
+        return False
+
+    def __bool__(self) -> bool:
+        """True, also without a period that Python could ask for."""
+        return True
+
+    def __len__(self) -> int:
+        """The period.
+
+        Raises:
+            TypeError: the schedule has none.
+        """
+        if self.period is None:
+            raise TypeError(f"{self.name} never repeats, so it has no length and no last round: take round t by [t]")
+        return self.period
+
     def __iter__(self) -> Iterator[Topology]:
-        """The rounds of one period (Python's default iteration over `__getitem__` would never end)."""
+        """The rounds of one period (Python's default iteration over `__getitem__` would never end).
+
+        Raises:
+            TypeError: the schedule has none.
+        """
         return (self[t] for t in range(len(self)))
 
     @property
@@ -115,7 +155,7 @@ class Schedule:
         return {key: value for key, value in self.__dict__.items() if key not in ("_graph", "matrix")}
 
     def __repr__(self) -> str:
-        return f"Schedule({self.name!r}, nodes={self.n}, period={len(self)}, {_kind(self)})"
+        return f"Schedule({self.name!r}, nodes={self.n}, period={self.period}, {_kind(self)})"
 
 
 class Topology(Schedule):
@@ -123,6 +163,8 @@ class Topology(Schedule):
 
     Row i of W holds the weights that node i gives to itself and to its in-neighbours, so one round of gossip
     is x <- W x. In a directed graph an edge (j, i) means that j sends to i, and w_ij may be non-zero.
+    Rows that sum to 1 make each node average what it hears. Columns that sum to 1 make each node split what it
+    has among those it sends to, which keeps the total, as push-sum methods need.
 
     Args:
         graph_or_matrix: a networkx Graph or DiGraph, or W itself as a square dense, sparse or nested-list
@@ -130,7 +172,8 @@ class Topology(Schedule):
             Self-loops and edge attributes are ignored by the rules of `WEIGHTS`.
         weights: how a graph becomes a matrix: a name from `WEIGHTS`, or a function that takes the graph
             (nodes renumbered 0..n-1, no self-loops) and returns W. By default "metropolis" for an undirected
-            graph and "uniform" for a directed one. A matrix holds its weights already and takes no rule.
+            graph and "uniform" for a directed one, whose rows sum to 1; "push" makes the columns do so. A
+            matrix holds its weights already and takes no rule.
         name: what reports call the topology; by default the graph's own name, or "custom".
         connected: check that the graph is strongly connected. False is for the single rounds of a `Schedule`.
 
@@ -143,13 +186,14 @@ class Topology(Schedule):
         labels: the graph's own node labels in the order of the node numbers; None if they are 0..n-1.
         name: what reports call it.
         symmetric: whether W equals its transpose (to 1e-12).
-        doubly_stochastic: whether the columns of W sum to 1 (to 1e-9) as the rows do.
+        row_stochastic: whether the rows of W sum to 1 (to 1e-9).
+        column_stochastic: whether the columns of W sum to 1 (to 1e-9).
         static: True.
 
     Raises:
         ValueError: not a simple graph or a square real finite matrix; no node; an unknown rule, or one that
-            does not work on this kind of graph; rows that do not sum to 1 (to 1e-9); weights off the graph's
-            edges; a graph that is not strongly connected.
+            does not work on this kind of graph; neither rows nor columns that sum to 1; weights off the
+            graph's edges; a graph that is not strongly connected.
     """
 
     static: ClassVar[bool] = True
@@ -176,21 +220,38 @@ class Topology(Schedule):
             matrix = _as_csr(graph_or_matrix)
         else:
             raise ValueError("weights go with a graph; a matrix holds its weights already, so leave them out")
-        _check_rows(matrix)
+        self.row_stochastic, self.column_stochastic = _check_sums(matrix)
         if connected:
             _check_connected(matrix, "the graph", "add edges between the components", self.labels)
         self.n = matrix.shape[0]
         self.name = name or "custom"
         self.arrays = _read_only(Arrays(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data))
         self.symmetric = bool(abs(matrix - matrix.T).max() <= SYMMETRIC_TOLERANCE)
-        self.doubly_stochastic = bool(np.abs(matrix.sum(axis=0) - 1).max() <= STOCHASTIC_TOLERANCE)
+
+    @classmethod
+    def pair(cls, n: int, i: int, j: int, name: str = "pair") -> Topology:
+        """n nodes of which i and j, if they are not the same one, average half and half and the others do nothing.
+
+        Made without scipy and in O(n), for schedules that draw a pair each round.
+        """
+        counts = np.ones(n, dtype=np.int64)
+        counts[[i, j]] = 1 + (i != j)
+        indptr = np.concatenate([[0], np.cumsum(counts)])
+        indices = np.repeat(np.arange(n), counts)
+        for node in {i, j}:
+            indices[indptr[node] : indptr[node + 1]] = sorted({i, j})
+        topology = cls.__new__(cls)
+        topology.n, topology.name, topology.labels = n, name, None
+        topology.arrays = _read_only(Arrays(indptr, indices, 1 / np.repeat(counts, counts)))
+        topology.symmetric = topology.row_stochastic = topology.column_stochastic = True
+        return topology
 
     @classmethod
     def from_matrix(cls, matrix: Any, *, name: str | None = None, connected: bool = True) -> Topology:
         """The topology of a mixing matrix W: nodes i and j are linked where w_ij is not zero.
 
         Args:
-            matrix: W, (n, n), rows summing to 1; dense, sparse or nested lists.
+            matrix: W, (n, n), its rows or its columns summing to 1; dense, sparse or nested lists.
             name: what reports call the topology.
             connected: check that the graph is strongly connected; see `Topology`.
 
@@ -205,12 +266,22 @@ class Topology(Schedule):
         Raises:
             IndexError: t is negative.
         """
-        _round(t)
+        valid_round(t)
         return self
 
-    def __len__(self) -> int:
-        """The period, 1."""
+    @property
+    def period(self) -> int:
+        """1."""
         return 1
+
+    @property
+    def tree(self) -> bool:
+        from scipy.sparse.csgraph import connected_components
+
+        links = int(self.in_degrees.sum())
+        if links != 2 * (self.n - 1) or is_directed(self.matrix):
+            return False
+        return bool(connected_components(self.matrix, directed=False, return_labels=False) == 1)
 
     @cached_property
     def matrix(self) -> csr_array:
@@ -255,11 +326,12 @@ class Topology(Schedule):
 
     def __repr__(self) -> str:
         links = int(self.in_degrees.sum())
-        edges = f"directed edges={links}" if _directed(self.matrix) else f"edges={links // 2}"
+        edges = f"directed edges={links}" if is_directed(self.matrix) else f"edges={links // 2}"
         return f"Topology({self.name!r}, nodes={self.n}, {edges}, {_kind(self)})"
 
 
-def _round(t: int) -> int:
+def valid_round(t: int) -> int:
+    """`t` if it can be the number of a round, else an IndexError."""
     t = operator.index(t)
     if t < 0:
         raise IndexError(f"rounds are numbered 0, 1, 2, ...; got {t}")
@@ -267,8 +339,7 @@ def _round(t: int) -> int:
 
 
 def _kind(schedule: Schedule) -> str:
-    stochastic = "doubly stochastic" if schedule.doubly_stochastic else "row stochastic"
-    return f"symmetric, {stochastic}" if schedule.symmetric else stochastic
+    return f"symmetric, {schedule.stochasticity}" if schedule.symmetric else schedule.stochasticity
 
 
 def _kinds(values: Sequence[object]) -> str:
@@ -327,18 +398,21 @@ def _read_only(arrays: Arrays) -> Arrays:
     return arrays
 
 
-def _check_rows(matrix: csr_array) -> None:
-    """Finite entries, rows that sum to 1."""
+def _check_sums(matrix: csr_array) -> tuple[bool, bool]:
+    """Finite entries, rows or columns that sum to 1; whether the rows do, and whether the columns do."""
     if not np.isfinite(matrix.data).all():
         bad = matrix.data[~np.isfinite(matrix.data)][0]
         raise ValueError(f"a mixing matrix must be finite, got an entry {bad}; look for a division by a zero degree")
-    sums = matrix.sum(axis=1)
-    worst = int(np.argmax(np.abs(sums - 1)))
-    if abs(sums[worst] - 1) > STOCHASTIC_TOLERANCE:
+    rows, columns = matrix.sum(axis=1), matrix.sum(axis=0)
+    row, column = (int(np.argmax(np.abs(sums - 1))) for sums in (rows, columns))
+    off = np.abs([rows[row] - 1, columns[column] - 1])
+    if off.min() > STOCHASTIC_TOLERANCE:
         raise ValueError(
-            f"the rows of a mixing matrix must sum to 1 (to {STOCHASTIC_TOLERANCE:g}), row {worst} sums to "
-            f"{sums[worst]:.12g}; for an adjacency matrix give Topology(networkx.from_numpy_array(A)) instead"
+            f"the rows or the columns of a mixing matrix must sum to 1 (to {STOCHASTIC_TOLERANCE:g}), row {row} sums "
+            f"to {rows[row]:.12g} and column {column} to {columns[column]:.12g}; "
+            f"for an adjacency matrix give Topology(networkx.from_numpy_array(A)) instead"
         )
+    return bool(off[0] <= STOCHASTIC_TOLERANCE), bool(off[1] <= STOCHASTIC_TOLERANCE)
 
 
 def _check_on_edges(matrix: csr_array, adjacency: csr_array) -> None:
@@ -365,14 +439,14 @@ def _check_connected(support: csr_array, what: str, fix: str, labels: Sequence[A
         smallest = np.flatnonzero(component == np.argmin(np.bincount(component))).tolist()
         shown = ", ".join(repr(labels[i] if labels else i) for i in smallest[:5])
         more = f" and {len(smallest) - 5} more" if len(smallest) > 5 else ""
-        strongly = "strongly " if _directed(support) else ""
+        strongly = "strongly " if is_directed(support) else ""
         raise ValueError(
             f"{what} of {support.shape[0]} nodes is not {strongly}connected: it has {count} "
             f"{strongly}connected components, one of them with nodes {shown}{more}; {fix}"
         )
 
 
-def _directed(support: csr_array) -> bool:
+def is_directed(support: csr_array) -> bool:
     """Whether some edge runs one way only."""
     pattern = support != 0
     return bool((pattern != pattern.T).nnz)
@@ -383,7 +457,7 @@ def _graph_of(support: csr_array) -> nx.Graph:
     import networkx as nx
     from scipy.sparse import coo_array
 
-    directed = _directed(support)
+    directed = is_directed(support)
     entries = coo_array(support)
     kept = entries.row != entries.col if directed else entries.row > entries.col
     graph = nx.empty_graph(support.shape[0], create_using=nx.DiGraph if directed else nx.Graph)

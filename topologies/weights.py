@@ -1,4 +1,4 @@
-"""Weight rules: from a graph to a mixing matrix W whose rows sum to 1.
+"""Weight rules: from a graph to a mixing matrix W whose rows or columns sum to 1.
 
 A rule takes a networkx graph (n nodes, in the order of `graph.nodes`) and returns W as an (n, n) csr_array.
 w_ij is the weight that node i gives to what it hears from j; it is non-zero only on an edge (j, i) and on the
@@ -66,7 +66,28 @@ def uniform(graph: nx.Graph) -> csr_array:
     return csr_array(diags_array(shares) @ adjacency + diags_array(shares))
 
 
-WEIGHTS: dict[str, Callable[[nx.Graph], csr_array]] = {"metropolis": metropolis, "uniform": uniform}
+def push(graph: nx.Graph) -> csr_array:
+    """Every node splits what it has evenly among itself and those it sends to: columns that sum to 1.
+
+        w_ij = 1 / (1 + d_j) for i = j and for every out-neighbour i of j, with d_j the out-degree
+
+    The sum over the nodes is kept whatever the graph, as push-sum methods need. Each node needs to know no more
+    than its own out-degree. The rows sum to 1 as well if and only if the graph is balanced in that sense.
+
+    Source: D. Kempe, A. Dobra, J. Gehrke, "Gossip-based computation of aggregate information", FOCS 2003;
+    A. Nedic, A. Olshevsky, "Distributed optimization over time-varying directed graphs", IEEE TAC 60(3), 2015.
+
+    Args:
+        graph: a directed or undirected networkx graph.
+    """
+    from scipy.sparse import csr_array, diags_array
+
+    adjacency = in_adjacency(graph)
+    shares = 1.0 / (1 + np.bincount(adjacency.indices, minlength=adjacency.shape[0]))
+    return csr_array(adjacency @ diags_array(shares) + diags_array(shares))
+
+
+WEIGHTS: dict[str, Callable[[nx.Graph], csr_array]] = {"metropolis": metropolis, "uniform": uniform, "push": push}
 
 
 def in_adjacency(graph: nx.Graph) -> csr_array:

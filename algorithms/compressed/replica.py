@@ -72,6 +72,20 @@ def consensus_step(state: State, network: Network) -> Tensor:
     return step
 
 
+def exchange(
+    x: Tensor, compressor: Compressor, network: Network, purpose: str = "compression"
+) -> tuple[Tensor, Tensor]:
+    """Compress a stack x (k, d) and send it: (q, W q), both (k, d), with q as every receiver decodes it.
+
+    For methods that keep no public copy, or one that takes up something else than the whole message.
+
+    Args:
+        purpose: Of the random draws; each message of a round needs one of its own.
+    """
+    message = compressor.compress(x, network.draw(purpose))
+    return message.dense(), network.mix(message)
+
+
 def _pair(network: Network) -> int:
     """The number of the copies that this round uses."""
     assert network.period is not None, "refused at the start"

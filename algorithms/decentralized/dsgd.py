@@ -19,6 +19,10 @@ matrix, so the r-th one uses W_r.
 The gradient of combine-then-adapt is wanted at y_i, so each averaging takes place at the end of the step before it,
 the first one in `start`: T steps of period 1 make T + 1 rounds, the last of which nothing uses yet.
 
+With a regularizer r, each iteration ends with its proximal operator at the iteration's learning rate: x_i is
+prox_{lr r} of the right-hand side above. In the consensus order this is prox-DGD (Zeng & Yin, "On Nonconvex
+Decentralized Gradient Descent", IEEE TSP 66(11), 2018, arXiv 1608.05766). It is as biased as the method without.
+
 Momentum is local and never communicated: v_i <- momentum v_i + g_i, applied as in torch.optim.SGD. On heterogeneous
 data the limit is as far from the optimum as without momentum and with lr / (1 - momentum).
 """
@@ -36,6 +40,7 @@ from algorithms.checks import check
 from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
 from algorithms.local_steps import check_period, synchronizes
 from algorithms.network import Network
+from algorithms.proximal import Proximal, check_prox, proximal_step
 
 ORDERS = ("adapt-then-combine", "combine-then-adapt", "consensus")
 
@@ -51,6 +56,7 @@ class DecentralizedSGD(Algorithm):
         momentum: Momentum of the local direction, in [0, 1).
         nesterov: Use Nesterov's variant; needs momentum > 0.
         period: Iterations from one averaging to the next, >= 1.
+        prox: A regularizer r to be minimised along with the losses.
     """
 
     lr: float | LearningRate = 0.1
@@ -58,12 +64,14 @@ class DecentralizedSGD(Algorithm):
     momentum: float = 0.0
     nesterov: bool = False
     period: int = 1
+    prox: Proximal | None = None
 
     def __post_init__(self) -> None:
         check_learning_rate(self, self.lr)
         check(self.order in ORDERS, self, "order", f"one of {', '.join(ORDERS)}")
         check_momentum(self, self.momentum, self.nesterov)
         check_period(self, self.period)
+        check_prox(self, self.prox)
 
     def start(self, x: Tensor, network: Network) -> State:
         state = State(x=x.clone(), step=0)
@@ -83,13 +91,13 @@ class DecentralizedSGD(Algorithm):
         lr = learning_rate(self.lr, t)
         match self.order:
             case "adapt-then-combine":
-                state.x = self._average(self._adapt(state.x, lr, v, network), t, network)
+                state.x = proximal_step(self.prox, self._average(self._adapt(state.x, lr, v, network), t, network), lr)
             case "combine-then-adapt":
                 # The next iteration starts with its averaging, whose result is where the gradient is wanted.
-                state.adapted = self._adapt(state.x, lr, v, network)
+                state.adapted = proximal_step(self.prox, self._adapt(state.x, lr, v, network), lr)
                 state.x = self._average(state.adapted, t + 1, network)
             case "consensus":
-                state.x = self._average(state.x, t, network, plus=(-lr, v))
+                state.x = proximal_step(self.prox, self._average(state.x, t, network, plus=(-lr, v)), lr)
         state.step += 1
 
     def model(self, state: State) -> Tensor:

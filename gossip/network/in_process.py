@@ -91,6 +91,7 @@ class InProcessNetwork:
         self._communicated = False
         self._streamed = STREAMED  # bytes of a local stack
         self._posted: list[tuple[Tensor | Message, Exchange]] = []
+        self._drawn: tuple[int, Topology] | None = None
         self._sent_in_a_mean = messages_per_node(topology.n)[self.nodes.start : self.nodes.stop]
 
         @lru_cache(maxsize=PLANS)
@@ -199,6 +200,14 @@ class InProcessNetwork:
         exchange.finish()
         return heard
 
+    def own_weights(self, ahead: int = 0) -> Tensor:
+        """(k, 1), float64: the weight that each local node gives to itself in this round, or so many rounds later."""
+        indptr, indices, weights = self.topology[self.round + ahead].arrays if ahead else self._topology().arrays
+        first, last = indptr[self.nodes.start], indptr[self.nodes.stop]
+        rows = np.repeat(self.nodes, np.diff(indptr[self.nodes.start : self.nodes.stop + 1]))
+        own = np.where(indices[first:last] == rows, weights[first:last], 0.0)
+        return torch.from_numpy(np.bincount(rows - self.nodes.start, own, minlength=len(self.nodes))[:, None])
+
     def post(self, value: Tensor | Message) -> None:
         """Start the exchange that the next `mix` or `neighbors` of this very value completes."""
         self._posted.append((value, self._begin(value, posted=True)))
@@ -251,8 +260,14 @@ class InProcessNetwork:
         while self._posted:
             self._posted.pop(0)[1].finish()
 
+    def _topology(self) -> Topology:
+        """That of this round, the same object throughout: a schedule without end makes one whenever it is asked."""
+        if self._drawn is None or self._drawn[0] != self.round:
+            self._drawn = self.round, self.topology[self.round]
+        return self._drawn[1]
+
     def _plan(self) -> tuple[HaloPlan, Sums]:
-        return self._plan_of(self.topology[self.round])
+        return self._plan_of(self._topology())
 
     def _exchange(self, value: Tensor | Message) -> Exchange:
         """The exchange of this value, begun now unless it was posted."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -31,12 +30,17 @@ class NeighborCollectiveNetwork(PeerToPeerNetwork):
     def __init__(self, topology: Schedule, communicator: MpiCommunicator, seed: int = 0) -> None:
         super().__init__(topology, communicator, seed)
 
-        @lru_cache(maxsize=PLANS)
-        def graph(plan: HaloPlan) -> MPI.Distgraphcomm:
-            communicator.barrier()  # the call itself spins
-            return communicator.mpi.Create_dist_graph_adjacent(list(plan.receive), list(plan.send))
+        self._graphs: dict[HaloPlan, MPI.Distgraphcomm] = {}
 
-        self._graph = graph
+    def _graph(self, plan: HaloPlan) -> MPI.Distgraphcomm:
+        """The communicator of this plan. MPI has only so many, so the oldest is given back for a new one."""
+        if plan not in self._graphs:
+            if len(self._graphs) == PLANS:
+                self._graphs.pop(next(iter(self._graphs))).Free()
+            self.communicator.barrier()  # the call below spins
+            made = self.communicator.mpi.Create_dist_graph_adjacent(list(plan.receive), list(plan.send))
+            self._graphs[plan] = made
+        return self._graphs[plan]
 
     def _link(
         self,

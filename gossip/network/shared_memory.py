@@ -212,7 +212,7 @@ class SharedMemoryNetwork(PeerToPeerNetwork):
 
     def mix(self, value: Tensor | Message, plus: Scaled | None = None) -> Tensor:
         if isinstance(value, Tensor) and not self._posted and compiles(value):
-            direct = self._direct(self.topology[self.round], value.data_ptr(), value.shape, value.stride(), value.dtype)
+            direct = self._direct(self._topology(), value.data_ptr(), value.shape, value.stride(), value.dtype)
             if direct is not None:
                 return self._mix_directly(direct, plus)
         return super().mix(value, plus)

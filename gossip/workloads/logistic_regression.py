@@ -128,7 +128,7 @@ class ShardedLogisticRegression(LinearModel):
             margins = self._targets * (self._features @ x)
             # p (1 - p), without cancellation for large margins
             curvatures = weights * np.exp(-np.logaddexp(0, margins) - np.logaddexp(0, -margins))
-            hessian = (self._features.T * curvatures) @ self._features + self._l2 * np.eye(len(x))
+            hessian = (self._features.T * curvatures) @ self._features + self.l2 * np.eye(len(x))
             direction = -np.linalg.lstsq(hessian, gradient, rcond=None)[0]
             step, slope = 1.0, float(gradient @ direction)
             # Armijo's rule; the slack lets rounding errors of the value pass close to the optimum.
@@ -141,7 +141,7 @@ class ShardedLogisticRegression(LinearModel):
         norm = float(np.linalg.norm(gradient))
         if not norm < 1e-10:
             raise ArithmeticError(f"Newton's method stopped at a gradient norm of {norm:.1e}")
-        if self._l2 == 0 and np.all(self._targets * (self._features @ x) > 0):
+        if self.l2 == 0 and np.all(self._targets * (self._features @ x) > 0):
             # All examples are on the right side, so the loss decreases along x for ever.
             raise ArithmeticError("a plane separates the classes, so there is no optimum without l2 > 0")
         return torch.from_numpy(x)

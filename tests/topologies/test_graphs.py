@@ -12,7 +12,10 @@ from topologies import (
     complete,
     erdos_renyi,
     exponential,
+    grid,
     hypercube,
+    path,
+    random_out,
     random_regular,
     ring,
     star,
@@ -21,9 +24,11 @@ from topologies import (
 
 SIZES = {
     ring: range(1, 14),
+    path: range(1, 14),
     complete: range(1, 14),
     star: range(1, 14),
     torus: [1, 2, 3, 4, 6, 8, 9, 12, 36],
+    grid: [1, 2, 3, 4, 6, 8, 9, 12, 36],
     hypercube: [1, 2, 4, 8, 32],
     exponential: range(1, 18),
     erdos_renyi: range(1, 14),
@@ -44,7 +49,8 @@ def test_every_family(family, n: int) -> None:
 
 
 def test_all_families_are_offered() -> None:
-    assert {family.__name__ for family in FAMILIES} == {family.__name__ for family in SIZES} | {"one_peer_exponential"}
+    others = {"one_peer_exponential", "random_out", "randomized_gossip"}
+    assert {family.__name__ for family in FAMILIES} == {family.__name__ for family in SIZES} | others
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.__name__)
@@ -194,3 +200,40 @@ def test_other_parameters_are_checked(make, message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
         make()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 9])
+def test_path_eigenvalues(n: int) -> None:
+    topology = path(n)
+    assert set(topology.graph.edges) == {(i, i + 1) for i in range(n - 1)}
+    if n >= 3:
+        closed_form = 1 / 3 + 2 / 3 * np.cos(np.pi * np.arange(n) / n)
+        np.testing.assert_allclose(np.linalg.eigvalsh(topology.matrix.toarray()), np.sort(closed_form), atol=1e-13)
+
+
+def test_grid_has_no_edges_around_its_borders() -> None:
+    topology = grid(12)
+    assert topology.labels is not None and topology.labels[5] == (1, 1)
+    assert topology.neighbors(0).tolist() == [1, 4] and topology.neighbors(5).tolist() == [1, 4, 6, 9]
+    assert grid(12, rows=2).graph.number_of_edges() == 2 * 5 + 6
+    with pytest.raises(ValueError, match=r"^grid needs .*; 13 is prime; nearest are 12 and 14$"):
+        grid(13)
+
+
+@pytest.mark.parametrize(("n", "degree"), [(1, 0), (2, 1), (5, 1), (16, 2), (16, 5), (6, 5)])
+def test_random_out(n: int, degree: int) -> None:
+    topology = random_out(n, degree, seed=3)
+    assert topology.column_stochastic and topology.name == "random_out"
+    assert topology.out_degrees.tolist() == [degree] * n
+    assert set(topology.matrix.data) == {1 / (1 + degree)}
+    assert topology.row_stochastic == (n <= 2 or degree in (1, n - 1))  # a cycle, or complete
+    uniform = random_out(n, degree, seed=3, weights="uniform")
+    assert uniform.row_stochastic and set(uniform.graph.edges) == set(topology.graph.edges)
+
+
+def test_random_out_draws_from_its_seed() -> None:
+    edges = [set(random_out(16, seed=seed).graph.edges) for seed in (0, 0, 7)]
+    assert edges[0] == edges[1] != edges[2]
+    for degree in (0, 16):
+        with pytest.raises(ValueError, match="random_out needs"):
+            random_out(16, degree)

@@ -111,6 +111,42 @@ def test_negative_weights_are_allowed() -> None:
     np.testing.assert_array_equal(topology.matrix.toarray(), matrix)
 
 
+def test_columns_may_sum_to_1_instead_of_rows(digraph: nx.DiGraph) -> None:
+    push = Topology(digraph, "push")
+    expected = [[1 / 3, 0, 1 / 2], [1 / 3, 1 / 2, 0], [1 / 3, 1 / 2, 1 / 2]]
+    np.testing.assert_allclose(push.matrix.toarray(), expected, rtol=1e-15)
+    assert push.column_stochastic and not push.row_stochastic and not push.doubly_stochastic
+    assert repr(push) == "Topology('custom', nodes=3, directed edges=4, column stochastic)"
+    same = Topology.from_matrix(expected)
+    assert same.column_stochastic and not same.row_stochastic and same.neighbors(2).tolist() == [0, 1]
+    rows = Topology(digraph)
+    assert rows.row_stochastic and not rows.column_stochastic
+    assert push.stochasticity == "column stochastic" and ring(3).stochasticity == "doubly stochastic"
+    schedule = Schedule([push, Topology(digraph.reverse(), "push"), ring(3)])
+    assert schedule.column_stochastic and not schedule.row_stochastic and not schedule.doubly_stochastic
+
+
+@pytest.mark.parametrize(
+    ("topology", "tree"),
+    [
+        (topologies.path(1), True),
+        (topologies.path(6), True),
+        (topologies.star(6), True),
+        (Topology(nx.full_rary_tree(2, 9), "push"), True),
+        (ring(2), True),
+        (ring(3), False),
+        (topologies.grid(4), False),
+        (Topology(nx.DiGraph([(0, 1), (1, 2), (2, 0), (0, 2)])), False),  # as many links as a path of 3
+        (Topology(nx.Graph([(0, 1), (1, 2), (2, 0), (3, 3)]), connected=False), False),  # as many edges as a tree
+        (Schedule([topologies.path(3)]), False),
+        (topologies.RandomizedGossip(topologies.path(3)), False),
+    ],
+    ids=str,
+)
+def test_tree(topology: Schedule, tree: bool) -> None:
+    assert topology.tree is tree
+
+
 @pytest.mark.parametrize(("change", "doubly"), [(1e-12, True), (1e-6, False)])
 def test_tolerance_of_doubly_stochastic(change: float, doubly: bool) -> None:
     assert Topology([[0.5, 0.5], [0.5 + change, 0.5 - change]]).doubly_stochastic is doubly
@@ -119,7 +155,7 @@ def test_tolerance_of_doubly_stochastic(change: float, doubly: bool) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Topology([[0.5, 0.5], [0.5, 0.4]]), r"row 1 sums to 0\.9;"),
+        (lambda: Topology([[0.5, 0.5], [0.4, 0.4]]), r"row 1 sums to 0\.8 and column 0 to 0\.9;"),
         (lambda: Topology(nx.to_numpy_array(nx.complete_graph(3))), r"from_numpy_array\(A\)"),
         (lambda: Topology([[1.0, 0.0]]), r"square matrix .* got list of shape \(1, 2\)"),
         (lambda: Topology([[1.0], [0.0, 1.0]]), "square matrix"),
@@ -150,6 +186,10 @@ def test_tolerance_of_doubly_stochastic(change: float, doubly: bool) -> None:
         ),
         (lambda: Schedule([]), "at least one round, each a Topology; got none"),
         (lambda: Schedule([np.eye(2)]), "got ndarray"),  # type: ignore[list-item]
+        (
+            lambda: Schedule([Topology([[0.5, 0.5], [1, 0]]), Topology([[0.5, 1], [0.5, 0]])]),
+            "all have rows that sum to 1, or all columns that do",
+        ),
         (lambda: Schedule([ring(3), ring(4)]), r"same number of nodes, got \[3, 4\]"),
         (
             lambda: Schedule([Topology(np.eye(2), connected=False)]),

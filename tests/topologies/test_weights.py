@@ -4,7 +4,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from topologies import WEIGHTS, metropolis, uniform
+from topologies import WEIGHTS, metropolis, push, uniform
 
 
 def test_metropolis_on_an_irregular_graph() -> None:
@@ -22,6 +22,13 @@ def test_uniform_on_an_irregular_graph() -> None:
     graph = nx.path_graph(3)
     expected = [[1 / 2, 1 / 2, 0], [1 / 3, 1 / 3, 1 / 3], [0, 1 / 2, 1 / 2]]
     np.testing.assert_allclose(uniform(graph).toarray(), expected, rtol=1e-15)
+
+
+def test_push_on_irregular_graphs() -> None:
+    expected = [[1 / 2, 1 / 3, 0], [1 / 2, 1 / 3, 1 / 2], [0, 1 / 3, 1 / 2]]
+    np.testing.assert_allclose(push(nx.path_graph(3)).toarray(), expected, rtol=1e-15)
+    directed = nx.gnp_random_graph(12, 0.2, seed=1, directed=True)
+    np.testing.assert_allclose(push(directed).toarray(), uniform(directed.reverse()).toarray().T, rtol=1e-15)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -8,11 +8,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from algorithms import QSGD, ChocoGossip, ChocoSGD, Contraction, DecentralizedSGD, Identity, RandomK, StepDecay, TopK
-from algorithms.compressed.replica import start_replicas
+from algorithms import (
+    QSGD,
+    ChocoGossip,
+    ChocoSGD,
+    Contraction,
+    DecentralizedSGD,
+    Identity,
+    RandomK,
+    SquarmSGD,
+    StepDecay,
+    TopK,
+)
 from tests.algorithms import reference
 from tests.algorithms.helpers import ALL, Array, alternating, common, dense, flat, least_squares, run, starts
-from topologies import Schedule, one_peer_exponential, ring
+from topologies import Schedule, one_peer_exponential, randomized_gossip, ring
 
 STEPS = 200
 DECAY = StepDecay(lr=0.02, milestones=(60, 150), factor=0.4)
@@ -112,11 +122,11 @@ def test_refusals() -> None:
 
 
 def test_matrices_that_never_repeat_are_refused() -> None:
-    class Endless:
-        period = None
-
-    with pytest.raises(ValueError, match=r"^ChocoSGD needs a topology that is static or repeats: .* in step$"):
-        start_replicas(ChocoSGD(), None, Endless())  # type: ignore[arg-type]
+    problem = least_squares(6)
+    for algorithm in (ChocoSGD(gamma=0.3), ChocoGossip(gamma=0.3), SquarmSGD(gamma=0.3)):
+        name = type(algorithm).__name__
+        with pytest.raises(ValueError, match=rf"^{name} needs a topology that is static or repeats: .* in step$"):
+            run(algorithm, randomized_gossip(6), problem, starts(problem), 1)
 
 
 def test_identity_is_the_default() -> None:
