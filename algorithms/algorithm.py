@@ -59,6 +59,14 @@ class Algorithm:
     least_eigenvalue: ClassVar[float] = -1.0
     """The eigenvalues of W, symmetric, must be above this: -1 asks for nothing."""
 
+    @property
+    def proportional(self) -> bool:
+        """Whether a gradient c times as large does what a learning rate c times as large does.
+
+        Parameter groups with learning rates of their own, and local optimizers, rest on it.
+        """
+        return getattr(self, "prox", None) is None
+
     def on(self, layout: Layout) -> Self:
         """This algorithm for a model of these tensors, which compressors and regularizers may treat one by one.
 
