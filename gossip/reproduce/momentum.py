@@ -38,7 +38,7 @@ from topologies import ring
 
 ALPHA = 0.1
 MOMENTUM = 0.9
-RATES = (0.03, 0.1, 0.3)
+RATES = (0.1, 0.3, 1.0)
 OWN, AVERAGE = "node_test_accuracy", "test_accuracy"
 EVALUATIONS = 5
 
@@ -116,7 +116,7 @@ def run(
                 "spread": 100 * float(np.std(own)),
                 "of average model (%)": 100 * float(np.mean(average)),
                 "its spread": 100 * float(np.std(average)),
-                "consensus distance": float(np.mean([h[-1]["consensus_distance"] for h in histories if h])),
+                "consensus distance": float(np.mean([h[-1]["consensus_distance"] if h else np.inf for h in histories])),
             }
         )
         curves[name] = {

@@ -60,7 +60,7 @@ def train(
     estimator: Estimator,
     lr: float,
     seed: int,
-    passes: int,
+    passes: float,
     batch: int,
     period: int,
 ) -> list[tuple[float, float]]:
@@ -105,7 +105,7 @@ def run(
     seeds: Sequence[int],
     say: Say,
     nodes: int = 8,
-    passes: int = 20,
+    passes: float = 20,
     batch: int = 16,
     period: int = 28,
     descent: int = 20_000,
