@@ -156,6 +156,7 @@ def _draw(figure: Figure, curves: Mapping[str, Any]) -> None:
         for i, (name, curve) in enumerate(curves.items()):
             histories = [history for history in curve["histories"] if history]
             if not histories:
+                axes.plot([], [], color=f"C{i}", label=f"{name} (diverged)")
                 continue
             steps = [metrics["step"] for metrics in histories[0]]
             values = 100 * np.array([[metrics[key] for metrics in history] for history in histories])
