@@ -142,9 +142,9 @@ class Training:
                     algorithm.step(state, sample, network)
                     network.finish_step()
                 except NonFiniteError as error:
-                    if processes.size > 1:
-                        raise  # the other ranks do not know and wait: the job ends here
-                    raise DivergedError(_diverged(step, str(error))) from error
+                    # On several ranks the others do not know and wait: the job ends here.
+                    kind = DivergedError if processes.size == 1 else NonFiniteError
+                    raise kind(_diverged(step, str(error))) from error
         return algorithm.model(state)
 
     def _check(self, ranks: int) -> Schedule:

@@ -23,8 +23,8 @@ from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample, State, check_momentum, descent_direction, start_momentum
 from algorithms.arithmetic import add_scaled
-from algorithms.checks import check
 from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.local_steps import check_period, synchronizes
 from algorithms.network import Network
 
 
@@ -46,7 +46,7 @@ class GossipPGA(Algorithm):
 
     def __post_init__(self) -> None:
         check_learning_rate(self, self.lr)
-        check(self.period >= 1, self, "period", ">= 1")
+        check_period(self, self.period)
         check_momentum(self, self.momentum, self.nesterov)
 
     def start(self, x: Tensor, network: Network) -> State:
@@ -58,7 +58,7 @@ class GossipPGA(Algorithm):
         v = descent_direction(state, sample.gradient, self.momentum, self.nesterov)
         x = state.x
         y = add_scaled(x, -learning_rate(self.lr, state.step), v, out=network.empty(x.shape[1], x.dtype, x.device))
-        if (state.step + 1) % self.period == 0:
+        if synchronizes(state.step, self.period):
             state.x = network.mean(y).expand_as(y).clone()
         else:
             state.x = network.mix(y)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from algorithms import Algorithm, Sample, StepDecay
+from algorithms import Algorithm, Sample, State, StepDecay
 from algorithms.learning_rate import learning_rate
 from gossip import workloads
 from gossip.network import Communicator, connect
@@ -97,6 +97,7 @@ class Run:
     bytes: Array  # (n,)
     messages: Array  # (n,)
     rounds: int
+    state: State
 
     @property
     def final(self) -> Array:
@@ -124,13 +125,26 @@ def run(
         models.append(algorithm.model(state).numpy().copy())
         points.append(state.x.numpy().copy())
     assert state.step == steps
-    traffic = network.traffic
-    return Run(np.stack(models), np.stack(points), traffic.bytes.numpy(), traffic.messages.numpy(), network.round)
+    sent = network.traffic
+    return Run(np.stack(models), np.stack(points), sent.bytes.numpy(), sent.messages.numpy(), network.round, state)
 
 
 def dense(topology: Topology) -> Array:
     """W as a full matrix."""
     return topology.matrix.toarray()
+
+
+def alternating(n: int) -> Schedule:
+    """A symmetric schedule of two rounds: the two matchings of a ring of even n."""
+    rounds = []
+    for first in (0, 1):
+        W = np.zeros((n, n))
+        for i in range(first, n + first, 2):
+            a, b = i % n, (i + 1) % n
+            W[a, a] = W[b, b] = 0.6
+            W[a, b] = W[b, a] = 0.4
+        rounds.append(fixed(W))
+    return Schedule(rounds, name="alternating")
 
 
 def fixed(W: Array) -> Topology:
