@@ -128,6 +128,8 @@ class Optimizer(torch.optim.Optimizer):
         else:
             if isinstance(lr, LearningRate):
                 raise ValueError(f"{name} does not use its lr beside a local optimizer: put the schedule on that one")
+            if not algorithm.proportional:
+                raise ValueError(f"{name} as set up cannot take its directions from a local optimizer")
             self.algorithm = _with_learning_rate(algorithm, 1.0)
             self._local = local(params)
             super().__init__(self._local.param_groups, self._local.defaults)
@@ -254,6 +256,11 @@ class Optimizer(torch.optim.Optimizer):
         largest = max(rates)
         if largest > 0:  # otherwise momentum is collected in the proportions from before
             self._shares = [rate / largest for rate in rates]
+        if min(self._shares) < 1 and not self.algorithm.proportional:
+            name = type(self.algorithm).__name__
+            raise ValueError(
+                f"{name} as set up needs the same learning rate in all parameter groups; they have {rates}"
+            )
         return largest
 
     def _check_follows(self, lr: LearningRate) -> None:

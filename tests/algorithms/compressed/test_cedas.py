@@ -30,10 +30,9 @@ def cedas(
     return np.stack(models)
 
 
-@pytest.mark.parametrize("topology", UNDIRECTED.values(), ids=UNDIRECTED)
-@pytest.mark.parametrize(("compressor", "compress", "gamma", "alpha", "steps"), LEAD.values(), ids=LEAD)
+@pytest.mark.parametrize(("topology", "compressor", "compress", "gamma", "alpha", "steps"), LEAD.values(), ids=LEAD)
 def test_the_equations_with_a_decaying_rate(
-    compressor: Compressor, compress: Operator, gamma: float, alpha: float, steps: int, topology: Topology
+    topology: Topology, compressor: Compressor, compress: Operator, gamma: float, alpha: float, steps: int
 ) -> None:
     problem = least_squares(topology.n)
     x = starts(problem)
@@ -62,20 +61,20 @@ def test_without_compression_it_is_exact_diffusion_with_a_decaying_rate_and_lead
 def test_with_a_constant_rate_it_is_lead() -> None:
     problem = least_squares(13)
     settings = {"lr": 0.05, "gamma": 0.8, "alpha": 0.3, "compressor": InfinityNorm(bits=2, bucket=3)}
-    models, wanted = (run(kind(**settings), ring(13), problem, starts(problem), STEPS).models for kind in (Cedas, Lead))
+    models, wanted = (run(kind(**settings), ring(13), problem, starts(problem), 35).models for kind in (Cedas, Lead))
     assert np.abs(models - wanted).max() <= 1e-11
 
 
 def test_the_mean_of_the_dual_is_zero() -> None:
     problem = least_squares(13)
-    for state in states(Cedas(lr=DECAY), ring(13), problem, starts(problem), STEPS):
+    for state in states(Cedas(lr=DECAY, compressor=Identity()), ring(13), problem, starts(problem), STEPS):
         assert np.abs(state.dual.numpy().mean(axis=0)).max() <= 1e-13
 
 
 def test_it_finds_back_to_the_optimum_after_a_decay() -> None:
     problem = least_squares(8)
     lr = StepDecay(lr=0.2, milestones=(400,), factor=0.5)
-    algorithm = Cedas(lr=lr, compressor=InfinityNorm(bits=2, bucket=3))
+    algorithm = Cedas(lr=lr, compressor=Identity())
     errors = np.abs(run(algorithm, ring(8), problem, starts(problem), 1400).models - problem.optimum).max(axis=(1, 2))
     assert errors[400] <= 1e-9
     assert errors[401] > 1e-2

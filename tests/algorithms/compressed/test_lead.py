@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from algorithms import ChocoSGD, Compressor, Contraction, Identity, InfinityNorm, Lead, StepDecay
+from algorithms import ChocoSGD, Compressor, Contraction, Identity, InfinityNorm, Lead, RandomK, StepDecay
 from gossip.needs import check_needs
 from tests.algorithms.compressed.literal import DECAY, LEAD, Operator, decay, lead, states
 from tests.algorithms.helpers import UNDIRECTED, Array, dense, least_squares, run, starts
@@ -14,11 +14,10 @@ from topologies import Topology, exponential, one_peer_exponential, ring
 STEPS = 200
 
 
-@pytest.mark.parametrize("topology", UNDIRECTED.values(), ids=UNDIRECTED)
-@pytest.mark.parametrize(("compressor", "compress", "gamma", "alpha", "steps"), LEAD.values(), ids=LEAD)
+@pytest.mark.parametrize(("topology", "compressor", "compress", "gamma", "alpha", "steps"), LEAD.values(), ids=LEAD)
 @pytest.mark.parametrize("decays", [False, True])
 def test_the_equations_of_the_paper(
-    decays: bool, compressor: Compressor, compress: Operator, gamma: float, alpha: float, steps: int, topology: Topology
+    decays: bool, topology: Topology, compressor: Compressor, compress: Operator, gamma: float, alpha: float, steps: int
 ) -> None:
     problem = least_squares(topology.n)
     x = starts(problem)
@@ -49,10 +48,10 @@ def test_without_compression_it_is_nids(gamma: float, alpha: float, topology: To
     assert np.abs(models - nids(starts(problem), 0.05, gamma, topology, STEPS)).max() <= 1e-11
 
 
-@pytest.mark.parametrize("topology", UNDIRECTED.values(), ids=UNDIRECTED)
+@pytest.mark.parametrize("topology", [ring(8), UNDIRECTED["erdos_renyi-13"]], ids=str)
 def test_the_mean_of_the_dual_is_zero_and_mixed_copies_are_mixed(topology: Topology) -> None:
     problem, W = least_squares(topology.n), dense(topology)
-    algorithm = Lead(lr=DECAY, compressor=InfinityNorm(bits=2, bucket=3))
+    algorithm = Lead(lr=DECAY, gamma=0.5, compressor=RandomK(k=3, unbiased=True))
     for state in states(algorithm, topology, problem, starts(problem), STEPS):
         assert np.abs(state.dual.numpy().mean(axis=0)).max() <= 1e-12 * max(1.0, float(state.dual.abs().max()))
         assert np.abs(state.mixed_public.numpy() - W @ state.public.numpy()).max() <= 1e-13
@@ -70,22 +69,22 @@ def test_without_compression_the_copies_do_not_matter(alpha: float) -> None:
 
 
 def test_with_two_bits_it_reaches_the_optimum_where_choco_stalls() -> None:
-    problem = least_squares(8, d=20, m=30)
-    quantizer = InfinityNorm(bits=2, bucket=10)
+    problem = least_squares(8, d=10, m=15)
+    quantizer = InfinityNorm(bits=2, bucket=5)
     x = starts(problem)
-    exact = run(Lead(lr=0.2, compressor=quantizer), ring(8), problem, x, 1000).final
+    exact = run(Lead(lr=0.2, compressor=quantizer), ring(8), problem, x, 400).final
     assert np.abs(exact - problem.optimum).max() <= 1e-8
     choco = ChocoSGD(lr=0.2, gamma=0.3, compressor=Contraction(quantizer))
-    stalled = run(choco, ring(8), problem, x, 1000).models[-100:]
+    stalled = run(choco, ring(8), problem, x, 150).models[-50:]
     assert np.abs(stalled - problem.optimum).max(axis=(1, 2)).min() > 1e-2
 
 
 def test_a_rate_that_decays_does_not_disturb_what_has_converged() -> None:
     problem = least_squares(8)
-    lr = StepDecay(lr=0.2, milestones=(500,), factor=0.1)
-    algorithm = Lead(lr=lr, compressor=InfinityNorm(bits=2, bucket=3))
-    models = run(algorithm, ring(8), problem, starts(problem), 600).models
-    assert np.abs(models[400:] - problem.optimum).max() <= 1e-9
+    lr = StepDecay(lr=0.2, milestones=(350,), factor=0.1)
+    algorithm = Lead(lr=lr, gamma=0.5, compressor=RandomK(k=3, unbiased=True))
+    models = run(algorithm, ring(8), problem, starts(problem), 400).models
+    assert np.abs(models[350:] - problem.optimum).max() <= 1e-9
 
 
 def test_a_rate_that_ends_at_zero_leaves_the_averaging() -> None:
@@ -107,11 +106,11 @@ def test_topologies_that_do_not_suit_are_refused() -> None:
         check_needs(Lead(gamma=2 / (1 - least) + 1e-3), ring(8))
 
 
-def test_gamma_beyond_the_bound_is_refused_for_a_reason() -> None:
+def test_gamma_beyond_the_bound_diverges_not_much_later() -> None:
     problem = least_squares(8)
-    within, beyond = (
-        run(Lead(lr=0.01, gamma=g, compressor=Identity()), ring(8), problem, starts(problem), 1500).final
-        for g in (1.49, 1.54)
+    within, beyond = (  # no eigenvalue of I - gamma / 2 (I - W) below 0, and one below -1/3
+        run(Lead(lr=0.01, gamma=gamma, compressor=Identity()), ring(8), problem, starts(problem), 500).final
+        for gamma in (1.5, 2.1)
     )
     assert np.abs(within).max() < 10
     assert np.abs(beyond).max() > 1e6

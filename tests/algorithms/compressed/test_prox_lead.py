@@ -15,10 +15,9 @@ STEPS = 200
 WEIGHT = 0.3
 
 
-@pytest.mark.parametrize("topology", UNDIRECTED.values(), ids=UNDIRECTED)
-@pytest.mark.parametrize(("compressor", "compress", "gamma", "alpha", "steps"), LEAD.values(), ids=LEAD)
+@pytest.mark.parametrize(("topology", "compressor", "compress", "gamma", "alpha", "steps"), LEAD.values(), ids=LEAD)
 def test_the_equations_with_a_decaying_rate(
-    compressor: Compressor, compress: Operator, gamma: float, alpha: float, steps: int, topology: Topology
+    topology: Topology, compressor: Compressor, compress: Operator, gamma: float, alpha: float, steps: int
 ) -> None:
     problem = least_squares(topology.n)
     x = starts(problem)
@@ -35,7 +34,7 @@ def test_without_a_regularizer_it_is_lead() -> None:
     problem = least_squares(13)
     settings = {"lr": DECAY, "compressor": InfinityNorm(bits=2, bucket=3)}
     models, wanted = (
-        run(algorithm, ring(13), problem, starts(problem), STEPS).models
+        run(algorithm, ring(13), problem, starts(problem), 40).models
         for algorithm in (ProxLead(prox=L1(0.0), **settings), Lead(**settings))
     )
     np.testing.assert_array_equal(models, wanted)
@@ -75,12 +74,12 @@ def test_without_compression_it_is_proximal_exact_diffusion_and_not_proximal_nid
     assert np.abs(models - prox_nids(x, 0.1, topology)).max() > 1e-2
 
 
-@pytest.mark.parametrize("compressor", [Identity(), InfinityNorm(bits=2, bucket=10)], ids=str)
+@pytest.mark.parametrize("compressor", [Identity(), InfinityNorm(bits=2, bucket=5)], ids=str)
 def test_it_reaches_the_composite_optimum(compressor: Compressor) -> None:
-    problem = least_squares(8, d=20, m=30)
-    optimum = gossip.workloads.LeastSquares(problem.A, problem.b, l1=0.1).optimum.numpy()
-    assert 3 < np.count_nonzero(optimum) < 17
-    final = run(ProxLead(lr=0.2, compressor=compressor, prox=L1(0.1)), ring(8), problem, starts(problem), 1000).final
+    problem = least_squares(8, d=10, m=15)
+    optimum = gossip.workloads.LeastSquares(problem.A, problem.b, l1=0.3).optimum.numpy()
+    assert 0 < np.count_nonzero(optimum) < 10
+    final = run(ProxLead(lr=0.2, compressor=compressor, prox=L1(0.3)), ring(8), problem, starts(problem), 400).final
     assert np.abs(final - optimum).max() <= 1e-8
     np.testing.assert_array_equal(final != 0, (optimum != 0)[None].repeat(8, axis=0))
 

@@ -213,7 +213,7 @@ def test_overlap_reaches_consensus_on_the_exact_average_without_gradients() -> N
     for topology in (COLUMNS["random_out-9"], COLUMNS["varying-5"], DOUBLY["ring-13"]):
         problem = least_squares(topology.n)
         x = starts(problem)
-        final = run(PushSumSGD(lr=1e-300, overlap=True), topology, problem, x, 1500).final
+        final = run(PushSumSGD(lr=1e-300, overlap=True), topology, problem, x, 600).final
         assert np.abs(final - x.mean(axis=0)).max() <= 1e-11
 
 

@@ -8,8 +8,22 @@ import numpy as np
 import pytest
 import torch
 
-from algorithms import Full, LooplessSvrg, Minibatch, Oracle, Saga, Svrg, ZerothOrder, direction, uniform_batch
-from gossip.workloads import Digits
+import gossip
+from algorithms import (
+    L1,
+    DecentralizedSGD,
+    ExactDiffusion,
+    Full,
+    LooplessSvrg,
+    Minibatch,
+    Oracle,
+    Saga,
+    Svrg,
+    ZerothOrder,
+    direction,
+    uniform_batch,
+)
+from gossip.workloads import Digits, SigmoidLoss
 from gossip.workloads.linear import LinearModel
 from tests.algorithms.oracles.helpers import (
     SIZES,
@@ -21,6 +35,7 @@ from tests.algorithms.oracles.helpers import (
     starts,
     transcribed,
 )
+from topologies import complete, ring
 
 SEED = 5
 MU = 1e-3
@@ -142,6 +157,25 @@ def test_gaussian_svrg(lr: float | None) -> None:
     assert_same(ours, transcribed(estimate, X, 40, lr))
 
 
+def test_gaussian_loopless_svrg() -> None:
+    """A new snapshot, taken after the estimate of a step, has directions of its own."""
+    problem, X, oracle = Problem(), starts(), LooplessSvrg(2, 0.3)
+    snapshots, since = [x.copy() for x in X], [0] * len(X)
+
+    def estimate(t: int, X: Array) -> Array:
+        G = []
+        for i, x in enumerate(X):
+            g = [[gauss(problem, i, l, y, since[i]) for l in range(SIZES[i])] for y in (x, snapshots[i])]  # noqa: E741
+            chosen = uniform_batch(SIZES[i], 2, i, t, SEED)
+            G.append(np.mean([g[0][l] - g[1][l] for l in chosen], axis=0) + np.mean(g[1], axis=0))  # noqa: E741
+            if oracle.head(SIZES[i], i, t, SEED):
+                snapshots[i], since[i] = x.copy(), t + 1
+        return np.stack(G)
+
+    ours, _ = drive(ZerothOrder(oracle, "gaussian", MU), Asked(problem.linear()), X, 40, 0.02)
+    assert_same(ours, transcribed(estimate, X, 40, 0.02))
+
+
 @pytest.mark.parametrize("lr", [0.02, None])
 def test_gaussian_saga(lr: float | None) -> None:
     """The difference uses the direction of the entry; a new entry has a new one."""
@@ -247,3 +281,53 @@ def test_refused() -> None:
         ZerothOrder(Svrg(2, sampling="importance")).start(box, torch.tensor(starts()), range(5), 0)
     with pytest.raises(ValueError, match="Saga needs gradients, and Asked gives function values only"):
         Saga(2).start(box, torch.tensor(starts()), range(5), 0)
+
+
+def test_proximal_svrg_at_a_single_node() -> None:
+    """ZO-ProxSVRG: xs = x; x <- prox(x - lr (mean of G f_l(x) - G f_l(xs) over the batch + mean of G f_j(xs)))."""
+    A, b = Problem().A[:20], Problem().b[:20]
+    workload = SigmoidLoss(A[None], b[None], l1=0.01).shard(1, 0)
+
+    def estimate(l: int, x: Array, since: int) -> Array:  # noqa: E741
+        def f(z: Array) -> float:
+            return 1 / (1 + float(np.exp(b[l] * (A[l] @ z))))
+
+        u = direction(4, 0, l, since, 0)
+        return (f(x + MU * u) - f(x)) / MU * u
+
+    x = np.zeros(4)
+    for t in range(60):
+        if t % 10 == 0:
+            xs, epoch = x, t
+            full = np.mean([estimate(l, xs, epoch) for l in range(20)], axis=0)  # noqa: E741
+        chosen = uniform_batch(20, 3, 0, t, 0)
+        v = np.mean([estimate(l, x, epoch) - estimate(l, xs, epoch) for l in chosen], axis=0) + full  # noqa: E741
+        z = x - 0.2 * v
+        x = np.sign(z) * np.maximum(np.abs(z) - 0.2 * 0.01, 0)
+
+    oracle = ZerothOrder(Svrg(3, 10), "gaussian", MU)
+    algorithm = DecentralizedSGD(lr=0.2, prox=L1(weight=0.01))
+    result = gossip.run(workload, complete(1), algorithm, oracle=oracle, steps=60, output=None)
+    np.testing.assert_allclose(result.model[0], x, atol=1e-10)
+    assert result.summary["queries_per_node"] == 6 * (2 * 20 + 4 * 3 * 10)
+
+
+@pytest.mark.parametrize(("nodes", "lr", "queries"), [(1, 0.2, 16_000), (5, 0.5, 8_000)])
+def test_variance_reduction_wins_at_equal_queries(nodes: int, lr: float, queries: int) -> None:
+    """The gradient mapping of the objective at the end, with a constant learning rate, on a non-convex problem."""
+    data = Problem()
+    A, b = data.A[:35].reshape(nodes, -1, 4), data.b[:35].reshape(nodes, -1)
+    workload = SigmoidLoss(A, b, l1=0.01, l2=0.01).shard(nodes, 0)
+
+    def mapping(oracle: Oracle) -> float:
+        algorithm = ExactDiffusion(lr=lr, prox=L1(weight=0.01))
+        arguments: dict[str, Any] = {"evaluate_every": 10_000, "evaluate_nodes": 0, "output": None}
+        steps = queries // (24 if isinstance(oracle, Svrg) else 8)  # three component gradients each, or one
+        topology = complete(1) if nodes == 1 else ring(nodes)
+        result = gossip.run(workload, topology, algorithm, oracle=ZerothOrder(oracle), steps=steps, **arguments)
+        x = result.model.mean(0)
+        gradient = workload.gradient(x.expand(nodes, -1), range(nodes)).gradient.mean(0)
+        return float((x - L1(weight=0.01).prox((x - gradient)[None], 1.0)[0]).norm())
+
+    sgd, svrg, saga = (mapping(oracle) for oracle in (Minibatch(1), Svrg(1), Saga(1)))
+    assert max(svrg, saga) < sgd / 5

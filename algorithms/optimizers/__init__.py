@@ -1,0 +1,1 @@
+"""Rules by which a node turns its gradients into a direction of its own, on stacks."""
