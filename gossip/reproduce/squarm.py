@@ -9,7 +9,7 @@ momentum 0.9, which is close to the same step in the long run, and a gamma of th
 the paper has it.
 
 Trainings are short, so that the study is. With 40 exchanges of 1 % of the entries the nodes are still far apart at the
-end, which costs SQuARM more than a point of accuracy; gossip goes on catching up in longer trainings.
+end, which costs SQuARM more than a point of accuracy: the claim about it fails here.
 """
 
 from __future__ import annotations
