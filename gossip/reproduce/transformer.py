@@ -1,8 +1,8 @@
 """Transformers need Adam, also without a centre: decentralized AdamW against the centralized one and against SGD.
 
-AdamW: Loshchilov & Hutter, "Decoupled Weight Decay Regularization", ICLR 2019, arXiv 1711.05101. That transformers train
-far better with Adam than with SGD: Zhang, Karimireddy, Veit, Kim, Reddi, Kumar, Sra, "Why are Adaptive Methods Good for
-Attention Models?", NeurIPS 2020, arXiv 1912.03194.
+AdamW: Loshchilov & Hutter, "Decoupled Weight Decay Regularization", ICLR 2019, arXiv 1711.05101. That transformers
+train far better with Adam than with SGD: Zhang, Karimireddy, Veit, Kim, Reddi, Kumar, Sra, "Why are Adaptive Methods
+Good for Attention Models?", NeurIPS 2020, arXiv 1912.03194.
 
 A small character-level transformer on Python's reference manual, 8 nodes. Centralized means that the graph is complete:
 AdamW then averages all parameters in every step. The learning rate of each method is the best of its candidates, by the
@@ -72,7 +72,8 @@ def run(
         steps: Iterations of a run.
         batch: Sequences per node and iteration.
     """
-    table, curves = [], {}
+    table: list[dict[str, Any]] = []
+    curves = {}
     for name, (family, algorithm, rates) in METHODS.items():
         tried = {}
         for lr in rates:

@@ -108,5 +108,5 @@ def test_the_trackers_track_the_mean_gradient(compressor: Compressor) -> None:
 def test_it_reaches_the_optimum() -> None:
     problem = least_squares(8)
     algorithm = Beer(lr=0.1, gamma=0.4, compressor=TopK(k=4))
-    final = run(algorithm, ring(8), problem, starts(problem), 500).final
+    final = run(algorithm, ring(8), problem, starts(problem), 1000).final
     assert np.abs(final - problem.optimum).max() <= 1e-8

@@ -124,13 +124,20 @@ def compare(algorithm: Algorithm, topology: Schedule, shapes: list[tuple[int, ..
     optimizer.close()
 
 
+def suits(algorithm: Algorithm, topology: Schedule) -> bool:
+    if isinstance(algorithm, ChocoSGD):  # it keeps copies for each round
+        once = topology.period == 1
+        return topology.doubly_stochastic and (once or (topology.period is not None and algorithm.order == "icml"))
+    return all(getattr(topology, need) for need in algorithm.needs)
+
+
 processes = launch.world()
 launch.speak_once(processes)
 n = processes.size
 push = Topology(path(n).graph, "push")
 for topology in (ring(n), exponential(n), one_peer_exponential(n), complete(n), path(n), push, randomized_gossip(n)):
     for algorithm in ALGORITHMS:
-        if all(getattr(topology, need) for need in algorithm.needs):
+        if suits(algorithm, topology):
             compare(algorithm, topology, [(3, 2), (), (5,)], broadcast=True)
 # Wide enough to be worked on in blocks of columns.
 for algorithm in (ALGORITHMS[0], ALGORITHMS[2], ALGORITHMS[4], ALGORITHMS[6], ALGORITHMS[8], ALGORITHMS[13]):
