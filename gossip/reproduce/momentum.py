@@ -22,7 +22,15 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import gossip
-from algorithms import Algorithm, DecentLaM, DecentralizedSGD, GradientTracking, Minibatch, QuasiGlobalMomentum
+from algorithms import (
+    Algorithm,
+    DecentLaM,
+    DecentralizedSGD,
+    GradientTracking,
+    Minibatch,
+    QuasiGlobalMomentum,
+    ShardedWorkload,
+)
 from gossip.errors import DivergedError
 from gossip.reproduce.study import Claim, Findings, Say, Study
 from gossip.workloads import Dirichlet, Mnist
@@ -32,7 +40,7 @@ ALPHA = 0.1
 MOMENTUM = 0.9
 RATES = (0.03, 0.1, 0.3)
 OWN, AVERAGE = "node_test_accuracy", "test_accuracy"
-EVALUATIONS = 8
+EVALUATIONS = 5
 
 
 def methods(lr: float) -> dict[str, Algorithm]:
@@ -46,11 +54,13 @@ def methods(lr: float) -> dict[str, Algorithm]:
     }
 
 
-def train(algorithm: Algorithm, seed: int, nodes: int, steps: int, batch: int, hidden: int) -> list[dict[str, Any]]:
+def train(
+    shards: ShardedWorkload, algorithm: Algorithm, seed: int, nodes: int, steps: int, batch: int
+) -> list[dict[str, Any]]:
     """The history of one run; empty if it diverged."""
     try:
         return gossip.run(
-            Mnist(hidden=hidden, split=Dirichlet(alpha=ALPHA)),
+            shards,
             ring(nodes),
             algorithm,
             oracle=Minibatch(batch=batch),
@@ -82,19 +92,21 @@ def run(
         batch: Images per node and iteration.
         hidden: Width of the perceptron's hidden layer.
     """
-    sizes = {"nodes": nodes, "steps": steps, "batch": batch, "hidden": hidden}
+    mnist, sizes = Mnist(hidden=hidden, split=Dirichlet(alpha=ALPHA)), {"nodes": nodes, "steps": steps, "batch": batch}
+    another = max(seeds) + 1
+    shards = {seed: mnist.shard(nodes, seed) for seed in (*seeds, another)}  # read once, not in every run
     table, curves = [], {}
     for name in methods(rates[0]):
         tuning = {}
         for lr in rates:
             say(f"{name}: trying learning rate {lr}")
-            history = train(methods(lr)[name], max(seeds) + 1, **sizes)
+            history = train(shards[another], methods(lr)[name], another, **sizes)
             tuning[lr] = history[-1][OWN] if history else 0.0
         best = max(tuning, key=lambda lr: tuning[lr])
         histories = []
         for seed in seeds:
             say(f"{name}: seed {seed}")
-            histories.append(train(methods(best)[name], seed, **sizes))
+            histories.append(train(shards[seed], methods(best)[name], seed, **sizes))
         own, average = ([history[-1][key] if history else 0.0 for history in histories] for key in (OWN, AVERAGE))
         table.append(
             {

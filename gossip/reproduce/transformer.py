@@ -18,7 +18,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import gossip
-from algorithms import Algorithm, DecentralizedAdamW, DecentralizedSGD, Minibatch
+from algorithms import Algorithm, DecentralizedAdamW, DecentralizedSGD, Minibatch, ShardedWorkload
 from gossip.errors import DivergedError
 from gossip.reproduce.study import Claim, Findings, Say, Study
 from gossip.workloads import Text
@@ -36,12 +36,12 @@ FAR = 0.25
 
 
 def train(
-    topology: Topology, algorithm: Algorithm, text: Text, steps: int, batch: int, seed: int
+    shards: ShardedWorkload, topology: Topology, algorithm: Algorithm, steps: int, batch: int, seed: int
 ) -> list[dict[str, Any]]:
     """Steps and test losses of the average model; empty if it diverged."""
     try:
         history = gossip.run(
-            text,
+            shards,
             topology,
             algorithm,
             oracle=Minibatch(batch=batch),
@@ -72,13 +72,14 @@ def run(
         steps: Iterations of a run.
         batch: Sequences per node and iteration.
     """
+    shards = {seed: text.shard(nodes, seed) for seed in seeds}  # read once, not in every run
     table: list[dict[str, Any]] = []
     curves = {}
     for name, (family, algorithm, rates) in METHODS.items():
         tried = {}
         for lr in rates:
             say(f"{name}, learning rate {lr}")
-            tried[lr] = [train(family(nodes), algorithm(lr), text, steps, batch, seed) for seed in seeds]
+            tried[lr] = [train(shards[seed], family(nodes), algorithm(lr), steps, batch, seed) for seed in seeds]
         losses = {lr: float(np.mean([_final(history) for history in each])) for lr, each in tried.items()}
         best = min(losses, key=lambda lr: losses[lr])
         curves[name] = {"losses by learning rate": losses, "histories": tried[best]}
