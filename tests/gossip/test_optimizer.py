@@ -29,6 +29,7 @@ from algorithms import (
     PerTensor,
     QTopK,
     Sample,
+    SquarmSGD,
     State,
     TopK,
 )
@@ -95,6 +96,25 @@ def test_a_single_node_is_sgd(algorithm: Algorithm) -> None:
         lambda net: gossip.Optimizer(net.parameters(), algorithm),
         lambda net: torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9),
     )
+
+
+def test_what_the_algorithm_chose_and_reports_and_a_state_with_it() -> None:
+    def made(net: nn.Sequential) -> gossip.Optimizer:
+        algorithm = SquarmSGD(lr=0.1, threshold=1e-3, period=2, gamma="auto", compressor=PerTensor(TopK(k=1)))
+        return gossip.Optimizer(net.parameters(), algorithm)
+
+    net, other = model(), model()
+    optimizer = made(net)
+    train(net, optimizer, range(5))
+    assert optimizer.chosen["gamma"] == 1.0
+    assert optimizer.report() == {"share_fired": 1.0}
+    resumed = made(other)
+    resumed.load_state_dict(optimizer.state_dict())
+    other.load_state_dict(net.state_dict())
+    for each, used in ((net, optimizer), (other, resumed)):
+        train(each, used, range(5, 9))
+    assert torch.equal(vector(net), vector(other))
+    assert resumed.report() == optimizer.report()
 
 
 def test_compression_tensor_by_tensor() -> None:

@@ -15,16 +15,14 @@ STEPS = 200
 
 
 @pytest.mark.parametrize(("topology", "compressor", "compress", "gamma", "alpha", "steps"), LEAD.values(), ids=LEAD)
-@pytest.mark.parametrize("decays", [False, True])
-def test_the_equations_of_the_paper(
-    decays: bool, topology: Topology, compressor: Compressor, compress: Operator, gamma: float, alpha: float, steps: int
+def test_the_equations_of_the_paper_with_a_decaying_rate(
+    topology: Topology, compressor: Compressor, compress: Operator, gamma: float, alpha: float, steps: int
 ) -> None:
     problem = least_squares(topology.n)
     x = starts(problem)
     settings = {"gamma": gamma, "alpha": alpha}
-    lr, rate = (DECAY, decay) if decays else (0.05, lambda t: 0.05)
-    models = run(Lead(lr=lr, compressor=compressor, **settings), topology, problem, x, steps).models
-    wanted = lead(x, problem.gradient, dense(topology), rate, steps, compress=compress, **settings)
+    models = run(Lead(lr=DECAY, compressor=compressor, **settings), topology, problem, x, steps).models
+    wanted = lead(x, problem.gradient, dense(topology), decay, steps, compress=compress, **settings)
     assert np.abs(models - wanted).max() <= 1e-10
 
 
@@ -53,7 +51,8 @@ def test_the_mean_of_the_dual_is_zero_and_mixed_copies_are_mixed(topology: Topol
     problem, W = least_squares(topology.n), dense(topology)
     algorithm = Lead(lr=DECAY, gamma=0.5, compressor=RandomK(k=3, unbiased=True))
     for state in states(algorithm, topology, problem, starts(problem), STEPS):
-        assert np.abs(state.dual.numpy().mean(axis=0)).max() <= 1e-12 * max(1.0, float(state.dual.abs().max()))
+        # Its rounding errors are those of the models over the learning rate, and add up.
+        assert np.abs(state.dual.numpy().mean(axis=0)).max() <= 1e-10
         assert np.abs(state.mixed_public.numpy() - W @ state.public.numpy()).max() <= 1e-13
     assert state.dual.abs().max() > 0.1
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
-import gossip.workloads
-from algorithms import L1, Compressor, Identity, InfinityNorm, Lead, ProxLead
+import gossip
+from algorithms import L1, Compressor, Identity, InfinityNorm, Lead, LooplessSvrg, Oracle, ProxLead, Saga
 from tests.algorithms.compressed.literal import DECAY, LEAD, Operator, decay, lead, soft_threshold
-from tests.algorithms.helpers import UNDIRECTED, Array, dense, least_squares, run, starts
+from tests.algorithms.helpers import UNDIRECTED, Array, dense, distance, least_squares, run, starts
 from topologies import Topology, ring
 
 STEPS = 200
@@ -77,11 +78,29 @@ def test_without_compression_it_is_proximal_exact_diffusion_and_not_proximal_nid
 @pytest.mark.parametrize("compressor", [Identity(), InfinityNorm(bits=2, bucket=5)], ids=str)
 def test_it_reaches_the_composite_optimum(compressor: Compressor) -> None:
     problem = least_squares(8, d=10, m=15)
-    optimum = gossip.workloads.LeastSquares(problem.A, problem.b, l1=0.3).optimum.numpy()
+    optimum = problem.composite_optimum(0.3)
     assert 0 < np.count_nonzero(optimum) < 10
-    final = run(ProxLead(lr=0.2, compressor=compressor, prox=L1(0.3)), ring(8), problem, starts(problem), 400).final
+    final = run(ProxLead(lr=0.2, compressor=compressor, prox=L1(0.3)), ring(8), problem, starts(problem), 300).final
     assert np.abs(final - optimum).max() <= 1e-8
     np.testing.assert_array_equal(final != 0, (optimum != 0)[None].repeat(8, axis=0))
+
+
+@pytest.mark.parametrize("oracle", [LooplessSvrg(batch=8), Saga(batch=8)], ids=str)
+def test_with_reduced_variance_two_bits_reach_the_composite_optimum(oracle: Oracle) -> None:
+    problem = least_squares(8, d=6, m=15)
+    workload = gossip.workloads.LeastSquares(problem.A, problem.b, l1=0.2)
+    algorithm = ProxLead(lr=0.12, compressor=InfinityNorm(bits=2, bucket=3), prox=L1(0.2))
+    result = gossip.run(
+        workload,
+        ring(8),
+        algorithm,
+        oracle=oracle,
+        steps=220,
+        start=torch.from_numpy(starts(problem)),
+        evaluate_every=220,
+        output=None,
+    )
+    assert distance(result.model.numpy(), workload.optimum.numpy()) <= 1e-8
 
 
 def test_the_default_quantizes_in_the_blocks_of_each_paper() -> None:
