@@ -105,7 +105,7 @@ def run(
     seeds: Sequence[int],
     say: Say,
     nodes: int = 8,
-    passes: float = 20,
+    passes: float = 10,
     batch: int = 16,
     period: int = 28,
     descent: int = 20_000,
