@@ -17,6 +17,7 @@ from algorithms.learning_rate import WarmUp as WarmUp
 from algorithms.network import Neighborhood as Neighborhood
 from algorithms.network import Network as Network
 from algorithms.network import Traffic as Traffic
+from algorithms.optimizers import *
 from algorithms.oracles import *
 from algorithms.proximal import L1 as L1
 from algorithms.proximal import Proximal as Proximal

@@ -1,0 +1,94 @@
+"""Local update rules in decentralized SGD: its orders and periods, by literal equations."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from algorithms import SGD, AdamW, Clars, DecentralizedSGD, StepDecay
+from tests.algorithms.helpers import ALL, Array, LeastSquares, dense, least_squares, run, starts
+from topologies import Schedule, ring
+
+STEPS = 200
+RATE = StepDecay(lr=0.03, milestones=(60, 61, 120), factor=0.3)
+ORDERS = ("adapt-then-combine", "combine-then-adapt", "consensus")
+
+
+class LiteralAdamW:
+    def __init__(self, b1: float, b2: float, eps: float, decay: float) -> None:
+        self.b1, self.b2, self.eps, self.decay = b1, b2, eps, decay
+        self.m: Array | float = 0.0
+        self.v: Array | float = 0.0
+        self.t = 0
+
+    def direction(self, X: Array, G: Array) -> Array:
+        self.t += 1
+        self.m = self.b1 * self.m + (1 - self.b1) * G
+        self.v = self.b2 * self.v + (1 - self.b2) * G**2
+        m, v = self.m / (1 - self.b1**self.t), self.v / (1 - self.b2**self.t)
+        return m / (np.sqrt(v) + self.eps) + self.decay * X
+
+
+def literal(problem: LeastSquares, topology: Schedule, order: str, period: int) -> Array:
+    rule = LiteralAdamW(0.8, 0.95, 1e-4, 0.1)
+    X = starts(problem)
+    models, rounds = [X], 0
+    for t in range(STEPS):
+        W = np.eye(problem.n)
+        if (t + 1) % period == 0:
+            W, rounds = dense(topology[rounds]), rounds + 1
+        match order:
+            case "adapt-then-combine":
+                X = W @ (X - RATE(t) * rule.direction(X, problem.gradient(X)))
+            case "combine-then-adapt":
+                Y = W @ X
+                X = Y - RATE(t) * rule.direction(Y, problem.gradient(Y))
+            case "consensus":
+                X = W @ X - RATE(t) * rule.direction(X, problem.gradient(X))
+        models.append(X)
+    return np.stack(models)
+
+
+@pytest.mark.parametrize("topology", [ALL["ring-13"], ALL["exponential-16"], ALL["one_peer_exponential-13"]], ids=str)
+@pytest.mark.parametrize("period", [1, 3])
+@pytest.mark.parametrize("order", ORDERS)
+def test_decentralized_adamw(order: str, period: int, topology: Schedule) -> None:
+    problem = least_squares(topology.n)
+    optimizer = AdamW(betas=(0.8, 0.95), eps=1e-4, weight_decay=0.1)
+    algorithm = DecentralizedSGD(lr=RATE, order=order, period=period, optimizer=optimizer)  # type: ignore[arg-type]
+    models = run(algorithm, topology, problem, starts(problem), STEPS).models
+    assert np.abs(models - literal(problem, topology, order, period)).max() <= 1e-10
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("nesterov", [True, False])
+def test_momentum_is_the_rule_sgd(order: str, nesterov: bool) -> None:
+    problem = least_squares(13)
+    own = DecentralizedSGD(lr=RATE, order=order, momentum=0.9, nesterov=nesterov)  # type: ignore[arg-type]
+    rule = DecentralizedSGD(lr=RATE, order=order, optimizer=SGD(0.9, nesterov))  # type: ignore[arg-type]
+    first, second = (run(each, ring(13), problem, starts(problem), 30).models for each in (own, rule))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_a_rule_that_communicates_makes_every_iteration_a_round() -> None:
+    problem = least_squares(6)
+    for optimizer, rounds in ((Clars(), 12), (SGD(), 4)):
+        algorithm = DecentralizedSGD(period=3, optimizer=optimizer)
+        assert run(algorithm, ring(6), problem, starts(problem), 12).rounds == rounds
+
+
+def test_momentum_is_given_once() -> None:
+    with pytest.raises(ValueError, match=r"DecentralizedSGD: momentum = 0.5 is not allowed; it must be 0 beside an"):
+        DecentralizedSGD(momentum=0.5, optimizer=SGD())
+
+
+def test_refusals() -> None:
+    for make, says in (
+        (lambda: SGD(momentum=1.0), "SGD: momentum = 1.0 "),
+        (lambda: SGD(nesterov=True), "SGD: nesterov = True "),
+        (lambda: SGD(weight_decay=float("inf")), "SGD: weight_decay = inf "),
+        (lambda: AdamW(betas=(1.0, 0.9)), r"AdamW: betas = \(1.0, 0.9\) "),
+        (lambda: AdamW(eps=-1.0), "AdamW: eps = -1.0 "),
+    ):
+        with pytest.raises(ValueError, match=says):
+            make()
