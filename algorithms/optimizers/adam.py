@@ -3,10 +3,10 @@
 Kingma & Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015, arXiv 1412.6980.
 
     g <- g + weight_decay x
-    m <- b1 m + (1 - b1) g;   v <- b2 v + (1 - b2) g^2
-    x <- x - lr m^ / (sqrt(v^) + eps)
+    m <- beta1 m + (1 - beta1) g;   v <- beta2 v + (1 - beta2) g^2
+    x <- x - lr m^ / (sqrt(v^) + epsilon)
 
-with m^ = m / (1 - b1^t) and v^ = v / (1 - b2^t) in the t-th update. The weight decay becomes part of the moments;
+with m^ = m / (1 - beta1^t) and v^ = v / (1 - beta2^t) in the t-th update. The weight decay becomes part of the moments;
 `AdamW` keeps it apart.
 """
 
@@ -28,17 +28,19 @@ class Adam(LocalOptimizer):
     """Adam.
 
     Args:
-        betas: Decay rates of the two moments, each in [0, 1).
-        eps: Added to the root of the second moment, > 0.
+        beta1: Decay rate of the first moment, in [0, 1).
+        beta2: Decay rate of the second moment, in [0, 1).
+        epsilon: Added to the root of the second moment, > 0.
         weight_decay: Multiple of the parameters that is added to their gradient, >= 0.
     """
 
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        check_moments(self, self.betas, self.eps)
+        check_moments(self, self.beta1, self.beta2, self.epsilon)
         check_weight_decay(self, self.weight_decay)
 
     def start(self, state: State) -> None:
@@ -46,4 +48,4 @@ class Adam(LocalOptimizer):
 
     def update(self, state: State, gradient: Tensor, lr: float, network: Network) -> tuple[float, Tensor]:
         gradient = with_weight_decay(gradient, self.weight_decay, state.x)
-        return -lr, normalized(state, gradient, self.betas, self.eps)
+        return -lr, normalized(state, gradient, self.beta1, self.beta2, self.epsilon)

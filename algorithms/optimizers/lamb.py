@@ -2,8 +2,8 @@
 
 You et al., "Large Batch Optimization for Deep Learning: Training BERT in 76 minutes", ICLR 2020, arXiv 1904.00962.
 
-    m <- b1 m + (1 - b1) g;   v <- b2 v + (1 - b2) g^2
-    r = m^ / (sqrt(v^) + eps) + weight_decay w
+    m <- beta1 m + (1 - beta1) g;   v <- beta2 v + (1 - beta2) g^2
+    r = m^ / (sqrt(v^) + epsilon) + weight_decay w
     w <- w - lr (|w| / |r|) r             for each tensor w; the ratio is 1 where a norm is 0
 
 with the moments m^ and v^ free of their bias, as in Adam; the paper's phi is the identity.
@@ -27,23 +27,25 @@ class Lamb(Layerwise):
     """LAMB.
 
     Args:
-        betas: Decay rates of the two moments, each in [0, 1).
-        eps: Added to the root of the second moment, > 0.
+        beta1: Decay rate of the first moment, in [0, 1).
+        beta2: Decay rate of the second moment, in [0, 1).
+        epsilon: Added to the root of the second moment, > 0.
         weight_decay: Multiple of the parameters that is added to the direction, >= 0.
     """
 
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-6
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-6
     weight_decay: float = 1e-2
 
     def __post_init__(self) -> None:
-        check_moments(self, self.betas, self.eps)
+        check_moments(self, self.beta1, self.beta2, self.epsilon)
         check_weight_decay(self, self.weight_decay)
 
     def start(self, state: State) -> None:
         start_moments(state)
 
     def update(self, state: State, gradient: Tensor, lr: float, network: Network) -> tuple[float, Tensor]:
-        direction = normalized(state, gradient, self.betas, self.eps)
+        direction = normalized(state, gradient, self.beta1, self.beta2, self.epsilon)
         direction = with_weight_decay(direction, self.weight_decay, state.x)
         return -lr, self.multiplied(direction, ratios(self.norms(state.x), self.norms(direction)))

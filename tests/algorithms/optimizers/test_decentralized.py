@@ -54,7 +54,7 @@ def literal(problem: LeastSquares, topology: Schedule, order: str, period: int) 
 @pytest.mark.parametrize("order", ORDERS)
 def test_decentralized_adamw(order: str, period: int, topology: Schedule) -> None:
     problem = least_squares(topology.n)
-    optimizer = AdamW(betas=(0.8, 0.95), eps=1e-4, weight_decay=0.1)
+    optimizer = AdamW(beta1=0.8, beta2=0.95, epsilon=1e-4, weight_decay=0.1)
     algorithm = DecentralizedSGD(lr=RATE, order=order, period=period, optimizer=optimizer)  # type: ignore[arg-type]
     models = run(algorithm, topology, problem, starts(problem), STEPS).models
     assert np.abs(models - literal(problem, topology, order, period)).max() <= 1e-10
@@ -87,8 +87,8 @@ def test_refusals() -> None:
         (lambda: SGD(momentum=1.0), "SGD: momentum = 1.0 "),
         (lambda: SGD(nesterov=True), "SGD: nesterov = True "),
         (lambda: SGD(weight_decay=float("inf")), "SGD: weight_decay = inf "),
-        (lambda: AdamW(betas=(1.0, 0.9)), r"AdamW: betas = \(1.0, 0.9\) "),
-        (lambda: AdamW(eps=-1.0), "AdamW: eps = -1.0 "),
+        (lambda: AdamW(beta1=1.0, beta2=0.9), "AdamW: beta1 = 1.0 "),
+        (lambda: AdamW(epsilon=-1.0), "AdamW: epsilon = -1.0 "),
     ):
         with pytest.raises(ValueError, match=says):
             make()

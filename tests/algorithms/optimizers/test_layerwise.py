@@ -59,14 +59,17 @@ def literal_lars(optimizer: Lars | Clars, X: Array, gradient: Callable[[Array], 
 
 
 def literal_lamb(optimizer: Lamb, X: Array, gradient: Callable[[Array], Array], W: Array) -> Array:
-    b1, b2 = optimizer.betas
+    b1, b2 = optimizer.beta1, optimizer.beta2
     M, V = np.zeros_like(X), np.zeros_like(X)
     models = [X]
     for t in range(STEPS):
         G = gradient(X)
         M = b1 * M + (1 - b1) * G
         V = b2 * V + (1 - b2) * G**2
-        R = M / (1 - b1 ** (t + 1)) / (np.sqrt(V / (1 - b2 ** (t + 1))) + optimizer.eps) + optimizer.weight_decay * X
+        R = (
+            M / (1 - b1 ** (t + 1)) / (np.sqrt(V / (1 - b2 ** (t + 1))) + optimizer.epsilon)
+            + optimizer.weight_decay * X
+        )
         ratio = np.ones_like(X)
         for i in range(len(X)):
             for place in TENSORS if optimizer.vectors else MATRICES:
@@ -87,7 +90,7 @@ def literal_lamb(optimizer: Lamb, X: Array, gradient: Callable[[Array], Array], 
         Clars(trust=0.02, weight_decay=0.1, order="scale-then-accumulate", vectors=True),
         Clars(trust=0.02, limit=0.01, momentum=0.0),
         Lamb(),
-        Lamb(betas=(0.7, 0.9), eps=1e-3, weight_decay=0.1, vectors=True),
+        Lamb(beta1=0.7, beta2=0.9, epsilon=1e-3, weight_decay=0.1, vectors=True),
     ],
     ids=str,
 )
@@ -158,10 +161,10 @@ def test_the_scale_of_the_loss_does_not_matter(optimizer: LocalOptimizer) -> Non
 
 def test_lamb_with_parameters_as_long_as_the_step_is_adamw() -> None:
     x, g = random(N, D), random(N, D, seed=1)
-    step = moves(AdamW(eps=1e-6, weight_decay=0), x, g, lr=1.0)
+    step = moves(AdamW(epsilon=1e-6, weight_decay=0), x, g, lr=1.0)
     x = step * np.array([[-1], [1], [1], [1]])  # of the same norms
     lamb = moves(Lamb(weight_decay=0), x, g)
-    np.testing.assert_allclose(lamb, moves(AdamW(eps=1e-6, weight_decay=0), x, g), rtol=1e-13)
+    np.testing.assert_allclose(lamb, moves(AdamW(epsilon=1e-6, weight_decay=0), x, g), rtol=1e-13)
     ratio = moves(Lamb(weight_decay=0), 3 * x, g) / lamb
     np.testing.assert_allclose(ratio[:, MATRICES[1]], 3, rtol=1e-13)
     np.testing.assert_allclose(ratio[:, 6:8], 1, rtol=1e-13)
@@ -200,8 +203,8 @@ def test_the_norms_of_clars_travel() -> None:
         (lambda: Lars(order="both"), "Lars: order = 'both' "),  # type: ignore[arg-type]
         (lambda: Clars(limit=0), "Clars: limit = 0 "),
         (lambda: Clars(order=""), "Clars: order = '' "),  # type: ignore[arg-type]
-        (lambda: Lamb(betas=(0.9, 1.0)), r"Lamb: betas = \(0.9, 1.0\) "),
-        (lambda: Lamb(eps=0), "Lamb: eps = 0 "),
+        (lambda: Lamb(beta1=0.9, beta2=1.0), "Lamb: beta2 = 1.0 "),
+        (lambda: Lamb(epsilon=0), "Lamb: epsilon = 0 "),
     ],
 )
 def test_refusals(optimizer: Callable[[], LocalOptimizer], says: str) -> None:

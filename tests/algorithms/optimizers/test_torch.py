@@ -45,13 +45,13 @@ PAIRS: list[tuple[LocalOptimizer, type[torch.optim.Optimizer], dict[str, Any]]] 
     ),
     (Adam(), torch.optim.Adam, {}),
     (
-        Adam(betas=(0.8, 0.95), eps=1e-3, weight_decay=0.2),
+        Adam(beta1=0.8, beta2=0.95, epsilon=1e-3, weight_decay=0.2),
         torch.optim.Adam,
         {"betas": (0.8, 0.95), "eps": 1e-3, "weight_decay": 0.2},
     ),
     (AdamW(), torch.optim.AdamW, {}),
     (
-        AdamW(betas=(0.8, 0.95), eps=1e-3, weight_decay=0.2),
+        AdamW(beta1=0.8, beta2=0.95, epsilon=1e-3, weight_decay=0.2),
         torch.optim.AdamW,
         {"betas": (0.8, 0.95), "eps": 1e-3, "weight_decay": 0.2},
     ),
