@@ -7,6 +7,7 @@ from algorithms.checks import NonFiniteError as NonFiniteError
 from algorithms.compressed import *
 from algorithms.compressors import *
 from algorithms.decentralized import *
+from algorithms.federated import *
 from algorithms.layout import Layout as Layout
 from algorithms.learning_rate import Constant as Constant
 from algorithms.learning_rate import Cosine as Cosine

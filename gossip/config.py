@@ -37,6 +37,7 @@ KINDS = {  # what may be named, by the last word of the option that names it
 }
 UNFINISHED = {  # what others derive from
     "Composition",
+    "Federated",
     "FixedSparsifier",
     "KeepsFixedNumber",
     "Layerwise",

@@ -115,6 +115,7 @@ class Training:
     ) -> Tensor:
         """The loop. Everything measured at step t is about the models after t steps."""
         algorithm = self.algorithm.on(workload.layout)
+        algorithm = algorithm.for_examples([workload.examples(node) for node in range(network.n)])
         evaluate_every = self.evaluate_every or max(1, self.steps // EVALUATIONS)
         seconds = 0.0  # spent training, without evaluation
         began = time.perf_counter()
