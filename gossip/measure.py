@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from algorithms import Sample, ShardedWorkload
+from algorithms.arithmetic import squared_norms
 from gossip.network import Communicator, InProcessNetwork
 
 
@@ -20,12 +21,14 @@ def measure(
     network: InProcessNetwork,
     communicator: Communicator,
     evaluated: int,
+    reported: Mapping[str, Tensor],
 ) -> dict[str, float]:
     """Metrics of the models (k, d) and of the gradients just taken, the same on every rank; collective.
 
     Args:
         used: What the oracle has counted, (k,) each, by name; without what the gradients just taken cost.
         evaluated: How many nodes' own models are evaluated, at most n, evenly spaced over the node numbers.
+        reported: What the algorithm says of the local nodes, (k,) each.
 
     Returns:
         train_loss: mean over nodes of the loss each saw.
@@ -36,6 +39,7 @@ def measure(
         bytes_sent_per_node, messages_sent_per_node: since the start, mean over nodes.
         gradients_per_node, queries_per_node: evaluations of the gradient and of the value of one example's loss that
             the steps so far have used, mean over nodes.
+        What is reported: mean over nodes.
     """
     traffic = network.traffic
     with network.unrecorded():
@@ -50,6 +54,7 @@ def measure(
             "messages_sent_per_node": traffic.messages.double(),
             **{f"{name}_per_node": count.double() for name, count in used.items()},
         }
+        columns |= {name: values.double() for name, values in reported.items()}
         nodes = np.unique(np.linspace(0, network.n - 1, min(evaluated, network.n)).round().astype(int))
         columns |= {f"node_{name}": torch.zeros(len(model), dtype=torch.float64) for name in evaluation if len(nodes)}
         for node in nodes[np.isin(nodes, network.nodes)]:
@@ -67,10 +72,6 @@ def measure(
 def _squared_distances(rows: Tensor, point: Tensor) -> Tensor:
     """Squared distance of each row (k, d) from a point (d,), as (k,) in float64.
 
-    One row at a time, so that no row's bits depend on the others, and all but the row itself stays in the cache.
+    One row at a time, so that all but the row itself stays in the cache.
     """
-    squares = np.empty(len(rows))
-    for r, row in enumerate(rows.numpy()):
-        difference = (row - point.numpy()).astype(np.float64, copy=False)
-        squares[r] = np.einsum("d,d->", difference, difference)
-    return torch.from_numpy(squares)
+    return torch.cat([squared_norms((row - point)[None]) for row in rows])

@@ -98,7 +98,7 @@ class Training:
         finally:
             recorder.close()
         network.close()
-        summary = self._summary(topology, processes, recorder.history, "diverged" if diverged else "finished")
+        summary = self._summary(topology, processes, recorder, "diverged" if diverged else "finished")
         recorder.write_outcome(summary, topology)
         processes.barrier()
         if diverged:
@@ -114,13 +114,14 @@ class Training:
         recorder: Recorder,
     ) -> Tensor:
         """The loop. Everything measured at step t is about the models after t steps."""
-        algorithm = self.algorithm.on(workload.layout)
-        algorithm = algorithm.for_examples([workload.examples(node) for node in range(network.n)])
+        examples = [workload.examples(node) for node in range(network.n)]
+        algorithm = processes.together(lambda: self.algorithm.on(workload.layout).for_examples(examples))
         evaluate_every = self.evaluate_every or max(1, self.steps // EVALUATIONS)
         seconds = 0.0  # spent training, without evaluation
         began = time.perf_counter()
         state = processes.together(lambda: algorithm.start(x, network))
         network.finish_step()
+        recorder.settled(algorithm.chosen(state))
         oracle = processes.together(lambda: self.oracle.start(workload, state.x, network.nodes, self.seed))
         for step in range(self.steps + 1):
             evaluate = step % evaluate_every == 0 or step == self.steps
@@ -131,7 +132,8 @@ class Training:
             if evaluate:
                 seconds += time.perf_counter() - began
                 model = algorithm.model(state)
-                metrics = measure(model, sample, used, workload, network, processes, self.evaluate_nodes)
+                reported = algorithm.report(state)
+                metrics = measure(model, sample, used, workload, network, processes, self.evaluate_nodes, reported)
                 recorder.add({"step": step, **metrics, "seconds": processes.broadcast(seconds)})
                 _check_finite(step, metrics)
                 began = time.perf_counter()
@@ -141,9 +143,9 @@ class Training:
                     algorithm.step(state, sample, network)
                     network.finish_step()
                 except NonFiniteError as error:
-                    if processes.size > 1:
-                        raise  # the other ranks do not know and wait: the job ends here
-                    raise DivergedError(_diverged(step, str(error))) from error
+                    # On several ranks the others do not know and wait: the job ends here.
+                    kind = DivergedError if processes.size == 1 else NonFiniteError
+                    raise kind(_diverged(step, str(error))) from error
         return algorithm.model(state)
 
     def _check(self, ranks: int) -> Schedule:
@@ -198,10 +200,8 @@ class Training:
         )
         return create_run_directory(Path(self.output), f"{type(self.algorithm).__name__}-{topology.name}", config)
 
-    def _summary(
-        self, topology: Schedule, processes: Communicator, history: list[dict[str, Any]], status: str
-    ) -> dict[str, Any]:
-        last = history[-1]
+    def _summary(self, topology: Schedule, processes: Communicator, recorder: Recorder, status: str) -> dict[str, Any]:
+        last = recorder.history[-1]
         return {
             "algorithm": type(self.algorithm).__name__,
             "topology": topology.name,
@@ -216,6 +216,7 @@ class Training:
             "test_loss": last["test_loss"],
             "test_accuracy": last.get("test_accuracy"),
             **{name: value for name, value in last.items() if name != "step"},
+            **recorder.chosen,
         }
 
 

@@ -34,5 +34,9 @@ class FedProx(FedAvg):
         super().__post_init__()
         check(0 <= self.mu < math.inf, self, "mu", ">= 0")
 
+    @property
+    def proportional(self) -> bool:
+        return super().proportional and not self.mu
+
     def local_gradient(self, state: State, gradient: Tensor) -> Tensor:
         return add_scaled(gradient, self.mu, state.x - state.server)

@@ -31,6 +31,7 @@ from algorithms.arithmetic import add_scaled
 from algorithms.checks import check
 from algorithms.federated.sampling import SAMPLINGS, WEIGHTINGS, Sampling, Weighting, draw_clients, multiples
 from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.local_steps import synchronizes
 from algorithms.network import Network
 from algorithms.optimizers import SGD, LocalOptimizer
 from algorithms.randomness import stream
@@ -83,6 +84,10 @@ class Federated(Algorithm):
             check(valid, self, "weights", ">= 0, and not all 0")
         check(not self.optimizer.communicates, self, "optimizer", "one that sends nothing in local iterations")
 
+    @property
+    def proportional(self) -> bool:
+        return self.optimizer.proportional
+
     def for_examples(self, examples: Sequence[int]) -> Self:
         return replace(self, weights=tuple(map(float, examples))) if self.weights == "examples" else self
 
@@ -99,12 +104,11 @@ class Federated(Algorithm):
         state.x = add_scaled(state.x, *self.optimizer.update(state, gradient, lr, network))
         for row in absent(state):
             state.x[row] = state.server[row]
-        state.step += 1
-        if state.step % self.local_steps == 0:
-            server_lr = learning_rate(self.server_lr, state.step // self.local_steps - 1)
-            self.end_round(state, server_lr, network)
+        if synchronizes(state.step, self.local_steps):
+            self.end_round(state, learning_rate(self.server_lr, state.step // self.local_steps), network)
             state.x = state.server.clone()
             self._start_round(state, network)
+        state.step += 1
 
     def model(self, state: State) -> Tensor:
         server: Tensor = state.server

@@ -25,6 +25,11 @@ class LocalOptimizer:
         """Whether each `update` exchanges something over the network, which ends a round."""
         return False
 
+    @property
+    def proportional(self) -> bool:
+        """Whether a gradient c times as large does what a learning rate c times as large does, entry by entry."""
+        return False
+
     def on(self, layout: Layout) -> Self:
         """This rule for a model of these tensors, which it may treat one by one."""
         return made_for(layout, self)

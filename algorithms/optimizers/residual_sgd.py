@@ -53,6 +53,10 @@ class ResidualSGD(LocalOptimizer):
         check_momentum(self, self.momentum, nesterov=False)
         check_weight_decay(self, self.weight_decay)
 
+    @property
+    def proportional(self) -> bool:
+        return not self.weight_decay
+
     def start(self, state: State) -> None:
         state.residual = torch.zeros_like(state.x)
         start_momentum(state, self.momentum)

@@ -37,6 +37,10 @@ class SGD(LocalOptimizer):
         check_momentum(self, self.momentum, self.nesterov)
         check_weight_decay(self, self.weight_decay)
 
+    @property
+    def proportional(self) -> bool:
+        return not self.weight_decay
+
     def start(self, state: State) -> None:
         start_momentum(state, self.momentum)
 

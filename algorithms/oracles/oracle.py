@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -16,7 +16,8 @@ from algorithms.layout import Layout
 class ShardedWorkload(Protocol):
     """Data, model and loss, sharded over the nodes. `gossip.workloads` implements it.
 
-    The objective is (1/n) sum_i f_i(x), with f_i the mean loss over the examples of node i.
+    The objective is (1/n) sum_i f_i(x), with f_i the mean loss over the examples of node i. A workload may give more
+    than this, see `HasLosses`, `HasSlopes` and `HasSmoothness`; a black box gives losses, and no gradient.
     """
 
     @property
@@ -24,7 +25,7 @@ class ShardedWorkload(Protocol):
         """How the model's tensors lie in the flat parameter vector."""
 
     def initial(self) -> Tensor:
-        """(d,): the initial parameters, the same for all nodes."""
+        """(d,): the initial parameters, the same for all nodes; or (n, d), of each node."""
 
     def examples(self, node: int) -> int:
         """Number of training examples of a node."""
@@ -40,6 +41,43 @@ class ShardedWorkload(Protocol):
 
     def evaluate(self, x: Tensor) -> Mapping[str, float]:
         """Metrics of one model x (d,) on held-out data: "test_loss", and "test_accuracy" where it exists."""
+
+
+@runtime_checkable
+class HasLosses(Protocol):
+    """What a workload gives of which zeroth-order oracles make gradient estimates."""
+
+    def losses(self, x: Tensor, nodes: Sequence[int], examples: Tensor) -> Tensor:
+        """(r, batch): the loss of each example alone, whose mean is that of `gradient`.
+
+        Args:
+            x: (r, d), the points.
+            nodes: The node of each row; a node may have many rows.
+            examples: (r, batch) int64, which of its examples.
+        """
+
+
+@runtime_checkable
+class HasSlopes(Protocol):
+    """What a linear model gives: the gradient of example a_j at x is slope_j a_j + l2 x."""
+
+    @property
+    def l2(self) -> float:
+        """Weight of the squared norm in every loss, l2/2 |x|^2."""
+
+    def slopes(self, x: Tensor, nodes: Sequence[int], examples: Tensor) -> tuple[Tensor, Tensor]:
+        """The `losses` and the derivative of each by the prediction a_j . x, both (r, batch)."""
+
+    def combine(self, weights: Tensor, nodes: Sequence[int], examples: Tensor) -> Tensor:
+        """(r, d): mean_j weights_j a_j over the examples (r, batch) of each row, with weights (r, batch)."""
+
+
+@runtime_checkable
+class HasSmoothness(Protocol):
+    """What a workload gives that importance sampling needs."""
+
+    def smoothness(self, node: int) -> Tensor:
+        """(m,) float64: the Lipschitz constant of the gradient of each of the node's examples."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +99,7 @@ class Oracle:
         """
         if not hasattr(workload, "gradient"):
             raise ValueError(
-                f"{type(self).__name__} needs gradients, and {type(workload).__name__} gives function values only; "
+                f"{type(self).__name__} needs gradients, and {name_of(workload)} gives function values only; "
                 f"ZerothOrder makes estimates of these"
             )
         nothing = torch.zeros(len(nodes), dtype=torch.int64)
@@ -75,3 +113,26 @@ class Oracle:
         A pure function of its arguments, the state included.
         """
         raise NotImplementedError
+
+
+@runtime_checkable
+class Estimates(ShardedWorkload, Protocol):
+    """A workload whose gradients are random estimates, each along a direction drawn for its node, example and step."""
+
+    def drawn(self, since: Tensor) -> ShardedWorkload:
+        """The same with the directions of these steps, (k,) for the rows of a call, or (k, batch) for its examples."""
+
+
+def redraws(workload: ShardedWorkload) -> bool:
+    """Whether gradients of the same example at the same point differ from step to step."""
+    return isinstance(workload, Estimates)
+
+
+def drawn(workload: ShardedWorkload, since: Tensor) -> ShardedWorkload:
+    """The workload with the random draws of these steps; itself if its gradients are not random."""
+    return workload.drawn(since) if isinstance(workload, Estimates) else workload
+
+
+def name_of(workload: object) -> str:
+    """What to call a workload where it is refused."""
+    return type(getattr(workload, "estimated", workload)).__name__

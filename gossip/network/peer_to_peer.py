@@ -13,7 +13,7 @@ from torch import Tensor
 
 from algorithms.compressors import Message
 from algorithms.compressors.wire import Bytes
-from gossip.network.in_process import Exchange, InProcessNetwork, Rows
+from gossip.network.in_process import Exchange, InProcessNetwork, Rows, T
 from gossip.network.memory import in_whole_pages
 from gossip.network.mixing import Sums
 from gossip.network.mpi import MpiCommunicator
@@ -147,6 +147,9 @@ class PeerToPeerNetwork(InProcessNetwork):
         if not self._posted:
             self._progress.pause()
         return exchange
+
+    def _from_root(self, function: Callable[[], T]) -> T:
+        return self.communicator.from_root(function)
 
     def _total(self, value: Tensor) -> Tensor:
         rank = self.communicator.rank

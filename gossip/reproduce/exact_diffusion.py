@@ -31,7 +31,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-import networkx as nx
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -42,7 +41,7 @@ import gossip
 from algorithms import AdditiveNoise, Algorithm, DecentralizedSGD, ExactDiffusion, Layout, Sample
 from algorithms.randomness import generator
 from gossip.reproduce.study import Claim, Findings, Say, Study
-from topologies import Topology, complete, ring, spectral_gap
+from topologies import Topology, complete, grid, path, ring, spectral_gap
 
 Array = NDArray[np.float64]
 CURVATURE = 1.0  # h
@@ -50,7 +49,7 @@ DEVIATION = 1.0  # sigma
 MINIMISERS = ("the same", "of their own")
 METHODS = ("diffusion", "consensus", "exact diffusion")
 TOLERANCE = 0.05
-EVERY = 5  # steps from one measurement to the next
+EVERY = 10  # steps from one measurement to the next
 
 
 @dataclass(frozen=True)
@@ -146,23 +145,18 @@ def algorithm(method: str, mu: float) -> Algorithm:
 def graphs(rows: int, columns: int) -> list[Topology]:
     """Line, cycle, grid and complete graph, sparse ones first, all with Metropolis weights."""
     n = rows * columns
-    return [
-        Topology(nx.path_graph(n), name="line"),
-        ring(n),
-        Topology(nx.grid_2d_graph(rows, columns), name="grid"),
-        complete(n),
-    ]
+    return [path(n), ring(n), grid(n, rows), complete(n)]
 
 
 def run(
     seeds: Sequence[int],
     say: Say,
-    rates: Sequence[float] = (0.005, 0.02, 0.08),
+    rates: Sequence[float] = (0.01, 0.03, 0.09),
     rows: int = 4,
     columns: int = 5,
-    components: int = 400,
-    discarded: int = 3000,
-    steps: int = 4000,
+    components: int = 1000,
+    discarded: int = 2000,
+    steps: int = 1000,
 ) -> Findings:
     """Every method on every graph at every learning rate, simulated and in closed form.
 

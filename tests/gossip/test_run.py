@@ -12,11 +12,24 @@ import pytest
 import torch
 
 import gossip
-from algorithms import Algorithm, ChocoSGD, DecentralizedSGD, Full, Layout, Minibatch, PerTensor, Sample, State, TopK
+from algorithms import (
+    Algorithm,
+    ChocoSGD,
+    DecentralizedSGD,
+    ExactDiffusion,
+    Full,
+    Layout,
+    Minibatch,
+    PerTensor,
+    PushSumSGD,
+    Sample,
+    State,
+    TopK,
+)
 from algorithms.network import Network
 from gossip.errors import DataError, DivergedError, UsageError
 from gossip.workloads import Digits, LeastSquares
-from topologies import Topology, complete, one_peer_exponential, ring
+from topologies import Topology, complete, one_peer_exponential, random_out, ring
 
 REQUIRED = (
     "algorithm topology nodes ranks steps seconds train_loss test_loss test_accuracy consensus_distance "
@@ -163,8 +176,20 @@ def test_the_precision_of_the_start_is_kept(squares: LeastSquares) -> None:
         ({"start": torch.zeros(5, dtype=torch.int64)}, "floating point"),
         ({"topology": ring(9)}, "9"),
         (
-            {"topology": one_peer_exponential(8), "algorithm": ChocoSGD()},
-            "ChocoSGD needs a topology that is static",
+            {"topology": one_peer_exponential(8), "algorithm": ExactDiffusion()},
+            "ExactDiffusion needs a topology that is static",
+        ),
+        (
+            {"topology": random_out(8)},
+            "DecentralizedSGD needs a topology that is row stochastic, and random_out is not; Topology",
+        ),
+        (
+            {"topology": random_out(8), "algorithm": ChocoSGD()},
+            "ChocoSGD needs a topology that is doubly stochastic, and random_out is not; ring",
+        ),
+        (
+            {"topology": Topology(nx.star_graph(7), weights="uniform"), "algorithm": PushSumSGD()},
+            r"PushSumSGD needs a topology that is column stochastic, and custom is not; .*weights='push'",
         ),
         ({"algorithm": ChocoSGD(compressor=TopK(k=6))}, "k = 6 is not allowed; it must be at most d = 5"),
     ],
@@ -180,6 +205,11 @@ def test_a_biased_mixing_matrix_is_pointed_out(squares: LeastSquares) -> None:
     star = Topology(nx.star_graph(7), weights="uniform")
     with pytest.warns(UserWarning, match="not doubly stochastic"):
         gossip.run(squares, star, DecentralizedSGD(lr=0.1), steps=1, output=None)
+
+
+@pytest.mark.filterwarnings("error")
+def test_push_sum_is_not_biased_by_a_matrix_whose_columns_sum_to_1(squares: LeastSquares) -> None:
+    gossip.run(squares, random_out(8), PushSumSGD(lr=0.1), steps=1, output=None)
 
 
 def test_a_diverging_run_stops_and_leaves_its_records(squares: LeastSquares, tmp_path: Path) -> None:

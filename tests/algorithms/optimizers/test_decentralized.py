@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from algorithms import SGD, AdamW, Clars, DecentralizedSGD, StepDecay
+from algorithms import (
+    L1,
+    SGD,
+    AdamW,
+    Algorithm,
+    Clars,
+    Clipped,
+    DecentralizedAdamW,
+    DecentralizedSGD,
+    FedAdam,
+    FedAvg,
+    FedMom,
+    FedProx,
+    Lars,
+    ResidualSGD,
+    Scaffold,
+    StepDecay,
+)
 from tests.algorithms.helpers import ALL, Array, LeastSquares, dense, least_squares, run, starts
 from topologies import Schedule, ring
 
@@ -80,6 +99,50 @@ def test_a_rule_that_communicates_makes_every_iteration_a_round() -> None:
 def test_momentum_is_given_once() -> None:
     with pytest.raises(ValueError, match=r"DecentralizedSGD: momentum = 0.5 is not allowed; it must be 0 beside an"):
         DecentralizedSGD(momentum=0.5, optimizer=SGD())
+    with pytest.raises(ValueError, match=r"DecentralizedSGD: prox = L1\(.* must be absent beside an optimizer"):
+        DecentralizedSGD(prox=L1(), optimizer=AdamW())
+
+
+def test_decentralized_adamw_is_this_with_adamw() -> None:
+    problem = least_squares(13)
+    own = DecentralizedAdamW(RATE, 0.8, 0.95, 1e-4, 0.1)
+    rule = DecentralizedSGD(RATE, optimizer=AdamW(0.8, 0.95, 1e-4, 0.1))
+    first, second = (run(each, ring(13), problem, starts(problem), 30).models for each in (own, rule))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_what_is_proportional_to_the_learning_rate() -> None:
+    problem = least_squares(5)
+    x = starts(problem)
+
+    def scales(algorithm: Algorithm) -> bool:
+        larger = replace(algorithm, lr=0.1)  # type: ignore[call-arg]
+        steeper = LeastSquares(problem.A * np.sqrt(5), problem.b * np.sqrt(5))
+        first, second = (run(*each, x, 8).final for each in ((larger, ring(5), problem), (algorithm, ring(5), steeper)))
+        return bool(np.abs(first - second).max() <= 1e-10)
+
+    for algorithm in (
+        *(
+            DecentralizedSGD(lr=0.02, optimizer=optimizer)
+            for optimizer in (
+                SGD(0.9),
+                SGD(0.9, weight_decay=0.1),
+                ResidualSGD(0.5, momentum=0.5),
+                ResidualSGD(0.5, weight_decay=0.1),
+                AdamW(),
+                Lars(),
+                Clipped(0.5),
+            )
+        ),
+        FedAvg(0.02, local_steps=3),
+        FedAvg(0.02, local_steps=3, optimizer=AdamW()),
+        FedProx(0.02, local_steps=3, mu=0.5),
+        FedProx(0.02, local_steps=3, mu=0.0),
+        FedMom(0.02, local_steps=3),
+        FedAdam(0.02, local_steps=3),
+        Scaffold(0.02, local_steps=3),
+    ):
+        assert scales(algorithm) == algorithm.proportional, algorithm
 
 
 def test_refusals() -> None:
