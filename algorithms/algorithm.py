@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, ClassVar, Self
@@ -73,6 +74,13 @@ class Algorithm:
         To be called before `start`, by whoever drives it.
         """
         return made_for(layout, self)
+
+    def for_examples(self, examples: Sequence[int]) -> Self:
+        """This algorithm for nodes that have so many training examples each, (n,).
+
+        To be called before `start`, by whoever drives it and knows them.
+        """
+        return self
 
     def start(self, x: Tensor, network: Network) -> State:
         """The state before the first step, from the initial parameters x (k, d). It may communicate."""
