@@ -9,9 +9,9 @@ l1 |x|_1. ZO-ProxSGD, ZO-ProxSVRG and ZO-ProxSAGA are a proximal step on the est
 nodes that share the data, by exact diffusion with the proximal step.
 
 All methods may ask for the same number of function values, counted in passes: the number that CooSGE takes for all
-examples once. Each has its own learning rate, the best of its estimator's candidates by the objective at the end on one
-node, the mean of the last quarter. What is compared is the suboptimality of the average model: the objective minus the least one found by the full
-gradient and many steps.
+examples once. Each has its own learning rate, the best of its estimator's candidates on one node, by the objective at
+the end: the mean over the last quarter of a run. What is compared is the suboptimality of the average model: that
+objective minus the least one found, by full gradients and many steps or by any of the methods.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def run(
         descent: Steps of the search for the least objective.
     """
     problem = SigmoidLoss(l1=WEIGHT)
-    sizes = {"passes": passes, "batch": batch, "period": period}
+    sizes: dict[str, Any] = {"passes": passes, "batch": batch, "period": period}
     say("the least objective, by full gradients")
     found = least(problem, descent)
     curves: dict[str, Any] = {}
