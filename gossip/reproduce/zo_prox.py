@@ -120,7 +120,7 @@ def run(
         descent: Steps of the search for the least objective.
     """
     problem = SigmoidLoss(l1=WEIGHT)
-    sizes = {"passes": passes, "batch": batch, "period": period}
+    sizes: dict[str, Any] = {"passes": passes, "batch": batch, "period": period}
     say("the least objective, by full gradients")
     found = least(problem, descent)
     curves: dict[str, Any] = {}
