@@ -128,10 +128,11 @@ class GaussianEstimates(Estimated):
     def gradient(self, x: Tensor, nodes: Sequence[int], examples: Tensor | None = None) -> Sample:
         """See `ShardedWorkload`."""
         used = self._used(nodes, examples)
-        since = self._since.reshape(len(nodes) if self._since.ndim else 1, -1)
-        rows = np.repeat(np.arange(len(used)), [len(each) for each in used])
+        sizes = np.array([len(each) for each in used])
+        rows = np.repeat(np.arange(len(used)), sizes)
         chosen = torch.cat(used)
-        steps = torch.cat([s.expand(len(each)) for s, each in zip(since.expand(len(used), -1), used, strict=True)])
+        since = self._since.reshape(len(used), -1) if self._since.ndim else self._since.expand(len(used), 1)
+        steps = since[rows, 0] if since.shape[1] == 1 else since.flatten()
         gradient, loss = np.zeros(x.shape), np.zeros(len(x))
         for part in np.array_split(np.arange(len(rows)), -(-2 * len(rows) * x.shape[1] // AT_ONCE)):
             where = [nodes[row] for row in rows[part]]
@@ -144,7 +145,6 @@ class GaussianEstimates(Estimated):
             slopes = (there - here) / self.smoothing
             np.add.at(gradient, rows[part], slopes[:, None] * directions)  # one after the other
             np.add.at(loss, rows[part], here)
-        sizes = np.array([len(each) for each in used])
         gradient /= sizes[:, None]
         return Sample(torch.from_numpy(gradient).to(x.dtype), torch.from_numpy(loss / sizes).to(x.dtype))
 
