@@ -10,7 +10,21 @@ import pytest
 import torch
 
 import gossip
-from algorithms import AdamW, Clars, FedAdam, FedAvg, Federated, FedMom, FedProx, Full, ResidualSGD, Sample, Scaffold
+from algorithms import (
+    SGD,
+    AdamW,
+    Clars,
+    FedAdam,
+    FedAvg,
+    Federated,
+    FedMom,
+    FedProx,
+    Full,
+    LocalOptimizer,
+    ResidualSGD,
+    Sample,
+    Scaffold,
+)
 from gossip import workloads
 from gossip.network import Communicator, connect
 from tests.algorithms.federated.literal import (
@@ -60,9 +74,10 @@ def test_sampled_clients(participation: float, clients: int, sampling: str, weig
     assert_serves(models, fed_avg(problem, x.mean(axis=0), 4, p))
 
 
-def test_absent_clients_neither_train_nor_count() -> None:
+@pytest.mark.parametrize("optimizer", [SGD(0.5), ResidualSGD(0.5)], ids=str)
+def test_absent_clients_neither_train_nor_count(optimizer: LocalOptimizer) -> None:
     problem = least_squares(N)
-    algorithm = FedAvg(lr=0.05, local_steps=3, participation=2)
+    algorithm = FedAvg(lr=0.05, local_steps=3, participation=2, optimizer=optimizer)
     network = connect(ring(N), Communicator(), seed=0)
     x = torch.tensor(common(problem))
     state, poisoned = (algorithm.start(x, network) for _ in range(2))
