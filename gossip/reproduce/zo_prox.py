@@ -60,7 +60,7 @@ def train(
     estimator: Estimator,
     lr: float,
     seed: int,
-    passes: int,
+    passes: float,
     batch: int,
     period: int,
 ) -> list[tuple[float, float]]:
@@ -105,7 +105,7 @@ def run(
     seeds: Sequence[int],
     say: Say,
     nodes: int = 8,
-    passes: int = 20,
+    passes: float = 10,
     batch: int = 16,
     period: int = 28,
     descent: int = 20_000,
@@ -120,7 +120,7 @@ def run(
         descent: Steps of the search for the least objective.
     """
     problem = SigmoidLoss(l1=WEIGHT)
-    sizes = {"passes": passes, "batch": batch, "period": period}
+    sizes: dict[str, Any] = {"passes": passes, "batch": batch, "period": period}
     say("the least objective, by full gradients")
     found = least(problem, descent)
     curves: dict[str, Any] = {}
