@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import networkx as nx
 import numpy as np
 import pytest
 import torch
@@ -38,7 +39,7 @@ from tests.algorithms.federated.literal import (
     rounds,
 )
 from tests.algorithms.helpers import Array, LeastSquares, common, least_squares, run, starts
-from topologies import exponential, ring
+from topologies import Topology, exponential, ring
 
 N = 6
 SIZES = (3.0, 1.0, 4.0, 1.0, 5.0, 9.0)
@@ -136,6 +137,16 @@ def test_the_network_does_not_matter_and_rounds_are_counted(method: Federated) -
     means = 1 + (6 if isinstance(method, Scaffold) else 3)
     assert first.messages.sum() == means * 2 * (N - 1)  # up the tree and down
     assert first.bytes.sum() == first.messages.sum() * problem.d * 8
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_mixing_matrix_may_be_any() -> None:
+    random = np.random.default_rng(0)
+    workload = workloads.LeastSquares(random.normal(size=(N, 8, 4)), random.normal(size=(N, 8)))
+    graph = nx.star_graph(N - 1)
+    for topology in (Topology(graph, weights="uniform"), Topology(graph, weights="push")):
+        assert not topology.doubly_stochastic
+        gossip.run(workload, topology, FedAvg(local_steps=2), steps=2, output=None)
 
 
 def test_one_local_step_of_everyone_is_gradient_descent() -> None:
