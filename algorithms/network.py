@@ -92,6 +92,13 @@ class Network(Protocol):
     def mean(self, value: Tensor) -> Tensor:
         """Exact average of a stack over all n nodes, (d,), the same bits on every rank."""
 
+    def post_mean(self, value: Tensor) -> None:
+        """Start the average that a `mean` of this very stack completes, in any later step; it travels meanwhile.
+
+        A hint: the result is the same without it. Until then the stack must not be changed. The bytes and the round
+        are those of the step that posts.
+        """
+
     def draw(self, purpose: str) -> Draw:
         """The random streams of this round for one purpose."""
 
