@@ -58,6 +58,11 @@ class Algorithm:
     least_eigenvalue: ClassVar[float] = -1.0
     """The eigenvalues of W, symmetric, must be above this: -1 asks for nothing."""
 
+    @property
+    def auxiliary(self) -> int:
+        """How many nodes, the last ones, have no data: their gradients and losses are 0."""
+        return 0
+
     def on(self, layout: Layout) -> Self:
         """This algorithm for a model of these tensors, which compressors and regularizers may treat one by one.
 

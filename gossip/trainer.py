@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor
 
-from algorithms import Algorithm, Full, NonFiniteError, Oracle, ShardedWorkload
+from algorithms import Algorithm, Full, NonFiniteError, Oracle, Sample, ShardedWorkload
 from gossip import launch
 from gossip.describe import describe
 from gossip.errors import DivergedError
@@ -81,7 +81,7 @@ class Training:
         """Train on these processes; collective."""
         launch.share_cores(processes)
         topology = processes.together(lambda: self._check(processes.size))
-        workload = processes.together(lambda: self._shard(topology.n, processes))
+        workload = processes.together(lambda: self._shard(topology.n - self.algorithm.auxiliary, processes))
         network = connect(topology, processes, self.seed, self.transport)
         x = processes.together(lambda: self._initial(workload, network))
         directory = processes.from_root(lambda: self._create_directory(topology))
@@ -124,11 +124,11 @@ class Training:
             evaluate = step % evaluate_every == 0 or step == self.steps
             if not evaluate:  # so that what is recorded does not include a round ahead
                 algorithm.post(state, network)
-            sample = self.oracle.sample(workload, state.x, network.nodes, step, self.seed)
+            sample = self._sample(workload, state.x, network, step)
             if evaluate:
                 seconds += time.perf_counter() - began
                 model = algorithm.model(state)
-                metrics = measure(model, sample, workload, network, processes, self.evaluate_nodes)
+                metrics = measure(model, sample, workload, network, processes, self.evaluate_nodes, algorithm.auxiliary)
                 recorder.add({"step": step, **metrics, "seconds": processes.broadcast(seconds)})
                 _check_finite(step, metrics)
                 began = time.perf_counter()
@@ -142,6 +142,18 @@ class Training:
                         raise  # the other ranks do not know and wait: the job ends here
                     raise DivergedError(_diverged(step, str(error))) from error
         return algorithm.model(state)
+
+    def _sample(self, workload: ShardedWorkload, x: Tensor, network: InProcessNetwork, step: int) -> Sample:
+        """Gradient estimates of the local nodes, 0 for those without data."""
+        first, last = network.nodes.start, network.n - self.algorithm.auxiliary
+        with_data = network.nodes[: max(0, last - first)]
+        if len(with_data) == len(x):
+            return self.oracle.sample(workload, x, with_data, step, self.seed)
+        gradient, loss = torch.zeros_like(x), torch.zeros_like(x[:, 0])
+        if with_data:
+            sample = self.oracle.sample(workload, x[: len(with_data)], with_data, step, self.seed)
+            gradient[: len(with_data)], loss[: len(with_data)] = sample.gradient, sample.loss
+        return Sample(gradient, loss)
 
     def _check(self, ranks: int) -> Schedule:
         """The topology, if this can be run at all on so many ranks."""
@@ -158,6 +170,11 @@ class Training:
             raise ValueError(
                 f"{ranks} ranks for {topology.n} nodes: every rank needs a node, so start at most {topology.n} ranks "
                 f"or ask for more nodes"
+            )
+        if self.algorithm.auxiliary >= topology.n:
+            raise ValueError(
+                f"{type(self.algorithm).__name__}: auxiliary = {self.algorithm.auxiliary} is not allowed; it must be "
+                f"below the number of nodes, {topology.n}"
             )
         check_needs(self.algorithm, topology)
         return topology

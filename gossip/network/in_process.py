@@ -202,7 +202,11 @@ class InProcessNetwork:
 
     def mean(self, value: Tensor) -> Tensor:
         """The average of a stack over all n nodes, (d,), summed along a fixed binary tree over the nodes."""
-        return self._total(value).wait() / self.n
+        return self.sum(value) / self.n
+
+    def sum(self, value: Tensor) -> Tensor:
+        """The sum of a stack over all n nodes, (d,), along the same tree."""
+        return self._total(value).wait()
 
     def post_mean(self, value: Tensor) -> None:
         """Start the average that the next `mean` of this very stack completes."""
