@@ -8,6 +8,9 @@ from algorithms.compressed import *
 from algorithms.compressors import *
 from algorithms.cooperative import *
 from algorithms.decentralized import *
+from algorithms.event_trigger import EventThreshold as EventThreshold
+from algorithms.event_trigger import StepwiseThreshold as StepwiseThreshold
+from algorithms.federated import *
 from algorithms.layout import Layout as Layout
 from algorithms.learning_rate import Constant as Constant
 from algorithms.learning_rate import Cosine as Cosine
@@ -17,7 +20,16 @@ from algorithms.learning_rate import StepDecay as StepDecay
 from algorithms.learning_rate import WarmUp as WarmUp
 from algorithms.network import Neighborhood as Neighborhood
 from algorithms.network import Network as Network
+from algorithms.network import Spectrum as Spectrum
 from algorithms.network import Traffic as Traffic
+from algorithms.optimizers import *
 from algorithms.oracles import *
 from algorithms.proximal import L1 as L1
+from algorithms.proximal import Box as Box
+from algorithms.proximal import ElasticNet as ElasticNet
+from algorithms.proximal import GroupLasso as GroupLasso
+from algorithms.proximal import L2Ball as L2Ball
+from algorithms.proximal import NonNegative as NonNegative
+from algorithms.proximal import NuclearNorm as NuclearNorm
 from algorithms.proximal import Proximal as Proximal
+from algorithms.proximal import Simplex as Simplex

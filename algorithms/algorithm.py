@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -53,7 +54,8 @@ class Algorithm:
 
     needs: ClassVar[tuple[str, ...]] = ("row_stochastic",)
     """Properties that the topology must have: "row_stochastic", "column_stochastic", "doubly_stochastic", "symmetric"
-    (which is doubly stochastic too), "static", "tree". One of them must say what sums to 1, unless W is not used."""
+    (which is doubly stochastic too), "static", "tree" (for methods that do not use W). "row_stochastic" goes without
+    saying unless one of the others but "static" is there."""
 
     least_eigenvalue: ClassVar[float] = -1.0
     """The eigenvalues of W, symmetric, must be above this: -1 asks for nothing."""
@@ -63,12 +65,27 @@ class Algorithm:
         """How many nodes, the last ones, have no data: their gradients and losses are 0."""
         return 0
 
+    @property
+    def proportional(self) -> bool:
+        """Whether a gradient c times as large does what a learning rate c times as large does.
+
+        Parameter groups with learning rates of their own, and local optimizers, rest on it.
+        """
+        return getattr(self, "prox", None) is None
+
     def on(self, layout: Layout) -> Self:
         """This algorithm for a model of these tensors, which compressors and regularizers may treat one by one.
 
         To be called before `start`, by whoever drives it.
         """
         return made_for(layout, self)
+
+    def for_examples(self, examples: Sequence[int]) -> Self:
+        """This algorithm for nodes that have so many training examples each, (n,).
+
+        To be called before `start`, by whoever drives it and knows them.
+        """
+        return self
 
     def start(self, x: Tensor, network: Network) -> State:
         """The state before the first step, from the initial parameters x (k, d). It may communicate."""
@@ -87,6 +104,14 @@ class Algorithm:
     def model(self, state: State) -> Tensor:
         """(k, d): the parameters that the method outputs, which are evaluated and returned."""
         return state.x
+
+    def chosen(self, state: State) -> dict[str, Any]:
+        """Hyper-parameters as `start` has settled them, by name, for a run's summary; the same on every rank."""
+        return {}
+
+    def report(self, state: State) -> dict[str, Tensor]:
+        """Numbers (k,) of the local nodes, by name, whose means over all nodes a run records."""
+        return {}
 
 
 def check_momentum(owner: object, momentum: float, nesterov: bool) -> None:

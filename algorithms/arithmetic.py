@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,6 +28,15 @@ def add_scaled(x: Tensor, c: float, y: Tensor, out: Tensor | None = None) -> Ten
         over_rows(lambda start, stop: add_scaled_into(*vectors, start, stop), len(target), threads)
         return out
     return torch.add(x, c * y, out=out)
+
+
+def squared_norms(rows: Tensor) -> Tensor:
+    """|row|^2 of each row (k, d), (k,) in float64 on the CPU; one by one, so that none's bits depend on the others."""
+    squares = np.empty(len(rows))
+    for r, row in enumerate(rows):
+        values = row.cpu().numpy().astype(np.float64, copy=False)
+        squares[r] = np.einsum("d,d->", values, values)
+    return torch.from_numpy(squares)
 
 
 def _compiles(x: Tensor) -> bool:

@@ -44,6 +44,15 @@ class Neighborhood(NamedTuple):
     """(degree, d), their rows as every receiver decodes them."""
 
 
+class Spectrum(NamedTuple):
+    """How fast one mixing matrix W averages; J is the exact average."""
+
+    gap: float
+    """1 - |W - J|_2: the spectral gap of a symmetric W; at most 0 if some disagreement does not shrink."""
+    laplacian_norm: float
+    """|I - W|_2."""
+
+
 class Network(Protocol):
     """The nodes hosted by this process and their links to all others.
 
@@ -64,6 +73,14 @@ class Network(Protocol):
         """Rounds completed so far; it selects W in a time-varying topology."""
 
     @property
+    def period(self) -> int | None:
+        """Rounds after which the mixing matrices repeat: 1 if W is the same in all rounds, None if they never do."""
+
+    @property
+    def spectrum(self) -> Spectrum:
+        """Of a W that is the same in all rounds; the same bits on every rank."""
+
+    @property
     def traffic(self) -> Traffic:
         """Bytes and messages sent so far."""
 
@@ -75,6 +92,9 @@ class Network(Protocol):
         The value must not be changed in place until the next exchange: neighbours may still be reading it. The
         result is the caller's.
         """
+
+    def own_weights(self, ahead: int = 0) -> Tensor:
+        """(k, 1), float64: w_ii of each local node in the matrix of this round, or of so many rounds later."""
 
     def post(self, value: Tensor | Message) -> None:
         """Start the exchange that a `mix` or `neighbors` of this very value completes; it travels meanwhile.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from jsonargparse import ArgumentError, ArgumentParser, class_from_function, set_parsing_settings
 
 import topologies
-from algorithms import Algorithm, Compressor, LearningRate, Oracle, Proximal
+from algorithms import Algorithm, Compressor, EventThreshold, LearningRate, LocalOptimizer, Oracle, Proximal
 from algorithms.compressors.sparse import Sparsifier
 from gossip.errors import UsageError
 from gossip.network import Transport
@@ -24,20 +24,24 @@ KINDS = {  # what may be named, by the last word of the option that names it
     "compressor": Compressor,
     "contraction": Compressor,
     "lr": LearningRate,
+    "optimizer": LocalOptimizer,
     "oracle": Oracle,
     "prox": Proximal,
     "quantizer": Compressor,
     "sparsifier": Sparsifier,
     "split": Split,
     "then": LearningRate,
+    "threshold": EventThreshold,
     "topology": Schedule,
     "unbiased": Compressor,
     "workload": Workload,
 }
 UNFINISHED = {  # what others derive from
     "Composition",
+    "Federated",
     "FixedSparsifier",
     "KeepsFixedNumber",
+    "Layerwise",
     "LowRank",
     "Partition",
     "Quantizer",

@@ -24,6 +24,6 @@ def _plain(value: Any) -> Any:
         return f"{value.dtype} array of shape {tuple(value.shape)}"
     kind = type(value)
     if is_dataclass(value):
-        arguments = {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        arguments = {field.name: _plain(getattr(value, field.name)) for field in fields(value) if field.init}
         return {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": arguments}
     return repr(value) if kind.__repr__ is not object.__repr__ else f"{kind.__module__}.{kind.__qualname__}"

@@ -7,7 +7,7 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -97,6 +97,22 @@ def failing_together(communicator: Communicator) -> Iterator[None]:
         if communicator.size == 1:
             raise
         end_job(communicator, error)
+
+
+def exit_code(command: Callable[[Communicator], int]) -> int:
+    """Run a command on all processes that were launched together, and give its exit code or that of its error."""
+    try:
+        processes = world()
+    except GossipError as error:
+        launched = launched_as()
+        complain(error, launched[2] if launched else 0)
+        return error.exit_code
+    try:
+        with failing_together(processes):
+            return command(processes)
+    except GossipError as error:
+        complain(error, processes.rank)
+        return error.exit_code
 
 
 def end_job(communicator: Communicator, error: BaseException) -> None:

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from algorithms import Sample, ShardedWorkload
+from algorithms.arithmetic import squared_norms
 from gossip.network import Communicator, InProcessNetwork
 
 
 def measure(
     model: Tensor,
     sample: Sample,
+    used: Mapping[str, Tensor],
     workload: ShardedWorkload,
     network: InProcessNetwork,
     communicator: Communicator,
     evaluated: int,
+    reported: Mapping[str, Tensor],
     auxiliary: int = 0,
 ) -> dict[str, float]:
     """Metrics of the models (k, d) and of the gradients just taken, the same on every rank; collective.
 
     Args:
+        used: What the oracle has counted, (k,) each, by name; without what the gradients just taken cost.
         evaluated: How many nodes' own models are evaluated, at most n, evenly spaced over the node numbers.
+        reported: What the algorithm says of the local nodes, (k,) each.
         auxiliary: How many nodes, the last ones, have no data. They count in what is said of models, not in what is
             said of losses and gradients.
 
@@ -33,6 +40,9 @@ def measure(
         node_test_loss, node_test_accuracy, ...: mean over the evaluated nodes of what it says of their own models.
         consensus_distance: root mean square over nodes of |x_i - average| (Kong et al. 2021, 2102.04828).
         bytes_sent_per_node, messages_sent_per_node: since the start, mean over nodes.
+        gradients_per_node, queries_per_node: evaluations of the gradient and of the value of one example's loss that
+            the steps so far have used, mean over nodes.
+        What is reported: mean over nodes.
     """
     traffic = network.traffic
     with_data = network.n - auxiliary
@@ -47,7 +57,9 @@ def measure(
             "consensus_distance": _squared_distances(model, average),
             "bytes_sent_per_node": traffic.bytes.double(),
             "messages_sent_per_node": traffic.messages.double(),
+            **{f"{name}_per_node": count.double() for name, count in used.items()},
         }
+        columns |= {name: values.double() for name, values in reported.items()}
         nodes = np.unique(np.linspace(0, with_data - 1, min(evaluated, with_data)).round().astype(int))
         columns |= {f"node_{name}": torch.zeros(len(model), dtype=torch.float64) for name in evaluation if len(nodes)}
         for node in nodes[np.isin(nodes, network.nodes)]:
@@ -65,10 +77,6 @@ def measure(
 def _squared_distances(rows: Tensor, point: Tensor) -> Tensor:
     """Squared distance of each row (k, d) from a point (d,), as (k,) in float64.
 
-    One row at a time, so that no row's bits depend on the others, and all but the row itself stays in the cache.
+    One row at a time, so that all but the row itself stays in the cache.
     """
-    squares = np.empty(len(rows))
-    for r, row in enumerate(rows.numpy()):
-        difference = (row - point.numpy()).astype(np.float64, copy=False)
-        squares[r] = np.einsum("d,d->", difference, difference)
-    return torch.from_numpy(squares)
+    return torch.cat([squared_norms((row - point)[None]) for row in rows])

@@ -17,6 +17,8 @@ PROPERTIES = {  # in words, and what has them
     "tree": ("a tree", "path and star are"),
 }
 
+SUMS = {"row_stochastic", "column_stochastic", "doubly_stochastic", "symmetric", "tree"}  # "tree": W is not used
+
 
 def check_needs(algorithm: Algorithm, topology: Schedule) -> None:
     """Refuse a topology that lacks one of the algorithm's `needs`.
@@ -24,7 +26,7 @@ def check_needs(algorithm: Algorithm, topology: Schedule) -> None:
     Raises:
         ValueError: naming the algorithm, the property and the topology.
     """
-    for need in algorithm.needs:
+    for need in _needs(algorithm):
         if not getattr(topology, need):
             words, hint = PROPERTIES[need]
             raise ValueError(
@@ -42,9 +44,14 @@ def check_needs(algorithm: Algorithm, topology: Schedule) -> None:
 
 def warn_of_bias(algorithm: Algorithm, topology: Schedule, stacklevel: int = 3) -> None:
     """Warn if the algorithm averages over a topology that does not keep the average."""
-    if "row_stochastic" in algorithm.needs and not topology.doubly_stochastic:
+    if "row_stochastic" in _needs(algorithm) and not topology.doubly_stochastic:
         warnings.warn(
             f"the mixing matrix of {topology.name} is not doubly stochastic: averaging weighs some nodes more "
             f"than others, which biases methods that do not correct for it",
             stacklevel=stacklevel,
         )
+
+
+def _needs(algorithm: Algorithm) -> tuple[str, ...]:
+    """All of them: rows that sum to 1 as well, unless they say otherwise what does."""
+    return algorithm.needs if SUMS.intersection(algorithm.needs) else ("row_stochastic", *algorithm.needs)

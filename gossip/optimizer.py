@@ -130,6 +130,8 @@ class Optimizer(torch.optim.Optimizer):
         else:
             if isinstance(lr, LearningRate):
                 raise ValueError(f"{name} does not use its lr beside a local optimizer: put the schedule on that one")
+            if not algorithm.proportional:
+                raise ValueError(f"{name} as set up cannot take its directions from a local optimizer")
             self.algorithm = _with_learning_rate(algorithm, 1.0)
             self._local = local(params)
             super().__init__(self._local.param_groups, self._local.defaults)
@@ -256,6 +258,11 @@ class Optimizer(torch.optim.Optimizer):
         largest = max(rates)
         if largest > 0:  # otherwise momentum is collected in the proportions from before
             self._shares = [rate / largest for rate in rates]
+        if min(self._shares) < 1 and not self.algorithm.proportional:
+            name = type(self.algorithm).__name__
+            raise ValueError(
+                f"{name} as set up needs the same learning rate in all parameter groups; they have {rates}"
+            )
         return largest
 
     def _check_follows(self, lr: LearningRate) -> None:
@@ -363,19 +370,32 @@ class Optimizer(torch.optim.Optimizer):
         self.network.round = saved["round"]
         self._shares = list(saved["shares"])
         x = self._state.x
-        stacks = {
-            name: value.to(x.device) if isinstance(value, Tensor) and value.shape == x.shape else value
-            for name, value in copy.deepcopy(saved["state"]).items()
-        }
+        stacks = {name: _beside(x, value) for name, value in copy.deepcopy(saved["state"]).items()}
         self._state = State(x=x, **stacks)
         self._shared = False
         self._show_learning_rate()
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """Hyper-parameters as the algorithm has settled them at the start; see `algorithms.Algorithm.chosen`."""
+        return self.algorithm.chosen(self._state)
+
+    def report(self) -> dict[str, float]:
+        """What the algorithm has to say of this node so far, such as how often it fired, by name."""
+        return {name: float(value[0]) for name, value in self.algorithm.report(self._state).items()}
 
     def close(self) -> None:
         """Complete what is under way and leave the parameters to themselves; collective. Happens at exit anyway."""
         atexit.unregister(self._release)
         self._flat.release()
         self._release()
+
+
+def _beside(x: Tensor, value: Any) -> Any:
+    """What a state holds, with stacks like x where x is."""
+    if isinstance(value, list):
+        return [_beside(x, each) for each in value]
+    return value.to(x.device) if isinstance(value, Tensor) and value.shape == x.shape else value
 
 
 def _of_messages(owner: Algorithm | Compressor) -> list[Any]:

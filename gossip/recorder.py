@@ -56,6 +56,7 @@ class Recorder:
     def __init__(self, directory: Path | None, steps: int, show: bool) -> None:
         self.directory = directory
         self.history: list[dict[str, Any]] = []
+        self.chosen: dict[str, Any] = {}
         self._steps = steps
         self._show = show
         self._bar: Progress | None = None
@@ -64,6 +65,13 @@ class Recorder:
             self._bar = _progress_bar()
             self._bar.start()
             self._bar.add_task("training", total=steps)
+
+    def settled(self, chosen: dict[str, Any]) -> None:
+        """Keep, and show, the hyper-parameters that the algorithm has chosen."""
+        self.chosen = chosen
+        if self._show:
+            for name, value in chosen.items():
+                print(f"{name.replace('_', ' ')}: {value:.6g}" if isinstance(value, float) else f"{name}: {value}")
 
     def add(self, record: dict[str, Any]) -> None:
         """Append one record to the history and to metrics.jsonl."""

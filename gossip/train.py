@@ -7,8 +7,6 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gossip.errors import GossipError
-
 if TYPE_CHECKING:
     from gossip.network.communicator import Communicator
     from gossip.trainer import Training
@@ -21,18 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from gossip import launch
 
-    try:
-        processes = launch.world()
-    except GossipError as error:
-        launched = launch.launched_as()
-        launch.complain(error, launched[2] if launched else 0)
-        return error.exit_code
-    try:
-        with launch.failing_together(processes):
-            return train(arguments, processes)
-    except GossipError as error:
-        launch.complain(error, processes.rank)
-        return error.exit_code
+    return launch.exit_code(lambda processes: train(arguments, processes))
 
 
 def train(arguments: Sequence[str], processes: Communicator) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor
 
-from algorithms import Algorithm, Full, NonFiniteError, Oracle, Sample, ShardedWorkload
+from algorithms import Algorithm, Full, NonFiniteError, Oracle, Sample, ShardedWorkload, State
 from gossip import launch
 from gossip.describe import describe
 from gossip.errors import DivergedError
@@ -98,7 +98,7 @@ class Training:
         finally:
             recorder.close()
         network.close()
-        summary = self._summary(topology, processes, recorder.history, "diverged" if diverged else "finished")
+        summary = self._summary(topology, processes, recorder, "diverged" if diverged else "finished")
         recorder.write_outcome(summary, topology)
         processes.barrier()
         if diverged:
@@ -114,21 +114,30 @@ class Training:
         recorder: Recorder,
     ) -> Tensor:
         """The loop. Everything measured at step t is about the models after t steps."""
-        algorithm = self.algorithm.on(workload.layout)
+        auxiliary = self.algorithm.auxiliary
+        examples = [workload.examples(node) for node in range(network.n - auxiliary)]
+        algorithm = processes.together(lambda: self.algorithm.on(workload.layout).for_examples(examples))
         evaluate_every = self.evaluate_every or max(1, self.steps // EVALUATIONS)
         seconds = 0.0  # spent training, without evaluation
         began = time.perf_counter()
         state = processes.together(lambda: algorithm.start(x, network))
         network.finish_step()
+        recorder.settled(algorithm.chosen(state))
+        with_data = network.nodes[: max(0, network.n - auxiliary - network.nodes.start)]
+        oracle = processes.together(lambda: self._start_oracle(workload, state.x, with_data))
         for step in range(self.steps + 1):
             evaluate = step % evaluate_every == 0 or step == self.steps
             if not evaluate:  # so that what is recorded does not include a round ahead
                 algorithm.post(state, network)
-            sample = self._sample(workload, state.x, network, step)
+            used = {name: padded(vars(oracle)[name].clone(), len(x)) for name in ("gradients", "queries")}
+            sample = self._sample(oracle, workload, state.x, with_data, step)
             if evaluate:
                 seconds += time.perf_counter() - began
                 model = algorithm.model(state)
-                metrics = measure(model, sample, workload, network, processes, self.evaluate_nodes, algorithm.auxiliary)
+                reported = algorithm.report(state)
+                metrics = measure(
+                    model, sample, used, workload, network, processes, self.evaluate_nodes, reported, auxiliary
+                )
                 recorder.add({"step": step, **metrics, "seconds": processes.broadcast(seconds)})
                 _check_finite(step, metrics)
                 began = time.perf_counter()
@@ -138,22 +147,23 @@ class Training:
                     algorithm.step(state, sample, network)
                     network.finish_step()
                 except NonFiniteError as error:
-                    if processes.size > 1:
-                        raise  # the other ranks do not know and wait: the job ends here
-                    raise DivergedError(_diverged(step, str(error))) from error
+                    # On several ranks the others do not know and wait: the job ends here.
+                    kind = DivergedError if processes.size == 1 else NonFiniteError
+                    raise kind(_diverged(step, str(error))) from error
         return algorithm.model(state)
 
-    def _sample(self, workload: ShardedWorkload, x: Tensor, network: InProcessNetwork, step: int) -> Sample:
+    def _start_oracle(self, workload: ShardedWorkload, x: Tensor, with_data: range) -> State:
+        if not with_data:
+            nothing = torch.zeros(0, dtype=torch.int64)
+            return State(gradients=nothing, queries=nothing)
+        return self.oracle.start(workload, x[: len(with_data)], with_data, self.seed)
+
+    def _sample(self, oracle: State, workload: ShardedWorkload, x: Tensor, with_data: range, step: int) -> Sample:
         """Gradient estimates of the local nodes, 0 for those without data."""
-        first, last = network.nodes.start, network.n - self.algorithm.auxiliary
-        with_data = network.nodes[: max(0, last - first)]
-        if len(with_data) == len(x):
-            return self.oracle.sample(workload, x, with_data, step, self.seed)
-        gradient, loss = torch.zeros_like(x), torch.zeros_like(x[:, 0])
-        if with_data:
-            sample = self.oracle.sample(workload, x[: len(with_data)], with_data, step, self.seed)
-            gradient[: len(with_data)], loss[: len(with_data)] = sample.gradient, sample.loss
-        return Sample(gradient, loss)
+        if not with_data:
+            return Sample(torch.zeros_like(x), torch.zeros_like(x[:, 0]))
+        sample = self.oracle.sample(oracle, workload, x[: len(with_data)], with_data, step, self.seed)
+        return Sample(padded(sample.gradient, len(x)), padded(sample.loss, len(x)))
 
     def _check(self, ranks: int) -> Schedule:
         """The topology, if this can be run at all on so many ranks."""
@@ -212,10 +222,8 @@ class Training:
         )
         return create_run_directory(Path(self.output), f"{type(self.algorithm).__name__}-{topology.name}", config)
 
-    def _summary(
-        self, topology: Schedule, processes: Communicator, history: list[dict[str, Any]], status: str
-    ) -> dict[str, Any]:
-        last = history[-1]
+    def _summary(self, topology: Schedule, processes: Communicator, recorder: Recorder, status: str) -> dict[str, Any]:
+        last = recorder.history[-1]
         return {
             "algorithm": type(self.algorithm).__name__,
             "topology": topology.name,
@@ -230,7 +238,14 @@ class Training:
             "test_loss": last["test_loss"],
             "test_accuracy": last.get("test_accuracy"),
             **{name: value for name, value in last.items() if name != "step"},
+            **recorder.chosen,
         }
+
+
+def padded(rows: Tensor, k: int) -> Tensor:
+    """With zeros for the nodes without data, which come last: (k, ...), a copy only where there are any."""
+    missing = k - len(rows)
+    return torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])]) if missing else rows
 
 
 def _check_finite(step: int, metrics: Mapping[str, float]) -> None:

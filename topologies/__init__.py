@@ -25,7 +25,7 @@ from topologies.graphs import (
     torus,
 )
 from topologies.schedules import RandomizedGossip, one_peer_exponential, randomized_gossip
-from topologies.spectrum import contraction_per_round, smallest_eigenvalue, spectral_gap
+from topologies.spectrum import contraction_per_round, laplacian_norm, smallest_eigenvalue, spectral_gap
 from topologies.topology import Schedule, Topology
 from topologies.weights import WEIGHTS, metropolis, push, uniform
 
@@ -60,6 +60,7 @@ __all__ = [
     "exponential",
     "grid",
     "hypercube",
+    "laplacian_norm",
     "metropolis",
     "one_peer_exponential",
     "path",

@@ -61,6 +61,19 @@ def smallest_eigenvalue(topology: Topology) -> float:
     return float(eigsh(topology.matrix, k=1, which="SA", v0=start, ncv=64, return_eigenvectors=False)[0])
 
 
+def laplacian_norm(topology: Topology) -> float:
+    """|I - W|_2, the largest singular value of the Laplacian I - W: at most 2 for a doubly stochastic W >= 0.
+
+    For a symmetric W it is 1 minus the smallest eigenvalue. Otherwise it works on the dense (n, n) matrix.
+
+    Args:
+        topology: a static topology.
+    """
+    if topology.symmetric:
+        return 1.0 - smallest_eigenvalue(topology)
+    return float(np.linalg.norm(np.eye(topology.n) - topology.matrix.toarray(), ord=2))
+
+
 def contraction_per_round(schedule: Schedule) -> float:
     """1 - ||P - J||_2^(1/period), P the product of the mixing matrices of one period.
 

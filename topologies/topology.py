@@ -114,6 +114,10 @@ class Schedule:
         """Whether the graph is the same in all rounds, undirected, connected, and without cycles."""
         return False
 
+    def __bool__(self) -> bool:
+        """True, also without a period that Python could ask for."""
+        return True
+
     def __len__(self) -> int:
         """The period.
 

@@ -86,3 +86,14 @@ class Induced(Compressor):
 
     def _lengths(self, d: int, itemsize: int) -> list[int | None]:
         return [each.payload_bytes(d, itemsize) for each in (self.contraction, self.unbiased)]
+
+
+def check_unbiased(owner: object, compressor: Compressor, d: int) -> None:
+    """Raise ValueError unless vectors of d numbers can be compressed, by an unbiased operator of known variance."""
+    compressor.check_dimension(d)
+    if compressor.biased or not math.isfinite(compressor.omega(d)):
+        advice = "; Induced(compressor, unbiased) makes one of it" if compressor.alpha(d) > 0 else ""
+        raise ValueError(
+            f"{type(owner).__name__}: compressor = {compressor} is no unbiased operator of {d} numbers with a finite "
+            f"omega, which this method needs{advice}"
+        )

@@ -43,7 +43,7 @@ class B3(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Message:
-    """A compressed stack: one packed row per local node, which is what travels.
+    """A compressed stack: one packed row per local node, which is what travels. A row may be silent, which is 0.
 
     The sender uses what it would decode itself, so that all who know a row know the same.
 
@@ -78,10 +78,15 @@ class Message:
 
     @cached_property
     def entropy_bits(self) -> Tensor:
-        """(k,) float64: bits of each row with an ideal code for its symbols and indices."""
+        """(k,) float64: bits of each row with an ideal code for its symbols and indices; 1 of a silent one."""
         itemsize = _precision(self.dtype).itemsize
-        payloads = [wire.unseal(row.numpy(), self._kind, self._owner) for row in self.packed]
-        return torch.tensor([self.compressor.entropy_bits(each, self.d, itemsize) for each in payloads]).double()
+
+        def entropy_bits(packed: Bytes) -> float:
+            if wire.is_silent(packed):
+                return 1.0
+            return self.compressor.entropy_bits(wire.unseal(packed, self._kind, self._owner), self.d, itemsize)
+
+        return torch.tensor([entropy_bits(row.numpy()) for row in self.packed]).double()
 
     def pack(self, row: int) -> Bytes:
         """One row as it travels."""
@@ -137,6 +142,10 @@ class Message:
         self._decode(packed, out, weight)
 
     def _decode(self, packed: Bytes, out: Tensor, weight: float | None) -> None:
+        if wire.is_silent(packed):
+            if weight is None:
+                out.zero_()
+            return
         payload = wire.unseal(packed, self._kind, self._owner)
         try:
             if weight is None:
@@ -181,8 +190,14 @@ class Compressor:
     def biased(self) -> bool:
         return True
 
-    def compress(self, x: Tensor, draw: Draw) -> Message:
+    def compress(self, x: Tensor, draw: Draw, sent: Tensor | None = None) -> Message:
         """A stack x (k, d), row by row.
+
+        Args:
+            x: What to compress.
+            draw: The random streams.
+            sent: (k,) bool, the rows that are sent, all by default. The others are silent: a flag of one byte, which
+                stands for 0.
 
         Raises:
             NonFiniteError: if it holds NaN or infinity.
@@ -191,7 +206,11 @@ class Compressor:
         if not self.checks and rows.numel() and not all(bool(each.isfinite()) for each in torch.aminmax(rows)):
             raise NonFiniteError(f"{type(self).__name__}: the vector to compress holds NaN or infinity")
         kind = wire.fingerprint(self, x.shape[1], x.dtype)
-        packed = tuple(wire.seal(self.encode(row, draw.key(i)), kind) for i, row in enumerate(rows))
+        silent = torch.zeros(len(x), dtype=torch.bool) if sent is None else ~sent
+        packed = tuple(
+            wire.SILENT if skipped else wire.seal(self.encode(row, draw.key(i)), kind)
+            for i, (row, skipped) in enumerate(zip(rows, silent.tolist(), strict=True))
+        )
         return Message(self, x.shape[1], x.dtype, x.device, packed)
 
     def encode(self, x: Tensor, key: Key) -> Tensor:

@@ -7,6 +7,8 @@
            8-15  length of the payload in bytes
           16-23  checksum of the payload (XXH3)
 
+A node that sends nothing in a round sends a single byte 0 instead, its flag.
+
 All numbers are little-endian. A buffer that is anything else raises an error, never a wrong vector.
 """
 
@@ -27,6 +29,7 @@ Bytes = NDArray[np.uint8]
 
 MAGIC, VERSION = b"gs", 1
 HEADER = struct.Struct("<2sBxIQQ")
+SILENT = torch.zeros(1, dtype=torch.uint8)  # the whole row of a node that sends nothing
 
 
 @lru_cache
@@ -42,6 +45,11 @@ def seal(payload: Tensor, kind: int) -> Tensor:
     memory = packed.numpy().data
     HEADER.pack_into(memory, 0, MAGIC, VERSION, kind, len(payload), xxh3(memory[HEADER.size :]))
     return packed
+
+
+def is_silent(packed: Bytes) -> bool:
+    """Whether this is the row of a node that sent nothing."""
+    return len(packed) == 1 and packed[0] == 0
 
 
 def unseal(packed: Bytes, kind: int, owner: str) -> Tensor:
@@ -75,8 +83,11 @@ def split(buffer: Bytes, owner: str) -> list[Bytes]:
     rows: list[Bytes] = []
     position = 0
     while position < len(buffer) or not rows:
-        _, length, _ = _header(buffer[position:], owner)
-        end = position + HEADER.size + length
+        if is_silent(buffer[position : position + 1]):
+            end = position + 1
+        else:
+            _, length, _ = _header(buffer[position:], owner)
+            end = position + HEADER.size + length
         if end > len(buffer):
             raise ValueError(f"{owner}: truncated message of {len(buffer)} bytes")
         rows.append(buffer[position:end])

@@ -24,8 +24,8 @@ from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample, State, check_momentum, descent_direction, start_momentum
 from algorithms.arithmetic import add_scaled
-from algorithms.checks import check
 from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.local_steps import check_period, synchronizes
 from algorithms.network import Network
 
 
@@ -49,7 +49,7 @@ class CocodSGD(Algorithm):
 
     def __post_init__(self) -> None:
         check_learning_rate(self, self.lr)
-        check(self.period >= 1, self, "period", ">= 1")
+        check_period(self, self.period)
         check_momentum(self, self.momentum, self.nesterov)
 
     def start(self, x: Tensor, network: Network) -> State:
@@ -60,9 +60,9 @@ class CocodSGD(Algorithm):
     def step(self, state: State, sample: Sample, network: Network) -> None:
         v = descent_direction(state, sample.gradient, self.momentum, self.nesterov)
         state.x = add_scaled(state.x, -learning_rate(self.lr, state.step), v)
-        state.step += 1
-        if state.step % self.period == 0:
+        if synchronizes(state.step, self.period):
             if state.sent is not None:
                 state.x = network.mean(state.sent) + (state.x - state.sent)
             state.sent = state.x.clone()
             network.post_mean(state.sent)
+        state.step += 1

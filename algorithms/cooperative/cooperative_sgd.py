@@ -30,12 +30,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample, State, check_momentum, descent_direction, start_momentum
 from algorithms.arithmetic import add_scaled
 from algorithms.checks import check
 from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.local_steps import check_period, synchronizes
 from algorithms.network import Network
 
 
@@ -61,13 +63,13 @@ class CooperativeSGD(Algorithm):
 
     def __post_init__(self) -> None:
         check_learning_rate(self, self.lr)
-        check(self.period >= 1, self, "period", ">= 1")
+        check_period(self, self.period)
         check(self.auxiliary >= 0, self, "auxiliary", ">= 0")
         check_momentum(self, self.momentum, self.nesterov)
 
     def start(self, x: Tensor, network: Network) -> State:
         check(self.auxiliary < network.n, self, "auxiliary", f"below the number of nodes, {network.n}")
-        state = State(x=x.clone(), step=0)
+        state = State(x=x.clone(), n=network.n, step=0)
         start_momentum(state, self.momentum)
         return state
 
@@ -75,9 +77,14 @@ class CooperativeSGD(Algorithm):
         v = descent_direction(state, sample.gradient, self.momentum, self.nesterov)
         adapted = network.empty(v.shape[1], v.dtype, v.device)
         state.x = add_scaled(state.x, -learning_rate(self.lr, state.step), v, out=adapted)
-        state.step += 1
-        if state.step % self.period == 0:
+        if synchronizes(state.step, self.period):
             state.x = network.mix(state.x)
+        state.step += 1
+
+    def report(self, state: State) -> dict[str, Tensor]:
+        return {
+            "effective_lr": torch.full((len(state.x),), self.effective_lr(state.n, state.step), dtype=torch.float64)
+        }
 
     def effective_lr(self, n: int, t: int = 0) -> float:
         """lr m / (m + v): the learning rate of the average of all n = m + v models, in iteration t."""

@@ -41,6 +41,7 @@ from algorithms.algorithm import Algorithm, Sample, State
 from algorithms.arithmetic import add_scaled
 from algorithms.checks import check, positive
 from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.local_steps import check_period, synchronizes
 from algorithms.network import Network
 
 ORDERS = ("simultaneous", "sequential")
@@ -71,7 +72,7 @@ class ElasticAveraging(Algorithm):
     def __post_init__(self) -> None:
         check_learning_rate(self, self.lr)
         check(self.alpha is None or positive(self.alpha), self, "alpha", "> 0 and below 2 / (nodes + 1)")
-        check(self.period >= 1, self, "period", ">= 1")
+        check_period(self, self.period)
         check(self.order in ORDERS, self, "order", f"one of {', '.join(ORDERS)}")
         check(0 <= self.momentum < 1, self, "momentum", "in [0, 1)")
 
@@ -93,7 +94,7 @@ class ElasticAveraging(Algorithm):
             x = self._descend(x, state, sample)
         else:
             x = self._descend(x, state, sample)
-            pull = self._exchange(x, state, network) if (t + 1) % self.period == 0 else None
+            pull = self._exchange(x, state, network) if synchronizes(t, self.period) else None
         if pull is not None:
             x = x - pull
         if self.momentum:

@@ -33,6 +33,7 @@ from algorithms.algorithm import Algorithm, Sample, State, check_momentum, desce
 from algorithms.arithmetic import add_scaled
 from algorithms.checks import NonFiniteError, check
 from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.local_steps import check_period
 from algorithms.network import Network
 
 
@@ -69,7 +70,7 @@ class LeaderSGD(Algorithm):
 
     def __post_init__(self) -> None:
         check_learning_rate(self, self.lr)
-        check(self.period >= 1, self, "period", ">= 1")
+        check_period(self, self.period)
         check(0 <= self.pull <= 1, self, "pull", "in [0, 1]")
         check(0 <= self.proximal <= self.period, self, "proximal", f"in [0, period = {self.period}]")
         check(self.groups >= 1, self, "groups", ">= 1")

@@ -37,6 +37,7 @@ from algorithms.algorithm import Algorithm, Sample, State, check_momentum, desce
 from algorithms.arithmetic import add_scaled
 from algorithms.checks import check, positive
 from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.local_steps import check_period
 from algorithms.network import Network
 
 
@@ -68,7 +69,7 @@ class LocalSGD(Algorithm):
 
     def __post_init__(self) -> None:
         check_learning_rate(self, self.lr)
-        check(self.period >= 1, self, "period", ">= 1")
+        check_period(self, self.period)
         check_momentum(self, self.momentum, self.nesterov)
         check(not self.reset_momentum or self.momentum > 0, self, "reset_momentum", "false where momentum is 0")
         check(self.switch >= 0, self, "switch", ">= 0")

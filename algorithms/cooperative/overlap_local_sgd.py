@@ -33,6 +33,7 @@ from algorithms.algorithm import Algorithm, Sample, State, check_momentum, desce
 from algorithms.arithmetic import add_scaled
 from algorithms.checks import check
 from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.local_steps import check_period, synchronizes
 from algorithms.network import Network
 
 
@@ -60,7 +61,7 @@ class OverlapLocalSGD(Algorithm):
 
     def __post_init__(self) -> None:
         check_learning_rate(self, self.lr)
-        check(self.period >= 1, self, "period", ">= 1")
+        check_period(self, self.period)
         check(0 < self.alpha < 1, self, "alpha", "in (0, 1)")
         check(0 <= self.beta < 1, self, "beta", "in [0, 1)")
         check_momentum(self, self.momentum, self.nesterov)
@@ -77,12 +78,12 @@ class OverlapLocalSGD(Algorithm):
         lr = learning_rate(self.lr, state.step)
         direction = descent_direction(state, sample.gradient, self.momentum, self.nesterov)
         state.x = add_scaled(state.x, -lr, direction)
-        state.step += 1
-        if state.step % self.period == 0:
+        if synchronizes(state.step, self.period):
             self._receive_anchor(state, network)
             state.x = (1 - self.alpha) * state.x + self.alpha * state.anchor
             state.sent = self._contribution(state, lr)
             network.post_mean(state.sent)
+        state.step += 1
 
     def _receive_anchor(self, state: State, network: Network) -> None:
         """z, from what all nodes contributed a period ago."""

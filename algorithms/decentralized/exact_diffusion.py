@@ -1,4 +1,4 @@
-"""Exact diffusion: diffusion without the bias that heterogeneous data causes.
+"""Exact diffusion: diffusion without the bias that heterogeneous data causes; with a regularizer as well.
 
 Yuan, Ying, Zhao, Sayed, "Exact Diffusion for Distributed Optimization and Learning", IEEE TSP 67(3), 2019,
 arXiv 1702.05122 and 1702.05142; with stochastic gradients Yuan, Alghunaim, Ying, Sayed, arXiv 1903.10956.
@@ -9,9 +9,18 @@ With W' = (I + W) / 2 and psi_i = x_i at the start:
     correct   phi_i  = psi_i+ + x_i - psi_i
     combine   x_i+   = sum_j w'_ij phi_j
 
+With a regularizer r it is the proximal exact diffusion of Alghunaim, Ryu, Yuan, Sayed, "Decentralized Proximal Gradient
+Algorithms with Linear Convergence Rates", IEEE TAC 66(6), 2021, arXiv 1909.06479 (PUDA, there with W'), where z takes
+the place of x in the combination, z_i = x_i at the start:
+
+    correct   phi_i  = psi_i+ + z_i - psi_i
+    combine   z_i+   = sum_j w'_ij phi_j
+    prox      x_i+   = prox_{lr r}(z_i+)
+
 Sent: one dense vector to each out-neighbour, per round. W must be symmetric and the same in all rounds: on
 directed graphs the recursion can be unstable. With full gradients and lr < 2/L it converges to the optimum.
-Since psi carries its own step, a learning rate that varies stays exact (the D2 form, arXiv 1803.07068, with W').
+Since psi carries its own step, a learning rate that varies stays exact (the D2 form, arXiv 1803.07068, with W'): the
+average of z+ is that of x - lr g(x) in each iteration, whatever the learning rates before.
 """
 
 from __future__ import annotations
@@ -25,6 +34,7 @@ from algorithms.algorithm import Algorithm, Sample, State
 from algorithms.arithmetic import add_scaled
 from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
 from algorithms.network import Network
+from algorithms.proximal import Proximal, check_prox
 
 
 @dataclass(frozen=True)
@@ -33,21 +43,39 @@ class ExactDiffusion(Algorithm):
 
     Args:
         lr: Learning rate, > 0, or a schedule of it.
+        prox: A regularizer r to be minimised along with the losses.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("static", "symmetric")
 
     lr: float | LearningRate = 0.1
+    prox: Proximal | None = None
 
     def __post_init__(self) -> None:
         check_learning_rate(self, self.lr)
+        check_prox(self, self.prox)
 
     def start(self, x: Tensor, network: Network) -> State:
-        return State(x=x.clone(), psi=x.clone(), step=0)
+        state = State(x=x.clone(), psi=x.clone(), step=0)
+        if self.prox is not None:
+            state.z = x.clone()
+        return state
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
-        psi = add_scaled(state.x, -learning_rate(self.lr, state.step), sample.gradient)
-        phi = psi + state.x - state.psi
-        state.x = (phi + network.mix(phi)) / 2
-        state.psi = psi
+        lr = learning_rate(self.lr, state.step)
+        if self.prox is None:
+            phi = corrected(state, state.x, lr, sample.gradient)
+            state.x = (phi + network.mix(phi)) / 2
+        else:
+            phi = corrected(state, state.z, lr, sample.gradient)
+            state.z = (phi + network.mix(phi)) / 2
+            state.x = self.prox.prox(state.z, lr)
         state.step += 1
+
+
+def corrected(state: State, z: Tensor, lr: float, gradient: Tensor) -> Tensor:
+    """Adapt and correct: psi <- x - lr g, and phi = psi + z - (psi before), (k, d)."""
+    psi = add_scaled(state.x, -lr, gradient)
+    phi = psi + z - state.psi
+    state.psi = psi
+    return phi

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from algorithms.algorithm import Sample
+from algorithms.algorithm import Sample, State
 from algorithms.oracles.oracle import Oracle, ShardedWorkload
 
 
@@ -15,5 +16,8 @@ from algorithms.oracles.oracle import Oracle, ShardedWorkload
 class Full(Oracle):
     """The exact gradient of each node's f_i, over all its examples."""
 
-    def sample(self, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], step: int, seed: int) -> Sample:
+    def sample(
+        self, state: State, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], step: int, seed: int
+    ) -> Sample:
+        state.gradients += torch.tensor([workload.examples(node) for node in nodes])
         return workload.gradient(x, nodes)

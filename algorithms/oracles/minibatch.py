@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from algorithms.algorithm import Sample
+from algorithms.algorithm import Sample, State
 from algorithms.checks import check
 from algorithms.oracles.oracle import Oracle, ShardedWorkload
 from algorithms.randomness import generator
@@ -33,7 +33,10 @@ class Minibatch(Oracle):
     def __post_init__(self) -> None:
         check(self.batch >= 1, self, "batch", ">= 1")
 
-    def sample(self, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], step: int, seed: int) -> Sample:
+    def sample(
+        self, state: State, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], step: int, seed: int
+    ) -> Sample:
+        state.gradients += self.batch
         batches = [self.examples(workload.examples(node), node, step, seed) for node in nodes]
         return workload.gradient(x, nodes, torch.from_numpy(np.stack(batches)))
 

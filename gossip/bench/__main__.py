@@ -7,31 +7,21 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from gossip import launch
 from gossip.bench import table
 from gossip.bench.command import Command
-from gossip.errors import DataError, GossipError, UsageError
+from gossip.errors import DataError
 from gossip.network import Communicator
+from gossip.parser import Parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0, 2 for wrong usage, 3 for output that cannot be written."""
     arguments = sys.argv[1:] if arguments is None else arguments
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `gossip.train`
-    try:
-        processes = launch.world()
-    except GossipError as error:
-        launched = launch.launched_as()
-        launch.complain(error, launched[2] if launched else 0)
-        return error.exit_code
-    try:
-        with launch.failing_together(processes):
-            return bench(arguments, processes)
-    except GossipError as error:
-        launch.complain(error, processes.rank)
-        return error.exit_code
+    return launch.exit_code(lambda processes: bench(arguments, processes))
 
 
 def bench(arguments: Sequence[str], processes: Communicator) -> int:
@@ -52,13 +42,6 @@ def bench(arguments: Sequence[str], processes: Communicator) -> int:
     return 0
 
 
-class _Parser(ArgumentParser):
-    """Says in one line what cannot be understood, instead of ending the process."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(" ".join(message.split()))
-
-
 def _parse(arguments: Sequence[str]) -> Command | int:
     """The subcommand with its options, or the exit code of --help."""
     from gossip.bench.compressors import Compressors
@@ -67,7 +50,7 @@ def _parse(arguments: Sequence[str]) -> Command | int:
     from gossip.bench.scale import Scale
     from gossip.bench.train import Train
 
-    parser = _Parser(
+    parser = Parser(
         prog="python -m gossip.bench",
         description="Times as ratios to baselines that are measured in the same run, interleaved. "
         "Under mpirun or srun the slowest rank's time counts.",

@@ -24,7 +24,7 @@ GOSSIP: dict[str, Callable[[float, float], Algorithm]] = {
     "overlapped": lambda lr, momentum: DecentralizedSGD(lr=lr, momentum=momentum, order="consensus"),
     "dsgd": lambda lr, momentum: DecentralizedSGD(lr=lr, momentum=momentum, order="adapt-then-combine"),
     "choco": lambda lr, momentum: ChocoSGD(
-        lr=lr, momentum=momentum, order="overlapped", compressor=TopK(fraction=0.01)
+        lr=lr, gamma=0.3, momentum=momentum, order="overlapped", compressor=TopK(fraction=0.01)
     ),
 }
 DDP = "ddp_gloo"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,14 +15,15 @@ from torch import Tensor
 
 from algorithms.arithmetic import add_scaled
 from algorithms.compressors.message import Message
-from algorithms.network import Neighborhood, Traffic
+from algorithms.network import Neighborhood, Spectrum, Traffic
 from algorithms.randomness import Draw
 from gossip.network.memory import in_whole_pages
 from gossip.network.mixing import TYPES, Scaled, Sums
 from gossip.network.plan import HaloPlan, Indices, blocks
 from gossip.network.tree import Total, messages_per_node
-from topologies import Schedule, Topology
+from topologies import Schedule, Topology, contraction_per_round, laplacian_norm, spectral_gap
 
+T = TypeVar("T")
 Rows = Tensor | Message  # (rows, d): a message has them packed
 
 STREAMED = 1 << 25  # bytes of the stacks of a host that no cache keeps until they are read again
@@ -66,8 +68,8 @@ def dense(sources: Sequence[Rows]) -> list[Tensor]:
 class InProcessNetwork:
     """All n nodes in this process: mixing is one pass over memory. Implements `algorithms.Network`.
 
-    A process that hosts only some of the nodes overrides `_begin`, `_begin_total` and `all_rows`, where rows come from
-    and go to other processes.
+    A process that hosts only some of the nodes overrides `_begin`, `_begin_total`, `all_rows` and `_from_root`, where
+    something comes from and goes to other processes.
 
     Args:
         topology: The mixing matrix of each round.
@@ -105,6 +107,20 @@ class InProcessNetwork:
     def n(self) -> int:
         """Number of nodes in the whole network."""
         return self.topology.n
+
+    @property
+    def period(self) -> int | None:
+        """Rounds after which the mixing matrices repeat: 1 if W is the same in all rounds."""
+        return self.topology.period
+
+    @cached_property
+    def spectrum(self) -> Spectrum:
+        """Of a W that is the same in all rounds; collective where first asked for.
+
+        Raises:
+            ValueError: the topology varies with time.
+        """
+        return self._from_root(lambda: _spectrum(self.topology))
 
     @property
     def traffic(self) -> Traffic:
@@ -185,6 +201,14 @@ class InProcessNetwork:
             )
         exchange.finish()
         return heard
+
+    def own_weights(self, ahead: int = 0) -> Tensor:
+        """(k, 1), float64: the weight that each local node gives to itself in this round, or so many rounds later."""
+        indptr, indices, weights = self.topology[self.round + ahead].arrays if ahead else self._topology().arrays
+        first, last = indptr[self.nodes.start], indptr[self.nodes.stop]
+        rows = np.repeat(self.nodes, np.diff(indptr[self.nodes.start : self.nodes.stop + 1]))
+        own = np.where(indices[first:last] == rows, weights[first:last], 0.0)
+        return torch.from_numpy(np.bincount(rows - self.nodes.start, own, minlength=len(self.nodes))[:, None])
 
     def post(self, value: Tensor | Message) -> None:
         """Start the exchange that the next `mix` or `neighbors` of this very value completes."""
@@ -306,3 +330,14 @@ class InProcessNetwork:
         """Begin to sum a stack over all n nodes."""
         self._count(value.shape[1] * value.itemsize, self._sent_in_a_mean)
         return Total(value)
+
+    def _from_root(self, function: Callable[[], T]) -> T:
+        """What a function gives on rank 0, on every rank."""
+        return function()
+
+
+def _spectrum(topology: Schedule) -> Spectrum:
+    if not isinstance(topology, Topology):
+        raise ValueError(f"{topology.name} varies with time: its mixing matrices have no common spectrum")
+    gap = spectral_gap(topology) if topology.symmetric else contraction_per_round(topology)
+    return Spectrum(gap, laplacian_norm(topology))

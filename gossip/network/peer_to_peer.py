@@ -13,7 +13,7 @@ from torch import Tensor
 
 from algorithms.compressors import Message
 from algorithms.compressors.wire import Bytes
-from gossip.network.in_process import Exchange, InProcessNetwork, Rows
+from gossip.network.in_process import Exchange, InProcessNetwork, Rows, T
 from gossip.network.memory import as_bytes, in_whole_pages
 from gossip.network.mixing import Sums
 from gossip.network.mpi import MpiCommunicator
@@ -154,6 +154,9 @@ class PeerToPeerNetwork(InProcessNetwork):
     def _pause_if_idle(self) -> None:
         if not self._posted and not self._posted_means:
             self._progress.pause()
+
+    def _from_root(self, function: Callable[[], T]) -> T:
+        return self.communicator.from_root(function)
 
     def post_mean(self, value: Tensor) -> None:
         super().post_mean(value)

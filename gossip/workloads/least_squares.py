@@ -87,6 +87,22 @@ class LeastSquares(Workload):
         """See `ShardedWorkload`. The loss includes the l2 term, not the l1 term."""
         return self._model.gradient(x, nodes, examples)
 
+    def losses(self, x: Tensor, nodes: Sequence[int], examples: Tensor) -> Tensor:
+        """See `HasLosses`. They include the l2 term, not the l1 term."""
+        return self._model.losses(x, nodes, examples)
+
+    def slopes(self, x: Tensor, nodes: Sequence[int], examples: Tensor) -> tuple[Tensor, Tensor]:
+        """See `HasSlopes`. The losses include the l2 term, not the l1 term."""
+        return self._model.slopes(x, nodes, examples)
+
+    def combine(self, weights: Tensor, nodes: Sequence[int], examples: Tensor) -> Tensor:
+        """See `HasSlopes`."""
+        return self._model.combine(weights, nodes, examples)
+
+    def smoothness(self, node: int) -> Tensor:
+        """See `HasSmoothness`."""
+        return self._model.smoothness(node)
+
     def objective(self, x: Tensor) -> float:
         """(1/n) sum_i f_i(x) + l1 |x|_1 of one model x (d,)."""
         point = as_array(x)

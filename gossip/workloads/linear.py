@@ -15,6 +15,9 @@ from algorithms.threads import over_rows
 from gossip.workloads.workload import check_examples
 
 COMPILED = 1 << 18  # numbers in the features from which the compiled kernels pay for their import
+GATHERED = 1 << 20  # numbers in the features copied at once
+Loss = Literal["half square", "logistic", "sigmoid"]
+CURVATURES = {"half square": 1.0, "logistic": 1 / 4, "sigmoid": 1 / (6 * np.sqrt(3))}  # bounds of |second derivative|
 Array = NDArray[np.float64]
 quiet = np.errstate(over="ignore", invalid="ignore")  # a diverging run is the trainer's to notice
 
@@ -31,7 +34,8 @@ class LinearModel:
         features: (m, d), the examples of node 0, then of node 1, ...
         targets: (m,).
         sizes: Number of examples of each node.
-        loss: "half square", (z - b)^2 / 2 of a prediction z; or "logistic", log(1 + exp(-b z)) with b = -1 or +1.
+        loss: Of a prediction z: "half square", (z - b)^2 / 2; or with b = -1 or +1 "logistic", log(1 + exp(-b z)), or
+            "sigmoid", 1 / (1 + exp(b z)), which is not convex.
         l2: Weight of the squared norm.
     """
 
@@ -40,15 +44,15 @@ class LinearModel:
         features: Array,
         targets: Array,
         sizes: Sequence[int],
-        loss: Literal["half square", "logistic"],
+        loss: Loss,
         l2: float,
     ) -> None:
         self._features = np.ascontiguousarray(features)
         self._targets = np.ascontiguousarray(targets)
         self._sizes = np.asarray(sizes, np.int64)
         self._starts = np.cumsum(self._sizes) - self._sizes
-        self._logistic = loss == "logistic"
-        self._l2 = l2
+        self._loss = loss
+        self.l2 = l2
         self._compiled = self._features.size >= COMPILED
         self.layout = Layout.vector(self._features.shape[1])
 
@@ -77,11 +81,54 @@ class LinearModel:
                 loss[rows], gradient[rows] = self._by_einsum(points[rows], features, targets)
         return Sample(torch.from_numpy(gradient).to(x.dtype), torch.from_numpy(loss).to(x.dtype))
 
+    def losses(self, x: Tensor, nodes: Sequence[int], examples: Tensor) -> Tensor:
+        """See `HasLosses`. They include the l2 term."""
+        return self.slopes(x, nodes, examples)[0]
+
+    def slopes(self, x: Tensor, nodes: Sequence[int], examples: Tensor) -> tuple[Tensor, Tensor]:
+        """See `HasSlopes`. The losses include the l2 term."""
+        points = np.ascontiguousarray(x.detach().numpy(), dtype=np.float64)
+        starts, chosen = self._chosen(nodes, examples)
+        losses, slopes = np.empty(chosen.shape), np.empty(chosen.shape)
+        if self._compiled:
+            from gossip.workloads.kernels import KINDS, losses_and_slopes
+
+            data = self._features, self._targets, starts, chosen
+            over_rows(
+                lambda *rows: losses_and_slopes(*data, points, KINDS[self._loss], self.l2, losses, slopes, *rows),
+                len(points),
+                torch.get_num_threads(),
+            )
+        else:
+            for rows, features, targets in self._gathered(starts, chosen):
+                losses[rows], slopes[rows] = self._each_by_einsum(points[rows], features, targets)
+        return torch.from_numpy(losses).to(x.dtype), torch.from_numpy(slopes).to(x.dtype)
+
+    def combine(self, weights: Tensor, nodes: Sequence[int], examples: Tensor) -> Tensor:
+        """See `HasSlopes`."""
+        factors = np.ascontiguousarray(weights.numpy(), dtype=np.float64)
+        starts, chosen = self._chosen(nodes, examples)
+        out = np.empty((len(chosen), self.layout.d))
+        if self._compiled:
+            from gossip.workloads.kernels import combinations
+
+            data = self._features, starts, chosen, factors
+            over_rows(lambda *rows: combinations(*data, out, *rows), len(out), torch.get_num_threads())
+        else:
+            for rows, features, _ in self._gathered(starts, chosen):
+                out[rows] = _einsum("kmd,km->kd", features, factors[rows]) / chosen.shape[1]
+        return torch.from_numpy(out).to(weights.dtype)
+
+    def smoothness(self, node: int) -> Tensor:
+        """See `HasSmoothness`: c |a_j|^2 + l2, where c bounds the curvature of the loss."""
+        features = self._features[self._starts[node] : self._starts[node] + self._sizes[node]]
+        return torch.from_numpy(CURVATURES[self._loss] * np.einsum("md,md->m", features, features) + self.l2)
+
     @quiet
     def mean_loss(self, x: Array, predictions: Array, targets: Array) -> float:
         """The mean over any examples (m,) that were predicted at the point x (d,), plus l2/2 |x|^2."""
         losses, _ = self._losses(predictions, targets)
-        return float(losses.mean() + self._l2 / 2 * self.predictions(x, x[None])[0])
+        return float(losses.mean() + self.l2 / 2 * self.predictions(x, x[None])[0])
 
     @quiet
     def predictions(self, x: Array, features: Array) -> Array:
@@ -102,16 +149,19 @@ class LinearModel:
 
     def _losses(self, predictions: Array, targets: Array) -> tuple[Array, Array]:
         """The losses, and their derivatives by the predictions, element by element."""
-        if self._logistic:
-            margins = targets * predictions
-            return np.logaddexp(0, -margins), -targets * np.exp(-np.logaddexp(0, margins))
-        residuals = predictions - targets
-        return residuals * residuals / 2, residuals
+        if self._loss == "half square":
+            residuals = predictions - targets
+            return residuals * residuals / 2, residuals
+        margins = targets * predictions
+        sigmoid, softplus = np.exp(-np.logaddexp(0, margins)), np.logaddexp(0, -margins)
+        if self._loss == "logistic":
+            return softplus, -targets * sigmoid
+        return sigmoid, -targets * (sigmoid * np.exp(-softplus))
 
     def _in_one_pass(
         self, x: Array, nodes: NDArray[np.int64], examples: NDArray[np.int64] | None, loss: Array, gradient: Array
     ) -> None:
-        from gossip.workloads.kernels import losses_and_gradients
+        from gossip.workloads.kernels import KINDS, losses_and_gradients
 
         k = len(nodes)
         if examples is None:
@@ -120,7 +170,7 @@ class LinearModel:
             sizes = np.full(k, examples.shape[1])
         data = self._features, self._targets, self._starts[nodes], sizes, examples
         over_rows(
-            lambda *rows: losses_and_gradients(*data, x, self._logistic, self._l2, loss, gradient, *rows),
+            lambda *rows: losses_and_gradients(*data, x, KINDS[self._loss], self.l2, loss, gradient, *rows),
             k,
             torch.get_num_threads(),
         )
@@ -130,8 +180,28 @@ class LinearModel:
         """f (k,) and gradients (k, d) at the rows of x (k, d), over features (k, m, d) and targets (k, m)."""
         m = targets.shape[1]
         losses, slopes = self._losses(_einsum("kmd,kd->km", features, x), targets)
-        value = _einsum("km->k", losses) / m + self._l2 / 2 * _einsum("kd,kd->k", x, x)
-        return value, _einsum("kmd,km->kd", features, slopes) / m + self._l2 * x
+        value = _einsum("km->k", losses) / m + self.l2 / 2 * _einsum("kd,kd->k", x, x)
+        return value, _einsum("kmd,km->kd", features, slopes) / m + self.l2 * x
+
+    @quiet
+    def _each_by_einsum(self, x: Array, features: Array, targets: Array) -> tuple[Array, Array]:
+        """The loss of each example alone and its slope, (k, m) both."""
+        losses, slopes = self._losses(_einsum("kmd,kd->km", features, x), targets)
+        return losses + self.l2 / 2 * _einsum("kd,kd->k", x, x)[:, None], slopes
+
+    def _chosen(self, nodes: Sequence[int], examples: Tensor) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Where the examples of these nodes begin, (k,), and which of them to use, (k, batch)."""
+        here = np.asarray(nodes, np.int64)
+        check_examples(examples, self._sizes[here])
+        return self._starts[here], np.ascontiguousarray(examples.numpy())
+
+    def _gathered(self, starts: NDArray[np.int64], examples: NDArray[np.int64]) -> Iterator[tuple[slice, Array, Array]]:
+        """Copies of these examples (k, batch), for as many rows at a time as are small enough."""
+        rows = max(1, GATHERED // max(1, examples.shape[1] * self.layout.d))
+        for first in range(0, len(starts), rows):
+            part = slice(first, first + rows)
+            places = starts[part, None] + examples[part]
+            yield part, self._features[places], self._targets[places]
 
     def _blocks(
         self, nodes: NDArray[np.int64], examples: NDArray[np.int64] | None

@@ -81,14 +81,7 @@ class Perceptron:
         """
         gradient = _alike(x.shape)
         points, slopes = self.layout.unflatten(_alike(x.shape).copy_(x)), self.layout.unflatten(gradient)
-        inputs = inputs.flatten(2)
-        values = [inputs if prod(inputs.shape[1:]) % ALIGNED == 0 else _alike(inputs.shape).copy_(inputs)]
-        for weight, bias, before in self.layers:
-            if before:
-                values[-1].relu_() if before == "relu" else values[-1].tanh_()
-            values.append(_products(values[-1], points[weight].mT))
-            if bias:
-                values[-1] += points[bias][:, None]
+        values = self._values(points, inputs)
         losses, slope = self._loss(values.pop(), targets)
         for weight, bias, before in reversed(self.layers):
             value = values.pop()
@@ -100,6 +93,26 @@ class Perceptron:
             if before:
                 slope *= value > 0 if before == "relu" else 1 - value * value
         return losses, gradient
+
+    def losses(self, x: Tensor, inputs: Tensor, targets: Tensor) -> Tensor:
+        """(c, batch): the loss of each example alone; the arguments are those of `losses_and_gradients`."""
+        outputs = self._values(self.layout.unflatten(_alike(x.shape).copy_(x)), inputs)[-1]
+        if self.loss is mse_loss:
+            errors = outputs - targets
+            return (errors * errors).flatten(2).mean(dim=2)
+        return -outputs.log_softmax(dim=2).gather(2, targets[..., None])[..., 0]
+
+    def _values(self, points: dict[str, Tensor], inputs: Tensor) -> list[Tensor]:
+        """What goes into each layer, (c, batch, width), and the outputs of the last one."""
+        inputs = inputs.flatten(2)
+        values = [inputs if prod(inputs.shape[1:]) % ALIGNED == 0 else _alike(inputs.shape).copy_(inputs)]
+        for weight, bias, before in self.layers:
+            if before:
+                values[-1].relu_() if before == "relu" else values[-1].tanh_()
+            values.append(_products(values[-1], points[weight].mT))
+            if bias:
+                values[-1] += points[bias][:, None]
+        return values
 
     def _loss(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """The loss of each node (c,), and its derivatives by the outputs (c, batch, outputs)."""

@@ -91,19 +91,25 @@ class Supervised:
         x = x.detach()
         gradient = torch.empty(len(here), self.layout.d, dtype=x.dtype)
         loss = torch.empty(len(here), dtype=x.dtype)
-        threads = 1 if self._draws else torch.get_num_threads()
-        batches = list(self._batches(here, examples, threads))
-        threads = min(threads, len(batches))
 
-        def compute(first: int, last: int) -> None:
-            for part in range(first, last):
-                for rows, places in batches[part::threads]:
-                    # Without copies of x where the rows follow each other.
-                    some = slice(rows[0], rows[-1] + 1) if len(rows) == rows[-1] - rows[0] + 1 else rows
-                    loss[some], gradient[some] = self._losses_and_gradients(x[some], places)
+        def compute(some: slice | NDArray[np.int64], places: Tensor) -> None:
+            loss[some], gradient[some] = self._losses_and_gradients(x[some], places)
 
-        side_by_side(compute, threads)
+        self._in_parts(here, examples, compute)
         return Sample(gradient, loss)
+
+    def losses(self, x: Tensor, nodes: Sequence[int], examples: Tensor) -> Tensor:
+        """See `HasLosses`. Computed in float32, given in the type of x."""
+        here = np.asarray(nodes, np.int64)
+        check_examples(examples, self._sizes[here])
+        x = x.detach()
+        losses = torch.empty(examples.shape, dtype=x.dtype)
+
+        def compute(some: slice | NDArray[np.int64], places: Tensor) -> None:
+            losses[some] = self._losses_alone(x[some], places)
+
+        self._in_parts(here, examples, compute)
+        return losses
 
     def evaluate(self, x: Tensor) -> Mapping[str, float]:
         """ "test_loss", the mean over the held-out examples, and "test_accuracy" in 0..1 of a classifier."""
@@ -124,10 +130,42 @@ class Supervised:
         metrics = {"test_loss": float(totals.sum()) / len(self._test_inputs)}
         return metrics | ({"test_accuracy": correct.sum() / self._test_targets.numel()} if self._classification else {})
 
+    def _in_parts(
+        self,
+        nodes: NDArray[np.int64],
+        examples: Tensor | None,
+        compute: Callable[[slice | NDArray[np.int64], Tensor], None],
+    ) -> None:
+        """Call compute(rows, places) for all rows, some at a time, and side by side on all threads."""
+        threads = 1 if self._draws else torch.get_num_threads()
+        batches = list(self._batches(nodes, examples, threads))
+        threads = min(threads, len(batches))
+
+        def work(first: int, last: int) -> None:
+            for part in range(first, last):
+                for rows, places in batches[part::threads]:
+                    # Without copies of x where the rows follow each other.
+                    compute(slice(rows[0], rows[-1] + 1) if len(rows) == rows[-1] - rows[0] + 1 else rows, places)
+
+        side_by_side(work, threads)
+
+    def _at(self, places: Tensor) -> tuple[Tensor, Tensor]:
+        """The inputs and the targets at these places (c, batch): copies, as they lie alike for all nodes."""
+        inputs, targets = (all_.index_select(0, places.flatten()).unflatten(0, places.shape) for all_ in self._ready)
+        return inputs, targets
+
+    def _losses_alone(self, x: Tensor, places: Tensor) -> Tensor:
+        """(c, batch): the loss of each of these examples alone, at the rows of x (c, d)."""
+        inputs, targets = self._at(places)
+        if self._perceptron is not None:
+            return self._perceptron.losses(x, inputs, targets)
+        with self._model_at(x[0]) as model, torch.no_grad():
+            values = [self._loss(model(a), b) for a, b in zip(inputs[0].split(1), targets[0].split(1), strict=True)]
+        return torch.stack(values)[None]
+
     def _losses_and_gradients(self, x: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
         """Losses (c,) and gradients (c, d) at the rows of x (c, d), on the examples at these places (c, batch)."""
-        # Copies, as they lie alike for all nodes.
-        inputs, targets = (all_.index_select(0, places.flatten()).unflatten(0, places.shape) for all_ in self._ready)
+        inputs, targets = self._at(places)
         if self._perceptron is not None:
             return self._perceptron.losses_and_gradients(x, inputs, targets)
         with self._model_at(x[0]) as model, torch.enable_grad():

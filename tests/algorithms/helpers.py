@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,7 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from algorithms import Algorithm, Sample
+from algorithms import Algorithm, Sample, State, StepDecay
+from algorithms.learning_rate import learning_rate
+from gossip import workloads
 from gossip.network import Communicator, connect
 from topologies import Schedule, Topology, erdos_renyi, exponential, one_peer_exponential, ring
 
@@ -18,6 +21,7 @@ Array = NDArray[Any]
 
 UNDIRECTED = {f"{family.__name__}-{n}": family(n) for family in (ring, erdos_renyi) for n in (16, 13)}
 STATIC = UNDIRECTED | {f"exponential-{n}": exponential(n) for n in (16, 13)}
+RATES = {"constant": 0.02, "step-decay": StepDecay(lr=0.05, milestones=(20, 60), factor=0.3)}
 ALL = STATIC | {f"one_peer_exponential-{n}": one_peer_exponential(n) for n in (16, 13)}
 
 
@@ -55,6 +59,10 @@ class LeastSquares:
         """(d,): the minimiser of the average of all f_i."""
         return np.linalg.solve(self.hessians.mean(axis=0), self.slopes.mean(axis=0))
 
+    def composite_optimum(self, l1: float) -> Array:
+        """(d,): the minimiser of the average of all f_i plus l1 |x|_1."""
+        return workloads.LeastSquares(self.A, self.b, l1=l1).optimum.numpy()
+
     def relabelled(self, order: Array) -> LeastSquares:
         """Node i of the result is node order[i] of this problem."""
         return LeastSquares(self.A[order], self.b[order])
@@ -89,6 +97,7 @@ class Run:
     bytes: Array  # (n,)
     messages: Array  # (n,)
     rounds: int
+    state: State
 
     @property
     def final(self) -> Array:
@@ -116,8 +125,8 @@ def run(
         models.append(algorithm.model(state).numpy().copy())
         points.append(state.x.numpy().copy())
     assert state.step == steps
-    traffic = network.traffic
-    return Run(np.stack(models), np.stack(points), traffic.bytes.numpy(), traffic.messages.numpy(), network.round)
+    sent = network.traffic
+    return Run(np.stack(models), np.stack(points), sent.bytes.numpy(), sent.messages.numpy(), network.round, state)
 
 
 def dense(topology: Topology) -> Array:
@@ -125,6 +134,62 @@ def dense(topology: Topology) -> Array:
     return topology.matrix.toarray()
 
 
+def alternating(n: int) -> Schedule:
+    """A symmetric schedule of two rounds: the two matchings of a ring of even n."""
+    rounds = []
+    for first in (0, 1):
+        W = np.zeros((n, n))
+        for i in range(first, n + first, 2):
+            a, b = i % n, (i + 1) % n
+            W[a, a] = W[b, b] = 0.6
+            W[a, b] = W[b, a] = 0.4
+        rounds.append(fixed(W))
+    return Schedule(rounds, name="alternating")
+
+
 def fixed(W: Array) -> Topology:
     """The topology of a full matrix, connected or not."""
     return Topology.from_matrix(W, connected=False)
+
+
+Equations = Callable[[Array, Callable[[Array], Array], Callable[[int], Array], Callable[[int], float], int], Array]
+
+
+def assert_follows(algorithm: Algorithm, topology: Schedule, equations: Equations, steps: int = 200) -> None:
+    """Compare a run, from a start of its own at every node, to the literal equations of a paper.
+
+    Args:
+        algorithm: With a learning rate `lr`.
+        topology: The graph.
+        equations: Gives all models (steps + 1, n, d) from the start X (n, d), a function that gives the gradients at
+            a stack of points, W as a full matrix for each round, the learning rate of each iteration, and the steps.
+        steps: Number of iterations.
+    """
+    problem = least_squares(topology.n)
+    x = starts(problem)
+    models = run(algorithm, topology, problem, x, steps).models
+    lr = algorithm.lr  # type: ignore[attr-defined]
+    wanted = equations(x, problem.gradient, lambda r: dense(topology[r]), lambda t: learning_rate(lr, t), steps)
+    assert np.ptp(wanted[0], axis=0).min() > 0.1  # the nodes do start apart
+    assert np.abs(models - wanted).max() <= 1e-10
+
+
+def distance(models: Array, optimum: Array) -> float:
+    """The greatest distance of an entry from that of the optimum."""
+    return float(np.abs(models - optimum).max())
+
+
+def soft_threshold(z: Array, threshold: float) -> Array:
+    return np.sign(z) * np.maximum(np.abs(z) - threshold, 0)
+
+
+def same_curvature(n: int, h: float, d: int = 3) -> LeastSquares:
+    """f_i(x) = h/2 |x - c_i|^2, in the guise of least squares."""
+    A = np.tile(np.sqrt(d * h) * np.eye(d), (n, 1, 1))
+    return LeastSquares(A, np.sqrt(d * h) * np.random.default_rng(5).normal(size=(n, d)))
+
+
+def pair(eigenvalue: float) -> Topology:
+    """Two nodes whose mixing matrix has the eigenvalues 1 and this one."""
+    kept = (1 + eigenvalue) / 2
+    return fixed(np.array([[kept, 1 - kept], [1 - kept, kept]]))

@@ -10,13 +10,22 @@ import pytest
 import torch
 
 from algorithms import (
+    D2,
+    L1,
     Algorithm,
     ChocoSGD,
     Cosine,
+    DecentLaM,
+    DecentralizedAdamW,
     DecentralizedSGD,
     ExactDiffusion,
+    Extra,
+    GradientTracking,
     Identity,
     LearningRate,
+    Nids,
+    PgExtra,
+    QuasiGlobalMomentum,
     TopK,
 )
 from tests.algorithms.helpers import (
@@ -70,7 +79,11 @@ def assert_equal(got: Array, wanted: Array, tolerance: float = 1e-12) -> None:
 SINGLE = [
     *(DecentralizedSGD(order=order, period=period) for order in ORDERS for period in (1, 3)),
     ExactDiffusion(),
-    *(ChocoSGD(order=order, compressor=c) for order in ("icml", "overlapped") for c in (Identity(), TopK(k=1))),
+    D2(),
+    Extra(),
+    Nids(gamma=0.7),
+    *(GradientTracking(order=order) for order in ("diging", "adapt-then-combine")),
+    *(ChocoSGD(gamma=0.3, order=o, compressor=c) for o in ("icml", "overlapped") for c in (Identity(), TopK(k=1))),
 ]
 
 
@@ -190,7 +203,7 @@ def test_choco_without_compression_is_decentralized_sgd(
 def test_choco_that_keeps_everything_is_choco_without_compression(order: str) -> None:
     problem = least_squares(13)
     got, wanted = (
-        run(ChocoSGD(lr=LR, compressor=c, order=order), ring(13), problem, starts(problem), STEPS).models
+        run(ChocoSGD(lr=LR, gamma=0.3, compressor=c, order=order), ring(13), problem, starts(problem), STEPS).models
         for c in (TopK(fraction=1.0), Identity())
     )
     np.testing.assert_array_equal(got, wanted)
@@ -198,7 +211,7 @@ def test_choco_that_keeps_everything_is_choco_without_compression(order: str) ->
 
 def test_the_orders_of_choco_differ_under_compression() -> None:
     problem = least_squares(16)
-    methods = (ChocoSGD(lr=LR, compressor=TopK(k=2), order=order) for order in ("icml", "overlapped"))
+    methods = (ChocoSGD(lr=LR, gamma=0.3, compressor=TopK(k=2), order=order) for order in ("icml", "overlapped"))
     icml, overlapped = (run(method, ring(16), problem, common(problem), STEPS).final for method in methods)
     assert np.abs(icml - overlapped).max() > 1e-2
 
@@ -262,6 +275,14 @@ def test_without_gradients_choco_keeps_the_mean_and_reaches_consensus(order: str
 METHODS = [
     *(DecentralizedSGD(lr=LR, order=order, momentum=0.5, period=2) for order in ORDERS),
     ExactDiffusion(lr=LR),
+    ExactDiffusion(lr=LR, prox=L1(weight=0.1)),
+    Extra(lr=LR),
+    PgExtra(lr=LR, prox=L1(weight=0.1)),
+    Nids(lr=LR, prox=L1(weight=0.1)),
+    *(GradientTracking(lr=LR, order=order, momentum=0.3) for order in ("diging", "adapt-then-combine")),
+    DecentLaM(lr=LR / 2),
+    QuasiGlobalMomentum(lr=LR / 2),
+    DecentralizedAdamW(lr=LR, epsilon=1e-3),
     *(ChocoSGD(lr=LR, gamma=0.2, order=o, compressor=TopK(k=2)) for o in ("icml", "overlapped")),
 ]
 

@@ -29,7 +29,10 @@ class Recorder:
 def asked(oracle: Minibatch | Full, nodes: Sequence[int], step: int, seed: int) -> Tensor | None:
     workload = Recorder()
     x = torch.zeros(len(nodes), 2)
-    sample = oracle.sample(workload, x, nodes, step, seed)
+    state = oracle.start(workload, x, nodes, seed)
+    sample = oracle.sample(state, workload, x, nodes, step, seed)
+    used = torch.tensor([getattr(oracle, "batch", SIZES[node]) for node in nodes])
+    assert torch.equal(state.gradients, used) and not state.queries.any()
     assert sample.gradient.shape == (len(nodes), 2)
     assert workload.x is x
     assert workload.nodes == list(nodes)
@@ -90,3 +93,14 @@ def test_every_example_is_as_likely_in_every_place() -> None:
 
 def test_full_takes_everything() -> None:
     assert asked(Full(), [2, 0], 5, 1) is None
+
+
+def test_gradients_are_refused_where_there_are_none() -> None:
+    class BlackBox:
+        def examples(self, node: int) -> int:
+            return 3
+
+    for oracle in (Full(), Minibatch()):
+        with pytest.raises(ValueError, match=f"{type(oracle).__name__} needs gradients, and BlackBox gives") as raised:
+            oracle.start(BlackBox(), torch.zeros(1, 2), [0], 0)
+        assert "\n" not in str(raised.value)

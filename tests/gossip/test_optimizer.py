@@ -14,16 +14,22 @@ from torch import Tensor, nn
 
 import gossip
 from algorithms import (
+    L1,
     QSGD,
     Algorithm,
     ChocoSGD,
     Contraction,
     Cosine,
+    DecentralizedAdamW,
     DecentralizedSGD,
     ExactDiffusion,
+    GradientTracking,
+    Nids,
+    NuclearNorm,
     PerTensor,
     QTopK,
     Sample,
+    SquarmSGD,
     State,
     TopK,
 )
@@ -77,10 +83,10 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     DecentralizedSGD(lr=0.1, momentum=0.9),
     DecentralizedSGD(lr=0.1, momentum=0.9, order="combine-then-adapt", period=2),
     DecentralizedSGD(lr=0.1, momentum=0.9, order="consensus"),
-    ChocoSGD(lr=0.1, momentum=0.9, compressor=TopK(k=3)),
-    ChocoSGD(lr=0.1, momentum=0.9, compressor=TopK(k=3), order="overlapped"),
-    ChocoSGD(lr=0.1, momentum=0.9, compressor=Contraction(QSGD()), order="overlapped"),
-    ChocoSGD(lr=0.1, momentum=0.9, compressor=PerTensor(QTopK(fraction=0.5)), order="overlapped"),
+    ChocoSGD(lr=0.1, gamma=0.3, momentum=0.9, compressor=TopK(k=3)),
+    ChocoSGD(lr=0.1, gamma=0.3, momentum=0.9, compressor=TopK(k=3), order="overlapped"),
+    ChocoSGD(lr=0.1, gamma=0.3, momentum=0.9, compressor=Contraction(QSGD()), order="overlapped"),
+    ChocoSGD(lr=0.1, gamma=0.3, momentum=0.9, compressor=PerTensor(QTopK(fraction=0.5)), order="overlapped"),
 )
 
 
@@ -92,9 +98,30 @@ def test_a_single_node_is_sgd(algorithm: Algorithm) -> None:
     )
 
 
+def test_what_the_algorithm_chose_and_reports_and_a_state_with_it() -> None:
+    def made(net: nn.Sequential) -> gossip.Optimizer:
+        algorithm = SquarmSGD(lr=0.1, threshold=1e-3, period=2, gamma="auto", compressor=PerTensor(TopK(k=1)))
+        return gossip.Optimizer(net.parameters(), algorithm)
+
+    net, other = model(), model()
+    optimizer = made(net)
+    train(net, optimizer, range(5))
+    assert optimizer.chosen["gamma"] == 1.0
+    assert optimizer.report() == {"share_fired": 1.0}
+    resumed = made(other)
+    resumed.load_state_dict(optimizer.state_dict())
+    other.load_state_dict(net.state_dict())
+    for each, used in ((net, optimizer), (other, resumed)):
+        train(each, used, range(5, 9))
+    assert torch.equal(vector(net), vector(other))
+    assert resumed.report() == optimizer.report()
+
+
 def test_compression_tensor_by_tensor() -> None:
     net = model()
-    optimizer = gossip.Optimizer(net.parameters(), ChocoSGD(lr=0.1, compressor=PerTensor(TopK(fraction=0.25))))
+    optimizer = gossip.Optimizer(
+        net.parameters(), ChocoSGD(lr=0.1, gamma=0.3, compressor=PerTensor(TopK(fraction=0.25)))
+    )
     train(net, optimizer, range(1))
     sent = optimizer._state.sent.dense()[0]
     kept = [int(part.count_nonzero()) for part in sent.split([p.numel() for p in net.parameters()])]
@@ -373,6 +400,30 @@ def adamw(params: Any) -> torch.optim.Optimizer:
     return torch.optim.AdamW(params, lr=0.01, weight_decay=0.1)
 
 
+def test_a_single_node_with_decentralized_adamw_is_adamw() -> None:
+    same_as_torch(
+        lambda net: gossip.Optimizer(net.parameters(), DecentralizedAdamW(lr=0.02, weight_decay=0.1)),
+        lambda net: torch.optim.AdamW(net.parameters(), lr=0.02, weight_decay=0.1),
+        lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 2, gamma=0.5),
+    )
+
+
+@pytest.mark.parametrize(
+    "algorithm", [GradientTracking(lr=0.1), DecentralizedAdamW(), Nids(lr=0.1, prox=L1())], ids=str
+)
+def test_stored_gradients_and_moments_are_saved(algorithm: Algorithm) -> None:
+    net, other = model(), model(2)
+    optimizer = gossip.Optimizer(net.parameters(), algorithm)
+    train(net, optimizer, range(3))
+    saved = optimizer.state_dict(), {name: value.clone() for name, value in net.state_dict().items()}
+    train(net, optimizer, range(3, 6))
+    again = gossip.Optimizer(other.parameters(), algorithm)
+    again.load_state_dict(saved[0])
+    other.load_state_dict(saved[1])
+    train(other, again, range(3, 6))
+    assert torch.equal(vector(other), vector(net))
+
+
 @pytest.mark.parametrize("algorithm", ALGORITHMS[2:], ids=str)
 def test_a_local_optimizer(algorithm: Algorithm) -> None:
     from dataclasses import replace
@@ -492,6 +543,11 @@ class WithoutRate(Algorithm):
     """Has no learning rate."""
 
 
+def rates(*values: float) -> list[dict[str, Any]]:
+    """Parameter groups with these learning rates."""
+    return [{"params": [nn.Parameter(torch.zeros(2))], "lr": value} for value in values]
+
+
 FROZEN = nn.Parameter(torch.zeros(2), requires_grad=False)
 MIXED = [nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1, dtype=torch.float64))]
 COMPLEX = [nn.Parameter(torch.zeros(1, dtype=torch.complex64))]
@@ -500,7 +556,7 @@ COMPLEX = [nn.Parameter(torch.zeros(1, dtype=torch.complex64))]
 @pytest.mark.parametrize(
     ("params", "algorithm", "options", "says"),
     [
-        (None, DecentralizedSGD(), {"topology": "rings"}, "there is no topology 'rings'; there are ring, complete,"),
+        (None, DecentralizedSGD(), {"topology": "rings"}, "there is no topology 'rings'; there are ring, "),
         (None, DecentralizedSGD(), {"topology": ring(3)}, "ring has 3 nodes but there are 1 ranks"),
         (None, DecentralizedSGD(), {"topology": nx.cycle_graph(4)}, "custom has 4 nodes but there are 1 ranks"),
         (None, ExactDiffusion(), {"topology": one_peer_exponential(1)}, "needs a topology that is static"),
@@ -510,6 +566,11 @@ COMPLEX = [nn.Parameter(torch.zeros(1, dtype=torch.complex64))]
         ([{"params": [*model().parameters()], "lr": 0.3}], DecentralizedSGD(lr=Cosine()), {}, "follows Cosine"),
         ([FROZEN], DecentralizedSGD(), {}, "none of the parameters requires a gradient"),
         ([], DecentralizedSGD(), {}, "empty parameter list"),
+        (rates(0.1, 0.2), DecentralizedAdamW(), {}, "needs the same learning rate in all parameter groups; they have"),
+        (rates(0.1, 0.2), Nids(prox=L1()), {}, "Nids as set up needs the same learning rate in all parameter groups"),
+        (None, DecentralizedAdamW(), {"local": adamw}, "cannot take its directions from a local optimizer"),
+        (None, DecentralizedSGD(prox=L1()), {"local": adamw}, "cannot take its directions from a local optimizer"),
+        ([nn.Parameter(torch.zeros(3))], DecentralizedSGD(prox=NuclearNorm()), {}, "the model has no matrix"),
         (MIXED, DecentralizedSGD(), {}, "torch.float32 on cpu, torch.float64 on cpu"),
         (COMPLEX, DecentralizedSGD(), {}, "one floating-point type"),
     ],

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gossip.report import write_report
-from topologies import Schedule, one_peer_exponential, ring, star
+from topologies import Schedule, one_peer_exponential, random_out, randomized_gossip, ring, star
 
 pytest.importorskip("matplotlib")
 
@@ -191,6 +191,15 @@ def test_any_numbers(written: Written, history: list[Record]) -> None:
     assert "diverged" in page.data
 
 
-@pytest.mark.parametrize("topology", [ring(1), star(5), one_peer_exponential(8)])
+@pytest.mark.parametrize("topology", [ring(1), star(5), one_peer_exponential(8), random_out(8)])
 def test_topologies(written: Written, topology: Schedule) -> None:
     assert Page(written(topology=topology)).tags["svg"] == 3
+
+
+def test_what_the_graph_is(written: Written) -> None:
+    for topology, says in (
+        (randomized_gossip(8), "8 nodes · 28 edges · rounds without end · doubly stochastic"),
+        (random_out(8), "8 nodes · 16 directed edges · column stochastic"),
+        (one_peer_exponential(8), "period of 3 rounds · doubly stochastic"),
+    ):
+        assert says in " ".join(Page(written(topology=topology)).data)

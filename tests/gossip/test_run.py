@@ -12,11 +12,24 @@ import pytest
 import torch
 
 import gossip
-from algorithms import Algorithm, ChocoSGD, DecentralizedSGD, Full, Layout, Minibatch, PerTensor, Sample, State, TopK
+from algorithms import (
+    Algorithm,
+    ChocoSGD,
+    DecentralizedSGD,
+    ExactDiffusion,
+    Full,
+    Layout,
+    Minibatch,
+    PerTensor,
+    PushSumSGD,
+    Sample,
+    State,
+    TopK,
+)
 from algorithms.network import Network
 from gossip.errors import DataError, DivergedError, UsageError
 from gossip.workloads import Digits, LeastSquares
-from topologies import Topology, complete, one_peer_exponential, ring
+from topologies import Topology, complete, one_peer_exponential, random_out, ring
 
 REQUIRED = (
     "algorithm topology nodes ranks steps seconds train_loss test_loss test_accuracy consensus_distance "
@@ -130,6 +143,15 @@ def test_metrics_are_not_traffic_and_do_not_move_the_schedule(squares: LeastSqua
     assert often.summary["bytes_sent_per_node"] == seldom.summary["bytes_sent_per_node"] == 12 * 5 * 8
 
 
+def test_gradients_that_the_steps_so_far_have_used(squares: LeastSquares) -> None:
+    for oracle, each in ((Full(), 12), (Minibatch(5), 5)):
+        arguments = {"steps": 20, "evaluate_every": 5, "output": None}
+        result = gossip.run(squares, ring(8), DecentralizedSGD(lr=0.1), oracle=oracle, **arguments)
+        assert [record["gradients_per_node"] for record in result.history] == [each * t for t in (0, 5, 10, 15, 20)]
+        assert {record["queries_per_node"] for record in result.history} == {0}
+        assert result.summary["gradients_per_node"] == 20 * each
+
+
 def test_any_networkx_graph_is_a_topology(squares: LeastSquares) -> None:
     graph = nx.relabel_nodes(nx.cycle_graph(8), str)
     given = gossip.run(squares, graph, DecentralizedSGD(lr=0.1), steps=5, output=None)
@@ -154,8 +176,20 @@ def test_the_precision_of_the_start_is_kept(squares: LeastSquares) -> None:
         ({"start": torch.zeros(5, dtype=torch.int64)}, "floating point"),
         ({"topology": ring(9)}, "9"),
         (
-            {"topology": one_peer_exponential(8), "algorithm": ChocoSGD()},
-            "ChocoSGD needs a topology that is static",
+            {"topology": one_peer_exponential(8), "algorithm": ExactDiffusion()},
+            "ExactDiffusion needs a topology that is static",
+        ),
+        (
+            {"topology": random_out(8)},
+            "DecentralizedSGD needs a topology that is row stochastic, and random_out is not; Topology",
+        ),
+        (
+            {"topology": random_out(8), "algorithm": ChocoSGD()},
+            "ChocoSGD needs a topology that is doubly stochastic, and random_out is not; ring",
+        ),
+        (
+            {"topology": Topology(nx.star_graph(7), weights="uniform"), "algorithm": PushSumSGD()},
+            r"PushSumSGD needs a topology that is column stochastic, and custom is not; .*weights='push'",
         ),
         ({"algorithm": ChocoSGD(compressor=TopK(k=6))}, "k = 6 is not allowed; it must be at most d = 5"),
     ],
@@ -171,6 +205,11 @@ def test_a_biased_mixing_matrix_is_pointed_out(squares: LeastSquares) -> None:
     star = Topology(nx.star_graph(7), weights="uniform")
     with pytest.warns(UserWarning, match="not doubly stochastic"):
         gossip.run(squares, star, DecentralizedSGD(lr=0.1), steps=1, output=None)
+
+
+@pytest.mark.filterwarnings("error")
+def test_push_sum_is_not_biased_by_a_matrix_whose_columns_sum_to_1(squares: LeastSquares) -> None:
+    gossip.run(squares, random_out(8), PushSumSGD(lr=0.1), steps=1, output=None)
 
 
 def test_a_diverging_run_stops_and_leaves_its_records(squares: LeastSquares, tmp_path: Path) -> None:

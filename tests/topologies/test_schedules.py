@@ -103,13 +103,13 @@ def test_randomized_gossip_contracts_as_its_mean_says() -> None:
     schedule = randomized_gossip(6, "path")
     eigenvalues, vectors = np.linalg.eigh(schedule.mean.matrix.toarray())
     x = vectors[:, -2]
-    shrunk = np.mean([np.sum((schedule[t].matrix @ x) ** 2) for t in range(4000)])
-    assert shrunk == pytest.approx(eigenvalues[-2], abs=0.01)
+    shrunk = np.mean([np.sum((schedule[t].matrix @ x) ** 2) for t in range(2000)])
+    assert shrunk == pytest.approx(eigenvalues[-2], abs=0.015)
     assert contraction_per_round(schedule) == pytest.approx(1 - np.sqrt(eigenvalues[-2]), abs=1e-12)
     for n in (2, 3, 10):
         assert contraction_per_round(randomized_gossip(n)) == pytest.approx(1 - np.sqrt(1 - 1 / (n - 1)), abs=1e-7)
     # On the complete graph every direction shrinks alike: exponentially at that rate over many rounds.
-    n, rounds, draws = 6, 12, 300
+    n, rounds, draws = 6, 8, 150
     start = np.random.default_rng(0).normal(size=n)
     start -= start.mean()
     left = 0.0
@@ -128,6 +128,7 @@ def test_randomized_gossip_has_no_period() -> None:
     for ask in (len, list, iter):
         with pytest.raises(TypeError, match=r"^randomized_gossip never repeats"):
             ask(schedule)
+    assert schedule  # Python would ask for its length
     with pytest.raises(IndexError):
         schedule[-1]
 

@@ -114,6 +114,8 @@ def test_auxiliary_nodes_hold_no_data() -> None:
     assert first["train_loss"] == pytest.approx(np.mean(b**2) / 2)
     assert first["gradient_norm"] == pytest.approx(np.linalg.norm(whole.gradient(np.zeros((m + v, 5)))[:m].mean(0)))
     assert last["test_loss"] == pytest.approx(Workload(A, b).objective(torch.tensor(expected.mean(axis=0))))
+    assert last["effective_lr"] == pytest.approx(0.05 * 6 / 8)
+    assert last["gradients_per_node"] == 20 * 8 * 6 / 8
     with pytest.raises(ValueError, match="auxiliary = 8 is not allowed; it must be below the number of nodes, 8"):
         gossip.run(Workload(A, b), ring(8), CooperativeSGD(auxiliary=8), steps=1, output=None)
 

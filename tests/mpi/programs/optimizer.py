@@ -142,8 +142,8 @@ def resume() -> None:
         DecentralizedSGD(lr=0.05, order="combine-then-adapt", period=2),
         DecentralizedSGD(lr=0.05, order="consensus", momentum=0.9),
         ExactDiffusion(lr=0.05),
-        ChocoSGD(lr=0.05, compressor=TopK(k=3), momentum=0.9),
-        ChocoSGD(lr=0.05, compressor=TopK(k=3), order="overlapped"),
+        ChocoSGD(lr=0.05, gamma=0.3, compressor=TopK(k=3), momentum=0.9),
+        ChocoSGD(lr=0.05, gamma=0.3, compressor=TopK(k=3), order="overlapped"),
     )
     for algorithm in algorithms:
         for live in (True, False):  # into an optimizer that has something under way itself, or into a new one

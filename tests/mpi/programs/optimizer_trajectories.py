@@ -12,10 +12,22 @@ import torch
 from torch import Tensor, nn
 
 import gossip
-from algorithms import Algorithm, ChocoSGD, DecentralizedSGD, ExactDiffusion, Identity, Sample, TopK
+from algorithms import (
+    Algorithm,
+    ChocoSGD,
+    DecentralizedSGD,
+    ExactDiffusion,
+    GossipPGA,
+    Identity,
+    PushDiging,
+    PushSumSGD,
+    RelaySGD,
+    Sample,
+    TopK,
+)
 from gossip import launch
 from gossip.network import InProcessNetwork
-from topologies import Schedule, complete, exponential, one_peer_exponential, ring
+from topologies import Schedule, Topology, complete, exponential, one_peer_exponential, path, randomized_gossip, ring
 
 STEPS = 7
 ALGORITHMS: tuple[Algorithm, ...] = (
@@ -26,6 +38,11 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     DecentralizedSGD(lr=0.05, order="consensus", momentum=0.5),
     DecentralizedSGD(lr=0.05, order="consensus", period=2),
     ExactDiffusion(lr=0.05),
+    PushSumSGD(lr=0.05, momentum=0.5),
+    PushSumSGD(lr=0.05, overlap=True),
+    PushDiging(lr=0.05),
+    RelaySGD(lr=0.05, momentum=0.5),
+    GossipPGA(lr=0.05, period=4),
     ChocoSGD(lr=0.05, gamma=0.2, compressor=TopK(k=3)),
     ChocoSGD(lr=0.05, gamma=0.2, compressor=TopK(fraction=0.3), order="overlapped", momentum=0.9),
     ChocoSGD(lr=0.05, gamma=0.9, compressor=Identity(), order="overlapped"),
@@ -102,20 +119,28 @@ def compare(algorithm: Algorithm, topology: Schedule, shapes: list[tuple[int, ..
                     assert not torch.equal(average, found)
             assert torch.equal(torch.cat([p.detach().reshape(-1) for p in parameters]), points[node])
         assert optimizer.network.round == round
-        ahead = algorithm.order == "consensus" if isinstance(algorithm, DecentralizedSGD) else False
+        ahead = getattr(algorithm, "overlap", False) or getattr(algorithm, "order", None) == "consensus"
         assert ahead or int(optimizer.traffic.bytes) == int(sent[node])
     optimizer.close()
+
+
+def suits(algorithm: Algorithm, topology: Schedule) -> bool:
+    if isinstance(algorithm, ChocoSGD):  # it keeps copies for each round
+        once = topology.period == 1
+        return topology.doubly_stochastic and (once or (topology.period is not None and algorithm.order == "icml"))
+    return all(getattr(topology, need) for need in algorithm.needs)
 
 
 processes = launch.world()
 launch.speak_once(processes)
 n = processes.size
-for topology in (ring(n), exponential(n), one_peer_exponential(n), complete(n)):
+push = Topology(path(n).graph, "push")
+for topology in (ring(n), exponential(n), one_peer_exponential(n), complete(n), path(n), push, randomized_gossip(n)):
     for algorithm in ALGORITHMS:
-        if all(getattr(topology, need) for need in algorithm.needs):
+        if suits(algorithm, topology):
             compare(algorithm, topology, [(3, 2), (), (5,)], broadcast=True)
 # Wide enough to be worked on in blocks of columns.
-for algorithm in (ALGORITHMS[0], ALGORITHMS[2], ALGORITHMS[4], ALGORITHMS[6], ALGORITHMS[8]):
+for algorithm in (ALGORITHMS[0], ALGORITHMS[2], ALGORITHMS[4], ALGORITHMS[6], ALGORITHMS[8], ALGORITHMS[13]):
     compare(algorithm, ring(n), [(300, 300), (60_001,)], broadcast=False)
 print(f"rank {processes.rank} agrees", flush=True)
 processes.close()

@@ -1,0 +1,81 @@
+"""BEER: gradient tracking with compressed communication.
+
+Zhao, Li, Li, Richtárik, Chi, "BEER: Fast O(1/T) Rate for Decentralized Nonconvex Optimization with Communication
+Compression", NeurIPS 2022, arXiv 2201.13320.
+
+With the trackers V, V_0 = G(X_0), and public copies H of the models and T of the trackers, both 0 at the start:
+
+    X+ = X + gamma (W - I) H - lr V;                       H+ = H + C(X+ - H)
+    V+ = V + gamma (W - I) T + G(X+) - G(X);               T+ = T + C(V+ - T)
+
+so the trackers' mean is always that of the gradients. G(X) is the gradient that was added the round before, not a new
+one. A node keeps W H and W T by mixing what is sent, so W must be the same in all rounds.
+
+Sent: two compressed vectors to each out-neighbour, per round, but one in the first. The gradient at X+ comes between
+them, so here a step begins with the second line and ends with the first.
+
+Without compression, and had H and T begun as X_0 and V_0, this would be gradient tracking with I + gamma (W - I). The
+theory is for a symmetric W, and large batches where gradients are stochastic; lr = O(gamma (spectral gap)^2 / L).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from algorithms.algorithm import Algorithm, Sample, State
+from algorithms.arithmetic import add_scaled
+from algorithms.checks import check
+from algorithms.compressed.replica import exchange
+from algorithms.compressors import Compressor, Identity
+from algorithms.compressors.contraction import check_contraction
+from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.network import Network
+
+
+@dataclass(frozen=True)
+class Beer(Algorithm):
+    """BEER.
+
+    Args:
+        lr: Learning rate, > 0, or a schedule of it.
+        gamma: Consensus step size, in (0, 1]; smaller for stronger compression.
+        compressor: The compression operator C, a contraction, for models and trackers.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("static", "doubly_stochastic")
+
+    lr: float | LearningRate = 0.1
+    gamma: float = 0.3
+    compressor: Compressor = field(default_factory=Identity)
+
+    def __post_init__(self) -> None:
+        check_learning_rate(self, self.lr)
+        check(0 < self.gamma <= 1, self, "gamma", "in (0, 1]")
+
+    def start(self, x: Tensor, network: Network) -> State:
+        check_contraction(self, self.compressor, x.shape[1])
+        names = ("tracker", "gradient", "public", "mixed_public", "public_tracker", "mixed_public_tracker")
+        return State(x=x.clone(), step=0, **{name: torch.zeros_like(x) for name in names})
+
+    def step(self, state: State, sample: Sample, network: Network) -> None:
+        self._track(state, sample.gradient, network)
+        x = add_scaled(state.x, self.gamma, state.mixed_public - state.public)
+        state.x = add_scaled(x, -learning_rate(self.lr, state.step), state.tracker, out=x)
+        q, mixed_q = exchange(state.x - state.public, self.compressor, network)
+        state.public += q
+        state.mixed_public += mixed_q
+        state.step += 1
+
+    def _track(self, state: State, gradient: Tensor, network: Network) -> None:
+        """V+ and T+ from the gradient at X+; in the first step V_0, which is not sent."""
+        tracker = add_scaled(state.tracker, self.gamma, state.mixed_public_tracker - state.public_tracker)
+        state.tracker = tracker + (gradient - state.gradient)
+        state.gradient = gradient.clone()
+        if state.step > 0:
+            q, mixed_q = exchange(state.tracker - state.public_tracker, self.compressor, network, "tracking")
+            state.public_tracker += q
+            state.mixed_public_tracker += mixed_q

@@ -1,0 +1,65 @@
+"""Gossip-PGA: gossip with an exact global average every few steps.
+
+Chen, Yuan, Zhang, Pan, Xu, Yin, "Accelerating Gossip SGD with Periodic Global Averaging", ICML 2021, arXiv 2105.09080.
+
+With v_i the descent direction of node i (its gradient, or its local momentum), W_t the mixing matrix and H the period:
+
+    y_i = x_i - lr v_i(x_i)
+    x_i <- (1/n) sum_j y_j     in step t = 0, 1, ... if H divides t + 1
+    x_i <- sum_j w_ij y_j      otherwise
+
+Sent: one dense vector to each out-neighbour in a step of gossip; in a global average what an all-reduce along a tree
+sends, a vector up and a vector down each of its edges. Period 1 is parallel SGD on the average gradient, a period
+without end is decentralized SGD, adapt-then-combine; W = I makes local SGD of it.
+
+Momentum is local and never communicated: v_i <- momentum v_i + g_i, applied as in torch.optim.SGD.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from algorithms.algorithm import Algorithm, Sample, State, check_momentum, descent_direction, start_momentum
+from algorithms.arithmetic import add_scaled
+from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.local_steps import check_period, synchronizes
+from algorithms.network import Network
+
+
+@dataclass(frozen=True)
+class GossipPGA(Algorithm):
+    """Gossip-PGA.
+
+    Args:
+        lr: Learning rate, > 0, or a schedule of it.
+        period: Steps from one global average to the next, >= 1 (the paper's H).
+        momentum: Momentum of the local direction, in [0, 1).
+        nesterov: Use Nesterov's variant; needs momentum > 0.
+    """
+
+    lr: float | LearningRate = 0.1
+    period: int = 6
+    momentum: float = 0.0
+    nesterov: bool = False
+
+    def __post_init__(self) -> None:
+        check_learning_rate(self, self.lr)
+        check_period(self, self.period)
+        check_momentum(self, self.momentum, self.nesterov)
+
+    def start(self, x: Tensor, network: Network) -> State:
+        state = State(x=x.clone(), step=0)
+        start_momentum(state, self.momentum)
+        return state
+
+    def step(self, state: State, sample: Sample, network: Network) -> None:
+        v = descent_direction(state, sample.gradient, self.momentum, self.nesterov)
+        x = state.x
+        y = add_scaled(x, -learning_rate(self.lr, state.step), v, out=network.empty(x.shape[1], x.dtype, x.device))
+        if synchronizes(state.step, self.period):
+            state.x = network.mean(y).expand_as(y).clone()
+        else:
+            state.x = network.mix(y)
+        state.step += 1

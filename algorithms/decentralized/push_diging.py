@@ -1,0 +1,62 @@
+"""Push-DIGing: gradient tracking with push-sum, exact on directed and time-varying graphs with a constant step.
+
+Nedic, Olshevsky, Shi, "Achieving geometric convergence for distributed optimization over time-varying graphs", SIAM
+Journal on Optimization 27(4), 2017, arXiv 1607.03218 (Algorithm 2).
+
+With C_t the mixing matrix of round t, whose columns sum to 1, n_i the numerator (the paper's u_i), w_i the weight (its
+v_i, at first 1), x_i the model and y_i the tracked gradient of node i, y_i = g_i(x_i) at the start:
+
+    n_i+ = sum_j c_ij (n_j - lr y_j)        w_i+ = sum_j c_ij w_j        x_i+ = n_i+ / w_i+
+    y_i+ = sum_j c_ij y_j + g_i(x_i+) - g_i(x_i)
+
+The sum of the y_i is that of the gradients at all times; subtracted is the gradient that was added, so that this holds
+for stochastic gradients too. With full gradients of strongly convex objectives and a small constant learning rate all
+nodes converge linearly to the optimum. On doubly stochastic matrices it is gradient tracking, adapt-then-combine in x
+(the y_i are combined before they are adapted).
+
+Sent: two dense vectors and one number to each out-neighbour, per round, in three messages.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from algorithms.algorithm import Algorithm, Sample, State
+from algorithms.arithmetic import add_scaled
+from algorithms.decentralized.push_sum_averaging import push_sum, start_push_sum
+from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.network import Network
+
+
+@dataclass(frozen=True)
+class PushDiging(Algorithm):
+    """Push-DIGing.
+
+    Args:
+        lr: Learning rate, > 0, or a schedule of it.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("column_stochastic",)
+
+    lr: float | LearningRate = 0.1
+
+    def __post_init__(self) -> None:
+        check_learning_rate(self, self.lr)
+
+    def start(self, x: Tensor, network: Network) -> State:
+        state = start_push_sum(x)
+        state.mixed_y = torch.zeros_like(x)  # sum_j c_ij y_j of the step before
+        state.gradient = torch.zeros_like(x)
+        return state
+
+    def step(self, state: State, sample: Sample, network: Network) -> None:
+        y = state.mixed_y + (sample.gradient - state.gradient)
+        state.gradient = sample.gradient
+        n, lr = state.numerator, learning_rate(self.lr, state.step)
+        push_sum(state, add_scaled(n, -lr, y, out=network.empty(n.shape[1], n.dtype, n.device)), network)
+        state.mixed_y = network.mix(y)
+        state.step += 1

@@ -1,0 +1,224 @@
+"""SAGA: variance-reduced gradients from a table with the last gradient of every example.
+
+Defazio, Bach, Lacoste-Julien, "SAGA: A Fast Incremental Gradient Method With Support for Non-Strongly Convex Composite
+Objectives", NeurIPS 2014, arXiv 1407.0202. With entries t_j of the table, at the start grad f_j(x_0),
+
+    G(x) = mean_l w_l (grad f_l(x) - t_l) + mean_j t_j        over a batch of examples l
+    t_l <- grad f_l(x)                                        afterwards, for the same ones
+
+or, in the form that Reddi, Sra, Poczos, Smola, "Fast Incremental Method for Nonconvex Optimization", CDC 2016, arXiv
+1603.06159, analyse for non-convex functions, afterwards for a second, independent batch. No full gradient is ever
+needed after the start; the usual learning rate is 1 / (3 L), in decentralized methods 1 / (6 L).
+
+Memory: for linear models one number per example, the derivative of its loss by the prediction. The gradient of their
+l2 term is the same for all examples and taken at x, exactly, outside the table: with l2 > 0 this is a little better
+than the method above. For any other workload one gradient per example, m d numbers for a node with m examples.
+
+The mean of the table is updated with each change, and computed from the table anew once per pass over the examples, so
+that rounding errors do not add up.
+
+With a zeroth-order estimate that draws random directions (GauSGE), the difference uses the direction of the table's
+entry, so that it vanishes with x - z_l; the new entry gets a new direction, which costs a second evaluation. Kept for
+ever, the m directions of the start would make of the method one that drives mean_l u_l u_l^T grad f_l(x) to zero
+instead of the gradient. Given the directions, the estimate is unbiased over the batches; its mean over the directions
+too is the gradient as far as x does not depend on them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from algorithms.algorithm import Sample, State
+from algorithms.checks import check
+from algorithms.oracles.oracle import HasSlopes, Oracle, ShardedWorkload, drawn, redraws
+from algorithms.oracles.sampling import Sampling, check_sampling, draw_batch, start_sampling
+
+AT_ONCE = 64  # gradients, when the table is filled
+
+
+@dataclass(frozen=True)
+class Saga(Oracle):
+    """SAGA.
+
+    Args:
+        batch: Examples per node and iteration, 1 <= batch <= m of every node.
+        sampling: "uniform", a random subset of the examples; or "importance", independent draws with probabilities
+            proportional to the smoothness constant of each example, for workloads that tell these.
+        refresh: Whose entries are replaced: "batch", those of the examples just used; or "independent", those of a
+            second batch drawn likewise, whose gradients are evaluated for it.
+    """
+
+    batch: int = 32
+    sampling: Sampling = "uniform"
+    refresh: Literal["batch", "independent"] = "batch"
+
+    def __post_init__(self) -> None:
+        check_sampling(self)
+        check(self.refresh in ("batch", "independent"), self, "refresh", '"batch" or "independent"')
+
+    def start(self, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], seed: int) -> State:
+        state = super().start(workload, x, nodes, seed)
+        start_sampling(self, state, workload, nodes)
+        sizes = [workload.examples(node) for node in nodes]
+        if redraws(workload):
+            state.since = [torch.zeros(size, dtype=torch.int64) for size in sizes]
+        rule = _rule(workload, x, sizes)
+        state.table = [rule.table(row, node, m) for row, node, m in zip(x, nodes, sizes, strict=True)]
+        state.mean = torch.stack([rule.mean(table, node) for table, node in zip(state.table, nodes, strict=True)])
+        state.gradients += torch.tensor(sizes)
+        return state
+
+    def sample(
+        self, state: State, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], step: int, seed: int
+    ) -> Sample:
+        batch = draw_batch(self, state, workload, nodes, step, seed)
+        weights = torch.ones(()) if batch.weights is None else batch.weights
+        since = _chosen(state.since, batch.examples) if redraws(workload) else None
+        rule = _rule(workload)
+        losses, now = rule.entries(x, nodes, batch.examples, since)
+        change = now - _chosen(state.table, batch.examples)
+        difference = rule.combine(_times(weights, change), nodes, batch.examples)
+        gradient = difference + state.mean
+        gradient = gradient if rule.l2 == 0 else gradient + rule.l2 * x
+        state.gradients += self.batch
+
+        if self.refresh == "independent":
+            batch = draw_batch(self, state, workload, nodes, step, seed, purpose="refresh")
+        if self.refresh == "independent" or redraws(workload):
+            since = torch.full_like(batch.examples, step + 1)
+            _, now = rule.entries(x, nodes, batch.examples, since)
+            change = now - _chosen(state.table, batch.examples)
+            state.gradients += self.batch
+            difference = rule.combine(change, nodes, batch.examples)
+        if batch.weights is not None:  # an example may have been drawn several times, and its entry changes once
+            difference = rule.combine(_times(_first_times(batch.examples), change), nodes, batch.examples)
+        share = torch.tensor([self.batch / len(table) for table in state.table], dtype=x.dtype)
+        state.mean += share[:, None] * difference
+        for row, examples in enumerate(batch.examples):
+            state.table[row][examples] = now[row]
+            if redraws(workload):
+                state.since[row][examples] = step + 1
+            m = len(state.table[row])
+            if (step + 1) * self.batch // m > step * self.batch // m:
+                state.mean[row] = rule.mean(state.table[row], nodes[row])
+        return Sample(gradient, _row_means(_times(weights, losses)))
+
+
+@dataclass(frozen=True)
+class _Slopes:
+    """Entries of a linear model: the derivatives of the losses by the predictions, one number each."""
+
+    workload: HasSlopes
+
+    @property
+    def l2(self) -> float:
+        return self.workload.l2
+
+    def table(self, x: Tensor, node: int, size: int) -> Tensor:
+        """(size,): all entries of a node at x (d,)."""
+        return self.workload.slopes(x[None], [node], torch.arange(size)[None])[1][0]
+
+    def entries(self, x: Tensor, nodes: Sequence[int], examples: Tensor, since: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The losses of these examples (k, batch) at x (k, d), and their entries (k, batch)."""
+        return self.workload.slopes(x, nodes, examples)
+
+    def combine(self, entries: Tensor, nodes: Sequence[int], examples: Tensor) -> Tensor:
+        """(k, d): the mean of the gradients that these entries (k, batch) stand for, without the l2 term."""
+        return self.workload.combine(entries, nodes, examples)
+
+    def mean(self, table: Tensor, node: int) -> Tensor:
+        """(d,): the same of a whole table."""
+        return self.workload.combine(table[None], [node], torch.arange(len(table))[None])[0]
+
+
+@dataclass(frozen=True)
+class _Gradients:
+    """Entries of any other workload: the gradients themselves, (d,) each."""
+
+    workload: ShardedWorkload
+    l2 = 0.0  # part of every gradient
+
+    def table(self, x: Tensor, node: int, size: int) -> Tensor:
+        """(size, d): see `_Slopes.table`."""
+        table = torch.empty(size, len(x), dtype=x.dtype)
+        for examples in torch.arange(size)[:, None].split(AT_ONCE):
+            points = x.expand(len(examples), -1)
+            same = drawn(self.workload, torch.zeros_like(examples))
+            table[examples[:, 0]] = same.gradient(points, [node] * len(examples), examples).gradient
+        return table
+
+    def entries(self, x: Tensor, nodes: Sequence[int], examples: Tensor, since: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Losses (k, batch) and entries (k, batch, d): see `_Slopes.entries`.
+
+        Args:
+            since: (k, batch) int64, the step of whose draws random estimates are.
+        """
+        losses = torch.empty(examples.shape, dtype=x.dtype)
+        entries = torch.empty(*examples.shape, x.shape[1], dtype=x.dtype)
+        for place in range(examples.shape[1]):
+            column = slice(place, place + 1)
+            same = self.workload if since is None else drawn(self.workload, since[:, column])
+            sample = same.gradient(x, nodes, examples[:, column].contiguous())
+            losses[:, place], entries[:, place] = sample.loss, sample.gradient
+        return losses, entries
+
+    def combine(self, entries: Tensor, nodes: Sequence[int], examples: Tensor) -> Tensor:
+        """(k, d), of entries (k, batch, d): see `_Slopes.combine`."""
+        total = entries[:, 0].clone()
+        for place in range(1, entries.shape[1]):
+            total += entries[:, place]
+        return total / entries.shape[1]
+
+    def mean(self, table: Tensor, node: int) -> Tensor:
+        """(d,): see `_Slopes.mean`."""
+        return torch.from_numpy(table.numpy().sum(axis=0)) / len(table)
+
+
+def _rule(workload: ShardedWorkload, x: Tensor | None = None, sizes: Sequence[int] = ()) -> _Slopes | _Gradients:
+    """What the entries of the table are.
+
+    Raises:
+        ValueError: The tables of nodes with so many examples each do not fit into memory.
+    """
+    if isinstance(workload, HasSlopes):
+        return _Slopes(workload)
+    if x is not None:
+        needed = sum(sizes) * x.shape[1] * x.element_size()
+        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if needed > there:
+            raise ValueError(
+                f"Saga: a table with the gradients of {sum(sizes)} examples takes {needed / 2**30:.1f} GiB and there "
+                f"are {there / 2**30:.1f} GiB of memory; Svrg needs no table"
+            )
+    return _Gradients(workload)
+
+
+def _chosen(lists: Sequence[Tensor], examples: Tensor) -> Tensor:
+    """(k, batch, ...): what each list (m, ...) holds for the examples (k, batch) of its row."""
+    return torch.stack([each[chosen] for each, chosen in zip(lists, examples, strict=True)])
+
+
+def _times(weights: Tensor, entries: Tensor) -> Tensor:
+    """Entries (k, batch, ...) times weights (k, batch), or (), in the type of the entries."""
+    weights = weights.to(entries.dtype)
+    return entries * (weights[..., None] if weights.ndim and entries.ndim == 3 else weights)
+
+
+def _first_times(examples: Tensor) -> Tensor:
+    """(k, batch): 1 where an example comes for the first time in its row, 0 where it comes again."""
+    first = np.zeros(examples.shape)
+    for row, chosen in enumerate(examples.numpy()):
+        first[row, np.unique(chosen, return_index=True)[1]] = 1
+    return torch.from_numpy(first)
+
+
+def _row_means(values: Tensor) -> Tensor:
+    """(k,): the mean of each row of values (k, batch), by itself."""
+    return torch.from_numpy(np.array([row.mean() for row in values.numpy()], dtype=values.numpy().dtype))

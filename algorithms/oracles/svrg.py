@@ -1,0 +1,60 @@
+"""SVRG: stochastic variance-reduced gradients, with a snapshot every so many iterations.
+
+Johnson & Zhang, "Accelerating stochastic gradient descent using predictive variance reduction", NeurIPS 2013; with a
+proximal step and importance sampling Xiao & Zhang, SIAM J. Optim. 24(4), 2014, arXiv 1403.4699. Every `period`
+iterations the snapshot moves to the current x, where all gradients are evaluated; in between
+
+    G(x) = mean_l w_l (grad f_l(x) - grad f_l(snapshot)) + mean_j grad f_j(snapshot)
+
+over a batch of examples l. The next snapshot is the last iterate (option I of the paper). Without bias; the variance is
+0 at the snapshot, and vanishes as x and the snapshot approach the optimum. Lost to it are two component gradients per
+example of a batch and one for each of the node's m examples per period. Usual learning rates are up to 1 / (4 L), in
+decentralized methods 1 / (6 L).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from algorithms.algorithm import Sample, State
+from algorithms.checks import check
+from algorithms.oracles.oracle import Oracle, ShardedWorkload
+from algorithms.oracles.sampling import Sampling, check_sampling, draw_batch, start_sampling
+from algorithms.oracles.snapshot import reduced, start_snapshots, take_snapshots
+
+
+@dataclass(frozen=True)
+class Svrg(Oracle):
+    """SVRG.
+
+    Args:
+        batch: Examples per node and iteration, 1 <= batch <= m of every node.
+        period: Iterations from one snapshot to the next, >= 1; by default, at each node, one pass over its
+            examples: m / batch, rounded up.
+        sampling: "uniform", a random subset of the examples; or "importance", independent draws with probabilities
+            proportional to the smoothness constant of each example, for workloads that tell these.
+    """
+
+    batch: int = 32
+    period: int | None = None
+    sampling: Sampling = "uniform"
+
+    def __post_init__(self) -> None:
+        check_sampling(self)
+        check(self.period is None or self.period >= 1, self, "period", ">= 1")
+
+    def start(self, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], seed: int) -> State:
+        state = super().start(workload, x, nodes, seed)
+        start_sampling(self, state, workload, nodes)
+        start_snapshots(state, x)
+        return state
+
+    def sample(
+        self, state: State, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], step: int, seed: int
+    ) -> Sample:
+        periods = [self.period or -(-workload.examples(node) // self.batch) for node in nodes]
+        take_snapshots(state, workload, x, nodes, [step % period == 0 for period in periods], step)
+        return reduced(state, workload, x, nodes, draw_batch(self, state, workload, nodes, step, seed))

@@ -1,0 +1,82 @@
+"""Zeroth-order methods: any oracle on gradient estimates that are made of function values only.
+
+Huang, Gu, Huo, Chen, Huang, "Faster Gradient-Free Proximal Stochastic Methods for Nonconvex Nonsmooth Optimization",
+AAAI 2019, arXiv 1902.06158. `estimates` has the formulas of CooSGE and GauSGE. With a proximal algorithm,
+
+    ZO-ProxSGD    ZerothOrder(Minibatch(b))
+    ZO-ProxSVRG   ZerothOrder(Svrg(b, period))
+    ZO-ProxSAGA   ZerothOrder(Saga(b))
+
+Minibatches and full gradients draw new directions in every iteration. SVRG uses those of the snapshot in all its terms
+until the next one, since the difference of two estimates along different directions does not vanish. SAGA uses those of
+the table's entries for the difference, and draws new ones for the entries that it replaces.
+
+Function values asked for, with m examples at a node: SVRG 2 d (m + 2 b period) per period with CooSGE, 2 (m + 2 b
+period) with GauSGE; SAGA 2 d m at the start and 2 d b per iteration with CooSGE, 2 m and 4 b with GauSGE.
+
+Directions follow from seed, node, example and step; nothing of them is stored. Learning rates for GauSGE are smaller by
+a factor of about d.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from algorithms.algorithm import Sample, State
+from algorithms.checks import check, positive
+from algorithms.oracles.estimates import CoordinateEstimates, GaussianEstimates
+from algorithms.oracles.minibatch import Minibatch
+from algorithms.oracles.oracle import HasLosses, Oracle, ShardedWorkload, name_of
+
+
+@dataclass(frozen=True)
+class ZerothOrder(Oracle):
+    """Another oracle, on estimates of component gradients made of function values.
+
+    Args:
+        oracle: What combines the estimates.
+        estimator: "coordinate", CooSGE, 2 d function values for each; or "gaussian", GauSGE, 2 values.
+        smoothing: mu, > 0, the length of the differences. Too small a one is lost in rounding: the best are around
+            1e-5 in float64 and 5e-3 in float32 (the cube root of the precision) for CooSGE.
+    """
+
+    oracle: Oracle = field(default_factory=Minibatch)
+    estimator: Literal["coordinate", "gaussian"] = "coordinate"
+    smoothing: float = 1e-3
+
+    def __post_init__(self) -> None:
+        check(not isinstance(self.oracle, ZerothOrder), self, "oracle", "an oracle that is not zeroth-order itself")
+        check(self.estimator in ("coordinate", "gaussian"), self, "estimator", '"coordinate" or "gaussian"')
+        check(positive(self.smoothing), self, "smoothing", "> 0")
+
+    def start(self, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], seed: int) -> State:
+        if not isinstance(workload, HasLosses):
+            raise ValueError(
+                f"ZerothOrder needs the losses of single examples, and {name_of(workload)} does not give these"
+            )
+        state = self.oracle.start(self._estimates(workload, 0, seed), x, nodes, seed)
+        return self._counted(state, x)
+
+    def sample(
+        self, state: State, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], step: int, seed: int
+    ) -> Sample:
+        sample = self.oracle.sample(state, self._estimates(workload, step, seed), x, nodes, step, seed)
+        self._counted(state, x)
+        return sample
+
+    def _estimates(self, workload: ShardedWorkload, step: int, seed: int) -> ShardedWorkload:
+        """The workload as the other oracle sees it in this iteration."""
+        if self.estimator == "coordinate":
+            return CoordinateEstimates(workload, self.smoothing)
+        return GaussianEstimates(workload, self.smoothing, torch.tensor(step), seed)
+
+    def _counted(self, state: State, x: Tensor) -> State:
+        """The component gradients that the other oracle counted, as the function values that they were made of."""
+        state.queries += (2 * x.shape[1] if self.estimator == "coordinate" else 2) * state.gradients
+        state.gradients.zero_()
+        return state
