@@ -64,6 +64,11 @@ class Algorithm:
     """The eigenvalues of W, symmetric, must be above this: -1 asks for nothing."""
 
     @property
+    def auxiliary(self) -> int:
+        """How many nodes, the last ones, have no data: their gradients and losses are 0."""
+        return 0
+
+    @property
     def proportional(self) -> bool:
         """Whether a gradient c times as large does what a learning rate c times as large does.
 
