@@ -68,7 +68,7 @@ EXACT = ("full", "LSVRG", "SAGA")
 STALL = ("Prox-LEAD, SGD", "NIDS, SGD", "D-PSGD, full", "D-PSGD, SGD", "CHOCO, full", "CHOCO, SGD")
 SMOOTH = "without l1: "
 EVALUATIONS = 100
-CHOCO_GAMMA = 0.5
+CHOCO_GAMMA = 1.0  # the best of 0.1, 0.3, 0.5 and 1 for operators scaled to a contraction
 LINEAR = 2.0  # a rate 1/t would make this 1e4
 
 
@@ -190,10 +190,10 @@ def run(
     images: int = 240,
     pool: int = 1,
     norm: float = 2.0,
-    epochs: int = 400,
-    full_epochs: int = 1500,
+    epochs: int = 200,
+    full_epochs: int = 1600,
 ) -> Findings:
-    """Every method, for the same number of epochs.
+    """Every method, for a fixed number of steps.
 
     Args:
         images: Of each digit, a multiple of 12, so that all nodes have as many and 15 batches of these.
@@ -233,6 +233,7 @@ def run(
                     "epochs": [metrics["gradients_per_node"] / own for metrics in history],
                     "bits": [8 * width * metrics["bytes_sent_per_node"] for metrics in history],
                     "suboptimality": [metrics["node_suboptimality"] for metrics in history],
+                    "of the average": [metrics["suboptimality"] for metrics in history],
                 }
             )
         curves[name] = runs
@@ -242,6 +243,7 @@ def run(
                 "steps": steps,
                 "epochs": float(np.mean([run["epochs"][-1] for run in runs])),
                 "suboptimality": float(np.mean([level(run) for run in runs])),
+                "of the average model": float(np.mean([level(run, "of the average") for run in runs])),
                 "epochs to 1e-8": float(np.mean([reached(run, "epochs", TARGET) for run in runs])),
                 "Mbit to 1e-8": 1e-6 * float(np.mean([reached(run, "bits", TARGET) for run in runs])),
                 "Mbit in all": 1e-6 * float(np.mean([run["bits"][-1] for run in runs])),
@@ -256,9 +258,9 @@ def reached(run: Mapping[str, Sequence[float]], what: str, target: float) -> flo
     return next((value for value, gap in pairs if gap <= target), math.inf)
 
 
-def level(run: Mapping[str, Sequence[float]]) -> float:
+def level(run: Mapping[str, Sequence[float]], what: str = "suboptimality") -> float:
     """The suboptimality in the end: mean over the last fifth of the evaluations."""
-    gaps = run["suboptimality"]
+    gaps = run[what]
     return float(np.mean(gaps[-max(1, len(gaps) // 5) :]))
 
 
@@ -302,7 +304,7 @@ def _claims(table: Sequence[Mapping[str, Any]], curves: Mapping[str, Sequence[Ma
             max(gaps.values()) <= TARGET,
         ),
         Claim(
-            f"and linearly: from {math.sqrt(TARGET)} to {TARGET} in at most {LINEAR:.0f} times the epochs from the start",
+            f"linearly: from {math.sqrt(TARGET)} to {TARGET} in at most {LINEAR:.0f} times the epochs until there",
             listed(tails),
             max(tails.values()) <= LINEAR,
         ),
