@@ -181,7 +181,7 @@ def minimiser(features: NDArray, labels: NDArray, l1: float, tolerance: float = 
         following = (1 + math.sqrt(1 + 4 * t * t)) / 2
         ahead = new + (t - 1) / following * (new - x)
         x, t = new, following
-    raise ArithmeticError(f"the residual of the optimum is above {tolerance}")
+    raise ArithmeticError(f"the residual of the optimum stays above {tolerance}")
 
 
 def run(
