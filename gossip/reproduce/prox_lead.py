@@ -54,7 +54,7 @@ from algorithms import (
     Sample,
 )
 from gossip.reproduce.study import Claim, Findings, Say, Study
-from gossip.workloads.images import _read_mnist
+from gossip.workloads.images import read_mnist
 from gossip.workloads.logistic_regression import ShardedLogisticRegression
 from gossip.workloads.two_classes import Divided
 from topologies import ring
@@ -145,7 +145,7 @@ def contenders(smoothness: float, batch: int) -> dict[str, Contender]:
 
 def digits(images: int, pool: int, norm: float) -> tuple[NDArray, NDArray]:
     """Features (m, d) and labels (m,), sorted by digit: so many images of each, averaged and scaled."""
-    arrays = _read_mnist()
+    arrays = read_mnist()
     chosen = np.concatenate([np.flatnonzero(arrays["labels"] == digit)[:images] for digit in range(10)])
     side = 28 // pool
     pixels = arrays["images"][chosen].reshape(-1, side, pool, side, pool).mean(axis=(2, 4)).reshape(len(chosen), -1)
