@@ -22,7 +22,7 @@ is prox-DGD. Full gradients show the bias of these, which is left where there is
 smaller ones the bias and the noise that remain are smaller, and it takes longer until nothing else does.
 
 With plain SGD the gradients' noise keeps what is quantized from vanishing, so that 2 bits add noise of their own: the
-level of Prox-LEAD is about twice that of NIDS. The claim about it fails here.
+level of Prox-LEAD is about twice that of NIDS, against 1.1 times with 3 bits. The claim about it fails here.
 """
 
 from __future__ import annotations
