@@ -18,7 +18,11 @@ included; of dense messages half as many, as if their float64 numbers were sent 
 
 LEAD has no regularizer and is compared, with NIDS and CHOCO, on the objective without the l1 term. CHOCO has none
 either; with the l1 term it takes the subgradient l1 sign(x). D-PSGD is in consensus order with a proximal step, which
-is prox-DGD. Full gradients show the bias of these, which is left where there is no noise.
+is prox-DGD. Full gradients show the bias of these, which is left where there is no noise. All rates are constant: with
+smaller ones the bias and the noise that remain are smaller, and it takes longer until nothing else does.
+
+With plain SGD the gradients' noise keeps what is quantized from vanishing, so that 2 bits add noise of their own: the
+level of Prox-LEAD is about twice that of NIDS, against 1.1 times with 3 bits. The claim about it fails here.
 """
 
 from __future__ import annotations
@@ -69,7 +73,7 @@ STALL = ("Prox-LEAD, SGD", "NIDS, SGD", "D-PSGD, full", "D-PSGD, SGD", "CHOCO, f
 SMOOTH = "without l1: "
 EVALUATIONS = 100
 CHOCO_GAMMA = 1.0  # the best of 0.1, 0.3, 0.5 and 1 for operators scaled to a contraction
-LINEAR = 2.0  # a rate 1/t would make this 1e4
+LINEAR = 1.5  # a suboptimality of 1/t would make this 100
 
 
 class Composite(ShardedLogisticRegression):
@@ -118,7 +122,10 @@ class Contender:
 
 
 def contenders(smoothness: float, batch: int) -> dict[str, Contender]:
-    """What is compared, for losses of this smoothness L, with 1 / L for full gradients and 1 / (2 L) for others."""
+    """What is compared, for losses of this smoothness L.
+
+    The learning rates are twice and three times the paper's: 1 / L for full gradients and 1 / (2 L) for others.
+    """
     prox, two_bits = L1(WEIGHT), InfinityNorm(bits=2, bucket=256)
     oracles = {"full": Full(), "SGD": Minibatch(batch), "LSVRG": LooplessSvrg(batch), "SAGA": Saga(batch)}
     rates = {name: 1 / smoothness if name == "full" else 1 / (2 * smoothness) for name in oracles}
@@ -304,7 +311,7 @@ def _claims(table: Sequence[Mapping[str, Any]], curves: Mapping[str, Sequence[Ma
             max(gaps.values()) <= TARGET,
         ),
         Claim(
-            f"linearly: from {math.sqrt(TARGET)} to {TARGET} in at most {LINEAR:.0f} times the epochs until there",
+            f"linearly: the last two digits to {TARGET} take at most {LINEAR} times the epochs of the two before",
             listed(tails),
             max(tails.values()) <= LINEAR,
         ),
@@ -322,9 +329,9 @@ def _ratio(value: float, other: float) -> float:
 
 
 def _tail(run: Mapping[str, Sequence[float]]) -> float:
-    """Epochs for the second half of the digits of the target, by those for the first."""
-    halfway = reached(run, "epochs", math.sqrt(TARGET))
-    return _ratio(reached(run, "epochs", TARGET) - halfway, halfway) if math.isfinite(halfway) else math.inf
+    """Epochs for the last two digits until the target, by those for the two before."""
+    first, second, last = (reached(run, "epochs", TARGET * factor) for factor in (1e4, 1e2, 1))
+    return _ratio(last - second, second - first) if math.isfinite(second) else math.inf
 
 
 def _draw(figure: Figure, curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
