@@ -6,9 +6,11 @@ from algorithms.algorithm import State as State
 from algorithms.checks import NonFiniteError as NonFiniteError
 from algorithms.compressed import *
 from algorithms.compressors import *
+from algorithms.cooperative import *
 from algorithms.decentralized import *
 from algorithms.event_trigger import EventThreshold as EventThreshold
 from algorithms.event_trigger import StepwiseThreshold as StepwiseThreshold
+from algorithms.federated import *
 from algorithms.layout import Layout as Layout
 from algorithms.learning_rate import Constant as Constant
 from algorithms.learning_rate import Cosine as Cosine
@@ -20,6 +22,7 @@ from algorithms.network import Neighborhood as Neighborhood
 from algorithms.network import Network as Network
 from algorithms.network import Spectrum as Spectrum
 from algorithms.network import Traffic as Traffic
+from algorithms.optimizers import *
 from algorithms.oracles import *
 from algorithms.proximal import L1 as L1
 from algorithms.proximal import Box as Box

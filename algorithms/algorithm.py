@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, ClassVar, Self
@@ -56,8 +57,16 @@ class Algorithm:
     (which is doubly stochastic too), "static", "tree" (for methods that do not use W). "row_stochastic" goes without
     saying unless one of the others but "static" is there."""
 
+    uses_matrix: ClassVar[bool] = True
+    """Whether W matters: if not, nothing goes without saying, and any topology of so many nodes will do."""
+
     least_eigenvalue: ClassVar[float] = -1.0
     """The eigenvalues of W, symmetric, must be above this: -1 asks for nothing."""
+
+    @property
+    def auxiliary(self) -> int:
+        """How many nodes, the last ones, have no data: their gradients and losses are 0."""
+        return 0
 
     @property
     def proportional(self) -> bool:
@@ -73,6 +82,13 @@ class Algorithm:
         To be called before `start`, by whoever drives it.
         """
         return made_for(layout, self)
+
+    def for_examples(self, examples: Sequence[int]) -> Self:
+        """This algorithm for nodes that have so many training examples each, (n,).
+
+        To be called before `start`, by whoever drives it and knows them.
+        """
+        return self
 
     def start(self, x: Tensor, network: Network) -> State:
         """The state before the first step, from the initial parameters x (k, d). It may communicate."""

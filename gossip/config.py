@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from jsonargparse import ArgumentError, ArgumentParser, class_from_function, set_parsing_settings
 
 import topologies
-from algorithms import Algorithm, Compressor, EventThreshold, LearningRate, Oracle, Proximal
+from algorithms import Algorithm, Compressor, EventThreshold, LearningRate, LocalOptimizer, Oracle, Proximal
 from algorithms.compressors.sparse import Sparsifier
 from gossip.errors import UsageError
 from gossip.network import Transport
@@ -24,6 +24,7 @@ KINDS = {  # what may be named, by the last word of the option that names it
     "compressor": Compressor,
     "contraction": Compressor,
     "lr": LearningRate,
+    "optimizer": LocalOptimizer,
     "oracle": Oracle,
     "prox": Proximal,
     "quantizer": Compressor,
@@ -37,8 +38,10 @@ KINDS = {  # what may be named, by the last word of the option that names it
 }
 UNFINISHED = {  # what others derive from
     "Composition",
+    "Federated",
     "FixedSparsifier",
     "KeepsFixedNumber",
+    "Layerwise",
     "LowRank",
     "Partition",
     "Quantizer",

@@ -14,6 +14,7 @@ TEXT = (REPOSITORY / "README.md").read_text()
 COMMANDS = [line.split("#")[0].strip() for line in re.findall(r"^    ((?:mpirun|python) .*)$", TEXT, re.MULTILINE)]
 SMALL = {  # options that make a command short; those given last count
     "gossip.train": "--steps 2 --output null",
+    "gossip.reproduce": "",
     "gossip.bench mix": "--repeats 1 --dimension 1e3",
     "gossip.bench train": "--repeats 1 --model mlp-small --batch 4 --steps 1",
     "gossip.bench scale": "--repeats 1 --nodes 50 --dimension 10",

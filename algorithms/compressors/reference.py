@@ -5,6 +5,8 @@ Only element-wise operations, each rounded by itself, so the results are the sam
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -12,6 +14,7 @@ from algorithms.compressors.symbols import LANES, MULTIPLIERS, SHIFTS, SIGN, STE
 
 HALF_WORD = 0xFFFFFFFF  # torch has no unsigned arithmetic: 32-bit words live in the low half of an int64
 BELOW_2_63 = (1 << 63) - 1
+SIGN_BIT = -1 << 63
 
 
 def _in_buckets(x: Tensor, bucket: int) -> Tensor:
@@ -108,27 +111,33 @@ def from_symbols(
 
 def pack(symbols: Tensor, base: int, count: int) -> Tensor:
     """Symbols, a multiple of `count`, as int64 words that are numbers of `count` digits in this base."""
-    powers = [_signed(base**j) for j in range(count)]
-    words = [
-        sum(digits * power for digits, power in zip(stripe.view(count, -1), powers, strict=True))
-        for stripe in symbols.split(STRIPE * count)
-    ]
-    return torch.cat(words) if words else symbols.new_empty(0)
+    powers = _powers(base, count, symbols.device)
+    return torch.cat([(part * powers).sum(dim=1).flatten() for part in _stripes(symbols, count)])
 
 
 def unpack(words: Tensor, base: int, count: int) -> Tensor:
     """The reverse of `pack`, (words * count,)."""
-    stripes = []
-    for part in words.split(STRIPE):
-        digits = []
-        for _ in range(count):
-            quotient = (part >> 1 & BELOW_2_63) // base * 2  # of a word without a sign
-            rest = part - quotient * base
-            more = (rest >= base).long()
-            digits.append(rest - more * base)
-            part = quotient + more
-        stripes.append(torch.cat(digits))
-    return torch.cat(stripes) if stripes else words
+    return torch.cat([_digits(part, base, count).flatten() for part in _stripes(words, 1)])
+
+
+def _stripes(numbers: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The full stripes of words of `count` numbers, (stripes, count, STRIPE), and what is left, (1, count, words)."""
+    stripes, rest = divmod(len(numbers) // count, STRIPE)
+    whole = stripes * STRIPE * count
+    return numbers[:whole].view(stripes, count, STRIPE), numbers[whole:].view(1, count, rest)
+
+
+def _digits(words: Tensor, base: int, count: int) -> Tensor:
+    """(stripes, count, words): the digits of words (stripes, 1, words), which are numbers without a sign."""
+    places = torch.arange(count, device=words.device)[:, None]
+    if base & (base - 1) == 0:
+        return words >> places * (base.bit_length() - 1) & (base - 1)
+    powers = _powers(base, count, words.device)  # below 2^63
+    quotients = (words >> 1 & BELOW_2_63) // powers * 2  # by each power; up to 1 too small
+    rests = words - quotients * powers
+    quotients += (rests ^ SIGN_BIT) >= (powers ^ SIGN_BIT)  # without a sign
+    quotients[:, :-1] -= base * quotients[:, 1:]
+    return quotients
 
 
 def to_powers(x: Tensor, low: int, high: int) -> Tensor:
@@ -144,6 +153,12 @@ def from_powers(codes: Tensor, dtype: torch.dtype) -> Tensor:
     if dtype == torch.float32:
         return (codes << 23).to(torch.int32).view(torch.float32)
     return (codes << 52).view(torch.float64)
+
+
+@lru_cache
+def _powers(base: int, count: int, device: torch.device) -> Tensor:
+    """(count, 1): the words base^0, base^1, ..."""
+    return torch.tensor([_signed(base**j) for j in range(count)], device=device)[:, None]
 
 
 def _signed(word: int) -> int:

@@ -16,7 +16,8 @@ different data may settle where the average loss is not stationary, since each s
 Their remedy is to average the second moments too, which is not done here. As with decentralized SGD it matters less the
 better W mixes and the more alike the data are.
 
-Sent: one dense vector to each out-neighbour, per round. With a single node it is torch.optim.AdamW.
+Sent: one dense vector to each out-neighbour, per round. With a single node it is torch.optim.AdamW. It is
+DecentralizedSGD with AdamW as its optimizer, on matrices that keep the average.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ from algorithms.algorithm import Algorithm, Sample, State
 from algorithms.arithmetic import add_scaled
 from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
 from algorithms.network import Network
-from algorithms.optimizers.adamw import adamw_direction, check_adamw, start_moments
+from algorithms.optimizers import AdamW
+from algorithms.optimizers.moments import check_moments
+from algorithms.optimizers.weight_decay import check_weight_decay
 
 
 @dataclass(frozen=True)
@@ -56,14 +59,20 @@ class DecentralizedAdamW(Algorithm):
 
     def __post_init__(self) -> None:
         check_learning_rate(self, self.lr)
-        check_adamw(self, self.beta1, self.beta2, self.epsilon, self.weight_decay)
+        check_moments(self, self.beta1, self.beta2, self.epsilon)
+        check_weight_decay(self, self.weight_decay)
+
+    @property
+    def rule(self) -> AdamW:
+        """The local update rule."""
+        return AdamW(self.beta1, self.beta2, self.epsilon, self.weight_decay)
 
     def start(self, x: Tensor, network: Network) -> State:
         state = State(x=x.clone(), step=0)
-        start_moments(state)
+        self.rule.start(state)
         return state
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
-        u = adamw_direction(state, sample.gradient, self.beta1, self.beta2, self.epsilon, self.weight_decay)
-        state.x = network.mix(add_scaled(state.x, -learning_rate(self.lr, state.step), u))
+        move = self.rule.update(state, sample.gradient, learning_rate(self.lr, state.step), network)
+        state.x = network.mix(add_scaled(state.x, *move))
         state.step += 1

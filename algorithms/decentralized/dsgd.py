@@ -25,6 +25,8 @@ Decentralized Gradient Descent", IEEE TSP 66(11), 2018, arXiv 1608.05766). It is
 
 Momentum is local and never communicated: v_i <- momentum v_i + g_i, applied as in torch.optim.SGD. On heterogeneous
 data the limit is as far from the optimum as without momentum and with lr / (1 - momentum).
+
+With another local optimizer, its move c y of the parameters takes the place of -lr v; what it remembers stays local.
 """
 
 from __future__ import annotations
@@ -34,12 +36,13 @@ from typing import Literal
 
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, State, check_momentum, descent_direction, start_momentum
+from algorithms.algorithm import Algorithm, Sample, State, check_momentum
 from algorithms.arithmetic import add_scaled
 from algorithms.checks import check
 from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
 from algorithms.local_steps import check_period, synchronizes
 from algorithms.network import Network
+from algorithms.optimizers import SGD, LocalOptimizer
 from algorithms.proximal import Proximal, check_prox, proximal_step
 
 ORDERS = ("adapt-then-combine", "combine-then-adapt", "consensus")
@@ -57,6 +60,7 @@ class DecentralizedSGD(Algorithm):
         nesterov: Use Nesterov's variant; needs momentum > 0.
         period: Iterations from one averaging to the next, >= 1.
         prox: A regularizer r to be minimised along with the losses.
+        optimizer: The local update rule, instead of SGD with this momentum.
     """
 
     lr: float | LearningRate = 0.1
@@ -65,6 +69,7 @@ class DecentralizedSGD(Algorithm):
     nesterov: bool = False
     period: int = 1
     prox: Proximal | None = None
+    optimizer: LocalOptimizer | None = None
 
     def __post_init__(self) -> None:
         check_learning_rate(self, self.lr)
@@ -72,10 +77,21 @@ class DecentralizedSGD(Algorithm):
         check_momentum(self, self.momentum, self.nesterov)
         check_period(self, self.period)
         check_prox(self, self.prox)
+        check(not (self.optimizer and self.momentum), self, "momentum", "0 beside an optimizer, which has its own")
+        check(not (self.optimizer and self.prox), self, "prox", "absent beside an optimizer: its steps are not lr's")
+
+    @property
+    def rule(self) -> LocalOptimizer:
+        """The local update rule."""
+        return self.optimizer or SGD(self.momentum, self.nesterov)
+
+    @property
+    def proportional(self) -> bool:
+        return super().proportional and self.rule.proportional
 
     def start(self, x: Tensor, network: Network) -> State:
         state = State(x=x.clone(), step=0)
-        start_momentum(state, self.momentum)
+        self.rule.start(state)
         if self.order == "combine-then-adapt":
             state.adapted = state.x
             state.x = self._average(state.x, 0, network)
@@ -87,26 +103,26 @@ class DecentralizedSGD(Algorithm):
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
         t = state.step
-        v = descent_direction(state, sample.gradient, self.momentum, self.nesterov)
         lr = learning_rate(self.lr, t)
+        move = self.rule.update(state, sample.gradient, lr, network)
         match self.order:
             case "adapt-then-combine":
-                state.x = proximal_step(self.prox, self._average(self._adapt(state.x, lr, v, network), t, network), lr)
+                state.x = proximal_step(self.prox, self._average(self._adapt(state.x, move, network), t, network), lr)
             case "combine-then-adapt":
                 # The next iteration starts with its averaging, whose result is where the gradient is wanted.
-                state.adapted = proximal_step(self.prox, self._adapt(state.x, lr, v, network), lr)
+                state.adapted = proximal_step(self.prox, self._adapt(state.x, move, network), lr)
                 state.x = self._average(state.adapted, t + 1, network)
             case "consensus":
-                state.x = proximal_step(self.prox, self._average(state.x, t, network, plus=(-lr, v)), lr)
+                state.x = proximal_step(self.prox, self._average(state.x, t, network, plus=move), lr)
         state.step += 1
 
     def model(self, state: State) -> Tensor:
         adapted: Tensor = state.adapted if self.order == "combine-then-adapt" else state.x
-        return adapted
+        return self.rule.model(state, adapted)
 
-    def _adapt(self, x: Tensor, lr: float, v: Tensor, network: Network) -> Tensor:
-        """x - lr v, where neighbours can read it."""
-        return add_scaled(x, -lr, v, out=network.empty(x.shape[1], x.dtype, x.device))
+    def _adapt(self, x: Tensor, move: tuple[float, Tensor], network: Network) -> Tensor:
+        """x + c y, where neighbours can read it."""
+        return add_scaled(x, *move, out=network.empty(x.shape[1], x.dtype, x.device))
 
     def _average(self, x: Tensor, t: int, network: Network, plus: tuple[float, Tensor] | None = None) -> Tensor:
         """W x, or x where iteration t does not average, plus c y where such a pair is given."""

@@ -38,7 +38,7 @@ from topologies import ring
 
 ALPHA = 0.1
 MOMENTUM = 0.9
-RATES = (0.03, 0.1, 0.3)
+RATES = (0.1, 0.3, 1.0)
 OWN, AVERAGE = "node_test_accuracy", "test_accuracy"
 EVALUATIONS = 5
 
@@ -116,7 +116,7 @@ def run(
                 "spread": 100 * float(np.std(own)),
                 "of average model (%)": 100 * float(np.mean(average)),
                 "its spread": 100 * float(np.std(average)),
-                "consensus distance": float(np.mean([h[-1]["consensus_distance"] for h in histories if h])),
+                "consensus distance": float(np.mean([h[-1]["consensus_distance"] if h else np.inf for h in histories])),
             }
         )
         curves[name] = {
@@ -156,6 +156,7 @@ def _draw(figure: Figure, curves: Mapping[str, Any]) -> None:
         for i, (name, curve) in enumerate(curves.items()):
             histories = [history for history in curve["histories"] if history]
             if not histories:
+                axes.plot([], [], color=f"C{i}", label=f"{name} (diverged)")
                 continue
             steps = [metrics["step"] for metrics in histories[0]]
             values = 100 * np.array([[metrics[key] for metrics in history] for history in histories])

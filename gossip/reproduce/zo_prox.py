@@ -9,9 +9,9 @@ l1 |x|_1. ZO-ProxSGD, ZO-ProxSVRG and ZO-ProxSAGA are a proximal step on the est
 nodes that share the data, by exact diffusion with the proximal step.
 
 All methods may ask for the same number of function values, counted in passes: the number that CooSGE takes for all
-examples once. Each has its own learning rate, the best of its estimator's candidates by the objective at the end on one
-node. What is compared is the suboptimality of the average model: the objective minus the least one found by the full
-gradient and many steps.
+examples once. Each has its own learning rate, the best of its estimator's candidates on one node, by the objective at
+the end: the mean over the last quarter of a run. What is compared is the suboptimality of the average model: that
+objective minus the least one found, by full gradients and many steps or by any of the methods.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ from topologies import complete, ring
 
 Estimator = Literal["coordinate", "gaussian"]
 METHODS = ("SGD", "SVRG", "SAGA")
-RATES: dict[Estimator, tuple[float, ...]] = {"coordinate": (0.3, 1.0, 3.0), "gaussian": (0.03, 0.1, 0.3)}
+# Gaussian: the better one of 0.03, 0.1 and 0.3 for SGD and SVRG. A run takes about a minute with SAGA.
+RATES: dict[Estimator, tuple[float, ...]] = {"coordinate": (0.3, 1.0, 3.0), "gaussian": (0.03,)}
 SMOOTHING = 1e-4
 WEIGHT = 1e-2  # of |x|_1
 EVALUATIONS = 20
@@ -60,7 +61,7 @@ def train(
     estimator: Estimator,
     lr: float,
     seed: int,
-    passes: int,
+    passes: float,
     batch: int,
     period: int,
 ) -> list[tuple[float, float]]:
@@ -105,7 +106,7 @@ def run(
     seeds: Sequence[int],
     say: Say,
     nodes: int = 8,
-    passes: int = 20,
+    passes: float = 20,
     batch: int = 16,
     period: int = 28,
     descent: int = 20_000,
@@ -120,7 +121,7 @@ def run(
         descent: Steps of the search for the least objective.
     """
     problem = SigmoidLoss(l1=WEIGHT)
-    sizes = {"passes": passes, "batch": batch, "period": period}
+    sizes: dict[str, Any] = {"passes": passes, "batch": batch, "period": period}
     say("the least objective, by full gradients")
     found = least(problem, descent)
     curves: dict[str, Any] = {}
@@ -151,7 +152,9 @@ def run(
 
 
 def _final(run: Sequence[tuple[float, float]]) -> float:
-    return run[-1][1] if run else float("inf")
+    """The mean objective over the last quarter of a run: constant learning rates leave it fluctuating."""
+    last = run[-max(1, len(run) // 4) :]
+    return float(np.mean([objective for _, objective in last])) if run else float("inf")
 
 
 def _claims(table: Sequence[Mapping[str, Any]]) -> list[Claim]:

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from gossip.reproduce import exact_diffusion
 from gossip.reproduce.exact_diffusion import CURVATURE, DEVIATION, METHODS, closed_form, graphs
+from tests.conftest import Run
 
 
 def stationary(T: np.ndarray, noise: np.ndarray) -> np.ndarray:
@@ -86,3 +87,17 @@ def test_a_formula_that_is_wrong_is_noticed(monkeypatch: pytest.MonkeyPatch) -> 
     sizes = {"rates": (0.3,), "rows": 2, "columns": 3, "components": 400, "discarded": 100, "steps": 50}
     findings = exact_diffusion.run([0], lambda text: None, **sizes)  # type: ignore[arg-type]
     assert not findings.claims[0].holds
+
+
+def test_on_ranks_the_numbers_are_the_same(python: Run) -> None:
+    code = """
+from gossip.reproduce.exact_diffusion import run
+findings = run([0], print, rates=(0.1,), rows=2, columns=3, components=10, discarded=10, steps=20)
+print(sorted(row["simulated"] for row in findings.rows))
+"""
+    outputs = []
+    for ranks in (0, 2):
+        done = python("-c", code, ranks=ranks)
+        assert done.returncode == 0, done.stderr
+        outputs.append({line for line in done.stdout.splitlines() if line.startswith("[")})
+    assert len(outputs[0]) == 1 and outputs[0] == outputs[1]

@@ -61,7 +61,7 @@ def test_a_run_that_diverges_counts_as_useless(monkeypatch: pytest.MonkeyPatch) 
     assert {row["accuracy of nodes (%)"] for row in findings.rows} == {0.0}
     assert not any(claim.holds for claim in findings.claims)
     assert transformer._final([]) == zo_prox._final([]) == float("inf")
-    sizes = {"nodes": 1, "seed": 0, "passes": 1, "batch": 4, "period": 2}
+    sizes = {"nodes": 1, "seed": 0, "passes": 1.0, "batch": 4, "period": 2}
     assert zo_prox.train(SigmoidLoss(), method="SGD", estimator="coordinate", lr=1.0, **sizes) == []
     shards = Digits().shard(3, 0)
     assert transformer.train(shards, transformer.ring(3), DecentralizedSGD(), 1, 2, 0) == []
@@ -83,7 +83,7 @@ def test_transformer() -> None:
 def test_zo_prox(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(zo_prox, "RATES", {"coordinate": (1.0,), "gaussian": (0.01, 0.03)})
     said: list[str] = []
-    findings = zo_prox.run([0], said.append, nodes=2, passes=1, batch=64, period=4, descent=20)
+    findings = zo_prox.run([0], said.append, nodes=2, passes=0.2, batch=64, period=4, descent=20)
     complete(findings, 6)
     assert len(said) == 1 + 3 * (1 + 1) + 3 * (2 + 1)
     assert len(findings.claims) == 6

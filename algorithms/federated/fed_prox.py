@@ -1,0 +1,42 @@
+"""FedProx: FedAvg whose clients are held near the server's parameters.
+
+Li, Sahu, Zaheer, Sanjabi, Talwalkar, Smith, "Federated Optimization in Heterogeneous Networks", MLSys 2020,
+arXiv 1812.06127.
+
+Client k trains on f_k(u) + (mu / 2) |u - w|^2: it uses gradients grad f_k(u) + mu (u - w). The rest is FedAvg. In the
+paper clients are drawn proportionally to their data, with replacement: sampling = "proportional".
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from algorithms.algorithm import State
+from algorithms.arithmetic import add_scaled
+from algorithms.checks import check
+from algorithms.federated.fed_avg import FedAvg
+
+
+@dataclass(frozen=True)
+class FedProx(FedAvg):
+    """FedAvg with a proximal term; for the other options see `Federated`.
+
+    Args:
+        mu: Weight of the proximal term, >= 0.
+    """
+
+    mu: float = 0.01
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(0 <= self.mu < math.inf, self, "mu", ">= 0")
+
+    @property
+    def proportional(self) -> bool:
+        return super().proportional and not self.mu
+
+    def local_gradient(self, state: State, gradient: Tensor) -> Tensor:
+        return add_scaled(gradient, self.mu, state.x - state.server)

@@ -1,0 +1,172 @@
+"""What federated methods share: rounds of local iterations at the clients that take part, and their aggregation.
+
+The clients are the nodes. One `step` is one local iteration: a gradient at each client's own parameters u_k. A round is
+`local_steps` of them, from the server's parameters w, and ends at the server:
+
+    u_k <- w at the start of the round, then moved by the local optimizer with the gradients of f_k
+    g = sum_k p_k (w - u_k)            the pseudo-gradient, with the weights p_k of `sampling`
+    w <- what the method makes of g
+
+Clients that do not take part ignore their gradients and stay at w. Local optimizers start anew in each round.
+
+There is no server: g is an exact mean over all nodes, the same bits everywhere, and what the server would keep every
+node keeps. Sent: one dense vector along the tree that `network.mean` sums over, up and down again, at the end of each
+round and once at the start, from and to all nodes whether they take part or not. With a server w would travel down to
+the clients that take part, and w - u_k up.
+
+The server starts from the mean of what the nodes start from.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal, Self
+
+from torch import Tensor
+
+from algorithms.algorithm import Algorithm, Sample, State
+from algorithms.arithmetic import add_scaled
+from algorithms.checks import check
+from algorithms.federated.sampling import SAMPLINGS, WEIGHTINGS, Sampling, Weighting, draw_clients, multiples
+from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.local_steps import synchronizes
+from algorithms.network import Network
+from algorithms.optimizers import SGD, LocalOptimizer
+from algorithms.randomness import stream
+
+
+@dataclass(frozen=True)
+class Federated(Algorithm):
+    """A federated method.
+
+    Args:
+        lr: Learning rate of the local iterations, > 0, or a schedule of it over these.
+        server_lr: Learning rate of the server, > 0, or a schedule of it over the rounds.
+        local_steps: Local iterations of a round, >= 1.
+        participation: How many clients take part in a round: an integer for their number, or a share of all in (0, 1],
+            such as 1.0 for everyone, of which the nearest number is used, at least 1.
+        sampling: How they are drawn: "uniform", without replacement; "proportional", to their weights and with
+            replacement; or "independent", each one by itself.
+        weighting: Whether those of a round count as much as all ("sampled"), as what they are of these ("all"), or so
+            that the expectation over samples is the sum over all ("unbiased").
+        weights: (n,) how much each client counts, in any unit; "equal", as in the objective of a run; or "examples",
+            the numbers of training examples that they have, which a run knows.
+        optimizer: The clients' update rule.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ()
+    uses_matrix: ClassVar[bool] = False
+
+    lr: float | LearningRate = 0.1
+    server_lr: float | LearningRate = 1.0
+    local_steps: int = 10
+    participation: int | float = 1.0
+    sampling: Sampling = "uniform"
+    weighting: Weighting = "sampled"
+    weights: tuple[float, ...] | Literal["equal", "examples"] = "equal"
+    optimizer: LocalOptimizer = field(default_factory=SGD)
+
+    def __post_init__(self) -> None:
+        check_learning_rate(self, self.lr)
+        valid = isinstance(self.server_lr, LearningRate) or 0 < self.server_lr < math.inf
+        check(valid, self, "server_lr", "> 0, or a schedule of the round")
+        check(self.local_steps >= 1, self, "local_steps", ">= 1")
+        number = isinstance(self.participation, int)
+        valid = self.participation >= 1 if number else 0 < self.participation <= 1
+        check(valid, self, "participation", "an integer >= 1, or a share in (0, 1]")
+        check(self.sampling in SAMPLINGS, self, "sampling", f"one of {', '.join(SAMPLINGS)}")
+        check(self.weighting in WEIGHTINGS, self, "weighting", f"one of {', '.join(WEIGHTINGS)}")
+        if isinstance(self.weights, str):
+            check(self.weights in ("equal", "examples"), self, "weights", 'numbers, "equal" or "examples"')
+        else:
+            valid = all(0 <= weight < math.inf for weight in self.weights) and any(self.weights)
+            check(valid, self, "weights", ">= 0, and not all 0")
+        check(not self.optimizer.communicates, self, "optimizer", "one that sends nothing in local iterations")
+
+    @property
+    def proportional(self) -> bool:
+        return self.optimizer.proportional
+
+    def for_examples(self, examples: Sequence[int]) -> Self:
+        return replace(self, weights=tuple(map(float, examples))) if self.weights == "examples" else self
+
+    def start(self, x: Tensor, network: Network) -> State:
+        self._sizes(network.n), self._clients(network.n)  # in range?
+        server = network.mean(x).expand_as(x)
+        state = State(x=server.clone(), server=server.clone(), step=0)
+        self._start_round(state, network)
+        return state
+
+    def step(self, state: State, sample: Sample, network: Network) -> None:
+        lr = learning_rate(self.lr, state.step)
+        gradient = self.local_gradient(state, sample.gradient)
+        state.x = add_scaled(state.x, *self.optimizer.update(state, gradient, lr, network))
+        for row in absent(state):
+            state.x[row] = state.server[row]
+        if synchronizes(state.step, self.local_steps):
+            self.end_round(state, learning_rate(self.server_lr, state.step // self.local_steps), network)
+            state.x = state.server.clone()
+            self._start_round(state, network)
+        state.step += 1
+
+    def model(self, state: State) -> Tensor:
+        server: Tensor = state.server
+        return server
+
+    def local_gradient(self, state: State, gradient: Tensor) -> Tensor:
+        """(k, d): what takes the place of the gradients of f_k at the clients' parameters `state.x`."""
+        return gradient
+
+    def end_round(self, state: State, server_lr: float, network: Network) -> None:
+        """Renew the server's parameters `state.server`, (k, d) with equal rows, and what else the method keeps."""
+        raise NotImplementedError
+
+    def pseudo_gradient(self, state: State, network: Network) -> Tensor:
+        """(k, d) with equal rows: g = sum_k p_k (w - u_k)."""
+        moved = state.server - self.optimizer.model(state, state.x)
+        for row in absent(state):
+            moved[row] = 0
+        return weighted_mean(moved, state.counts, network)
+
+    def shares(self, network: Network) -> list[float]:
+        """n q_k of the local clients: how many times the average share of the data they have."""
+        return multiples(self._sizes(network.n))[network.nodes.start : network.nodes.stop].tolist()
+
+    def _start_round(self, state: State, network: Network) -> None:
+        """Draw the clients of the round, the same ones everywhere: `state.counts` are n p_k of the local ones."""
+        random = stream(network.draw("clients").key(0).common)
+        sizes, clients = self._sizes(network.n), self._clients(network.n)
+        counts = draw_clients(sizes, clients, self.sampling, self.weighting, random)
+        state.counts = counts[network.nodes.start : network.nodes.stop].tolist()
+        self.optimizer.start(state)
+
+    def _sizes(self, n: int) -> tuple[float, ...]:
+        if self.weights == "equal":
+            return (1.0,) * n
+        if isinstance(self.weights, str):
+            raise ValueError(f"{type(self).__name__}: weights = 'examples' is for runs; give the numbers here")
+        if len(self.weights) != n:
+            raise ValueError(f"{type(self).__name__}: there are {len(self.weights)} weights for {n} clients")
+        return self.weights
+
+    def _clients(self, n: int) -> int:
+        if not isinstance(self.participation, int):
+            return max(1, round(self.participation * n))
+        if self.participation > n:
+            raise ValueError(f"{type(self).__name__}: participation = {self.participation} of {n} clients")
+        return self.participation
+
+
+def weighted_mean(value: Tensor, multiples: Sequence[float], network: Network) -> Tensor:
+    """(k, d) with equal rows: the mean of a stack over all nodes, each row r of it times `multiples[r]`, in place."""
+    for row, multiple in enumerate(multiples):
+        if multiple != 1:
+            value[row] *= multiple
+    return network.mean(value).expand_as(value)
+
+
+def absent(state: State) -> list[int]:
+    """The rows of the clients that do not take part in this round."""
+    return [row for row, count in enumerate(state.counts) if count == 0]

@@ -1,0 +1,67 @@
+"""Which clients take part in a round, and how much each of them counts.
+
+With q_k client k's share of the data and r_k how often it is in the sample of M out of K clients, the server uses
+
+    sum_k p_k Delta_k        p_k = q_k r_k / E[r_k]                  "unbiased": E is sum_k q_k Delta_k
+                             p_k = (M / K) q_k r_k / E[r_k]          "all": who is absent counts with Delta_k = 0
+                             p_k = the same, divided by its sum      "sampled"
+
+The samples are
+
+    uniform         M clients without replacement; E[r_k] = M / K
+    proportional    M draws with replacement, client k with probability q_k; E[r_k] = M q_k
+    independent     each client with probability M / K, so their number varies; E[r_k] = M / K
+
+so that "all" is q_k r_k in the first and the last, and M / K times the plain mean of the draws in the second. McMahan,
+Moore, Ramage, Hampson, Aguera y Arcas, AISTATS 2017, arXiv 1602.05629 sample uniformly and weigh by q_k among the
+sampled; Li, Sahu, Zaheer, Sanjabi, Talwalkar, Smith, MLSys 2020, arXiv 1812.06127 draw proportionally.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Sampling = Literal["uniform", "proportional", "independent"]
+Weighting = Literal["sampled", "all", "unbiased"]
+SAMPLINGS = ("uniform", "proportional", "independent")
+WEIGHTINGS = ("sampled", "all", "unbiased")
+
+
+def multiples(sizes: Sequence[float]) -> NDArray[np.float64]:
+    """(K,) K q_k: how many times the average share of the data each client has."""
+    return np.array(sizes, np.float64) * (len(sizes) / math.fsum(sizes))
+
+
+def draw_clients(
+    sizes: Sequence[float], clients: int, sampling: Sampling, weighting: Weighting, random: np.random.Generator
+) -> NDArray[np.float64]:
+    """(K,) K p_k of one round: with these the plain mean over all clients is what the server uses.
+
+    Args:
+        sizes: (K,), how much data each client has, in any unit.
+        clients: M, in [1, K].
+        sampling: How the sample is drawn.
+        weighting: How its members count.
+        random: The round's draws.
+    """
+    total, shares = len(sizes), multiples(sizes)
+    weights: NDArray[np.float64] = np.zeros(total)
+    match sampling:
+        case "uniform":
+            chosen = random.choice(total, clients, replace=False) if clients < total else np.arange(total)
+            weights[chosen] = shares[chosen] * (total / clients)
+        case "proportional":
+            np.add.at(weights, random.choice(total, clients, p=shares / total), total / clients)
+        case "independent":
+            chosen = np.flatnonzero(random.random(total) < clients / total)
+            weights[chosen] = shares[chosen] * (total / clients)
+    if weighting == "all":
+        weights *= clients / total
+    elif weighting == "sampled" and weights.any():
+        weights *= total / math.fsum(weights)
+    return weights

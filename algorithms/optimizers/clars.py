@@ -1,0 +1,71 @@
+"""CLARS: LARS with the mean of the gradients' norms instead of the norm of the mean gradient.
+
+Huo, Gu, Huang, "Large Batch Optimization for Deep Learning Using New Complete Layer-Wise Adaptive Rate Scaling",
+AAAI 2021, arXiv 2002.01576; released code slowbull/largebatch.
+
+For each tensor w, where node j, of n, has the gradient g_j:
+
+    scale = min(limit, trust |w| / ((1/n) sum_j |g_j|))                       1 where a norm is 0
+    v <- momentum v + g + weight_decay w;   w <- w - lr scale v               "accumulate-then-scale", as released
+    v <- momentum v + lr scale (g + weight_decay w);   w <- w - v             "scale-then-accumulate"
+
+The paper's mean is over the samples of the batch. Here it is over the nodes, so a node's batch is one of its
+microbatches: with a batch of one example per node it is the paper's, with one node it is LARS without weight decay in
+the norm. The paper's formula has no limit; its code has 0.1, adds 1e-6 to norms below a fraction, and estimates the
+mean from 64 microbatches of 8 examples of their own.
+
+Sent: the norms of the tensors, L numbers, averaged exactly over all nodes in each iteration, which so ends a round.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from algorithms.algorithm import State, check_momentum, start_momentum
+from algorithms.checks import check, positive
+from algorithms.network import Network
+from algorithms.optimizers.layerwise import ORDERS, Layerwise, Order, ratios
+from algorithms.optimizers.weight_decay import check_weight_decay, with_weight_decay
+
+
+@dataclass(frozen=True)
+class Clars(Layerwise):
+    """CLARS.
+
+    Args:
+        trust: Length of a step with lr = 1, without momentum and with equal gradients, as a share of the norm of the
+            parameters, > 0.
+        momentum: In [0, 1).
+        weight_decay: Multiple of the parameters that is added to their gradient, >= 0; the norms are without.
+        order: Whether the momentum buffer holds what has been scaled, or is scaled where it is used.
+        limit: Largest scale, > 0.
+    """
+
+    trust: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    order: Order = "accumulate-then-scale"
+    limit: float = math.inf
+
+    def __post_init__(self) -> None:
+        check(positive(self.trust), self, "trust", "> 0")
+        check_momentum(self, self.momentum, nesterov=False)
+        check_weight_decay(self, self.weight_decay)
+        check(self.order in ORDERS, self, "order", f"one of {', '.join(ORDERS)}")
+        check(self.limit > 0, self, "limit", "> 0")
+
+    @property
+    def communicates(self) -> bool:
+        return True
+
+    def start(self, state: State) -> None:
+        start_momentum(state, self.momentum)
+
+    def update(self, state: State, gradient: Tensor, lr: float, network: Network) -> tuple[float, Tensor]:
+        average = network.mean(self.norms(gradient).to(gradient.dtype)).double()
+        scales = ratios(self.trust * self.norms(state.x), average).clamp(max=self.limit)
+        decayed = with_weight_decay(gradient, self.weight_decay, state.x)
+        return self.momentum_update(state, decayed, lr, scales, self.momentum, self.order)

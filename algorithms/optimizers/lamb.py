@@ -1,0 +1,51 @@
+"""LAMB: AdamW's step, in each tensor as long as its parameters are.
+
+You et al., "Large Batch Optimization for Deep Learning: Training BERT in 76 minutes", ICLR 2020, arXiv 1904.00962.
+
+    m <- beta1 m + (1 - beta1) g;   v <- beta2 v + (1 - beta2) g^2
+    r = m^ / (sqrt(v^) + epsilon) + weight_decay w
+    w <- w - lr (|w| / |r|) r             for each tensor w; the ratio is 1 where a norm is 0
+
+with the moments m^ and v^ free of their bias, as in Adam; the paper's phi is the identity.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from algorithms.algorithm import State
+from algorithms.network import Network
+from algorithms.optimizers.layerwise import Layerwise, ratios
+from algorithms.optimizers.moments import check_moments, normalized, start_moments
+from algorithms.optimizers.weight_decay import check_weight_decay, with_weight_decay
+
+
+@dataclass(frozen=True)
+class Lamb(Layerwise):
+    """LAMB.
+
+    Args:
+        beta1: Decay rate of the first moment, in [0, 1).
+        beta2: Decay rate of the second moment, in [0, 1).
+        epsilon: Added to the root of the second moment, > 0.
+        weight_decay: Multiple of the parameters that is added to the direction, >= 0.
+    """
+
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-6
+    weight_decay: float = 1e-2
+
+    def __post_init__(self) -> None:
+        check_moments(self, self.beta1, self.beta2, self.epsilon)
+        check_weight_decay(self, self.weight_decay)
+
+    def start(self, state: State) -> None:
+        start_moments(state)
+
+    def update(self, state: State, gradient: Tensor, lr: float, network: Network) -> tuple[float, Tensor]:
+        direction = normalized(state, gradient, self.beta1, self.beta2, self.epsilon)
+        direction = with_weight_decay(direction, self.weight_decay, state.x)
+        return -lr, self.multiplied(direction, ratios(self.norms(state.x), self.norms(direction)))

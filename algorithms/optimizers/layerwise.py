@@ -1,0 +1,83 @@
+"""Step sizes of their own for the tensors of a model: norms, multiples and momentum tensor by tensor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Literal, Self
+
+import torch
+from torch import Tensor
+
+from algorithms.algorithm import State
+from algorithms.arithmetic import add_scaled
+from algorithms.compressors.quantize import lengths
+from algorithms.layout import Layout
+from algorithms.optimizers.optimizer import LocalOptimizer
+
+ORDERS = ("scale-then-accumulate", "accumulate-then-scale")
+Order = Literal["scale-then-accumulate", "accumulate-then-scale"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layerwise(LocalOptimizer):
+    """What rules share that give each tensor of the model a step size of its own.
+
+    Biases and what belongs to normalisation, that is tensors of less than two dimensions, keep the common step size,
+    as in the released codes, unless the model has no others or `vectors` is true.
+
+    Args:
+        vectors: Whether tensors of less than two dimensions get step sizes of their own in any model.
+        shapes: Of the tensors, in order. A run fills in those of its model; without, a vector is one tensor.
+    """
+
+    vectors: bool = False
+    shapes: tuple[tuple[int, ...], ...] | None = None
+
+    def on(self, layout: Layout) -> Self:
+        return replace(self, shapes=tuple(tuple(shape) for shape in layout.shapes.values()))
+
+    def places(self, d: int) -> list[slice]:
+        """Where in a vector of length d the tensors are that get step sizes of their own, L of them."""
+        shapes = ((d,),) if self.shapes is None else self.shapes
+        held = sum(map(prod, shapes))
+        if held != d:
+            raise ValueError(f"{type(self).__name__}: the tensors hold {held} numbers, the vector has {d}")
+        every = self.vectors or all(len(shape) < 2 for shape in shapes)
+        places, start = [], 0
+        for shape in shapes:
+            stop = start + prod(shape)
+            if stop > start and (every or len(shape) >= 2):
+                places.append(slice(start, stop))
+            start = stop
+        return places
+
+    def norms(self, x: Tensor) -> Tensor:
+        """(k, L) the l2 norms of these tensors in the rows of x (k, d), in double precision."""
+        places = self.places(x.shape[1])
+        rows = [torch.cat([lengths(row[each], each.stop - each.start) for each in places]) for row in x.contiguous()]
+        return torch.stack(rows)
+
+    def multiplied(self, x: Tensor, scales: Tensor) -> Tensor:
+        """The rows of x (k, d) with these tensors multiplied by `scales` (k, L), in new memory."""
+        result = x.clone()
+        for place, scale in zip(self.places(x.shape[1]), scales.to(x.dtype).unbind(dim=1), strict=True):
+            result[:, place] *= scale[:, None]
+        return result
+
+    def momentum_update(
+        self, state: State, gradient: Tensor, lr: float, scales: Tensor, momentum: float, order: str
+    ) -> tuple[float, Tensor]:
+        """The update by momentum with learning rates `lr` times `scales` (k, L)."""
+        if order == "accumulate-then-scale" or not momentum:
+            if momentum:
+                gradient = add_scaled(gradient, momentum, state.momentum, out=state.momentum)
+            return -lr, self.multiplied(gradient, scales)
+        step = self.multiplied(gradient, scales)
+        step *= lr
+        return -1.0, add_scaled(step, momentum, state.momentum, out=state.momentum)
+
+
+def ratios(above: Tensor, below: Tensor) -> Tensor:
+    """above / below, and 1 where either is 0."""
+    return torch.where((above > 0) & (below > 0), above / below, torch.ones_like(above))
