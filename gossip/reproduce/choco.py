@@ -14,6 +14,10 @@ What is left open is tuned on the ring with sorted labels: gamma of CHOCO and De
 have none, a factor of the learning rate. The candidate with the least suboptimality at the end is used everywhere; the
 paper too has one gamma for both splits. The suboptimality is that of the average model, by the least objective from
 Newton's method; at the end it is the mean over the last quarter of all evaluations.
+
+With sorted labels so few iterations are not enough for 1 % of the entries: on the ring and with gamma = 0.1, top-1 % is
+at 0.015, 0.0090 and 0.0078 after 800, 1,600 and 2,000 iterations and still falls, where exact communication has 0.0011,
+0.0005 and 0.0003. In random order the two curves agree to 5 % after 400.
 """
 
 from __future__ import annotations
