@@ -13,6 +13,7 @@ f_l smoothed by a Gaussian of deviation mu, and has a variance of about d |grad 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,15 @@ Array = NDArray[Any]
 def direction(d: int, node: int, example: int, step: int, seed: int) -> NDArray[np.float64]:
     """(d,): the Gaussian direction of an example of a node, drawn at this step."""
     return generator(seed, "direction", node, example, step).standard_normal(d)
+
+
+@lru_cache(maxsize=1)  # SVRG asks for the same ones at two points, one after the other
+def _directions(d: int, keys: tuple[tuple[int, int, int], ...], seed: int) -> NDArray[np.float64]:
+    """(len(keys), d): the directions of several (node, example, step)."""
+    stack = np.empty((len(keys), d))
+    for along, key in zip(stack, keys, strict=True):
+        along[:] = direction(d, *key, seed)
+    return stack
 
 
 class Estimated:
@@ -123,17 +133,17 @@ class GaussianEstimates(Estimated):
         chosen = torch.cat(used)
         steps = torch.cat([s.expand(len(each)) for s, each in zip(since.expand(len(used), -1), used, strict=True)])
         gradient, loss = np.zeros(x.shape), np.zeros(len(x))
-        for part in np.array_split(np.arange(len(rows)), -(-len(rows) * x.shape[1] // AT_ONCE)):
+        for part in np.array_split(np.arange(len(rows)), -(-2 * len(rows) * x.shape[1] // AT_ONCE)):
             where = [nodes[row] for row in rows[part]]
-            keys = zip(where, chosen[part].tolist(), steps[part].tolist(), strict=True)
-            directions = np.stack([direction(x.shape[1], *key, self._seed) for key in keys])
+            keys = tuple(zip(where, chosen[part].tolist(), steps[part].tolist(), strict=True))
+            directions = _directions(x.shape[1], keys, self._seed)
             points = x[rows[part]]
             ahead = points + torch.from_numpy(self.smoothing * directions).to(x.dtype)
-            here, there = (_numbers(self.estimated.losses(p, where, chosen[part, None])) for p in (points, ahead))
-            slopes = (there - here)[:, 0] / self.smoothing
-            for row, slope, along, value in zip(rows[part], slopes, directions, here[:, 0], strict=True):
-                gradient[row] += slope * along
-                loss[row] += value
+            asked = torch.cat((points, ahead)), where * 2, chosen[part].repeat(2)[:, None]
+            here, there = np.split(_numbers(self.estimated.losses(*asked))[:, 0], 2)
+            slopes = (there - here) / self.smoothing
+            np.add.at(gradient, rows[part], slopes[:, None] * directions)  # one after the other
+            np.add.at(loss, rows[part], here)
         sizes = np.array([len(each) for each in used])
         gradient /= sizes[:, None]
         return Sample(torch.from_numpy(gradient).to(x.dtype), torch.from_numpy(loss / sizes).to(x.dtype))

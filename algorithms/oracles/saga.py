@@ -40,7 +40,7 @@ from algorithms.checks import check
 from algorithms.oracles.oracle import HasSlopes, Oracle, ShardedWorkload, drawn, redraws
 from algorithms.oracles.sampling import Sampling, check_sampling, draw_batch, start_sampling
 
-AT_ONCE = 64  # gradients, when the table is filled
+AT_ONCE = 64  # gradients of single examples that are evaluated in one call
 
 
 @dataclass(frozen=True)
@@ -160,14 +160,16 @@ class _Gradients:
         Args:
             since: (k, batch) int64, the step of whose draws random estimates are.
         """
-        losses = torch.empty(examples.shape, dtype=x.dtype)
-        entries = torch.empty(*examples.shape, x.shape[1], dtype=x.dtype)
-        for place in range(examples.shape[1]):
-            column = slice(place, place + 1)
-            same = self.workload if since is None else drawn(self.workload, since[:, column])
-            sample = same.gradient(x, nodes, examples[:, column].contiguous())
-            losses[:, place], entries[:, place] = sample.loss, sample.gradient
-        return losses, entries
+        k, batch = examples.shape
+        losses = torch.empty(k * batch, dtype=x.dtype)
+        entries = torch.empty(k * batch, x.shape[1], dtype=x.dtype)
+        chosen, steps = examples.reshape(-1, 1), None if since is None else since.reshape(-1, 1)
+        for places in torch.arange(k * batch).split(AT_ONCE):  # of a row for each example
+            rows = places // batch
+            same = self.workload if steps is None else drawn(self.workload, steps[places])
+            sample = same.gradient(x[rows], [nodes[row] for row in rows.tolist()], chosen[places])
+            losses[places], entries[places] = sample.loss, sample.gradient
+        return losses.reshape(k, batch), entries.reshape(k, batch, -1)
 
     def combine(self, entries: Tensor, nodes: Sequence[int], examples: Tensor) -> Tensor:
         """(k, d), of entries (k, batch, d): see `_Slopes.combine`."""
