@@ -6,6 +6,7 @@ from algorithms.algorithm import State as State
 from algorithms.checks import NonFiniteError as NonFiniteError
 from algorithms.compressed import *
 from algorithms.compressors import *
+from algorithms.cooperative import *
 from algorithms.decentralized import *
 from algorithms.event_trigger import EventThreshold as EventThreshold
 from algorithms.event_trigger import StepwiseThreshold as StepwiseThreshold

@@ -57,8 +57,16 @@ class Algorithm:
     (which is doubly stochastic too), "static", "tree" (for methods that do not use W). "row_stochastic" goes without
     saying unless one of the others but "static" is there."""
 
+    uses_matrix: ClassVar[bool] = True
+    """Whether W matters: if not, nothing goes without saying, and any topology of so many nodes will do."""
+
     least_eigenvalue: ClassVar[float] = -1.0
     """The eigenvalues of W, symmetric, must be above this: -1 asks for nothing."""
+
+    @property
+    def auxiliary(self) -> int:
+        """How many nodes, the last ones, have no data: their gradients and losses are 0."""
+        return 0
 
     @property
     def proportional(self) -> bool:

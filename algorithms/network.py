@@ -112,6 +112,16 @@ class Network(Protocol):
     def mean(self, value: Tensor) -> Tensor:
         """Exact average of a stack over all n nodes, (d,), the same bits on every rank."""
 
+    def sum(self, value: Tensor) -> Tensor:
+        """n times `mean`, (d,): exactly row i on every rank, where that is the only row that is not 0."""
+
+    def post_mean(self, value: Tensor) -> None:
+        """Start the average that a `mean` or `sum` of this very stack completes; it travels meanwhile.
+
+        A hint: the result is the same without it. Until then, which may be in any later step, the stack must not be
+        changed. The bytes and the round are those of the step that posts.
+        """
+
     def draw(self, purpose: str) -> Draw:
         """The random streams of this round for one purpose."""
 

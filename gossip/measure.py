@@ -22,6 +22,7 @@ def measure(
     communicator: Communicator,
     evaluated: int,
     reported: Mapping[str, Tensor],
+    auxiliary: int = 0,
 ) -> dict[str, float]:
     """Metrics of the models (k, d) and of the gradients just taken, the same on every rank; collective.
 
@@ -29,6 +30,8 @@ def measure(
         used: What the oracle has counted, (k,) each, by name; without what the gradients just taken cost.
         evaluated: How many nodes' own models are evaluated, at most n, evenly spaced over the node numbers.
         reported: What the algorithm says of the local nodes, (k,) each.
+        auxiliary: How many nodes, the last ones, have no data. They count in what is said of models, not in what is
+            said of losses and gradients.
 
     Returns:
         train_loss: mean over nodes of the loss each saw.
@@ -42,20 +45,22 @@ def measure(
         What is reported: mean over nodes.
     """
     traffic = network.traffic
+    with_data = network.n - auxiliary
+    share = network.n / with_data
     with network.unrecorded():
         average = network.mean(model)
-        gradient = network.mean(sample.gradient)
+        gradient = network.mean(sample.gradient) * share
         evaluation = communicator.broadcast(dict(workload.evaluate(average)) if communicator.rank == 0 else None)
 
         columns = {
-            "train_loss": sample.loss.double(),
+            "train_loss": sample.loss.double() * share,
             "consensus_distance": _squared_distances(model, average),
             "bytes_sent_per_node": traffic.bytes.double(),
             "messages_sent_per_node": traffic.messages.double(),
             **{f"{name}_per_node": count.double() for name, count in used.items()},
         }
         columns |= {name: values.double() for name, values in reported.items()}
-        nodes = np.unique(np.linspace(0, network.n - 1, min(evaluated, network.n)).round().astype(int))
+        nodes = np.unique(np.linspace(0, with_data - 1, min(evaluated, with_data)).round().astype(int))
         columns |= {f"node_{name}": torch.zeros(len(model), dtype=torch.float64) for name in evaluation if len(nodes)}
         for node in nodes[np.isin(nodes, network.nodes)]:
             row = node - network.nodes.start

@@ -54,4 +54,6 @@ def warn_of_bias(algorithm: Algorithm, topology: Schedule, stacklevel: int = 3) 
 
 def _needs(algorithm: Algorithm) -> tuple[str, ...]:
     """All of them: rows that sum to 1 as well, unless they say otherwise what does."""
-    return algorithm.needs if SUMS.intersection(algorithm.needs) else ("row_stochastic", *algorithm.needs)
+    if SUMS.intersection(algorithm.needs) or not algorithm.uses_matrix:
+        return algorithm.needs
+    return ("row_stochastic", *algorithm.needs)

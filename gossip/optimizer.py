@@ -118,6 +118,8 @@ class Optimizer(torch.optim.Optimizer):
         name, lr = type(algorithm).__name__, _learning_rate(algorithm)
         if lr is None:
             raise ValueError(f"{name} has no learning rate lr, so it cannot be an optimizer")
+        if algorithm.auxiliary:
+            raise ValueError(f"{name} has auxiliary nodes, and in one's own loop every node has data")
         self._shown = learning_rate(lr, 0)  # what a schedule last set in the parameter groups
         if local is None:
             self._local = None

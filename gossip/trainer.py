@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor
 
-from algorithms import Algorithm, Full, NonFiniteError, Oracle, ShardedWorkload
+from algorithms import Algorithm, Full, NonFiniteError, Oracle, Sample, ShardedWorkload, State
 from gossip import launch
 from gossip.describe import describe
 from gossip.errors import DivergedError
@@ -81,7 +81,7 @@ class Training:
         """Train on these processes; collective."""
         launch.share_cores(processes)
         topology = processes.together(lambda: self._check(processes.size))
-        workload = processes.together(lambda: self._shard(topology.n, processes))
+        workload = processes.together(lambda: self._shard(topology.n - self.algorithm.auxiliary, processes))
         network = connect(topology, processes, self.seed, self.transport)
         x = processes.together(lambda: self._initial(workload, network))
         directory = processes.from_root(lambda: self._create_directory(topology))
@@ -114,7 +114,8 @@ class Training:
         recorder: Recorder,
     ) -> Tensor:
         """The loop. Everything measured at step t is about the models after t steps."""
-        examples = [workload.examples(node) for node in range(network.n)]
+        auxiliary = self.algorithm.auxiliary
+        examples = [workload.examples(node) for node in range(network.n - auxiliary)]
         algorithm = processes.together(lambda: self.algorithm.on(workload.layout).for_examples(examples))
         evaluate_every = self.evaluate_every or max(1, self.steps // EVALUATIONS)
         seconds = 0.0  # spent training, without evaluation
@@ -122,18 +123,21 @@ class Training:
         state = processes.together(lambda: algorithm.start(x, network))
         network.finish_step()
         recorder.settled(algorithm.chosen(state))
-        oracle = processes.together(lambda: self.oracle.start(workload, state.x, network.nodes, self.seed))
+        with_data = network.nodes[: max(0, network.n - auxiliary - network.nodes.start)]
+        oracle = processes.together(lambda: self._start_oracle(workload, state.x, with_data))
         for step in range(self.steps + 1):
             evaluate = step % evaluate_every == 0 or step == self.steps
             if not evaluate:  # so that what is recorded does not include a round ahead
                 algorithm.post(state, network)
-            used = {"gradients": oracle.gradients.clone(), "queries": oracle.queries.clone()}
-            sample = self.oracle.sample(oracle, workload, state.x, network.nodes, step, self.seed)
+            used = {name: padded(vars(oracle)[name].clone(), len(x)) for name in ("gradients", "queries")}
+            sample = self._sample(oracle, workload, state.x, with_data, step)
             if evaluate:
                 seconds += time.perf_counter() - began
                 model = algorithm.model(state)
                 reported = algorithm.report(state)
-                metrics = measure(model, sample, used, workload, network, processes, self.evaluate_nodes, reported)
+                metrics = measure(
+                    model, sample, used, workload, network, processes, self.evaluate_nodes, reported, auxiliary
+                )
                 recorder.add({"step": step, **metrics, "seconds": processes.broadcast(seconds)})
                 _check_finite(step, metrics)
                 began = time.perf_counter()
@@ -147,6 +151,19 @@ class Training:
                     kind = DivergedError if processes.size == 1 else NonFiniteError
                     raise kind(_diverged(step, str(error))) from error
         return algorithm.model(state)
+
+    def _start_oracle(self, workload: ShardedWorkload, x: Tensor, with_data: range) -> State:
+        if not with_data:
+            nothing = torch.zeros(0, dtype=torch.int64)
+            return State(gradients=nothing, queries=nothing)
+        return self.oracle.start(workload, x[: len(with_data)], with_data, self.seed)
+
+    def _sample(self, oracle: State, workload: ShardedWorkload, x: Tensor, with_data: range, step: int) -> Sample:
+        """Gradient estimates of the local nodes, 0 for those without data."""
+        if not with_data:
+            return Sample(torch.zeros_like(x), torch.zeros_like(x[:, 0]))
+        sample = self.oracle.sample(oracle, workload, x[: len(with_data)], with_data, step, self.seed)
+        return Sample(padded(sample.gradient, len(x)), padded(sample.loss, len(x)))
 
     def _check(self, ranks: int) -> Schedule:
         """The topology, if this can be run at all on so many ranks."""
@@ -163,6 +180,11 @@ class Training:
             raise ValueError(
                 f"{ranks} ranks for {topology.n} nodes: every rank needs a node, so start at most {topology.n} ranks "
                 f"or ask for more nodes"
+            )
+        if self.algorithm.auxiliary >= topology.n:
+            raise ValueError(
+                f"{type(self.algorithm).__name__}: auxiliary = {self.algorithm.auxiliary} is not allowed; it must be "
+                f"below the number of nodes, {topology.n}"
             )
         check_needs(self.algorithm, topology)
         return topology
@@ -218,6 +240,12 @@ class Training:
             **{name: value for name, value in last.items() if name != "step"},
             **recorder.chosen,
         }
+
+
+def padded(rows: Tensor, k: int) -> Tensor:
+    """With zeros for the nodes without data, which come last: (k, ...), a copy only where there are any."""
+    missing = k - len(rows)
+    return torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])]) if missing else rows
 
 
 def _check_finite(step: int, metrics: Mapping[str, float]) -> None:

@@ -12,6 +12,7 @@ one.
 
 from topologies.graphs import (
     complete,
+    elastic_averaging,
     erdos_renyi,
     exponential,
     grid,
@@ -34,6 +35,7 @@ FAMILIES = (
     path,
     complete,
     star,
+    elastic_averaging,
     torus,
     grid,
     hypercube,
@@ -53,6 +55,7 @@ __all__ = [
     "Topology",
     "complete",
     "contraction_per_round",
+    "elastic_averaging",
     "erdos_renyi",
     "exponential",
     "grid",

@@ -67,6 +67,30 @@ def star(n: int, weights: str = "metropolis") -> Topology:
     return Topology(nx.star_graph(count("star", n) - 1), weights, name="star")
 
 
+def elastic_averaging(n: int, alpha: float | None = None) -> Topology:
+    """The matrix W_alpha of elastic averaging: the last node is the anchor, linked to the m = n - 1 others.
+
+    A node gives itself the weight 1 - alpha and the anchor alpha; the anchor gives itself 1 - m alpha, which may be
+    negative. The eigenvalues are 1, 1 - alpha (m - 1 times) and 1 - (m + 1) alpha: Wang & Joshi, arXiv 1808.07576.
+
+    Args:
+        n: number of nodes, the anchor included, at least 2.
+        alpha: in (0, 2/n); the best, 2/(n + 1), by default.
+
+    Raises:
+        ValueError: n is not a whole number above 1, or alpha is out of range.
+    """
+    if count("elastic_averaging", n) < 2:
+        raise ValueError(f"elastic_averaging needs a node beside the anchor, so n of at least 2, got {n}")
+    alpha = 2 / (n + 1) if alpha is None else alpha
+    if not 0 < alpha < 2 / n:
+        raise ValueError(f"elastic_averaging needs alpha in (0, 2/n = {2 / n:.4g}), got {alpha!r}")
+    W = np.diag(np.full(n, 1 - alpha))
+    W[:-1, -1] = W[-1, :-1] = alpha
+    W[-1, -1] = 1 - (n - 1) * alpha
+    return Topology(W, name="elastic_averaging")
+
+
 def torus(n: int, rows: int | None = None, weights: str = "metropolis") -> Topology:
     """Two-dimensional periodic grid: each node is linked to its four neighbours, around the borders too.
 

@@ -57,6 +57,7 @@ class Federated(Algorithm):
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
+    uses_matrix: ClassVar[bool] = False
 
     lr: float | LearningRate = 0.1
     server_lr: float | LearningRate = 1.0

@@ -20,7 +20,7 @@ from algorithms.randomness import Draw
 from gossip.network.memory import in_whole_pages
 from gossip.network.mixing import TYPES, Scaled, Sums
 from gossip.network.plan import HaloPlan, Indices, blocks
-from gossip.network.tree import fold, messages_per_node
+from gossip.network.tree import Total, messages_per_node
 from topologies import Schedule, Topology, contraction_per_round, laplacian_norm, spectral_gap
 
 T = TypeVar("T")
@@ -68,7 +68,7 @@ def dense(sources: Sequence[Rows]) -> list[Tensor]:
 class InProcessNetwork:
     """All n nodes in this process: mixing is one pass over memory. Implements `algorithms.Network`.
 
-    A process that hosts only some of the nodes overrides `_begin`, `_total`, `all_rows` and `_from_root`, where
+    A process that hosts only some of the nodes overrides `_begin`, `_begin_total`, `all_rows` and `_from_root`, where
     something comes from and goes to other processes.
 
     Args:
@@ -91,6 +91,8 @@ class InProcessNetwork:
         self._communicated = False
         self._streamed = STREAMED  # bytes of a local stack
         self._posted: list[tuple[Tensor | Message, Exchange]] = []
+        self._posted_means: list[tuple[Tensor, Total]] = []
+        self._recording = True
         self._drawn: tuple[int, Topology] | None = None
         self._sent_in_a_mean = messages_per_node(topology.n)[self.nodes.start : self.nodes.stop]
 
@@ -220,12 +222,19 @@ class InProcessNetwork:
 
     def exposed(self, stack: Tensor) -> bool:
         """Whether others may still be reading this stack, so that its next value needs memory of its own."""
-        return any(value is stack for value, _ in self._posted)
+        return any(value is stack for value, _ in [*self._posted, *self._posted_means])
 
     def mean(self, value: Tensor) -> Tensor:
         """The average of a stack over all n nodes, (d,), summed along a fixed binary tree over the nodes."""
-        self._count(value.shape[1] * value.itemsize, self._sent_in_a_mean)
-        return self._total(value) / self.n
+        return self.sum(value) / self.n
+
+    def sum(self, value: Tensor) -> Tensor:
+        """The sum of a stack over all n nodes, (d,), along the same tree."""
+        return self._total(value).wait()
+
+    def post_mean(self, value: Tensor) -> None:
+        """Start the average that the next `mean` of this very stack completes."""
+        self._posted_means.append((value, self._begin_total(value)))
 
     def all_rows(self, value: Tensor) -> Tensor:
         """A stack's rows of all nodes, (n, d), in node order, on every rank. For results, not for the loop."""
@@ -245,11 +254,13 @@ class InProcessNetwork:
         """What is sent meanwhile is not part of the method: it does not count as traffic nor as a round."""
         before = self.traffic, self._communicated
         self._traffic = deepcopy(self._traffic)
+        self._recording = False  # what the method has posted is left for it to complete
         try:
             yield
         finally:
             self._uncounted.clear()
             self._traffic, self._communicated = before
+            self._recording = True
 
     def close(self) -> None:
         """Complete what is under way and free what this network holds; collective. Stacks that it made stay valid."""
@@ -259,6 +270,8 @@ class InProcessNetwork:
         """Complete what is under way, which nobody will mix any more; collective."""
         while self._posted:
             self._posted.pop(0)[1].finish()
+        while self._posted_means:
+            self._posted_means.pop(0)[1].wait()
 
     def _topology(self) -> Topology:
         """That of this round, the same object throughout: a schedule without end makes one whenever it is asked."""
@@ -305,13 +318,22 @@ class InProcessNetwork:
             self._traffic.bytes += torch.from_numpy(row_bytes * receivers)
             self._traffic.messages += torch.from_numpy(receivers)
 
+    def _total(self, value: Tensor) -> Total:
+        """The sum of this stack, begun now unless it was posted."""
+        for i, (posted, total) in enumerate(self._posted_means):
+            if posted is value and self._recording:
+                del self._posted_means[i]
+                return total
+        return self._begin_total(value)
+
+    def _begin_total(self, value: Tensor) -> Total:
+        """Begin to sum a stack over all n nodes."""
+        self._count(value.shape[1] * value.itemsize, self._sent_in_a_mean)
+        return Total(value)
+
     def _from_root(self, function: Callable[[], T]) -> T:
         """What a function gives on rank 0, on every rank."""
         return function()
-
-    def _total(self, value: Tensor) -> Tensor:
-        """The sum of a stack over all n nodes, (d,)."""
-        return fold(value)
 
 
 def _spectrum(topology: Schedule) -> Spectrum:

@@ -1,10 +1,11 @@
-"""What the C library does with memory that is freed."""
+"""Memory: what the C library does with it when it is freed, where stacks begin in it, how MPI takes it."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,3 +36,9 @@ def in_whole_pages(rows: int, d: int, dtype: torch.dtype) -> Tensor:
     memory = torch.empty(size + HUGE, dtype=torch.uint8)
     begin = -memory.data_ptr() % HUGE
     return memory[begin : begin + size].view(dtype).view(rows, d)
+
+
+def as_bytes(tensor: Tensor) -> Any:
+    """The memory of a contiguous tensor as MPI takes it, whatever its type: a NumPy array of bytes on the CPU."""
+    flat = tensor.detach().view(torch.uint8)
+    return flat if flat.is_cuda else flat.numpy()

@@ -12,8 +12,9 @@ from torch import Tensor
 from algorithms.compressors import Message
 from algorithms.compressors.wire import Bytes
 from gossip.network.in_process import PLANS, Rows
+from gossip.network.memory import as_bytes
 from gossip.network.mpi import MpiCommunicator
-from gossip.network.peer_to_peer import Link, PeerToPeerNetwork, as_bytes
+from gossip.network.peer_to_peer import Link, PeerToPeerNetwork
 from gossip.network.plan import HaloPlan, Indices
 from topologies import Schedule
 

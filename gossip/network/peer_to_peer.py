@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,16 +14,18 @@ from torch import Tensor
 from algorithms.compressors import Message
 from algorithms.compressors.wire import Bytes
 from gossip.network.in_process import Exchange, InProcessNetwork, Rows, T
-from gossip.network.memory import in_whole_pages
+from gossip.network.memory import as_bytes, in_whole_pages
 from gossip.network.mixing import Sums
 from gossip.network.mpi import MpiCommunicator
 from gossip.network.plan import HaloPlan, Indices
 from gossip.network.progress import Progress
-from gossip.network.tree import TreePlan, fold
+from gossip.network.tree import Total, TreePlan
+from gossip.network.tree_total import TreeTotal
 from topologies import Schedule
 
-STACK, MESSAGE, TREE = 1, 2, 3  # tags, which keep the kinds of traffic apart
+STACK, MESSAGE = 1, 2  # tags, which keep the kinds of traffic apart
 POSTED = 8  # added to the tag of what is posted ahead, which later exchanges may overtake
+TOTALS, TOTALS_AT_ONCE = 64, 1024  # first tag of the sums over all nodes, and how many are kept apart
 SMALL = 1 << 16  # bytes to one rank up to which a copy costs less than setting up a request does
 SEGMENT = 1 << 23  # bytes of a row that are summed while the next ones arrive
 IN_FLIGHT = 2  # segments
@@ -85,7 +87,9 @@ class PeerToPeerNetwork(InProcessNetwork):
         self._streamed //= len(communicator.local_ranks)
         self._tree = TreePlan.build(self._blocks)
         self._idle: list[Channel] = []
-        self._progress = Progress(communicator)
+        self._sends_in_a_mean = self._tree.sends(communicator.rank)
+        self._totals = 0  # begun so far, the same number on all ranks
+        self._progress = Progress(communicator, self._advance)
 
     def post(self, value: Tensor | Message) -> None:
         super().post(value)
@@ -144,46 +148,41 @@ class PeerToPeerNetwork(InProcessNetwork):
 
     def _exchange(self, value: Tensor | Message) -> Exchange:
         exchange = super()._exchange(value)
-        if not self._posted:
-            self._progress.pause()
+        self._pause_if_idle()
         return exchange
+
+    def _pause_if_idle(self) -> None:
+        if not self._posted and not self._posted_means:
+            self._progress.pause()
 
     def _from_root(self, function: Callable[[], T]) -> T:
         return self.communicator.from_root(function)
 
-    def _total(self, value: Tensor) -> Tensor:
-        rank = self.communicator.rank
-        first = self.nodes.start
-        sums = {
-            subtree.start: fold(value[subtree.start - first : subtree.stop - first])
-            for subtree in self._tree.subtrees[rank]
-        }
-        for join in self._tree.joins:
-            if join.left_rank == rank:
-                local = join.right_rank == rank
-                right = sums[join.right] if local else self._receive_vector(value[0], join.right_rank)
-                sums[join.left] = sums[join.left] + right
-            elif join.right_rank == rank:
-                self._send_vector(sums[join.right], join.left_rank)
+    def post_mean(self, value: Tensor) -> None:
+        super().post_mean(value)
+        self._progress.resume()
 
-        total = sums[0] if rank == 0 else None
-        for source, target in self._tree.shares:
-            if target == rank:
-                total = self._receive_vector(value[0], source)
-            elif source == rank:
-                assert total is not None  # the tree is walked from its root
-                self._send_vector(total, target)
-        assert total is not None
+    def _total(self, value: Tensor) -> Total:
+        total = super()._total(value)
+        self._pause_if_idle()
         return total
 
-    def _send_vector(self, vector: Tensor, target: int) -> None:
-        self._count_wire(vector.nbytes)
-        self.communicator.wait([self.communicator.mpi.Isend(as_bytes(vector.cpu().contiguous()), target, TREE)])
+    def _begin_total(self, value: Tensor) -> Total:
+        self._count(value.shape[1] * value.itemsize, self._sent_in_a_mean)
+        self._count_wire(self._sends_in_a_mean * value.shape[1] * value.itemsize, self._sends_in_a_mean)
+        self._totals += 1
+        tag = TOTALS + self._totals % TOTALS_AT_ONCE
+        return TreeTotal(value, self._tree, self.nodes.start, self.communicator, tag)
 
-    def _receive_vector(self, like: Tensor, source: int) -> Tensor:
-        vector = torch.empty(like.shape, dtype=like.dtype)
-        self.communicator.wait([self.communicator.mpi.Irecv(as_bytes(vector), source, TREE)])
-        return vector.to(like.device)
+    def _advance(self) -> None:
+        """Let the averages under way go on."""
+        for _, total in tuple(self._posted_means):
+            assert isinstance(total, TreeTotal)
+            total.advance()
+
+    def finish_step(self) -> None:
+        super().finish_step()
+        self._advance()
 
     def all_rows(self, value: Tensor) -> Tensor:
         rows = torch.empty(self.n, value.shape[1], dtype=value.dtype)
@@ -383,12 +382,6 @@ class MessageLink:
 def _free(requests: Sequence[Sequence[MPI.Prequest]]) -> None:
     for request in itertools.chain(*requests):
         request.Free()
-
-
-def as_bytes(tensor: Tensor) -> Any:
-    """The memory of a contiguous tensor as MPI takes it, whatever its type: a NumPy array of bytes on the CPU."""
-    flat = tensor.detach().view(torch.uint8)
-    return flat if flat.is_cuda else flat.numpy()
 
 
 def _described(value: Tensor, posted: bool) -> tuple[object, ...]:

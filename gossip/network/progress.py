@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import threading
+from collections.abc import Callable
 
 from mpi4py import MPI
 
@@ -17,10 +18,15 @@ class Progress:
 
     It runs from `resume` to `pause`, and not at all where the library cannot be called from several threads or
     where there are more ranks than cores, so that it would take time from another rank.
+
+    Args:
+        communicator: The processes.
+        advance: Does what can be done with what has come by then; called from the thread.
     """
 
-    def __init__(self, communicator: MpiCommunicator) -> None:
+    def __init__(self, communicator: MpiCommunicator, advance: Callable[[], None]) -> None:
         self._communicator = communicator
+        self._advance = advance
         self._active = threading.Event()
         self._stopped = False
         self._thread: threading.Thread | None = None
@@ -56,4 +62,5 @@ class Progress:
             if self._stopped:
                 return
             self._communicator.mpi.Iprobe()
+            self._advance()
             pause.wait(INTERVAL)

@@ -30,6 +30,21 @@ def fold(rows: Tensor) -> Tensor:
     return rows[0]
 
 
+class Total:
+    """The sum of a stack over all nodes, from the moment it is begun. This one is for nodes that share a process.
+
+    Args:
+        value: (k, d), the local rows.
+    """
+
+    def __init__(self, value: Tensor) -> None:
+        self._value = value
+
+    def wait(self) -> Tensor:
+        """(d,), once it is there."""
+        return fold(self._value)
+
+
 @dataclass(frozen=True)
 class Join:
     """An inner node of the tree whose two subtrees are not both on one rank: total[left] += total[right]."""
@@ -53,6 +68,11 @@ class TreePlan:
     subtrees: Sequence[Sequence[range]]
     joins: Sequence[Join]
     shares: Sequence[tuple[int, int]]
+
+    def sends(self, rank: int) -> int:
+        """How many vectors a rank sends to others."""
+        up = sum(join.right_rank == rank != join.left_rank for join in self.joins)
+        return up + sum(source == rank for source, _ in self.shares)
 
     @classmethod
     def build(cls, blocks: Sequence[range]) -> TreePlan:

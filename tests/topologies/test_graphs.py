@@ -10,6 +10,7 @@ from topologies import (
     FAMILIES,
     Topology,
     complete,
+    elastic_averaging,
     erdos_renyi,
     exponential,
     grid,
@@ -18,6 +19,7 @@ from topologies import (
     random_out,
     random_regular,
     ring,
+    spectral_gap,
     star,
     torus,
 )
@@ -49,7 +51,7 @@ def test_every_family(family, n: int) -> None:
 
 
 def test_all_families_are_offered() -> None:
-    others = {"one_peer_exponential", "random_out", "randomized_gossip"}
+    others = {"elastic_averaging", "one_peer_exponential", "random_out", "randomized_gossip"}
     assert {family.__name__ for family in FAMILIES} == {family.__name__ for family in SIZES} | others
 
 
@@ -64,6 +66,22 @@ def test_docstrings_describe_every_parameter(family) -> None:
 def test_n_must_be_a_positive_int(family, n) -> None:
     with pytest.raises(ValueError, match=rf"^{family.__name__} needs n to be a whole number of at least 1, got .*$"):
         family(n)
+
+
+@pytest.mark.parametrize("m", [1, 2, 4, 8, 15])
+def test_spectrum_of_elastic_averaging(m: int) -> None:
+    for alpha in (0.05, 0.9 / m, 2 / (m + 2)):
+        W = elastic_averaging(m + 1, alpha).matrix.toarray()
+        expected = sorted([1, *[1 - alpha] * (m - 1), 1 - (m + 1) * alpha])
+        np.testing.assert_allclose(np.linalg.eigvalsh(W), expected, atol=1e-12)
+    best = elastic_averaging(m + 1)
+    assert best.matrix[0, m] == pytest.approx(2 / (m + 2))
+    assert 1 - spectral_gap(best) == pytest.approx(m / (m + 2) if m > 1 else 1 / 3)
+    for alpha in (0.0, 2 / (m + 1), float("nan")):
+        with pytest.raises(ValueError, match="elastic_averaging needs alpha in"):
+            elastic_averaging(m + 1, alpha)
+    with pytest.raises(ValueError, match="needs a node beside the anchor"):
+        elastic_averaging(1)
 
 
 def test_numpy_ints_are_ints() -> None:

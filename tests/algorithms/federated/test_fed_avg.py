@@ -5,12 +5,27 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import networkx as nx
 import numpy as np
 import pytest
 import torch
 
 import gossip
-from algorithms import AdamW, Clars, FedAdam, FedAvg, Federated, FedMom, FedProx, Full, ResidualSGD, Sample, Scaffold
+from algorithms import (
+    SGD,
+    AdamW,
+    Clars,
+    FedAdam,
+    FedAvg,
+    Federated,
+    FedMom,
+    FedProx,
+    Full,
+    LocalOptimizer,
+    ResidualSGD,
+    Sample,
+    Scaffold,
+)
 from gossip import workloads
 from gossip.network import Communicator, connect
 from tests.algorithms.federated.literal import (
@@ -24,7 +39,7 @@ from tests.algorithms.federated.literal import (
     rounds,
 )
 from tests.algorithms.helpers import Array, LeastSquares, common, least_squares, run, starts
-from topologies import exponential, ring
+from topologies import Topology, exponential, ring
 
 N = 6
 SIZES = (3.0, 1.0, 4.0, 1.0, 5.0, 9.0)
@@ -60,9 +75,10 @@ def test_sampled_clients(participation: float, clients: int, sampling: str, weig
     assert_serves(models, fed_avg(problem, x.mean(axis=0), 4, p))
 
 
-def test_absent_clients_neither_train_nor_count() -> None:
+@pytest.mark.parametrize("optimizer", [SGD(0.5), ResidualSGD(0.5)], ids=str)
+def test_absent_clients_neither_train_nor_count(optimizer: LocalOptimizer) -> None:
     problem = least_squares(N)
-    algorithm = FedAvg(lr=0.05, local_steps=3, participation=2)
+    algorithm = FedAvg(lr=0.05, local_steps=3, participation=2, optimizer=optimizer)
     network = connect(ring(N), Communicator(), seed=0)
     x = torch.tensor(common(problem))
     state, poisoned = (algorithm.start(x, network) for _ in range(2))
@@ -121,6 +137,16 @@ def test_the_network_does_not_matter_and_rounds_are_counted(method: Federated) -
     means = 1 + (6 if isinstance(method, Scaffold) else 3)
     assert first.messages.sum() == means * 2 * (N - 1)  # up the tree and down
     assert first.bytes.sum() == first.messages.sum() * problem.d * 8
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_mixing_matrix_may_be_any() -> None:
+    random = np.random.default_rng(0)
+    workload = workloads.LeastSquares(random.normal(size=(N, 8, 4)), random.normal(size=(N, 8)))
+    graph = nx.star_graph(N - 1)
+    for topology in (Topology(graph, weights="uniform"), Topology(graph, weights="push")):
+        assert not topology.doubly_stochastic
+        gossip.run(workload, topology, FedAvg(local_steps=2), steps=2, output=None)
 
 
 def test_one_local_step_of_everyone_is_gradient_descent() -> None:

@@ -113,3 +113,19 @@ def test_many_distinct_rounds_do_not_fill_memory() -> None:
         network.mix(torch.ones(4, 1))
         network.finish_step()
     assert network._plan_of.cache_info().currsize <= 64
+
+
+def test_a_posted_average_is_counted_once_and_left_alone_by_what_is_not_recorded() -> None:
+    network, alone = network_of(ring(9)), network_of(ring(9))
+    x = torch.randn(9, 5)
+    network.post_mean(x)
+    assert network.exposed(x)
+    network.finish_step()
+    with network.unrecorded():
+        assert torch.equal(network.mean(x), alone.mean(x))
+    assert network.exposed(x)
+    assert torch.equal(network.mean(x), alone.mean(x))
+    network.finish_step()
+    assert not network.exposed(x)
+    assert network.round == 1
+    assert network.traffic.bytes.sum() == 2 * 8 * 5 * 4

@@ -10,7 +10,7 @@ import gossip
 from algorithms import DecentralizedSGD, ExactDiffusion, Full, Minibatch, Svrg, ZerothOrder
 from gossip.errors import UsageError
 from gossip.workloads import AdversarialPerturbation
-from gossip.workloads.images import _read_mnist
+from gossip.workloads.images import read_mnist
 from topologies import ring
 
 PROBLEM = AdversarialPerturbation(digit=3, images=10, l1=0.01, l2=0.1)
@@ -33,7 +33,7 @@ def margins(arrays, order, x):
 
 
 def test_the_classifier_is_right_about_images_it_has_not_seen(arrays):
-    data = _read_mnist()
+    data = read_mnist()
     images = data["images"] / 255
     scores = np.maximum(images @ arrays["W1"] + arrays["b1"], 0) @ arrays["W2"] + arrays["b2"]
     assert np.mean(scores.argmax(axis=1) == data["labels"]) > 0.9

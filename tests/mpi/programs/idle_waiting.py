@@ -25,12 +25,17 @@ with launch.failing_together(communicator):
         network.post(x)
         network.mix(x)
 
+    def posted_mean() -> None:
+        network.post_mean(x)
+        network.mean(x)
+
     asleep = 0.05 if transport == "shared-memory" else 0.3  # in the kernel, or between looks that become rare
     for most, wait in (
         (asleep, lambda: network.mix(x)),
         (asleep, posted),
         (asleep, lambda: network.mix(TopK(k=2).compress(x, network.draw("test")))),
         (0.3, lambda: network.mean(x)),
+        (0.3, posted_mean),
         (0.3, communicator.barrier),
     ):
         wait()  # makes what it needs only once

@@ -1,0 +1,106 @@
+"""Cooperative SGD: the framework A(tau, W, v) of methods with local updates.
+
+Wang & Joshi, "Cooperative SGD: A Unified Framework for the Design and Analysis of Local-Update SGD Algorithms",
+JMLR 22(213), 2021, arXiv 1808.07576.
+
+Of the m + v nodes the last v are auxiliary: they have no data and their gradients are 0. With X the models, one a
+row, G the gradients or the local momenta, and iterations t = 0, 1, ...
+
+    X <- W_t (X - lr G),   W_t = W if tau divides t + 1, otherwise I
+
+(the paper has models as columns and so the transposed W_t; W is symmetric). Of a time-varying topology each averaging
+uses the next round's matrix. All nodes start at the same point in the paper, the auxiliary ones too.
+
+Sent: one dense vector to each out-neighbour, every tau iterations.
+
+The method is to be judged at the average u of all m + v models, which is what is evaluated. It moves as
+
+    u <- u - lr m / (m + v) mean of the gradients of the m nodes with data,
+
+so that its learning rate is lr m / (m + v), the effective one, and not lr. Momentum is local, never averaged, and
+outside the paper's theory.
+
+A(1, J, 0) is fully synchronous SGD and A(tau, J, 0) local SGD, for which `LocalSGD` has exact averages; A(1, W, 0) is
+decentralized SGD; A(tau, W, 0) decentralized periodic averaging; A(tau, W_alpha, 1) elastic averaging on the topology
+`elastic_averaging`; A(infinity, I, 0) independent SGDs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from algorithms.algorithm import Algorithm, Sample, State, check_momentum, descent_direction, start_momentum
+from algorithms.arithmetic import add_scaled
+from algorithms.checks import check
+from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.local_steps import check_period, synchronizes
+from algorithms.network import Network
+
+
+@dataclass(frozen=True)
+class CooperativeSGD(Algorithm):
+    """Cooperative SGD.
+
+    Args:
+        lr: Learning rate, > 0, or a schedule of it.
+        period: Iterations from one averaging to the next, tau >= 1.
+        auxiliary: How many nodes, the last ones, have no data, v >= 0.
+        momentum: Momentum of the local direction, in [0, 1).
+        nesterov: Use Nesterov's variant; needs momentum > 0.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("symmetric",)
+
+    lr: float | LearningRate = 0.1
+    period: int = 1
+    auxiliary: int = 0
+    momentum: float = 0.0
+    nesterov: bool = False
+
+    def __post_init__(self) -> None:
+        check_learning_rate(self, self.lr)
+        check_period(self, self.period)
+        check(self.auxiliary >= 0, self, "auxiliary", ">= 0")
+        check_momentum(self, self.momentum, self.nesterov)
+
+    def start(self, x: Tensor, network: Network) -> State:
+        check(self.auxiliary < network.n, self, "auxiliary", f"below the number of nodes, {network.n}")
+        state = State(x=x.clone(), n=network.n, step=0)
+        start_momentum(state, self.momentum)
+        return state
+
+    def step(self, state: State, sample: Sample, network: Network) -> None:
+        v = descent_direction(state, sample.gradient, self.momentum, self.nesterov)
+        adapted = network.empty(v.shape[1], v.dtype, v.device)
+        state.x = add_scaled(state.x, -learning_rate(self.lr, state.step), v, out=adapted)
+        if synchronizes(state.step, self.period):
+            state.x = network.mix(state.x)
+        state.step += 1
+
+    def report(self, state: State) -> dict[str, Tensor]:
+        return {
+            "effective_lr": torch.full((len(state.x),), self.effective_lr(state.n, state.step), dtype=torch.float64)
+        }
+
+    def effective_lr(self, n: int, t: int = 0) -> float:
+        """lr m / (m + v): the learning rate of the average of all n = m + v models, in iteration t."""
+        return learning_rate(self.lr, t) * (n - self.auxiliary) / n
+
+
+def decentralized_sgd(lr: float | LearningRate, **options: Any) -> CooperativeSGD:
+    """A(1, W, 0): decentralized SGD in the adapt-then-combine order."""
+    return CooperativeSGD(lr, period=1, **options)
+
+
+def decentralized_periodic_averaging(lr: float | LearningRate, period: int, **options: Any) -> CooperativeSGD:
+    """A(tau, W, 0)."""
+    return CooperativeSGD(lr, period, **options)
+
+
+def elastic_averaging_sgd(lr: float | LearningRate, period: int = 1, **options: Any) -> CooperativeSGD:
+    """A(tau, W_alpha, 1), to be run on the topology `elastic_averaging`, whose last node is the anchor."""
+    return CooperativeSGD(lr, period, auxiliary=1, **options)

@@ -1,0 +1,143 @@
+"""Elastic averaging SGD (EASGD, EAMSGD), synchronous: an anchor that pulls all nodes and is pulled by them.
+
+Zhang, Choromanska, LeCun, "Deep Learning with Elastic Averaging SGD", NIPS 2015, arXiv 1412.6651; in the form of a
+mixing matrix, Wang & Joshi, JMLR 22(213), 2021, arXiv 1808.07576.
+
+With m nodes, z the anchor, the same on all of them, and g_i(x) the gradient, in an iteration that communicates
+
+    simultaneous    x_i+ = x_i - lr g_i(x_i) - alpha (x_i - z);     z+ = (1 - m alpha) z + alpha sum of all x_i
+    sequential      y_i = x_i - lr g_i(x_i);
+                    x_i+ = y_i - alpha (y_i - z);                   z+ = (1 - m alpha) z + alpha sum of all y_i
+
+"simultaneous" is the order of the first paper: communicates iteration t = 0, 1, ... if tau divides t, so that the
+first exchange is between the starting points. "sequential", the gradient first, is that of the second, the same as
+`CooperativeSGD` on the topology `elastic_averaging`: if tau divides t + 1. The two differ by alpha lr |g| a round.
+
+With momentum (EAMSGD) v_i <- momentum v_i - lr g_i(x_i + momentum v_i) takes the place of -lr g_i(x_i).
+
+alpha is in (0, 2 / (m + 1)), and the mixing contracts fastest for 2 / (m + 2), the default; the first paper has
+alpha = 0.9 / m. Along curvature h and with c = 1 - lr h the average of all nodes and the anchor are stable together for
+
+    alpha < 2 (1 + c) / (2 + m + c m)      simultaneous
+    alpha < 2 (1 + c) / (m + c (m + 2))    sequential
+
+The new anchor is needed only when the next iteration communicates. With `overlap` the sum travels until then, and the
+iterates are the same bits. What is output are the models (m x_i + z) / (m + 1), with average (sum of all x_i + z) /
+(m + 1), the point that the analysis follows; what is on its way to the anchor is counted as if it had not left.
+
+Sent: one dense vector up and one down a binary tree over the nodes, every tau iterations: each node has the anchor.
+W is not used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from algorithms.algorithm import Algorithm, Sample, State
+from algorithms.arithmetic import add_scaled
+from algorithms.checks import check, positive
+from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.local_steps import check_period, synchronizes
+from algorithms.network import Network
+
+ORDERS = ("simultaneous", "sequential")
+
+
+@dataclass(frozen=True)
+class ElasticAveraging(Algorithm):
+    """Elastic averaging SGD.
+
+    Args:
+        lr: Learning rate, > 0, or a schedule of it.
+        alpha: Elasticity, in (0, 2 / (m + 1)) on m nodes; 2 / (m + 2) by default.
+        period: Iterations from one communication to the next, tau >= 1.
+        order: Whether the pull takes place beside the gradient step ("simultaneous") or after it ("sequential").
+        momentum: Momentum of EAMSGD, in [0, 1).
+        overlap: Let the anchor's next value travel during the local steps.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    lr: float | LearningRate = 0.1
+    alpha: float | None = None
+    period: int = 1
+    order: Literal["simultaneous", "sequential"] = "sequential"
+    momentum: float = 0.0
+    overlap: bool = True
+
+    def __post_init__(self) -> None:
+        check_learning_rate(self, self.lr)
+        check(self.alpha is None or positive(self.alpha), self, "alpha", "> 0 and below 2 / (nodes + 1)")
+        check_period(self, self.period)
+        check(self.order in ORDERS, self, "order", f"one of {', '.join(ORDERS)}")
+        check(0 <= self.momentum < 1, self, "momentum", "in [0, 1)")
+
+    def start(self, x: Tensor, network: Network) -> State:
+        most = 2 / (network.n + 1)
+        check(self.alpha is None or self.alpha < most, self, "alpha", f"below 2 / (nodes + 1) = {most:.4g}")
+        anchor = network.mean(x).repeat(len(x), 1)
+        state = State(x=x.clone(), anchor=anchor, sent=None, n=network.n, step=0)
+        if self.momentum:
+            state.velocity = torch.zeros_like(x)
+            state.iterate = state.x
+        return state
+
+    def step(self, state: State, sample: Sample, network: Network) -> None:
+        t = state.step
+        x = self._iterate(state)
+        if self.order == "simultaneous":
+            pull = self._exchange(x, state, network) if t % self.period == 0 else None
+            x = self._descend(x, state, sample)
+        else:
+            x = self._descend(x, state, sample)
+            pull = self._exchange(x, state, network) if synchronizes(t, self.period) else None
+        if pull is not None:
+            x = x - pull
+        if self.momentum:
+            state.iterate = x
+            state.x = add_scaled(x, self.momentum, state.velocity)  # where EAMSGD wants the gradient
+        else:
+            state.x = x
+        state.step += 1
+
+    def model(self, state: State) -> Tensor:
+        x = self._iterate(state)
+        if state.sent is not None:
+            x = x + self._elasticity(state.n) * (state.sent - state.anchor)
+        return (state.n * x + state.anchor) / (state.n + 1)
+
+    def _iterate(self, state: State) -> Tensor:
+        iterate: Tensor = state.iterate if self.momentum else state.x
+        return iterate
+
+    def _elasticity(self, n: int) -> float:
+        return 2 / (n + 2) if self.alpha is None else self.alpha
+
+    def _descend(self, x: Tensor, state: State, sample: Sample) -> Tensor:
+        lr = learning_rate(self.lr, state.step)
+        if not self.momentum:
+            return add_scaled(x, -lr, sample.gradient)
+        state.velocity = add_scaled(self.momentum * state.velocity, -lr, sample.gradient)
+        return x + state.velocity
+
+    def _exchange(self, x: Tensor, state: State, network: Network) -> Tensor:
+        """alpha (x - z), and send x to the anchor."""
+        self._receive_anchor(state, network)
+        pull = self._elasticity(network.n) * (x - state.anchor)
+        state.sent = x
+        if self.overlap:
+            network.post_mean(x)
+        else:
+            self._receive_anchor(state, network)
+        return pull
+
+    def _receive_anchor(self, state: State, network: Network) -> None:
+        """z+, if it is not there yet."""
+        if state.sent is not None:
+            beta = network.n * self._elasticity(network.n)
+            state.anchor = (1 - beta) * state.anchor + beta * network.mean(state.sent)
+            state.sent = None

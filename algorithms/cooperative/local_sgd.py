@@ -1,0 +1,118 @@
+"""Local SGD: local steps, and exact averages from time to time.
+
+Periodic averaging (PASGD), A(tau, J, 0) of Cooperative SGD: Wang & Joshi, JMLR 22(213), 2021, arXiv 1808.07576;
+Stich, "Local SGD Converges Fast and Communicates Little", ICLR 2019, arXiv 1805.09767. Post-local SGD: Lin, Stich,
+Patel, Jaggi, "Don't Use Large Mini-Batches, Use Local SGD", ICLR 2020, arXiv 1808.07217. SlowMo: Wang, Tantia, Ballas,
+Rabbat, "SlowMo: Improving Communication-Efficient Distributed SGD with Slow Momentum", ICLR 2020, arXiv 1910.00643,
+which with slow_lr 1 is block-wise model update filtering (BMUF), Chen & Huo, ICASSP 2016. Averages every iteration
+are fully synchronous SGD.
+
+    every iteration    x_i <- x_i - lr v_i(x_i),   v_i the gradient or the local momentum
+    every tau-th       x_i <- mean of all x_j
+
+In place of the mean, with slow momentum, u = 0 at the start and z where the last averaging left all nodes (at the
+start the mean of their models):
+
+    u <- slow_momentum u + (z - mean of all x_j) / lr;   z <- z - slow_lr lr u;   x_i <- z
+
+lr there is that of the last iteration. Dividing by it lets u stay valid where the learning rate changes, as in the
+paper; BMUF keeps the product, which is the same where it does not change.
+
+Iteration t = 0, 1, ... averages if tau divides t + 1. In post-local SGD every iteration before `switch` averages, and
+from there on those where tau divides t + 1 - switch.
+
+Sent: one dense vector up and one down a binary tree over the nodes, every tau iterations. W is not used. The local
+momentum is not averaged; it goes on through an averaging, or starts anew there with `reset_momentum`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from algorithms.algorithm import Algorithm, Sample, State, check_momentum, descent_direction, start_momentum
+from algorithms.arithmetic import add_scaled
+from algorithms.checks import check, positive
+from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.local_steps import check_period
+from algorithms.network import Network
+
+
+@dataclass(frozen=True)
+class LocalSGD(Algorithm):
+    """Local SGD, post-local SGD, SlowMo.
+
+    Args:
+        lr: Learning rate, > 0, or a schedule of it.
+        period: Iterations from one averaging to the next, tau >= 1.
+        momentum: Momentum of the local direction, in [0, 1).
+        nesterov: Use Nesterov's variant; needs momentum > 0.
+        reset_momentum: Start the local momentum anew at each averaging; needs momentum > 0.
+        switch: Iterations at the start that all average, >= 0: post-local SGD.
+        slow_momentum: Momentum of the averages, in [0, 1).
+        slow_lr: Multiplies what an averaging changes, > 0.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    lr: float | LearningRate = 0.1
+    period: int = 8
+    momentum: float = 0.0
+    nesterov: bool = False
+    reset_momentum: bool = False
+    switch: int = 0
+    slow_momentum: float = 0.0
+    slow_lr: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_learning_rate(self, self.lr)
+        check_period(self, self.period)
+        check_momentum(self, self.momentum, self.nesterov)
+        check(not self.reset_momentum or self.momentum > 0, self, "reset_momentum", "false where momentum is 0")
+        check(self.switch >= 0, self, "switch", ">= 0")
+        check(0 <= self.slow_momentum < 1, self, "slow_momentum", "in [0, 1)")
+        check(positive(self.slow_lr), self, "slow_lr", "> 0")
+
+    def start(self, x: Tensor, network: Network) -> State:
+        state = State(x=x.clone(), step=0)
+        start_momentum(state, self.momentum)
+        if self._slow:
+            state.anchor = network.mean(x).repeat(len(x), 1)
+            state.slow = torch.zeros_like(x)
+        return state
+
+    def step(self, state: State, sample: Sample, network: Network) -> None:
+        lr = learning_rate(self.lr, state.step)
+        v = descent_direction(state, sample.gradient, self.momentum, self.nesterov)
+        state.x = add_scaled(state.x, -lr, v)
+        state.step += 1
+        if state.step <= self.switch or (state.step - self.switch) % self.period == 0:
+            self._average(state, lr, network)
+
+    def _average(self, state: State, lr: float, network: Network) -> None:
+        mean = network.mean(state.x).repeat(len(state.x), 1)
+        if self._slow:
+            state.slow = self.slow_momentum * state.slow + (state.anchor - mean) / lr
+            state.anchor = add_scaled(state.anchor, -self.slow_lr * lr, state.slow)
+            state.x = state.anchor.clone()
+        else:
+            state.x = mean
+        if self.reset_momentum:
+            state.momentum = torch.zeros_like(state.x)
+
+    @property
+    def _slow(self) -> bool:
+        return self.slow_momentum > 0 or self.slow_lr != 1
+
+
+def fully_synchronous_sgd(lr: float | LearningRate, **options: Any) -> LocalSGD:
+    """A(1, J, 0): all nodes take the same steps, along the average of their directions."""
+    return LocalSGD(lr, period=1, **options)
+
+
+def periodic_averaging_sgd(lr: float | LearningRate, period: int, **options: Any) -> LocalSGD:
+    """A(tau, J, 0)."""
+    return LocalSGD(lr, period, **options)

@@ -1,0 +1,99 @@
+"""Overlap Local-SGD: an anchor that all nodes share, whose next value travels during the local steps.
+
+Wang, Liang, Joshi, "Overlap Local-SGD: An Algorithmic Approach to Hide Communication Delays in Distributed SGD",
+ICASSP 2020, arXiv 2002.09539.
+
+With z the anchor, the same on all nodes, and d_i the gradient or the local momentum,
+
+    every iteration    x_i <- x_i - lr d_i(x_i)
+    every tau-th       x_i <- (1 - alpha) x_i + alpha z
+                       v_i <- beta v_i - (x_i - z) / lr;   z <- mean of all z - lr v_j, which begins to travel
+
+so the anchor that pulls is one period old: the new one is needed only tau iterations later. With beta = 0 that is
+z <- mean of all x_j, and a communication conserves (1 - alpha) mean x + alpha z. The pull with alpha = 1 would undo
+all progress, and with 0 no node would hear of the others.
+
+lr in the last line is that of the last iteration: v, in the units of a gradient, stays as it is where the learning
+rate changes, as in the authors' code. The first averaging in the code comes after tau + 1 iterations, as a counter is
+tested before it counts; here after tau. The local momentum is not changed by the pull, as in the code. The anchor
+starts at the average of the starting points.
+
+Sent: one dense vector up and one down a binary tree over the nodes, every tau iterations. W is not used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from algorithms.algorithm import Algorithm, Sample, State, check_momentum, descent_direction, start_momentum
+from algorithms.arithmetic import add_scaled
+from algorithms.checks import check
+from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.local_steps import check_period, synchronizes
+from algorithms.network import Network
+
+
+@dataclass(frozen=True)
+class OverlapLocalSGD(Algorithm):
+    """Overlap Local-SGD.
+
+    Args:
+        lr: Learning rate, > 0, or a schedule of it.
+        period: Local steps from one pull to the next, tau >= 1.
+        alpha: How far the anchor pulls, in (0, 1).
+        beta: Momentum of the anchor, in [0, 1).
+        momentum: Momentum of the local direction, in [0, 1).
+        nesterov: Use Nesterov's variant; needs momentum > 0.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    lr: float | LearningRate = 0.1
+    period: int = 2
+    alpha: float = 0.6
+    beta: float = 0.7
+    momentum: float = 0.0
+    nesterov: bool = False
+
+    def __post_init__(self) -> None:
+        check_learning_rate(self, self.lr)
+        check_period(self, self.period)
+        check(0 < self.alpha < 1, self, "alpha", "in (0, 1)")
+        check(0 <= self.beta < 1, self, "beta", "in [0, 1)")
+        check_momentum(self, self.momentum, self.nesterov)
+
+    def start(self, x: Tensor, network: Network) -> State:
+        anchor = network.mean(x).repeat(len(x), 1)
+        state = State(x=x.clone(), anchor=anchor, sent=None, step=0)
+        start_momentum(state, self.momentum)
+        if self.beta:
+            state.anchor_momentum = torch.zeros_like(x)
+        return state
+
+    def step(self, state: State, sample: Sample, network: Network) -> None:
+        lr = learning_rate(self.lr, state.step)
+        direction = descent_direction(state, sample.gradient, self.momentum, self.nesterov)
+        state.x = add_scaled(state.x, -lr, direction)
+        if synchronizes(state.step, self.period):
+            self._receive_anchor(state, network)
+            state.x = (1 - self.alpha) * state.x + self.alpha * state.anchor
+            state.sent = self._contribution(state, lr)
+            network.post_mean(state.sent)
+        state.step += 1
+
+    def _receive_anchor(self, state: State, network: Network) -> None:
+        """z, from what all nodes contributed a period ago."""
+        if state.sent is not None:
+            state.anchor = network.mean(state.sent).repeat(len(state.x), 1)
+
+    def _contribution(self, state: State, lr: float) -> Tensor:
+        """The next anchor is the mean of these."""
+        if not self.beta:
+            contribution: Tensor = state.x.clone()
+            return contribution
+        state.anchor_momentum = self.beta * state.anchor_momentum - (state.x - state.anchor) / lr
+        return add_scaled(state.anchor, -lr, state.anchor_momentum)

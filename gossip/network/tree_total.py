@@ -1,0 +1,87 @@
+"""Sums over all nodes along the tree between MPI processes, which go on while the process computes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import torch
+from mpi4py import MPI
+from torch import Tensor
+
+from gossip.network.memory import as_bytes
+from gossip.network.mpi import MpiCommunicator
+from gossip.network.tree import Total, TreePlan, fold
+
+
+class TreeTotal(Total):
+    """The sum of a stack over all nodes, (d,), on every rank.
+
+    Nothing in it blocks: `advance` does what can be done by now, and any thread may call it.
+
+    Args:
+        value: (k, d), the local rows.
+        plan: How the ranks sum up.
+        first: The first local node.
+        tag: Keeps the messages apart from those of other sums under way.
+    """
+
+    def __init__(self, value: Tensor, plan: TreePlan, first: int, communicator: MpiCommunicator, tag: int) -> None:
+        super().__init__(value.detach())
+        self._plan, self._first, self._tag = plan, first, tag
+        self._communicator = communicator
+        self._sends: list[MPI.Request] = []
+        self._total: Tensor | None = None
+        self._lock = threading.Lock()
+        self._receives = self._walk()
+        self._awaited = next(self._receives, None)
+
+    def advance(self) -> bool:
+        """Go on as far as messages have come; whether the total is there."""
+        with self._lock:
+            while self._awaited is not None and self._awaited.Test():
+                self._awaited = next(self._receives, None)
+            return self._awaited is None
+
+    def wait(self) -> Tensor:
+        self._communicator.poll(self.advance)
+        self._communicator.wait(self._sends)
+        assert self._total is not None
+        return self._total
+
+    def _walk(self) -> Iterator[MPI.Request]:
+        """Up the tree and down again; yields what must have been received before it goes on."""
+        rank, like = self._communicator.rank, self._value[0]
+        sums = {
+            part.start: fold(self._value[part.start - self._first : part.stop - self._first])
+            for part in self._plan.subtrees[rank]
+        }
+        for join in self._plan.joins:
+            if join.left_rank == rank:
+                if join.right_rank == rank:
+                    right = sums[join.right]
+                else:
+                    vector, request = self._receive(like, join.right_rank)
+                    yield request
+                    right = vector.to(like.device)
+                sums[join.left] = sums[join.left] + right
+            elif join.right_rank == rank:
+                self._send(sums[join.right], join.left_rank)
+
+        total = sums[0] if rank == 0 else None
+        for source, target in self._plan.shares:
+            if target == rank:
+                vector, request = self._receive(like, source)
+                yield request
+                total = vector.to(like.device)
+            elif source == rank:
+                assert total is not None  # the tree is walked from its root
+                self._send(total, target)
+        self._total = total
+
+    def _send(self, vector: Tensor, target: int) -> None:
+        self._sends.append(self._communicator.mpi.Isend(as_bytes(vector.cpu().contiguous()), target, self._tag))
+
+    def _receive(self, like: Tensor, source: int) -> tuple[Tensor, MPI.Request]:
+        vector = torch.empty(like.shape, dtype=like.dtype)
+        return vector, self._communicator.mpi.Irecv(as_bytes(vector), source, self._tag)
