@@ -104,13 +104,13 @@ class Message:
         """What other nodes sent who packed these rows with the same operator, from vectors of the same kind."""
         return replace(self, packed=tuple(torch.from_numpy(row) for row in packed))
 
-    def received(self, buffer: Bytes) -> Message:
-        """What other nodes sent whose packed rows follow each other in `buffer`.
+    def received(self, buffer: Bytes, rows: int | None = None) -> Message:
+        """What other nodes sent, so many if it is known, whose packed rows follow each other in `buffer`.
 
         Raises:
-            ValueError: if it does not hold a whole number of packed rows.
+            ValueError: if it does not hold a whole number of packed rows, or another one than expected.
         """
-        return self.of(wire.split(buffer, self._owner))
+        return self.of(wire.split(buffer, self._owner, rows))
 
     def unpack(self, buffer: Bytes) -> Tensor:
         """(rows, d): decode packed rows of other nodes, which follow each other in `buffer`.

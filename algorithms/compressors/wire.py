@@ -7,7 +7,7 @@
            8-15  length of the payload in bytes
           16-23  checksum of the payload (XXH3)
 
-A node that sends nothing in a round sends a single byte 0 instead, its flag.
+A node that sends nothing in a round sends the single byte "s" instead, its flag.
 
 All numbers are little-endian. A buffer that is anything else raises an error, never a wrong vector.
 """
@@ -29,7 +29,7 @@ Bytes = NDArray[np.uint8]
 
 MAGIC, VERSION = b"gs", 1
 HEADER = struct.Struct("<2sBxIQQ")
-SILENT = torch.zeros(1, dtype=torch.uint8)  # the whole row of a node that sends nothing
+SILENT = torch.tensor([ord("s")], dtype=torch.uint8)  # the whole row of a node that sends nothing
 
 
 @lru_cache
@@ -49,7 +49,7 @@ def seal(payload: Tensor, kind: int) -> Tensor:
 
 def is_silent(packed: Bytes) -> bool:
     """Whether this is the row of a node that sent nothing."""
-    return len(packed) == 1 and packed[0] == 0
+    return len(packed) == 1 and packed[0] == ord("s")
 
 
 def unseal(packed: Bytes, kind: int, owner: str) -> Tensor:
@@ -74,11 +74,11 @@ def unseal(packed: Bytes, kind: int, owner: str) -> Tensor:
     return torch.from_numpy(payload)
 
 
-def split(buffer: Bytes, owner: str) -> list[Bytes]:
+def split(buffer: Bytes, owner: str, expected: int | None = None) -> list[Bytes]:
     """Packed rows that follow each other, one by one.
 
     Raises:
-        ValueError: if the buffer is not a whole number of them, at least one.
+        ValueError: if the buffer is not a whole number of them, at least one, and as many as expected.
     """
     rows: list[Bytes] = []
     position = 0
@@ -92,6 +92,8 @@ def split(buffer: Bytes, owner: str) -> list[Bytes]:
             raise ValueError(f"{owner}: truncated message of {len(buffer)} bytes")
         rows.append(buffer[position:end])
         position = end
+    if expected not in (None, len(rows)):
+        raise ValueError(f"{owner}: {len(rows)} rows where {expected} were expected")
     return rows
 
 

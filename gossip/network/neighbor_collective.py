@@ -90,14 +90,17 @@ class CollectiveLink:
             return
         self._communicator.wait([self._request])
         pieces = np.split(self._received, np.cumsum(self._sizes)[:-1])
-        self.rows = {source: self._unpack(piece) for source, piece in zip(self._receive, pieces, strict=True)}
+        self.rows = {
+            source: self._unpack(piece, len(rows))
+            for (source, rows), piece in zip(self._receive.items(), pieces, strict=True)
+        }
 
     def finish(self) -> None:
         self.wait(0)
         self._communicator.wait([self._request])
 
-    def _unpack(self, piece: Bytes) -> Rows:
+    def _unpack(self, piece: Bytes, expected: int) -> Rows:
         if isinstance(self._value, Message):
-            return self._value.received(piece)
+            return self._value.received(piece, expected)
         rows = torch.from_numpy(piece).view(self._value.dtype).view(-1, self._value.shape[1])
         return rows.to(self._value.device)

@@ -344,7 +344,7 @@ class MessageLink:
     ) -> None:
         self._communicator = communicator
         self._message = message
-        self._sources = list(receive)
+        self._receive = receive
         self._sends = sends
         self._tag = tag
         self.rows: Mapping[int, Message] = {}
@@ -352,19 +352,22 @@ class MessageLink:
 
     def wait(self, stop: int) -> None:
         if not self.rows:
-            self.rows = {source: self._message.received(buffer) for source, buffer in self._receive().items()}
+            self.rows = {
+                source: self._message.received(buffer, len(self._receive[source]))
+                for source, buffer in self._buffers().items()
+            }
 
     def finish(self) -> None:
         self.wait(0)
         self._communicator.wait(self._sends)
 
-    def _receive(self) -> dict[int, Bytes]:
+    def _buffers(self) -> dict[int, Bytes]:
         mpi = self._communicator.mpi
         buffers: dict[int, Bytes] = {}
         requests: list[MPI.Request] = []
 
         def poll() -> bool:
-            for source in self._sources:
+            for source in self._receive:
                 if source in buffers:
                     continue
                 status = MPI.Status()
@@ -372,7 +375,7 @@ class MessageLink:
                 if arrived is not None:
                     buffers[source] = np.empty(status.Get_count(MPI.BYTE), np.uint8)
                     requests.append(arrived.Irecv(buffers[source]))
-            return len(buffers) == len(self._sources)
+            return len(buffers) == len(self._receive)
 
         self._communicator.poll(poll)
         self._communicator.wait(requests)

@@ -40,10 +40,12 @@ def test_silent_rows(compressor: Compressor) -> None:
     assert torch.equal(stack, torch.ones(1, 7, dtype=torch.float64))
 
 
-def test_only_a_single_byte_zero_is_silent() -> None:
+def test_only_the_flag_is_silent() -> None:
     message = TopK(k=2).compress(torch.ones(1, 7), Draw(0, "test", range(1), 0))
     row = message.pack(0)
-    assert not wire.is_silent(row) and wire.is_silent(np.zeros(1, np.uint8))
+    assert not wire.is_silent(row) and wire.is_silent(wire.SILENT.numpy())
     for broken in (np.ones(1, np.uint8), np.zeros(0, np.uint8), np.r_[np.zeros(1, np.uint8), row[1:]], row[:1]):
         with pytest.raises(ValueError, match="TopK: "):
             message.unpack(broken)
+    with pytest.raises(ValueError, match="TopK: 2 rows where 1 were expected"):
+        message.received(np.r_[row, wire.SILENT.numpy()], 1)
