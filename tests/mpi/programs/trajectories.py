@@ -72,7 +72,8 @@ def main() -> None:
     models: dict[str, np.ndarray] = {}
 
     def train(name: str, workload: object, topology: Schedule, algorithm: Algorithm, oracle: Oracle) -> None:
-        if all(getattr(topology, need) for need in algorithm.needs):
+        sent_late = getattr(algorithm, "order", "") == "overlapped"  # to those who listened when it was made
+        if all(getattr(topology, need) for need in algorithm.needs) and (topology.static or not sent_late):
             result = gossip.run(
                 workload,
                 topology,
