@@ -170,7 +170,9 @@ def steps(case: Dense) -> None:
         ChocoSGD(lr=0.1, gamma=0.2, compressor=TopK(k=5), order="overlapped"),
     )
     for algorithm in algorithms:
-        if not all(getattr(case.network.topology, need) for need in algorithm.needs):
+        topology = case.network.topology
+        sent_late = getattr(algorithm, "order", "") == "overlapped"  # to those who listened when it was made
+        if not all(getattr(topology, need) for need in algorithm.needs) or (sent_late and not topology.static):
             continue
         start, everyone = case.start(47)
         state, expected = algorithm.start(start, case.network), algorithm.start(everyone, case.alone)
