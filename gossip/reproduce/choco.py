@@ -30,7 +30,6 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-import gossip
 from algorithms import (
     QSGD,
     Algorithm,
@@ -47,8 +46,7 @@ from algorithms import (
     TopK,
 )
 from algorithms.randomness import generator
-from gossip.errors import DivergedError
-from gossip.reproduce.study import Claim, Findings, Say, Study
+from gossip.reproduce.study import Claim, Findings, Say, Study, history_of
 from gossip.workloads import LogisticRegression
 from gossip.workloads.images import read_mnist
 from gossip.workloads.splits import ByLabel, Iid, Split
@@ -126,20 +124,16 @@ def digits(data: Arrays, split: Split, nodes: int, l2: float, most: int, seed: i
 
 def train(problem: LogisticRegression, topology: Topology, algorithm: Algorithm, steps: int, seed: int) -> History:
     """What was measured from the start to the end; empty if it diverged."""
-    try:
-        return gossip.run(
-            problem,
-            topology,
-            algorithm,
-            oracle=Minibatch(1),
-            steps=steps,
-            seed=seed,
-            evaluate_every=max(1, steps // EVALUATIONS),
-            evaluate_nodes=0,
-            output=None,
-        ).history
-    except DivergedError:
-        return []
+    return history_of(
+        problem,
+        topology,
+        algorithm,
+        oracle=Minibatch(1),
+        steps=steps,
+        seed=seed,
+        evaluate_every=max(1, steps // EVALUATIONS),
+        evaluate_nodes=0,
+    )
 
 
 def final(history: History, least: float) -> float:

@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-import gossip
 from algorithms import (
     Algorithm,
     DecentLaM,
@@ -31,8 +30,7 @@ from algorithms import (
     QuasiGlobalMomentum,
     ShardedWorkload,
 )
-from gossip.errors import DivergedError
-from gossip.reproduce.study import Claim, Findings, Say, Study
+from gossip.reproduce.study import Claim, Findings, Say, Study, history_of
 from gossip.workloads import Dirichlet, Mnist
 from topologies import ring
 
@@ -58,20 +56,16 @@ def train(
     shards: ShardedWorkload, algorithm: Algorithm, seed: int, nodes: int, steps: int, batch: int
 ) -> list[dict[str, Any]]:
     """The history of one run; empty if it diverged."""
-    try:
-        return gossip.run(
-            shards,
-            ring(nodes),
-            algorithm,
-            oracle=Minibatch(batch=batch),
-            steps=steps,
-            seed=seed,
-            evaluate_every=max(1, steps // EVALUATIONS),
-            evaluate_nodes=nodes,
-            output=None,
-        ).history
-    except DivergedError:
-        return []
+    return history_of(
+        shards,
+        ring(nodes),
+        algorithm,
+        oracle=Minibatch(batch=batch),
+        steps=steps,
+        seed=seed,
+        evaluate_every=max(1, steps // EVALUATIONS),
+        evaluate_nodes=nodes,
+    )
 
 
 def run(

@@ -24,7 +24,6 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-import gossip
 from algorithms import (
     Algorithm,
     ChocoSGD,
@@ -38,8 +37,7 @@ from algorithms import (
     StepwiseThreshold,
     TopK,
 )
-from gossip.errors import DivergedError
-from gossip.reproduce.study import Claim, Findings, Say, Study
+from gossip.reproduce.study import Claim, Findings, Say, Study, history_of
 from gossip.workloads import Mnist
 from topologies import ring
 
@@ -94,20 +92,16 @@ def methods(fraction: float) -> dict[str, Method]:
 
 def train(algorithm: Algorithm, steps: int, hidden: int, seed: int) -> History:
     """What was measured from the start to the end; empty if it diverged."""
-    try:
-        return gossip.run(
-            Mnist(hidden=hidden),
-            ring(NODES),
-            algorithm,
-            oracle=Minibatch(batch=32),
-            steps=steps,
-            seed=seed,
-            evaluate_every=EVERY,
-            evaluate_nodes=NODES,
-            output=None,
-        ).history
-    except DivergedError:
-        return []
+    return history_of(
+        Mnist(hidden=hidden),
+        ring(NODES),
+        algorithm,
+        oracle=Minibatch(batch=32),
+        steps=steps,
+        seed=seed,
+        evaluate_every=EVERY,
+        evaluate_nodes=NODES,
+    )
 
 
 def run(

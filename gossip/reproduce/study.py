@@ -8,6 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import gossip
+from gossip.errors import DivergedError
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -74,6 +77,14 @@ class Study:
     claim: str
     run: Callable[[Sequence[int], Say], Findings]
     seeds: int = 1
+
+
+def history_of(*what: Any, **options: Any) -> list[dict[str, Any]]:
+    """The history of `gossip.run` with these arguments, without a run directory; empty if it diverged."""
+    try:
+        return gossip.run(*what, output=None, **options).history
+    except DivergedError:
+        return []
 
 
 def to_json(value: Any) -> str:

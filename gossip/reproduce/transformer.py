@@ -17,10 +17,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-import gossip
 from algorithms import Algorithm, DecentralizedAdamW, DecentralizedSGD, Minibatch, ShardedWorkload
-from gossip.errors import DivergedError
-from gossip.reproduce.study import Claim, Findings, Say, Study
+from gossip.reproduce.study import Claim, Findings, Say, Study, history_of
 from gossip.workloads import Text
 from topologies import Topology, complete, ring
 
@@ -40,20 +38,16 @@ def train(
     shards: ShardedWorkload, topology: Topology, algorithm: Algorithm, steps: int, batch: int, seed: int
 ) -> list[dict[str, Any]]:
     """Steps and test losses of the average model; empty if it diverged."""
-    try:
-        history = gossip.run(
-            shards,
-            topology,
-            algorithm,
-            oracle=Minibatch(batch=batch),
-            steps=steps,
-            seed=seed,
-            evaluate_every=max(1, steps // EVALUATIONS),
-            evaluate_nodes=0,
-            output=None,
-        ).history
-    except DivergedError:
-        return []
+    history = history_of(
+        shards,
+        topology,
+        algorithm,
+        oracle=Minibatch(batch=batch),
+        steps=steps,
+        seed=seed,
+        evaluate_every=max(1, steps // EVALUATIONS),
+        evaluate_nodes=0,
+    )
     return [{"step": metrics["step"], "test_loss": metrics["test_loss"]} for metrics in history]
 
 

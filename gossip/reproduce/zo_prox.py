@@ -35,8 +35,7 @@ from matplotlib.figure import Figure
 
 import gossip
 from algorithms import L1, Algorithm, DecentralizedSGD, ExactDiffusion, Full, Minibatch, Oracle, Saga, Svrg, ZerothOrder
-from gossip.errors import DivergedError
-from gossip.reproduce.study import Claim, Findings, Say, Study
+from gossip.reproduce.study import Claim, Findings, Say, Study, history_of
 from gossip.workloads import SigmoidLoss
 from topologies import complete, ring
 
@@ -88,20 +87,16 @@ def train(
     own = max(1, batch // nodes)
     one_pass = 2 * d * examples
     steps = round(passes * one_pass / queries_of_a_step(method, estimator, d, examples, own, period))
-    try:
-        history = gossip.run(
-            problem,
-            ring(nodes) if nodes > 1 else complete(1),
-            algorithm,
-            oracle=oracle(method, estimator, own, period),
-            steps=steps,
-            seed=seed,
-            evaluate_every=max(1, steps // EVALUATIONS),
-            evaluate_nodes=0,
-            output=None,
-        ).history
-    except DivergedError:
-        return []
+    history = history_of(
+        problem,
+        ring(nodes) if nodes > 1 else complete(1),
+        algorithm,
+        oracle=oracle(method, estimator, own, period),
+        steps=steps,
+        seed=seed,
+        evaluate_every=max(1, steps // EVALUATIONS),
+        evaluate_nodes=0,
+    )
     return [(metrics["queries_per_node"] / one_pass, metrics["objective"]) for metrics in history]
 
 
