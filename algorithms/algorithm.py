@@ -55,10 +55,8 @@ class Algorithm:
     needs: ClassVar[tuple[str, ...]] = ("row_stochastic",)
     """Properties that the topology must have: "row_stochastic", "column_stochastic", "doubly_stochastic", "symmetric"
     (which is doubly stochastic too), "static", "tree" (for methods that do not use W). "row_stochastic" goes without
-    saying unless one of the others but "static" is there."""
-
-    uses_matrix: ClassVar[bool] = True
-    """Whether W matters: if not, nothing goes without saying, and any topology of so many nodes will do."""
+    saying unless one of the others but "static" is there. Empty where W is not used: any topology of so many nodes
+    will do."""
 
     least_eigenvalue: ClassVar[float] = -1.0
     """The eigenvalues of W, symmetric, must be above this: -1 asks for nothing."""

@@ -53,7 +53,7 @@ def warn_of_bias(algorithm: Algorithm, topology: Schedule, stacklevel: int = 3) 
 
 
 def _needs(algorithm: Algorithm) -> tuple[str, ...]:
-    """All of them: rows that sum to 1 as well, unless they say otherwise what does."""
-    if SUMS.intersection(algorithm.needs) or not algorithm.uses_matrix:
+    """All of them: rows that sum to 1 as well, unless they say otherwise what does, or W is not used."""
+    if SUMS.intersection(algorithm.needs) or not algorithm.needs:
         return algorithm.needs
     return ("row_stochastic", *algorithm.needs)

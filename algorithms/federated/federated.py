@@ -57,7 +57,6 @@ class Federated(Algorithm):
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
-    uses_matrix: ClassVar[bool] = False
 
     lr: float | LearningRate = 0.1
     server_lr: float | LearningRate = 1.0

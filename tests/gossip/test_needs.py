@@ -27,7 +27,7 @@ def test_only_push_sum_methods_and_those_without_w_take_columns_that_sum_to_1(ki
     assert set(kind.needs) <= set(PROPERTIES)
     algorithm = object.__new__(kind)  # only its class is looked at
     columns = Topology(nx.DiGraph(random_out(8).graph), "push")
-    if kind.__name__ in PUSH_SUM or not kind.uses_matrix:
+    if kind.__name__ in PUSH_SUM or not kind.needs:
         check_needs(algorithm, columns)
     else:
         with pytest.raises(ValueError, match=f"^{kind.__name__} needs a topology that is "):
