@@ -22,6 +22,7 @@ from gossip import launch
 from gossip.network import Communicator, InProcessNetwork, connect, mixing
 from gossip.network.arena import SLOTS
 from gossip.network.mpi import MpiCommunicator
+from tests.mpi.suits import suits
 from topologies import Schedule, Topology, exponential, one_peer_exponential, ring
 
 communicator = launch.world()
@@ -170,9 +171,7 @@ def steps(case: Dense) -> None:
         ChocoSGD(lr=0.1, gamma=0.2, compressor=TopK(k=5), order="overlapped"),
     )
     for algorithm in algorithms:
-        topology = case.network.topology
-        sent_late = getattr(algorithm, "order", "") == "overlapped"  # to those who listened when it was made
-        if not all(getattr(topology, need) for need in algorithm.needs) or (sent_late and not topology.static):
+        if not suits(algorithm, case.network.topology):
             continue
         start, everyone = case.start(47)
         state, expected = algorithm.start(start, case.network), algorithm.start(everyone, case.alone)

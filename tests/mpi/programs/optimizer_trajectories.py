@@ -27,6 +27,7 @@ from algorithms import (
 )
 from gossip import launch
 from gossip.network import InProcessNetwork
+from tests.mpi.suits import suits
 from topologies import Schedule, Topology, complete, exponential, one_peer_exponential, path, randomized_gossip, ring
 
 STEPS = 7
@@ -122,13 +123,6 @@ def compare(algorithm: Algorithm, topology: Schedule, shapes: list[tuple[int, ..
         ahead = getattr(algorithm, "overlap", False) or getattr(algorithm, "order", None) == "consensus"
         assert ahead or int(optimizer.traffic.bytes) == int(sent[node])
     optimizer.close()
-
-
-def suits(algorithm: Algorithm, topology: Schedule) -> bool:
-    if isinstance(algorithm, ChocoSGD):  # it keeps copies for each round
-        once = topology.period == 1
-        return topology.doubly_stochastic and (once or (topology.period is not None and algorithm.order == "icml"))
-    return all(getattr(topology, need) for need in algorithm.needs)
 
 
 processes = launch.world()

@@ -34,6 +34,7 @@ from algorithms import (
 from gossip import launch
 from gossip.network import Transport
 from gossip.workloads import LeastSquares, LogisticRegression
+from tests.mpi.suits import suits
 from topologies import Schedule, Topology, exponential, one_peer_exponential, ring
 
 ALGORITHMS: tuple[Algorithm, ...] = (
@@ -72,8 +73,7 @@ def main() -> None:
     models: dict[str, np.ndarray] = {}
 
     def train(name: str, workload: object, topology: Schedule, algorithm: Algorithm, oracle: Oracle) -> None:
-        sent_late = getattr(algorithm, "order", "") == "overlapped"  # to those who listened when it was made
-        if all(getattr(topology, need) for need in algorithm.needs) and (topology.static or not sent_late):
+        if suits(algorithm, topology):
             result = gossip.run(
                 workload,
                 topology,
