@@ -129,7 +129,8 @@ class Training:
             evaluate = step % evaluate_every == 0 or step == self.steps
             if not evaluate:  # so that what is recorded does not include a round ahead
                 algorithm.post(state, network)
-            used = {name: padded(vars(oracle)[name].clone(), len(x)) for name in ("gradients", "queries")}
+            counts = ("gradients", "queries") if evaluate else ()
+            used = {name: padded(vars(oracle)[name].clone(), len(x)) for name in counts}  # before the next sample
             sample = self._sample(oracle, workload, state.x, with_data, step)
             if evaluate:
                 seconds += time.perf_counter() - began
