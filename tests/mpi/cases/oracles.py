@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from algorithms import (
+    AdditiveNoise,
     DecentralizedSGD,
     ExactDiffusion,
     Full,
@@ -28,7 +29,7 @@ REDUCED: tuple[Oracle, ...] = (
 SKEWED = Dirichlet(1.0)  # nodes with different numbers of examples
 
 CASES = [
-    *(Case(ExactDiffusion(lr=0.05), oracle=oracle) for oracle in REDUCED),
+    *(Case(ExactDiffusion(lr=0.05), oracle=oracle) for oracle in (*REDUCED, AdditiveNoise())),
     *(
         Case(DecentralizedSGD(lr=0.1), oracle=oracle, workload=LogisticRegression(split=SKEWED))
         for oracle in (Svrg(5), LooplessSvrg(5), Saga(5), Minibatch(5), Full())
