@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -65,8 +66,8 @@ class Network(Protocol):
         """Number of nodes in the whole network."""
 
     @property
-    def nodes(self) -> range:
-        """The local nodes, in row order; k = len(nodes)."""
+    def nodes(self) -> Sequence[int]:
+        """The local nodes, in row order and ascending; k = len(nodes)."""
 
     @property
     def round(self) -> int:

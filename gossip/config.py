@@ -16,6 +16,7 @@ from gossip.network import Transport
 from gossip.trainer import EVALUATED_NODES, Training
 from gossip.workloads import Split, Workload
 from topologies import Schedule
+from topologies.placement import Placement
 
 NODES = 16  # in a single process
 STEPS = 200
@@ -84,6 +85,7 @@ def parse(arguments: Sequence[str], ranks: int) -> Training:
             evaluate_every=chosen.evaluate_every,
             evaluate_nodes=chosen.evaluate_nodes,
             transport=chosen.transport,
+            placement=chosen.placement,
             output=chosen.output,
             progress=not chosen.quiet,
             config=config,
@@ -124,6 +126,12 @@ def _parser(ranks: int) -> ArgumentParser:
     )
     parser.add_argument(
         "--transport", type=Transport, default="auto", help="How rows go from rank to rank; the results are the same."
+    )
+    parser.add_argument(
+        "--placement",
+        type=Placement,
+        default="contiguous",
+        help="Which rank hosts which nodes, so that little crosses between hosts; the results are the same.",
     )
     parser.add_argument(
         "--output", type=str | None, default="runs", help="Where the run directory is made; null for none."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -22,6 +22,7 @@ from gossip.network import Communicator, InProcessNetwork, Transport, connect
 from gossip.recorder import Recorder, create_run_directory
 from gossip.workloads.workload import Workload
 from topologies import Schedule, Topology
+from topologies.placement import Placement, blocks, crossing, place
 
 if TYPE_CHECKING:
     import networkx
@@ -73,6 +74,7 @@ class Training:
     evaluate_every: int | None = None
     evaluate_nodes: int = EVALUATED_NODES
     transport: Transport = "auto"
+    placement: Placement = "contiguous"
     output: str | Path | None = "runs"
     progress: bool = False
     config: str | None = None  # text kept in the run directory; a description of the fields if None
@@ -82,13 +84,20 @@ class Training:
         launch.share_cores(processes)
         topology = processes.together(lambda: self._check(processes.size))
         workload = processes.together(lambda: self._shard(topology.n - self.algorithm.auxiliary, processes))
-        network = connect(topology, processes, self.seed, self.transport)
+        hosted = processes.from_root(lambda: place(topology, processes.hosts, self.placement))
+        network = connect(topology, processes, self.seed, self.transport, hosted)
         x = processes.together(lambda: self._initial(workload, network))
         directory = processes.from_root(lambda: self._create_directory(topology))
         root = processes.rank == 0
         if root:
             warn_of_bias(self.algorithm, topology, stacklevel=4)
         recorder = Recorder(directory if root else None, self.steps, self.progress and root)
+        if root and self.placement != "contiguous":
+            contiguous = blocks(topology.n, processes.size)
+            placed, before = (x[0].nbytes * crossing(topology, processes.hosts, each) for each in (hosted, contiguous))
+            recorder.settled(
+                {"bytes_between_hosts_per_round": placed, "bytes_between_hosts_per_round_if_contiguous": before}
+            )
 
         diverged: DivergedError | None = None
         try:
@@ -123,7 +132,7 @@ class Training:
         state = processes.together(lambda: algorithm.start(x, network))
         network.finish_step()
         recorder.settled(algorithm.chosen(state))
-        with_data = network.nodes[: max(0, network.n - auxiliary - network.nodes.start)]
+        with_data = [node for node in network.nodes if node < network.n - auxiliary]
         oracle = processes.together(lambda: self._start_oracle(workload, state.x, with_data))
         for step in range(self.steps + 1):
             evaluate = step % evaluate_every == 0 or step == self.steps
@@ -153,13 +162,15 @@ class Training:
                     raise kind(_diverged(step, str(error))) from error
         return algorithm.model(state)
 
-    def _start_oracle(self, workload: ShardedWorkload, x: Tensor, with_data: range) -> State:
+    def _start_oracle(self, workload: ShardedWorkload, x: Tensor, with_data: Sequence[int]) -> State:
         if not with_data:
             nothing = torch.zeros(0, dtype=torch.int64)
             return State(gradients=nothing, queries=nothing)
         return self.oracle.start(workload, x[: len(with_data)], with_data, self.seed)
 
-    def _sample(self, oracle: State, workload: ShardedWorkload, x: Tensor, with_data: range, step: int) -> Sample:
+    def _sample(
+        self, oracle: State, workload: ShardedWorkload, x: Tensor, with_data: Sequence[int], step: int
+    ) -> Sample:
         """Gradient estimates of the local nodes, 0 for those without data."""
         if not with_data:
             return Sample(torch.zeros_like(x), torch.zeros_like(x[:, 0]))
@@ -205,7 +216,7 @@ class Training:
                 f"start is a {x.dtype} tensor of shape {tuple(x.shape)}; it must be floating point and of shape "
                 f"({d},) or ({network.n}, {d})"
             )
-        return x.expand(network.n, d)[network.nodes.start : network.nodes.stop].clone()
+        return x.expand(network.n, d)[list(network.nodes)]
 
     def _create_directory(self, topology: Schedule) -> Path | None:
         if self.output is None:
@@ -272,6 +283,7 @@ def run(
     evaluate_nodes: int = EVALUATED_NODES,
     communicator: MPI.Intracomm | None = None,
     transport: Transport = "auto",
+    placement: Placement = "contiguous",
     output: str | Path | None = "runs",
     progress: bool = False,
 ) -> Result:
@@ -291,6 +303,7 @@ def run(
         evaluate_nodes: How many nodes' own models are evaluated besides the average one, evenly spaced.
         communicator: The mpi4py communicator to use; all launched processes by default.
         transport: How rows go from rank to rank, see `gossip.network.connect`; the results are the same bits.
+        placement: Which rank hosts which nodes, see `topologies.placement.place`; the results are the same bits.
         output: Where the run directory is made; None for no directory.
         progress: Show the progress, on rank 0.
 
@@ -312,6 +325,7 @@ def run(
         evaluate_every=evaluate_every,
         evaluate_nodes=evaluate_nodes,
         transport=transport,
+        placement=placement,
         output=output,
         progress=progress,
     )

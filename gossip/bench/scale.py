@@ -15,9 +15,9 @@ from gossip.bench.command import Command, Row, option, whole
 from gossip.bench.mix import mixing
 from gossip.bench.timing import Case, interleaved, repeated
 from gossip.network import Communicator, InProcessNetwork, connect
-from gossip.network.plan import blocks
 from gossip.workloads import LogisticRegression
 from topologies import Schedule, random_regular, ring
+from topologies.placement import blocks
 
 LEARNING_RATE = 0.1
 NEVER = 1 << 62  # iterations until an averaging

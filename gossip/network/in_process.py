@@ -19,7 +19,7 @@ from algorithms.network import Neighborhood, Spectrum, Traffic
 from algorithms.randomness import Draw
 from gossip.network.memory import in_whole_pages
 from gossip.network.mixing import TYPES, Scaled, Sums
-from gossip.network.plan import HaloPlan, Indices, blocks
+from gossip.network.plan import HaloPlan, Indices, entries_of
 from gossip.network.tree import Total, messages_per_node
 from topologies import Schedule, Topology, contraction_per_round, laplacian_norm, spectral_gap
 
@@ -74,16 +74,18 @@ class InProcessNetwork:
     Args:
         topology: The mixing matrix of each round.
         seed: Seed of the random draws.
-        rank: Which block of nodes this process hosts,
-        ranks: of how many.
+        hosted: The nodes that each rank hosts, ascending; all in one by default.
+        rank: That of this process.
     """
 
-    def __init__(self, topology: Schedule, seed: int = 0, *, rank: int = 0, ranks: int = 1) -> None:
+    def __init__(
+        self, topology: Schedule, seed: int = 0, hosted: Sequence[Sequence[int]] | None = None, rank: int = 0
+    ) -> None:
         self.topology = topology
         self.seed = seed
         self.round = 0
-        self._blocks = blocks(topology.n, ranks)
-        self.nodes = self._blocks[rank]
+        self._hosted = hosted or [range(topology.n)]
+        self.nodes = self._hosted[rank]
         k = len(self.nodes)
         self._traffic = Traffic(torch.zeros(k, dtype=torch.int64), torch.zeros(k, dtype=torch.int64))
         self._uncounted: dict[tuple[int, int], int] = {}
@@ -94,11 +96,11 @@ class InProcessNetwork:
         self._posted_means: list[tuple[Tensor, Total]] = []
         self._recording = True
         self._drawn: tuple[int, Topology] | None = None
-        self._sent_in_a_mean = messages_per_node(topology.n)[self.nodes.start : self.nodes.stop]
+        self._sent_in_a_mean = messages_per_node(topology.n)[self.nodes]
 
         @lru_cache(maxsize=PLANS)
         def plan(topology: Topology) -> tuple[HaloPlan, Sums]:
-            plan = HaloPlan.build(topology.arrays, self._blocks, rank)
+            plan = HaloPlan.build(topology.arrays, self._hosted, rank)
             return plan, Sums(plan, plan.places)
 
         self._plan_of = plan
@@ -204,11 +206,11 @@ class InProcessNetwork:
 
     def own_weights(self, ahead: int = 0) -> Tensor:
         """(k, 1), float64: the weight that each local node gives to itself in this round, or so many rounds later."""
-        indptr, indices, weights = self.topology[self.round + ahead].arrays if ahead else self._topology().arrays
-        first, last = indptr[self.nodes.start], indptr[self.nodes.stop]
-        rows = np.repeat(self.nodes, np.diff(indptr[self.nodes.start : self.nodes.stop + 1]))
-        own = np.where(indices[first:last] == rows, weights[first:last], 0.0)
-        return torch.from_numpy(np.bincount(rows - self.nodes.start, own, minlength=len(self.nodes))[:, None])
+        matrix = self.topology[self.round + ahead].arrays if ahead else self._topology().arrays
+        indptr, entries = entries_of(matrix, self.nodes)
+        rows = np.repeat(np.arange(len(self.nodes)), np.diff(indptr))
+        own = np.where(matrix.indices[entries] == np.asarray(self.nodes)[rows], matrix.data[entries], 0.0)
+        return torch.from_numpy(np.bincount(rows, own, minlength=len(self.nodes))[:, None])
 
     def post(self, value: Tensor | Message) -> None:
         """Start the exchange that the next `mix` or `neighbors` of this very value completes."""
