@@ -18,6 +18,5 @@ def test_from_the_command_line(python: Run) -> None:
     assert "bytes between hosts per round: 0\n" in done.stdout
     refused = python("-m", "gossip.train", *options, "random", ranks=2)
     assert refused.returncode == 2
-    assert refused.stderr == (
-        "gossip: error: --placement: expected one of ['contiguous', 'auto', 'metis', 'spectral'], but got random\n"
-    )
+    (line,) = refused.stderr.splitlines()
+    assert line.startswith("gossip: error: --placement: expected one of ['contiguous', 'auto', 'metis', 'spectral']")
