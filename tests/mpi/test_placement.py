@@ -12,7 +12,7 @@ def test_less_crosses_between_hosts_and_the_bits_are_the_same(python: Run) -> No
 
 
 def test_from_the_command_line(python: Run) -> None:
-    options = "--nodes 5 --topology ring --workload Averaging --algorithm GossipAveraging --steps 3 --output null --placement".split()
+    options = "--nodes 5 --workload Averaging --algorithm GossipAveraging --steps 3 --output null --placement".split()
     done = python("-m", "gossip.train", *options, "spectral", ranks=2)
     assert done.returncode == 0, done.stderr
     assert "bytes between hosts per round: 0\n" in done.stdout
