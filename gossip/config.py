@@ -12,7 +12,7 @@ import topologies
 from algorithms import Algorithm, Compressor, EventThreshold, LearningRate, LocalOptimizer, Oracle, Proximal
 from algorithms.compressors.sparse import Sparsifier
 from gossip.errors import UsageError
-from gossip.network import Transport
+from gossip.network import SimulatedClock, Transport
 from gossip.trainer import EVALUATED_NODES, Training
 from gossip.workloads import Split, Workload
 from topologies import Schedule
@@ -21,6 +21,7 @@ NODES = 16  # in a single process
 STEPS = 200
 KINDS = {  # what may be named, by the last word of the option that names it
     "algorithm": Algorithm,
+    "clock": SimulatedClock,
     "compressor": Compressor,
     "contraction": Compressor,
     "lr": LearningRate,
@@ -84,6 +85,7 @@ def parse(arguments: Sequence[str], ranks: int) -> Training:
             evaluate_every=chosen.evaluate_every,
             evaluate_nodes=chosen.evaluate_nodes,
             transport=chosen.transport,
+            clock=chosen.clock,
             output=chosen.output,
             progress=not chosen.quiet,
             config=config,
@@ -126,6 +128,9 @@ def _parser(ranks: int) -> ArgumentParser:
         "--transport", type=Transport, default="auto", help="How rows go from rank to rank; the results are the same."
     )
     parser.add_argument(
+        "--clock", type=SimulatedClock | None, help="Also tell the time that this takes on simulated nodes and links."
+    )
+    parser.add_argument(
         "--output", type=str | None, default="runs", help="Where the run directory is made; null for none."
     )
     parser.add_argument("--quiet", action="store_true", help="Show no progress and no closing table.")
@@ -160,6 +165,7 @@ def _one_line(message: str) -> str:
         r"Problem with given class_path \S+ ",
         r"Type \S+ \S+ expects a function or a callable class: ",
         r"Does not validate against any of the Union subtypes Subtypes: \[.*?\] Errors: - ",
+        r" - Expected a <class 'NoneType'>",
         r"( Given value type: \S+|\.? (Got|Given) value: Namespace.*)",
     ):
         text = re.sub(noise, "", text)
@@ -169,7 +175,7 @@ def _one_line(message: str) -> str:
 
 
 def _unknown_name(option: str, name: str, kind: type | None) -> str:
-    known = sorted(_names(kind) if kind else set().union(*map(_names, KINDS.values())))
+    known = sorted(_names(kind) or {kind.__name__} if kind else set().union(*map(_names, KINDS.values())))
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
     return f"{option} does not know {name!r}; {hint}it may be {', '.join(known)}, or an import path"

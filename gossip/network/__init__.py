@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
+from gossip.network.clock import NodeTimes as NodeTimes
+from gossip.network.clock import SimulatedClock as SimulatedClock
+from gossip.network.clocked import ClockedNetwork, clocked
 from gossip.network.communicator import Communicator
 from gossip.network.in_process import InProcessNetwork
 from gossip.network.memory import keep_freed_memory
@@ -13,7 +17,12 @@ Transport = Literal["auto", "shared-memory", "peer-to-peer", "neighbor-collectiv
 
 
 def connect(
-    topology: Schedule, communicator: Communicator, seed: int = 0, transport: Transport = "auto"
+    topology: Schedule,
+    communicator: Communicator,
+    seed: int = 0,
+    transport: Transport = "auto",
+    clock: SimulatedClock | None = None,
+    auxiliary: int = 0,
 ) -> InProcessNetwork:
     """The network of this topology over these processes.
 
@@ -24,13 +33,26 @@ def connect(
         transport: How rows go from rank to rank: through "shared-memory" on a host and by "peer-to-peer" messages
             between hosts, by such messages everywhere, or by MPI's neighbourhood collectives. "auto" is shared
             memory where a host has several ranks. The results are the same bits.
+        clock: Tells a simulated time in the place of the real one,
+        auxiliary: in which the last so many nodes compute nothing.
 
     Raises:
         ValueError: if there are more processes than nodes.
     """
     keep_freed_memory()
+    kind, *over = _kind(communicator, transport)
+    if clock is None:
+        return kind(topology, *over, seed)
+    make: Callable[..., ClockedNetwork] = clocked(kind)
+    network = make(topology, *over, seed)
+    network.start_clock(NodeTimes(clock, topology.n, auxiliary, seed))
+    return network
+
+
+def _kind(communicator: Communicator, transport: Transport) -> tuple[Any, ...]:
+    """The class of the network, and the processes if there are several."""
     if communicator.size == 1:
-        return InProcessNetwork(topology, seed)
+        return (InProcessNetwork,)
     from gossip.network.mpi import MpiCommunicator
 
     assert isinstance(communicator, MpiCommunicator)
@@ -39,11 +61,11 @@ def connect(
     if transport == "shared-memory":
         from gossip.network.shared_memory import SharedMemoryNetwork
 
-        return SharedMemoryNetwork(topology, communicator, seed)
+        return SharedMemoryNetwork, communicator
     if transport == "peer-to-peer":
         from gossip.network.peer_to_peer import PeerToPeerNetwork
 
-        return PeerToPeerNetwork(topology, communicator, seed)
+        return PeerToPeerNetwork, communicator
     from gossip.network.neighbor_collective import NeighborCollectiveNetwork
 
-    return NeighborCollectiveNetwork(topology, communicator, seed)
+    return NeighborCollectiveNetwork, communicator

@@ -23,6 +23,7 @@ def main() -> None:
             steps=case.steps,
             evaluate_every=case.steps // 2,
             output=None,
+            clock=case.clock,
             transport=transport[0] if transport else "auto",  # type: ignore[arg-type]
         )
         name = f"{i} {case.algorithm} {case.topology} {case.oracle}"
