@@ -166,7 +166,7 @@ def _one_line(message: str) -> str:
         r"Type \S+ \S+ expects a function or a callable class: ",
         r"Does not validate against any of the Union subtypes Subtypes: \[.*?\] Errors: - ",
         r" - Expected a <class 'NoneType'>",
-        r"( Given value type: \S+|\.? (Got|Given) value: Namespace.*)",
+        r"( Given value type: (<class )?\S+|\.? (Got|Given) value: Namespace.*)",
     ):
         text = re.sub(noise, "", text)
     text = re.sub(r"Expected an? (typing\.Literal)?", lambda match: "expected " + ("one of " if match[1] else ""), text)
