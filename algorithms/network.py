@@ -85,6 +85,10 @@ class Network(Protocol):
     def traffic(self) -> Traffic:
         """Bytes and messages sent so far."""
 
+    @property
+    def seconds(self) -> float:
+        """The time of the training so far, the same on every rank: simulated where there is such a clock."""
+
     def mix(self, value: Tensor | Message, plus: tuple[float, Tensor] | None = None) -> Tensor:
         """Gossip: row i of the result is sum_j w_ij value_j, (k, d), summed in node order, own node included.
 

@@ -18,7 +18,7 @@ from gossip.describe import describe
 from gossip.errors import DivergedError
 from gossip.measure import measure
 from gossip.needs import check_needs, warn_of_bias
-from gossip.network import Communicator, InProcessNetwork, Transport, connect
+from gossip.network import Communicator, InProcessNetwork, SimulatedClock, Transport, connect
 from gossip.recorder import Recorder, create_run_directory
 from gossip.workloads.workload import Workload
 from topologies import Schedule, Topology
@@ -75,6 +75,7 @@ class Training:
     evaluate_nodes: int = EVALUATED_NODES
     transport: Transport = "auto"
     placement: Placement = "contiguous"
+    clock: SimulatedClock | None = None
     output: str | Path | None = "runs"
     progress: bool = False
     config: str | None = None  # text kept in the run directory; a description of the fields if None
@@ -85,7 +86,8 @@ class Training:
         topology = processes.together(lambda: self._check(processes.size))
         workload = processes.together(lambda: self._shard(topology.n - self.algorithm.auxiliary, processes))
         hosted = processes.from_root(lambda: place(topology, processes.hosts, self.placement))
-        network = connect(topology, processes, self.seed, self.transport, hosted)
+        auxiliary = self.algorithm.auxiliary
+        network = connect(topology, processes, self.seed, self.transport, hosted, self.clock, auxiliary)
         x = processes.together(lambda: self._initial(workload, network))
         directory = processes.from_root(lambda: self._create_directory(topology))
         root = processes.rank == 0
@@ -148,12 +150,18 @@ class Training:
                 metrics = measure(
                     model, sample, used, workload, network, processes, self.evaluate_nodes, reported, auxiliary
                 )
-                recorder.add({"step": step, **metrics, "seconds": processes.broadcast(seconds)})
+                times = {"seconds": processes.broadcast(seconds)}
+                if self.clock is not None:
+                    times["simulated_seconds"] = network.seconds
+                recorder.add({"step": step, **metrics, **times})
                 _check_finite(step, metrics)
                 began = time.perf_counter()
             recorder.progress(step)
             if step < self.steps:
                 try:
+                    if evaluate:  # now, so that what travels meanwhile in simulated time does not depend on it
+                        algorithm.post(state, network)
+                    network.finish_gradients(step)
                     algorithm.step(state, sample, network)
                     network.finish_step()
                 except NonFiniteError as error:
@@ -198,6 +206,8 @@ class Training:
                 f"{type(self.algorithm).__name__}: auxiliary = {self.algorithm.auxiliary} is not allowed; it must be "
                 f"below the number of nodes, {topology.n}"
             )
+        if self.clock is not None:
+            self.clock.check_nodes(topology.n - self.algorithm.auxiliary)
         check_needs(self.algorithm, topology)
         return topology
 
@@ -231,6 +241,7 @@ class Training:
             start=self.start,
             evaluate_every=self.evaluate_every,
             evaluate_nodes=self.evaluate_nodes,
+            clock=self.clock,
         )
         return create_run_directory(Path(self.output), f"{type(self.algorithm).__name__}-{topology.name}", config)
 
@@ -284,6 +295,7 @@ def run(
     communicator: MPI.Intracomm | None = None,
     transport: Transport = "auto",
     placement: Placement = "contiguous",
+    clock: SimulatedClock | None = None,
     output: str | Path | None = "runs",
     progress: bool = False,
 ) -> Result:
@@ -304,6 +316,8 @@ def run(
         communicator: The mpi4py communicator to use; all launched processes by default.
         transport: How rows go from rank to rank, see `gossip.network.connect`; the results are the same bits.
         placement: Which rank hosts which nodes, see `topologies.placement.place`; the results are the same bits.
+        clock: Tell the time that this would take on other machines and links as well, as "simulated_seconds" in the
+            history; it changes nothing else.
         output: Where the run directory is made; None for no directory.
         progress: Show the progress, on rank 0.
 
@@ -326,6 +340,7 @@ def run(
         evaluate_nodes=evaluate_nodes,
         transport=transport,
         placement=placement,
+        clock=clock,
         output=output,
         progress=progress,
     )

@@ -84,7 +84,7 @@ class Scale(Command):
         """Random data of the local nodes, as a workload of these alone."""
         d = self.dimension
         m = self.examples or max(1, min(MOST_EXAMPLES, FEATURE_BYTES // (8 * d * self.nodes)))
-        random = generator(0, "bench", nodes.start)
+        random = generator(0, "bench", nodes[0])
         features = random.standard_normal((len(nodes), m, d))
         labels = random.integers(2, size=(len(nodes), m))
         return LogisticRegression(features, labels).shard(len(nodes), seed=0)

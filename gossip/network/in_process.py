@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import cached_property, lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from algorithms.arithmetic import add_scaled
 from algorithms.compressors.message import Message
 from algorithms.network import Neighborhood, Spectrum, Traffic
 from algorithms.randomness import Draw
+from gossip.network.clock import WallClock
 from gossip.network.memory import in_whole_pages
 from gossip.network.mixing import TYPES, Scaled, Sums
 from gossip.network.plan import HaloPlan, Indices, entries_of
@@ -95,6 +96,7 @@ class InProcessNetwork:
         self._posted: list[tuple[Tensor | Message, Exchange]] = []
         self._posted_means: list[tuple[Tensor, Total]] = []
         self._recording = True
+        self._clock = WallClock()
         self._drawn: tuple[int, Topology] | None = None
         self._sent_in_a_mean = messages_per_node(topology.n)[self.nodes]
 
@@ -123,6 +125,11 @@ class InProcessNetwork:
             ValueError: the topology varies with time.
         """
         return self._from_root(lambda: _spectrum(self.topology))
+
+    @property
+    def seconds(self) -> float:
+        """Since this network was made, on rank 0, without what `unrecorded` left out; collective."""
+        return self._from_root(lambda: self._clock.seconds)
 
     @property
     def traffic(self) -> Traffic:
@@ -246,6 +253,9 @@ class InProcessNetwork:
         """The random streams of this round."""
         return Draw(self.seed, purpose, self.nodes, self.round)
 
+    def finish_gradients(self, step: int) -> None:
+        """The gradients of a step are there; to be called before the step, for clocks that do not see it themselves."""
+
     def finish_step(self) -> None:
         """End the round if anything was sent since the last call; to be called after `start` and each step."""
         self.round += self._communicated
@@ -253,16 +263,26 @@ class InProcessNetwork:
 
     @contextmanager
     def unrecorded(self) -> Iterator[None]:
-        """What is sent meanwhile is not part of the method: it does not count as traffic nor as a round."""
+        """What is done meanwhile is not part of the method: it counts neither as traffic nor as a round nor as time."""
         before = self.traffic, self._communicated
         self._traffic = deepcopy(self._traffic)
         self._recording = False  # what the method has posted is left for it to complete
         try:
-            yield
+            with self._clock.paused():
+                yield
         finally:
             self._uncounted.clear()
             self._traffic, self._communicated = before
             self._recording = True
+
+    def clock_state(self) -> dict[str, Any]:
+        """What `seconds` is and depends on, in numbers and lists of them, the same on every rank; collective."""
+        return {"seconds": self.seconds}
+
+    def load_clock_state(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state; to be called before what was under way then is posted again, in the same order:
+        first all that is to be mixed, then all that is to be averaged."""
+        self._clock.seconds = state["seconds"]
 
     def close(self) -> None:
         """Complete what is under way and free what this network holds; collective. Stacks that it made stay valid."""

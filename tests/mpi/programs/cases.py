@@ -28,6 +28,7 @@ def main() -> None:
             output=None,
             transport=transport,  # type: ignore[arg-type]
             placement=placement,  # type: ignore[arg-type]
+            clock=case.clock,
         )
         name = f"{i} {case.algorithm} {case.topology} {case.oracle}"
         saved[name] = result.model.numpy()
