@@ -7,7 +7,7 @@ a rank that only mixes needs the arrays of the matrix alone.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,13 +24,11 @@ from topologies.matrices import (
     is_directed,
     read_only,
 )
-from topologies.weights import WEIGHTS, in_adjacency
+from topologies.weights import WeightRule, find, in_adjacency
 
 if TYPE_CHECKING:
     import networkx as nx
     from scipy.sparse import csr_array
-
-WeightRule = Callable[["nx.Graph"], "csr_array"]
 
 
 class Schedule:
@@ -169,11 +167,11 @@ class Topology(Schedule):
     Args:
         graph_or_matrix: a networkx Graph or DiGraph, or W itself as a square dense, sparse or nested-list
             matrix. Nodes may have any labels; they are numbered 0..n-1 in the order of `graph.nodes`.
-            Self-loops and edge attributes are ignored by the rules of `WEIGHTS`.
-        weights: how a graph becomes a matrix: a name from `WEIGHTS`, or a function that takes the graph
-            (nodes renumbered 0..n-1, no self-loops) and returns W. By default "metropolis" for an undirected
-            graph and "uniform" for a directed one, whose rows sum to 1; "push" makes the columns do so. A
-            matrix holds its weights already and takes no rule.
+            Self-loops and edge attributes are ignored by the rules of `WEIGHTS`, but for "edge_weights".
+        weights: how a graph becomes a matrix: a name as `topologies.weights.find` knows them, or a function that
+            takes the graph (nodes renumbered 0..n-1, no self-loops) and returns W. By default "metropolis" for an
+            undirected graph and "uniform" for a directed one, whose rows sum to 1; "push" makes the columns do so.
+            A matrix holds its weights already and takes no rule.
         name: what reports call the topology; by default the graph's own name, or "custom".
         connected: check that the graph is strongly connected. False is for the single rounds of a `Schedule`.
 
@@ -245,6 +243,43 @@ class Topology(Schedule):
         topology.arrays = read_only(Arrays(indptr, indices, 1 / np.repeat(counts, counts)))
         topology.symmetric = topology.row_stochastic = topology.column_stochastic = True
         return topology
+
+    @classmethod
+    def from_edges(
+        cls,
+        n: int,
+        senders: np.ndarray,
+        receivers: np.ndarray,
+        weights: str | WeightRule | None = None,
+        *,
+        directed: bool = False,
+        name: str | None = None,
+        connected: bool = True,
+    ) -> Topology:
+        """The topology of a list of edges, without networkx: for graphs of millions of nodes.
+
+        Args:
+            n: number of nodes.
+            senders: (edges,) ints, one end of each edge; edges that are there twice count once, loops not at all.
+            receivers: (edges,) ints, the other end.
+            weights: as for `Topology`; a function gets the (n, n) adjacency matrix as a csr_array.
+            directed: whether an edge runs from its sender to its receiver only.
+            name: what reports call the topology.
+            connected: check that the graph is strongly connected; see `Topology`.
+
+        Raises:
+            ValueError: as for `Topology`.
+        """
+        from scipy.sparse import csr_array
+
+        apart = senders != receivers
+        ends = receivers[apart], senders[apart]
+        if not directed:
+            ends = np.concatenate([ends[0], ends[1]]), np.concatenate([ends[1], ends[0]])
+        adjacency = csr_array((np.ones(len(ends[0])), ends), shape=(n, n))  # sums what is there twice
+        adjacency.data[:] = 1
+        rule = weights or ("uniform" if directed else "metropolis")
+        return cls(_ruled(adjacency, adjacency, rule), name=name, connected=connected)
 
     @classmethod
     def from_matrix(cls, matrix: Any, *, name: str | None = None, connected: bool = True) -> Topology:
@@ -361,13 +396,14 @@ def _weigh(graph: nx.Graph, weights: str | WeightRule | None) -> csr_array:
     graph.remove_edges_from(list(nx.selfloop_edges(graph)))
     if weights is None:
         weights = "uniform" if graph.is_directed() else "metropolis"
-    if not callable(weights):
-        if weights not in WEIGHTS:
-            raise ValueError(f"unknown weights {weights!r}, allowed are {', '.join(WEIGHTS)}, or a function")
-        weights = WEIGHTS[weights]
-    matrix = as_csr(weights(graph))
-    n = len(graph)
+    return _ruled(graph, in_adjacency(graph), weights)
+
+
+def _ruled(graph: nx.Graph | csr_array, adjacency: csr_array, weights: str | WeightRule) -> csr_array:
+    """The mixing matrix of a graph whose adjacency is known, under a rule."""
+    matrix = as_csr((weights if callable(weights) else find(weights))(graph))
+    n = adjacency.shape[0]
     if matrix.shape != (n, n):
-        raise ValueError(f"the weight rule made a matrix of shape {matrix.shape} for a graph of {n} nodes")
-    check_on_edges(matrix, in_adjacency(graph))
+        raise ValueError(f"the weights are a matrix of shape {matrix.shape} for a graph of {n} nodes")
+    check_on_edges(matrix, adjacency)
     return matrix
