@@ -18,6 +18,8 @@ from topologies.equi import (
     ou_equi_dyn,
     u_equi_static,
 )
+from topologies.files import file, networkx_graph
+from topologies.finite_time import base_graph, simple_base_graph
 from topologies.graphs import (
     circulant,
     complete,
@@ -33,9 +35,11 @@ from topologies.graphs import (
     symmetric_exponential,
     torus,
 )
+from topologies.learned import d_cliques, stl_fw
 from topologies.links import (
     Links,
 )
+from topologies.matchings import Matcha, matcha
 from topologies.random_graphs import (
     barabasi_albert,
     erdos_renyi,
@@ -144,6 +148,8 @@ FAMILIES = (
     equi_topo,
     one_peer_exponential,
     one_peer_hypercube,
+    base_graph,
+    simple_base_graph,
     od_equi_dyn,
     ou_equi_dyn,
     random_matching,
@@ -154,6 +160,11 @@ FAMILIES = (
     edge_dropout,
     node_dropout,
     gilbert_elliott,
+    matcha,
+    stl_fw,
+    d_cliques,
+    file,
+    networkx_graph,
 )
 
 __all__ = [
@@ -162,6 +173,7 @@ __all__ = [
     "Dropout",
     "EquiDyn",
     "Links",
+    "Matcha",
     "RandomMatchings",
     "RandomRegular",
     "RandomSchedule",
@@ -172,12 +184,14 @@ __all__ = [
     "balanced_tree",
     "barabasi_albert",
     "barbell",
+    "base_graph",
     "binary_tree",
     "chordal_cycle",
     "circulant",
     "complete",
     "complete_multipartite",
     "contraction_per_round",
+    "d_cliques",
     "d_equi_static",
     "davis_women",
     "double_binary_tree",
@@ -186,6 +200,7 @@ __all__ = [
     "equi_topo",
     "erdos_renyi",
     "exponential",
+    "file",
     "florentine_families",
     "generalized_hypercube",
     "gilbert_elliott",
@@ -197,7 +212,9 @@ __all__ = [
     "laplacian_norm",
     "les_miserables",
     "margulis_gabber_galil",
+    "matcha",
     "metropolis",
+    "networkx_graph",
     "node_dropout",
     "od_equi_dyn",
     "one_peer_exponential",
@@ -216,9 +233,11 @@ __all__ = [
     "randomized_gossip",
     "ring",
     "round_robin",
+    "simple_base_graph",
     "smallest_eigenvalue",
     "spectral_gap",
     "star",
+    "stl_fw",
     "stochastic_block",
     "symmetric_exponential",
     "torus",
