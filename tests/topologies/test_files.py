@@ -46,7 +46,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "bad.gml").write_text("nonsense [")
     (tmp_path / "bad.json").write_text("{}")
     for path in (tmp_path / "bad.gml", tmp_path / "bad.json", tmp_path / "none.graphml"):
-        with pytest.raises(ValueError, match="cannot read a graph from .*") as caught:
+        with pytest.raises(ValueError, match="cannot read a graph from") as caught:
             file(path=str(path))
         assert "\n" not in str(caught.value)
     with pytest.raises(ValueError, match=r"cannot tell what x\.dat is by its name; known are \.graphml"):

@@ -57,8 +57,6 @@ WEIGHTED = [
     for name, family in BY_NAME.items()
     if "weights" in inspect.signature(family).parameters and name != "file"
 ]
-    name for name, family in BY_NAME.items() if "weights" in inspect.signature(family).parameters and name != "file"
-]
 
 
 def test_all_families_have_sizes() -> None:
