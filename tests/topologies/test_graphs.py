@@ -53,9 +53,7 @@ from topologies.weights import find
 BY_NAME = {family.__name__: family for family in FAMILIES}
 NAMES = {"equi_topo": "u_equi_static", "networkx_graph": "petersen"}
 WEIGHTED = [
-    name
-    for name, family in BY_NAME.items()
-    if "weights" in inspect.signature(family).parameters and name != "file"
+    name for name, family in BY_NAME.items() if "weights" in inspect.signature(family).parameters and name != "file"
 ]
 
 
