@@ -1,4 +1,4 @@
-"""The command `python -m topologies list | describe | compare`."""
+"""The command `python -m topologies list | describe | compare | gallery`."""
 
 from __future__ import annotations
 
@@ -56,6 +56,9 @@ def _parser() -> ArgumentParser:
     comparing.add_argument("topology", nargs="+", help=about)
     comparing.add_argument("--html", metavar="FILE", help="write a page with drawings, spectra and consensus curves")
     comparing.set_defaults(command=_compare)
+    picturing = commands.add_parser("gallery", help="a page with a picture of every family")
+    picturing.add_argument("html", metavar="FILE", help="the page")
+    picturing.set_defaults(command=_gallery)
     for each in (describing, comparing):
         each.add_argument("--nodes", type=int, help="number of nodes; 16, or that of the file or call, by default")
         each.add_argument("--weights", help="weight rule, such as metropolis, lazy_metropolis, fdla or a file *.npy")
@@ -110,6 +113,14 @@ def _compare(options: Namespace) -> str:
         )
         for row in table
     )
+
+
+def _gallery(options: Namespace) -> str:
+    """Where the page is."""
+    from topologies.page import gallery
+
+    Path(options.html).write_text(gallery(FAMILIES), encoding="utf-8")
+    return str(options.html)
 
 
 def _measure(schedule: Schedule, options: Namespace) -> Numbers:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import html
+import inspect
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,6 +49,43 @@ def page(title: str, table: Sequence[Sequence[str]], schedules: Sequence[Schedul
         f'<h2>Drawings</h2><div class="pictures">{pictures}</div>'
         f"<h2>Consensus</h2>{svg(curves(schedules))}<h2>Spectra</h2>{svg(spectra(schedules))}</html>\n"
     )
+
+
+def gallery(families: Sequence[Callable[..., Schedule]], n: int = 16) -> str:
+    """A page with a picture and the first line of the description of every family.
+
+    Args:
+        families: functions of the number of nodes.
+        n: as many nodes, or the next number at which a family exists.
+    """
+    figures = []
+    for family in families:
+        schedule = _nearest(family, n)
+        if schedule is None:  # needs more than a number of nodes
+            continue
+        about = (family.__doc__ or "").strip().split("\n")[0]
+        figures.append(
+            f"<figure>{svg(draw(schedule))}<figcaption><b>{family.__name__}</b>, {schedule.n} nodes. "
+            f"{html.escape(about)}</figcaption></figure>"
+        )
+    title = "Topologies"
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
+        f"<h1>{title}</h1><p>Made by <code>python -m topologies gallery</code>. Of those that vary with time the union "
+        f'of all rounds is drawn.</p><div class="pictures">{"".join(figures)}</div></html>\n'
+    )
+
+
+def _nearest(family: Callable[..., Schedule], n: int) -> Schedule | None:
+    default = inspect.signature(family).parameters["n"].default
+    if isinstance(default, int):
+        return family(default)
+    for nodes in sorted(range(1, 2 * n), key=lambda each: abs(each - n)):
+        try:
+            return family(nodes)
+        except ValueError:
+            continue
+    return None
 
 
 def curves(schedules: Sequence[Schedule]) -> Figure:

@@ -51,6 +51,13 @@ def test_compare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "src=" not in page and "<link" not in page and "<script" not in page
 
 
+def test_gallery_has_every_family(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["gallery", str(tmp_path / "all.html")]) == 0
+    page = (tmp_path / "all.html").read_text()
+    shown = [family.__name__ for family in FAMILIES if f"<b>{family.__name__}</b>" in page]
+    assert set(shown) == {family.__name__ for family in FAMILIES} - {"file"} and page.count("<svg") == len(shown)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
