@@ -45,6 +45,7 @@ def bench(arguments: Sequence[str], processes: Communicator) -> int:
 def _parse(arguments: Sequence[str]) -> Command | int:
     """The subcommand with its options, or the exit code of --help."""
     from gossip.bench.compressors import Compressors
+    from gossip.bench.consensus import Consensus
     from gossip.bench.frontier import Frontier
     from gossip.bench.mix import Mix
     from gossip.bench.scale import Scale
@@ -56,7 +57,7 @@ def _parse(arguments: Sequence[str]) -> Command | int:
         "Under mpirun or srun the slowest rank's time counts.",
     )
     subcommands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (Mix, Train, Scale, Compressors, Frontier):
+    for command in (Mix, Train, Scale, Consensus, Compressors, Frontier):
         text = " ".join((command.__doc__ or "").split())
         each = subcommands.add_parser(
             command.__name__.lower(),
