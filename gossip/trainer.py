@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from algorithms import Algorithm, Full, NonFiniteError, Oracle, Sample, ShardedWorkload, State
 from gossip import launch
-from gossip.checkpoint import Every, Keeper, Moment, Signals, find
+from gossip.checkpoint import Every, Keeper, Moment, find
 from gossip.checkpoint.configuration import described
 from gossip.describe import describe
 from gossip.errors import DivergedError, PreemptedError
@@ -23,6 +22,7 @@ from gossip.measure import measure
 from gossip.needs import check_needs, warn_of_bias
 from gossip.network import Communicator, InProcessNetwork, Transport, connect
 from gossip.recorder import Recorder, create_run_directory, replace_text
+from gossip.signals import Signals
 from gossip.workloads.workload import Workload
 from topologies import Schedule, Topology
 
@@ -84,8 +84,10 @@ class Training:
     resume: str | Path | None = None
     keep: int = CHECKPOINTS
 
-    def run(self, processes: Communicator) -> Finished:
-        """Train on these processes; collective."""
+    def run(self, processes: Communicator, signals: Signals) -> Finished:
+        """Train on these processes, until a signal stops it if there are to be checkpoints; collective."""
+        if not self._keeps:
+            signals.ignore()
         launch.share_cores(processes)
         topology = processes.together(lambda: self._check(processes.size))
         workload = processes.together(lambda: self._shard(topology.n - self.algorithm.auxiliary, processes))
@@ -100,25 +102,22 @@ class Training:
         recorder = Recorder(directory if root else None, self.steps, self.progress and root)
 
         stopped: DivergedError | PreemptedError | None = None
-        with Signals() if self._keeps else nullcontext() as signals:
-            keeper = None
-            if signals is not None and directory is not None:
-                about = {"configuration": configuration, "layout": dict(workload.layout.shapes)}
-                with_data = topology.n - self.algorithm.auxiliary
-                every = Every.of(self.checkpoint_every)
-                keeper = Keeper(
-                    directory, every, self.keep, self.steps, about, with_data, processes, network, recorder, signals
-                )
-            try:
-                model = self._train(
-                    x, workload, network, processes, recorder, keeper, folder
-                ).clone()  # memory of its own
-            except (DivergedError, PreemptedError) as error:
-                stopped = error
-            finally:
-                recorder.close()
-            if keeper is not None:
-                keeper.close()
+        keeper = None
+        if self._keeps and directory is not None:
+            about = {"configuration": configuration, "layout": dict(workload.layout.shapes)}
+            with_data = topology.n - self.algorithm.auxiliary
+            every = Every.of(self.checkpoint_every)
+            keeper = Keeper(
+                directory, every, self.keep, self.steps, about, with_data, processes, network, recorder, signals
+            )
+        try:
+            model = self._train(x, workload, network, processes, recorder, keeper, folder).clone()  # memory of its own
+        except (DivergedError, PreemptedError) as error:
+            stopped = error
+        finally:
+            recorder.close()
+        if keeper is not None:
+            keeper.close()
         network.close()
         if isinstance(stopped, PreemptedError):
             processes.barrier()
@@ -399,8 +398,8 @@ def run(
         resume=resume,
         keep=keep,
     )
-    with launch.failing_together(processes):
-        finished = training.run(processes)
+    with launch.failing_together(processes), Signals() as signals:
+        finished = training.run(processes, signals)
         model = finished.network.all_rows(finished.model)
         processes.close()
     return Result(model, finished.history, finished.summary, finished.directory)

@@ -20,11 +20,11 @@ from algorithms import Algorithm, State, Traffic
 from gossip.checkpoint.agreement import Agreement
 from gossip.checkpoint.configuration import difference
 from gossip.checkpoint.entries import Outline, Parts, Whole
-from gossip.checkpoint.signals import Signals
 from gossip.checkpoint.store import Checkpoint, Writer, checkpoints, newest, remove_others, step_folder
 from gossip.errors import DataError, PreemptedError, UsageError
 from gossip.network import Communicator, InProcessNetwork
 from gossip.recorder import Recorder
+from gossip.signals import Signals
 
 
 @dataclass(frozen=True)
