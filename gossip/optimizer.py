@@ -94,7 +94,7 @@ class Optimizer(torch.optim.Optimizer):
             warn_of_bias(algorithm, chosen)
 
         self.network = network = connect(chosen, processes, seed, transport)
-        self.n, self.node = network.n, network.nodes.start
+        self.n, self.node = network.n, network.nodes[0]
         self._flat = FlatParameters(self._parameters)
         self._scratch = self._flat.stack.clone() if local else None
         self._state = processes.together(lambda: self.algorithm.start(self._flat.stack, network))

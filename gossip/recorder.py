@@ -81,8 +81,8 @@ class Recorder:
             self._bar.add_task("training", total=steps)
 
     def settled(self, chosen: dict[str, Any]) -> None:
-        """Keep, and show, the hyper-parameters that the algorithm has chosen."""
-        self.chosen = chosen
+        """Keep, and show, what has been chosen for this run: hyper-parameters, a placement."""
+        self.chosen |= chosen
         if self._show:
             for name, value in chosen.items():
                 print(f"{name.replace('_', ' ')}: {value:.6g}" if isinstance(value, float) else f"{name}: {value}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -20,11 +20,12 @@ from gossip.describe import describe
 from gossip.errors import DivergedError, PreemptedError
 from gossip.measure import measure
 from gossip.needs import check_needs, warn_of_bias
-from gossip.network import Communicator, InProcessNetwork, Transport, connect
+from gossip.network import Communicator, InProcessNetwork, SimulatedClock, Transport, connect
 from gossip.recorder import Recorder, create_run_directory, replace_text
 from gossip.signals import Signals
 from gossip.workloads.workload import Workload
 from topologies import Schedule, Topology
+from topologies.placement import Placement, blocks, crossing, place
 
 if TYPE_CHECKING:
     import networkx
@@ -77,6 +78,8 @@ class Training:
     evaluate_every: int | None = None
     evaluate_nodes: int = EVALUATED_NODES
     transport: Transport = "auto"
+    placement: Placement = "contiguous"
+    clock: SimulatedClock | None = None
     output: str | Path | None = "runs"
     progress: bool = False
     config: str | None = None  # text kept in the run directory; a description of the fields if None
@@ -91,7 +94,9 @@ class Training:
         launch.share_cores(processes)
         topology = processes.together(lambda: self._check(processes.size))
         workload = processes.together(lambda: self._shard(topology.n - self.algorithm.auxiliary, processes))
-        network = connect(topology, processes, self.seed, self.transport)
+        hosted = processes.from_root(lambda: place(topology, processes.hosts, self.placement))
+        auxiliary = self.algorithm.auxiliary
+        network = connect(topology, processes, self.seed, self.transport, hosted, self.clock, auxiliary)
         x = processes.together(lambda: self._initial(workload, network))
         configuration = processes.from_root(lambda: self._configuration(topology, x)) if self._keeps else {}
         folder = processes.from_root(lambda: self._find(topology, configuration))
@@ -100,6 +105,12 @@ class Training:
         if root:
             warn_of_bias(self.algorithm, topology, stacklevel=4)
         recorder = Recorder(directory if root else None, self.steps, self.progress and root)
+        if root and self.placement != "contiguous":
+            contiguous = blocks(topology.n, processes.size)
+            placed, before = (x[0].nbytes * crossing(topology, processes.hosts, each) for each in (hosted, contiguous))
+            recorder.settled(
+                {"bytes_between_hosts_per_round": placed, "bytes_between_hosts_per_round_if_contiguous": before}
+            )
 
         stopped: DivergedError | PreemptedError | None = None
         keeper = None
@@ -150,7 +161,7 @@ class Training:
         algorithm = processes.together(lambda: self.algorithm.on(workload.layout).for_examples(examples))
         evaluate_every = self.evaluate_every or max(1, self.steps // EVALUATIONS)
         began = time.perf_counter()
-        with_data = network.nodes[: max(0, network.n - auxiliary - network.nodes.start)]
+        with_data = [node for node in network.nodes if node < network.n - auxiliary]
         if keeper is not None and folder is not None:
             moment = keeper.resume(folder, algorithm, x.device)
         else:
@@ -180,12 +191,18 @@ class Training:
                 metrics = measure(
                     model, sample, used, workload, network, processes, self.evaluate_nodes, reported, auxiliary
                 )
-                recorder.add({"step": step, **metrics, "seconds": processes.broadcast(seconds)})
+                times = {"seconds": processes.broadcast(seconds)}
+                if self.clock is not None:
+                    times["simulated_seconds"] = network.seconds
+                recorder.add({"step": step, **metrics, **times})
                 _check_finite(step, metrics)
                 began = time.perf_counter()
             recorder.progress(step)
             if step < self.steps:
                 try:
+                    if evaluate:  # now, so that what travels meanwhile in simulated time does not depend on it
+                        algorithm.post(state, network)
+                    network.finish_gradients(step)
                     algorithm.step(state, sample, network)
                     network.finish_step()
                 except NonFiniteError as error:
@@ -194,13 +211,15 @@ class Training:
                     raise kind(_diverged(step, str(error))) from error
         return algorithm.model(state)
 
-    def _start_oracle(self, workload: ShardedWorkload, x: Tensor, with_data: range) -> State:
+    def _start_oracle(self, workload: ShardedWorkload, x: Tensor, with_data: Sequence[int]) -> State:
         if not with_data:
             nothing = torch.zeros(0, dtype=torch.int64)
             return State(gradients=nothing, queries=nothing)
         return self.oracle.start(workload, x[: len(with_data)], with_data, self.seed)
 
-    def _sample(self, oracle: State, workload: ShardedWorkload, x: Tensor, with_data: range, step: int) -> Sample:
+    def _sample(
+        self, oracle: State, workload: ShardedWorkload, x: Tensor, with_data: Sequence[int], step: int
+    ) -> Sample:
         """Gradient estimates of the local nodes, 0 for those without data."""
         if not with_data:
             return Sample(torch.zeros_like(x), torch.zeros_like(x[:, 0]))
@@ -232,6 +251,8 @@ class Training:
                 f"{type(self.algorithm).__name__}: auxiliary = {self.algorithm.auxiliary} is not allowed; it must be "
                 f"below the number of nodes, {topology.n}"
             )
+        if self.clock is not None:
+            self.clock.check_nodes(topology.n - self.algorithm.auxiliary)
         check_needs(self.algorithm, topology)
         return topology
 
@@ -250,7 +271,7 @@ class Training:
                 f"start is a {x.dtype} tensor of shape {tuple(x.shape)}; it must be floating point and of shape "
                 f"({d},) or ({network.n}, {d})"
             )
-        return x.expand(network.n, d)[network.nodes.start : network.nodes.stop].clone()
+        return x.expand(network.n, d)[list(network.nodes)]
 
     def _configuration(self, topology: Schedule, x: Tensor) -> dict[str, Any]:
         """All that the models depend on, but the number of steps."""
@@ -262,6 +283,7 @@ class Training:
             seed=self.seed,
             start=self.start,
             dtype=str(x.dtype).removeprefix("torch."),
+            clock=self.clock,
         )
 
     def _find(self, topology: Schedule, configuration: Mapping[str, Any]) -> Path | None:
@@ -286,6 +308,7 @@ class Training:
             start=self.start,
             evaluate_every=self.evaluate_every,
             evaluate_nodes=self.evaluate_nodes,
+            clock=self.clock,
         )
         if folder is not None:
             directory = folder.parent.parent
@@ -342,6 +365,8 @@ def run(
     evaluate_nodes: int = EVALUATED_NODES,
     communicator: MPI.Intracomm | None = None,
     transport: Transport = "auto",
+    placement: Placement = "contiguous",
+    clock: SimulatedClock | None = None,
     output: str | Path | None = "runs",
     progress: bool = False,
     checkpoint_every: int | str | None = None,
@@ -364,6 +389,9 @@ def run(
         evaluate_nodes: How many nodes' own models are evaluated besides the average one, evenly spaced.
         communicator: The mpi4py communicator to use; all launched processes by default.
         transport: How rows go from rank to rank, see `gossip.network.connect`; the results are the same bits.
+        placement: Which rank hosts which nodes, see `topologies.placement.place`; the results are the same bits.
+        clock: Tell the time that this would take on other machines and links as well, as "simulated_seconds" in the
+            history; it changes nothing else.
         output: Where the run directory is made; None for no directory.
         progress: Show the progress, on rank 0.
         checkpoint_every: Write a checkpoint into the run directory every so many steps, such as 500, or seconds, such
@@ -392,6 +420,8 @@ def run(
         evaluate_every=evaluate_every,
         evaluate_nodes=evaluate_nodes,
         transport=transport,
+        placement=placement,
+        clock=clock,
         output=output,
         progress=progress,
         checkpoint_every=checkpoint_every,

@@ -22,7 +22,7 @@ NUMBERS = {float: torch.float64, int: torch.int64}
 class Rows(Protocol):
     """Where the rows of nodes can be read."""
 
-    def stack(self, name: str, nodes: range) -> Tensor:
+    def stack(self, name: str, nodes: Sequence[int]) -> Tensor:
         """(len(nodes), ...): the rows of at least one node."""
 
     def item(self, name: str, node: int) -> Tensor:
@@ -46,7 +46,7 @@ class Parts:
         self._algorithm = algorithm
         self._named: dict[int, tuple[str, object]] = {}  # tensors and messages, kept so that no identity comes again
 
-    def take(self, section: str, state: State, nodes: range) -> None:
+    def take(self, section: str, state: State, nodes: Sequence[int]) -> None:
         """Take apart a state of these local nodes.
 
         Raises:
@@ -66,7 +66,7 @@ class Parts:
             raise ValueError(f"{type(self._algorithm).__name__} has posted what its state does not hold")
         return self._named[id(value)][0]
 
-    def _take(self, name: str, value: Any, nodes: range) -> Outline:
+    def _take(self, name: str, value: Any, nodes: Sequence[int]) -> Outline:
         if value is None or isinstance(value, bool | int | float | str):
             return {"kind": "value", "value": value}
         if isinstance(value, tuple):
@@ -97,16 +97,16 @@ class Parts:
                 return {"kind": "numbers"}
         raise ValueError(f"{self._whose(name)} is a {type(value).__name__} of a kind that cannot be saved")
 
-    def _take_stack(self, name: str, stack: Tensor, nodes: range) -> None:
+    def _take_stack(self, name: str, stack: Tensor, nodes: Sequence[int]) -> None:
         self._check(name, len(stack), nodes)
         self.rows[name] = stack.detach().cpu().contiguous()
 
-    def _take_items(self, name: str, items: Sequence[Tensor], nodes: range) -> None:
+    def _take_items(self, name: str, items: Sequence[Tensor], nodes: Sequence[int]) -> None:
         self._check(name, len(items), nodes)
         for node, item in zip(nodes, items, strict=True):
             self.rows[_of_node(name, node)] = item.detach().cpu().contiguous()
 
-    def _check(self, name: str, size: int, nodes: range) -> None:
+    def _check(self, name: str, size: int, nodes: Sequence[int]) -> None:
         if size != len(nodes):
             raise ValueError(f"{self._whose(name)} is of {size} nodes, and {len(nodes)} are there")
 
@@ -129,7 +129,7 @@ class Whole:
         self._device = torch.device(device)
         self._named: dict[str, Tensor | Message] = {}
 
-    def state(self, section: str, outline: dict[str, Outline], nodes: range) -> State:
+    def state(self, section: str, outline: dict[str, Outline], nodes: Sequence[int]) -> State:
         """The state of these nodes."""
         return State(**{key: self._whole(f"{section}.{key}", entry, nodes) for key, entry in outline.items()})
 
@@ -137,7 +137,7 @@ class Whole:
         """What has been put together under this name."""
         return self._named[name]
 
-    def _whole(self, name: str, entry: Outline, nodes: range) -> Any:
+    def _whole(self, name: str, entry: Outline, nodes: Sequence[int]) -> Any:
         match entry["kind"]:
             case "value":
                 return entry["value"]
@@ -162,7 +162,7 @@ class Whole:
             case _:
                 return self._rows.stack(name, nodes).tolist() if nodes else []
 
-    def _items(self, name: str, nodes: range) -> Iterator[Tensor]:
+    def _items(self, name: str, nodes: Sequence[int]) -> Iterator[Tensor]:
         return (self._rows.item(_of_node(name, node), node) for node in nodes)
 
 

@@ -104,9 +104,10 @@ class Keeper:
         self._directory, self._every, self._keep, self._steps, self._about = directory, every, keep, steps, about
         self._processes, self._network, self._recorder, self._signals = processes, network, recorder, signals
         nodes = network.nodes
+        self._with_data = with_data
         self._nodes = {
             "algorithm": nodes,
-            "oracle": range(nodes.start, max(nodes.start, min(nodes.stop, with_data))),
+            "oracle": [node for node in nodes if node < with_data],
             "network": nodes,
             "model": nodes,
         }
@@ -163,10 +164,11 @@ class Keeper:
         try:
             processes.from_root(writer.open)
             files = processes.together(lambda: writer.rank_file(processes.rank, parts.rows))
-            nodes = [network.nodes.start, network.nodes.stop]
+            nodes = list(network.nodes)
             wire = [network.traffic.wire_bytes, network.traffic.wire_messages]
             everyone = processes.gather((files, nodes, wire, parts.outline))
-            processes.from_root(lambda: self._close(writer, moment, parts, everyone))
+            clock = network.clock_state()
+            processes.from_root(lambda: self._close(writer, moment, parts, everyone, clock))
         except DataError:
             if processes.rank == 0:
                 writer.discard()
@@ -184,13 +186,15 @@ class Keeper:
             parts.take(section, state, self._nodes[section])
         return parts
 
-    def _close(self, writer: Writer, moment: Moment, parts: Parts, everyone: Sequence[Any]) -> None:
+    def _close(
+        self, writer: Writer, moment: Moment, parts: Parts, everyone: Sequence[Any], clock: dict[str, Any]
+    ) -> None:
         """On rank 0: what is common to all ranks, once they have written theirs."""
         files: dict[str, Any] = {}
         for rank, (written, nodes, _, outline) in enumerate(everyone):
             files |= {name: {**about, "nodes": nodes} for name, about in written.items()}
             for section in outline:
-                if section != "oracle" or nodes[0] < self._nodes["oracle"].stop:
+                if section != "oracle" or nodes[0] < self._with_data:
                     _check_same(section, parts.outline[section], outline[section], rank)
         posted = self._network.posted
         manifest = {
@@ -202,6 +206,7 @@ class Keeper:
             "states": parts.outline,
             "posted": [parts.name(value) for value in posted[0]],
             "posted_means": [parts.name(value) for value in posted[1]],
+            "clock": clock,
             "wire": [wire for _, _, wire, _ in everyone],
         }
         writer.close(manifest, files, self._recorder.history)
@@ -232,6 +237,7 @@ class Keeper:
         wire = np.sum(checkpoint.manifest["wire"][processes.rank :: processes.size] or [[0, 0]], axis=0).tolist()
         posted = [whole.named(name) for name in checkpoint.manifest["posted"]]
         means = [cast(Tensor, whole.named(name)) for name in checkpoint.manifest["posted_means"]]
+        network.load_clock_state(checkpoint.manifest["clock"])
         network.resume(counts.round, Traffic(counts.bytes, counts.messages, *wire), posted, means)
         return Moment(checkpoint.step, restored["algorithm"], restored["oracle"], checkpoint.manifest["seconds"])
 

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import xxhash
 from torch import Tensor
@@ -133,8 +134,8 @@ class Checkpoint:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.manifest = self._read_manifest()
-        self._ranges = {
-            name: range(*about["nodes"]) for name, about in self.manifest["files"].items() if "nodes" in about
+        self._hosted = {
+            name: np.array(about["nodes"]) for name, about in self.manifest["files"].items() if "nodes" in about
         }
         self._checked: set[str] = set()
         self._open: dict[str, Any] = {}
@@ -184,18 +185,20 @@ class Checkpoint:
         history: list[dict[str, Any]] = json.loads((self.folder / HISTORY).read_bytes())
         return history
 
-    def stack(self, name: str, nodes: range) -> Tensor:
-        """(len(nodes), ...): what a stack holds for these nodes."""
-        parts = []
-        for file, hosted in self._ranges.items():
-            here = range(max(nodes.start, hosted.start), min(nodes.stop, hosted.stop))
-            if here:
-                parts.append(self._opened(file).get_slice(name)[here.start - hosted.start : here.stop - hosted.start])
-        return torch.cat(parts)
+    def stack(self, name: str, nodes: Sequence[int]) -> Tensor:
+        """(len(nodes), ...): what a stack holds for these nodes, which are ascending."""
+        parts, found = [], []
+        for file, hosted in self._hosted.items():
+            rows = np.flatnonzero(np.isin(hosted, nodes))
+            if len(rows):
+                first, end = int(rows[0]), int(rows[-1]) + 1
+                parts.append(self._opened(file).get_slice(name)[first:end][torch.from_numpy(rows - first)])
+                found.append(hosted[rows])
+        return torch.cat(parts)[torch.from_numpy(np.argsort(np.concatenate(found)))]
 
     def item(self, name: str, node: int) -> Tensor:
         """What a list holds for this node."""
-        file = next(file for file, hosted in self._ranges.items() if node in hosted)
+        file = next(file for file, hosted in self._hosted.items() if node in hosted)
         item: Tensor = self._opened(file).get_tensor(name)
         return item
 

@@ -7,6 +7,9 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gossip.errors import GossipError, explained
 
 T = TypeVar("T")
@@ -23,12 +26,14 @@ class Communicator:
     Attributes:
         rank: Number of this process.
         size: Number of processes.
+        hosts: (size,) the host of each, as a number.
         local_size: Number of them on this host.
         local_cores: Number of cores that these may use together.
     """
 
     rank = 0
     size = 1
+    hosts: NDArray[np.int64] = np.zeros(1, np.int64)
     local_size = 1
     local_cores = len(usable_cores())
 
