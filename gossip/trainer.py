@@ -17,7 +17,7 @@ from gossip import launch
 from gossip.checkpoint import Every, Keeper, Moment, find
 from gossip.checkpoint.configuration import described
 from gossip.describe import describe
-from gossip.errors import DivergedError, PreemptedError
+from gossip.errors import DivergedError, GossipError
 from gossip.measure import measure
 from gossip.needs import check_needs, warn_of_bias
 from gossip.network import Communicator, InProcessNetwork, SimulatedClock, Transport, connect
@@ -112,25 +112,24 @@ class Training:
                 {"bytes_between_hosts_per_round": placed, "bytes_between_hosts_per_round_if_contiguous": before}
             )
 
-        stopped: DivergedError | PreemptedError | None = None
         keeper = None
         if self._keeps and directory is not None:
-            about = {"configuration": configuration, "layout": dict(workload.layout.shapes)}
-            with_data = topology.n - self.algorithm.auxiliary
+            about = {"configuration": configuration, "layout": dict(workload.layout.shapes), "nodes": topology.n}
             every = Every.of(self.checkpoint_every)
             keeper = Keeper(
-                directory, every, self.keep, self.steps, about, with_data, processes, network, recorder, signals
+                directory, every, self.keep, self.steps, about, auxiliary, processes, network, recorder, signals
             )
+        stopped: GossipError | None = None
         try:
             model = self._train(x, workload, network, processes, recorder, keeper, folder).clone()  # memory of its own
-        except (DivergedError, PreemptedError) as error:
+        except GossipError as error:
             stopped = error
         finally:
             recorder.close()
         if keeper is not None:
             keeper.close()
         network.close()
-        if isinstance(stopped, PreemptedError):
+        if stopped is not None and not isinstance(stopped, DivergedError):
             processes.barrier()
             raise stopped
         summary = self._summary(topology, processes, recorder, "diverged" if stopped else "finished")
