@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,7 +22,7 @@ from gossip.errors import DivergedError, GossipError
 from gossip.measure import measure
 from gossip.needs import check_needs, warn_of_bias
 from gossip.network import Communicator, InProcessNetwork, SimulatedClock, Transport, connect
-from gossip.recorder import Recorder, create_run_directory, replace_text
+from gossip.recorder import Recorder, create_run_directory
 from gossip.signals import Signals
 from gossip.workloads.workload import Workload
 from topologies import Schedule, Topology
@@ -133,8 +134,7 @@ class Training:
             processes.barrier()
             raise stopped
         summary = self._summary(topology, processes, recorder, "diverged" if stopped else "finished")
-        recorder.write_outcome(summary, topology)
-        processes.barrier()
+        processes.from_root(lambda: recorder.write_outcome(summary, topology))
         if stopped:
             raise stopped
         return Finished(model, network, recorder.history, summary, recorder.directory)
@@ -163,6 +163,7 @@ class Training:
         with_data = [node for node in network.nodes if node < network.n - auxiliary]
         if keeper is not None and folder is not None:
             moment = keeper.resume(folder, algorithm, x.device)
+            processes.from_root(lambda: recorder.replace("config.yaml", self._config(network.topology)))
         else:
             state = processes.together(lambda: algorithm.start(x, network))
             network.finish_step()
@@ -193,7 +194,7 @@ class Training:
                 times = {"seconds": processes.broadcast(seconds)}
                 if self.clock is not None:
                     times["simulated_seconds"] = network.seconds
-                recorder.add({"step": step, **metrics, **times})
+                processes.together(partial(recorder.add, {"step": step, **metrics, **times}))
                 _check_finite(step, metrics)
                 began = time.perf_counter()
             recorder.progress(step)
@@ -295,9 +296,15 @@ class Training:
         return f"{type(self.algorithm).__name__}-{topology.name}"
 
     def _create_directory(self, topology: Schedule, folder: Path | None) -> Path | None:
+        """The run directory; that of the checkpoint to go on from, if any."""
         if self.output is None:
             return None
-        config = self.config or describe(
+        if folder is not None:
+            return folder.parent.parent
+        return create_run_directory(Path(self.output), self._name(topology), self._config(topology))
+
+    def _config(self, topology: Schedule) -> str:
+        return self.config or describe(
             workload=self.workload,
             topology=topology,
             algorithm=self.algorithm,
@@ -307,13 +314,7 @@ class Training:
             start=self.start,
             evaluate_every=self.evaluate_every,
             evaluate_nodes=self.evaluate_nodes,
-            clock=self.clock,
         )
-        if folder is not None:
-            directory = folder.parent.parent
-            replace_text(directory / "config.yaml", config)
-            return directory
-        return create_run_directory(Path(self.output), self._name(topology), config)
 
     def _summary(self, topology: Schedule, processes: Communicator, recorder: Recorder, status: str) -> dict[str, Any]:
         last = recorder.history[-1]

@@ -223,7 +223,7 @@ class Keeper:
         processes, network = self._processes, self._network
         checkpoint = processes.together(lambda: Checkpoint(folder))
         processes.from_root(checkpoint.check_names)
-        self._recorder.resume(processes.from_root(checkpoint.history))
+        history = processes.from_root(checkpoint.history)
         outlines = checkpoint.manifest["states"]
         whole = Whole(algorithm, checkpoint, device)
 
@@ -234,6 +234,8 @@ class Keeper:
             }
 
         restored = processes.together(states)
+        checkpoint.close()
+        processes.together(lambda: self._recorder.resume(history))
         counts = restored["network"]
         # What ranks have handed to MPI; fewer ranks than before carry on the counts of several.
         wire = np.sum(checkpoint.manifest["wire"][processes.rank :: processes.size] or [[0, 0]], axis=0).tolist()

@@ -200,7 +200,11 @@ class Checkpoint:
         """What a list holds for this node."""
         file = next(file for file, hosted in self._hosted.items() if node in hosted)
         item: Tensor = self._opened(file).get_tensor(name)
-        return item
+        return item.clone()  # out of the file, which will be removed
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._open.clear()
 
     def _opened(self, name: str) -> Any:
         if name not in self._open:
