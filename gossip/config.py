@@ -13,7 +13,7 @@ from algorithms import Algorithm, Compressor, EventThreshold, LearningRate, Loca
 from algorithms.compressors.sparse import Sparsifier
 from gossip.errors import UsageError
 from gossip.network import SimulatedClock, Transport
-from gossip.trainer import EVALUATED_NODES, Training
+from gossip.trainer import CHECKPOINTS, EVALUATED_NODES, Training
 from gossip.workloads import Split, Workload
 from topologies import Schedule
 from topologies.placement import Placement
@@ -91,6 +91,9 @@ def parse(arguments: Sequence[str], ranks: int) -> Training:
             output=chosen.output,
             progress=not chosen.quiet,
             config=config,
+            checkpoint_every=chosen.checkpoint_every,
+            resume=chosen.resume,
+            keep=chosen.keep,
         )
     except (ArgumentError, ValueError, TypeError) as error:
         raise UsageError(_one_line(str(error))) from error
@@ -141,6 +144,18 @@ def _parser(ranks: int) -> ArgumentParser:
     parser.add_argument(
         "--output", type=str | None, default="runs", help="Where the run directory is made; null for none."
     )
+    parser.add_argument(
+        "--checkpoint-every",
+        type=int | str | None,
+        help="Write a checkpoint every so many steps, such as 500, or seconds, such as 30s, and at the end.",
+    )
+    parser.add_argument(
+        "--resume",
+        type=str | None,
+        help="Go on from the last checkpoint in this run directory, or from this checkpoint, or auto: from that of the "
+        "last run of this configuration below --output that has not come to its end, if there is one.",
+    )
+    parser.add_argument("--keep", type=int, default=CHECKPOINTS, help="How many checkpoints to leave, the last ones.")
     parser.add_argument("--quiet", action="store_true", help="Show no progress and no closing table.")
     parser.set_defaults(
         {

@@ -393,8 +393,10 @@ class Optimizer(torch.optim.Optimizer):
 
 def _beside(x: Tensor, value: Any) -> Any:
     """What a state holds, with stacks like x where x is."""
-    if isinstance(value, list):
-        return [_beside(x, each) for each in value]
+    if isinstance(value, list | tuple):
+        return type(value)(_beside(x, each) for each in value)
+    if isinstance(value, dict):
+        return {key: _beside(x, each) for key, each in value.items()}
     return value.to(x.device) if isinstance(value, Tensor) and value.shape == x.shape else value
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -72,6 +72,14 @@ class Communicator:
     def broadcast(self, value: Any, root: int = 0) -> Any:
         """The root's value (any picklable object), on every rank. For set-up, not for the loop."""
         return value
+
+    def gather(self, value: Any) -> list[Any]:
+        """The values of all ranks (picklable objects), in their order, on every rank. For set-up, not for the loop."""
+        return [value]
+
+    def post_maximum(self, values: Sequence[float]) -> Callable[[], list[float]]:
+        """Begin to take the maxima over all ranks of so many numbers; what is given waits for them."""
+        return lambda: list(values)
 
     def first_rank_where(self, flag: bool) -> int | None:
         """The lowest rank that gave True, on every rank; None if none did."""

@@ -245,6 +245,23 @@ class InProcessNetwork:
         """Start the average that the next `mean` of this very stack completes."""
         self._posted_means.append((value, self._begin_total(value)))
 
+    @property
+    def posted(self) -> tuple[list[Tensor | Message], list[Tensor]]:
+        """What is under way: to be mixed, and to be averaged, in the order of posting."""
+        return [value for value, _ in self._posted], [value for value, _ in self._posted_means]
+
+    def resume(
+        self, round: int, traffic: Traffic, posted: Sequence[Tensor | Message], posted_means: Sequence[Tensor]
+    ) -> None:
+        """Go on as a network that has come to this round, where this had been sent and this been posted; collective."""
+        self.round = round
+        with self.unrecorded():
+            for value in posted:
+                self.post(value)
+            for mean in posted_means:
+                self.post_mean(mean)
+        self._traffic = traffic
+
     def all_rows(self, value: Tensor) -> Tensor:
         """A stack's rows of all nodes, (n, d), in node order, on every rank. For results, not for the loop."""
         return value
