@@ -13,10 +13,10 @@ one. Top-1 % and random-1 % keep 7 numbers, QSGD-16 has 16 levels, 33 symbols. N
 that a node sends, headers and all neighbours included.
 
 Each graph and split has its own gamma, the candidate with the least suboptimality at the end. With QSGD-16 it makes no
-difference between 0.2 and 1, so that only the authors' is run. DCD and ECD have no gamma, but a factor of the learning rate, which as
-in the authors' code is chosen for each split on the ring, after a short search. The suboptimality is that of the
-average model, by the least objective from Newton's method; at the end it is the mean over the last quarter of all
-evaluations.
+difference between 0.2 and 1, so that only the authors' is run. DCD and ECD have no gamma, but a factor of the learning
+rate, which as in the authors' code is chosen for each split on the ring, after a short search. The suboptimality is
+that of the average model, by the least objective from Newton's method; at the end it is the mean over the last quarter
+of all evaluations.
 
 In the plots that come with the authors' code, for the ring, all three operators end where exact communication does if
 data are in random order. If they are sorted, top-1 % ends 2.4 and random-1 % 2.9 times as far from the optimum. This is
