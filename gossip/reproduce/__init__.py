@@ -12,6 +12,7 @@ NAMES = (
     "cooperative",
     "exact_diffusion",
     "fedmom",
+    "leader_sgd",
     "momentum",
     "prox_lead",
     "squarm",
