@@ -4,7 +4,7 @@ Wang & Joshi, "Cooperative SGD: A Unified Framework for the Design and Analysis 
 JMLR 22(213), 2021, arXiv 1808.07576.
 
 Of the m + v nodes the last v are auxiliary: they have no data and their gradients are 0. With X the models, one a
-row, G the gradients or the local momenta, and iterations t = 0, 1, ...
+row, G the gradients, and iterations t = 0, 1, ...
 
     X <- W_t (X - lr G),   W_t = W if tau divides t + 1, otherwise I
 
@@ -17,8 +17,9 @@ The method is to be judged at the average u of all m + v models, which is what i
 
     u <- u - lr m / (m + v) mean of the gradients of the m nodes with data,
 
-so that its learning rate is lr m / (m + v), the effective one, and not lr. Momentum is local, never averaged, and
-outside the paper's theory.
+so that its learning rate is lr m / (m + v), the effective one, and not lr. With another local
+optimizer, its moves of the parameters take the place of -lr G, except those of auxiliary nodes. What it remembers
+is never averaged, and outside the paper's theory.
 
 A(1, J, 0) is fully synchronous SGD and A(tau, J, 0) local SGD, for which `LocalSGD` has exact averages; A(1, W, 0) is
 decentralized SGD; A(tau, W, 0) decentralized periodic averaging; A(tau, W_alpha, 1) elastic averaging on the topology
@@ -33,16 +34,17 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, State, check_momentum, descent_direction, start_momentum
-from algorithms.arithmetic import add_scaled
+from algorithms.algorithm import Sample, State
 from algorithms.checks import check
-from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.learning_rate import LearningRate, learning_rate
 from algorithms.local_steps import check_period, synchronizes
+from algorithms.local_updates import LocalUpdates
 from algorithms.network import Network
+from algorithms.optimizers import LocalOptimizer
 
 
 @dataclass(frozen=True)
-class CooperativeSGD(Algorithm):
+class CooperativeSGD(LocalUpdates):
     """Cooperative SGD.
 
     Args:
@@ -51,6 +53,7 @@ class CooperativeSGD(Algorithm):
         auxiliary: How many nodes, the last ones, have no data, v >= 0.
         momentum: Momentum of the local direction, in [0, 1).
         nesterov: Use Nesterov's variant; needs momentum > 0.
+        optimizer: The local update rule, instead of SGD with this momentum.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("symmetric",)
@@ -60,23 +63,26 @@ class CooperativeSGD(Algorithm):
     auxiliary: int = 0
     momentum: float = 0.0
     nesterov: bool = False
+    optimizer: LocalOptimizer | None = None
 
     def __post_init__(self) -> None:
-        check_learning_rate(self, self.lr)
+        self.check_updates()
         check_period(self, self.period)
         check(self.auxiliary >= 0, self, "auxiliary", ">= 0")
-        check_momentum(self, self.momentum, self.nesterov)
+        alone = not (self.auxiliary and self.rule.communicates)
+        check(alone, self, "optimizer", "one that sends nothing beside auxiliary nodes, which have no gradients")
 
     def start(self, x: Tensor, network: Network) -> State:
         check(self.auxiliary < network.n, self, "auxiliary", f"below the number of nodes, {network.n}")
         state = State(x=x.clone(), n=network.n, step=0)
-        start_momentum(state, self.momentum)
+        self.rule.start(state)
         return state
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
-        v = descent_direction(state, sample.gradient, self.momentum, self.nesterov)
-        adapted = network.empty(v.shape[1], v.dtype, v.device)
-        state.x = add_scaled(state.x, -learning_rate(self.lr, state.step), v, out=adapted)
+        x = state.x
+        state.x = self.updated(state, sample.gradient, network, out=network.empty(x.shape[1], x.dtype, x.device))
+        with_data = max(0, network.n - self.auxiliary - network.nodes.start)
+        state.x[with_data:] = x[with_data:]  # whatever the optimizer makes of no gradient, such as weight decay
         if synchronizes(state.step, self.period):
             state.x = network.mix(state.x)
         state.step += 1

@@ -7,14 +7,14 @@ The nodes form groups of neighbouring numbers. A group's leader l is the node wh
 iterations since the last communication, is lowest, that of smallest number if several are; the leader of all is called
 L. In iteration t = 0, 1, ...
 
-    x_i <- x_i - lr v_i(x_i),   v_i the gradient or the local momentum
+    x_i <- x_i - lr v_i(x_i),   v_i the gradient, or by another local optimizer
     x_i <- x_i - (global_proximal / tau_G) (x_i - L),  x_i <- x_i - (proximal / tau) (x_i - l),   as they were stored
     if tau divides t + 1:      l is chosen and stored;   x_i <- x_i - pull (x_i - l)
     if tau_G divides t + 1:    L is chosen and stored;   x_i <- x_i - global_pull (x_i - L)
 
 A single group has only l, with `period`, `pull` and `proximal`. There are no stored leaders, and no proximal terms,
 before the first communication. This is the order of the authors' code, except that the code counts iterations of
-all nodes, which here go at the same pace. Neither momentum nor anything else of the leader is copied.
+all nodes, which here go at the same pace. Nothing else of the leader is copied, such as momentum.
 
 Sent: every tau iterations the losses, n numbers of the stack's type, and for each group the leader's vector, up and
 down a binary tree over the nodes; every tau_G iterations another vector. W is not used.
@@ -29,16 +29,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, State, check_momentum, descent_direction, start_momentum
-from algorithms.arithmetic import add_scaled
+from algorithms.algorithm import Sample, State
 from algorithms.checks import NonFiniteError, check
-from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.learning_rate import LearningRate
 from algorithms.local_steps import check_period
+from algorithms.local_updates import LocalUpdates
 from algorithms.network import Network
+from algorithms.optimizers import LocalOptimizer
 
 
 @dataclass(frozen=True)
-class LeaderSGD(Algorithm):
+class LeaderSGD(LocalUpdates):
     """Leader SGD.
 
     Args:
@@ -53,6 +54,7 @@ class LeaderSGD(Algorithm):
         global_proximal: As `proximal`, for the leader of all, over tau_G iterations, in [0, tau_G].
         momentum: Momentum of the local direction, in [0, 1).
         nesterov: Use Nesterov's variant; needs momentum > 0.
+        optimizer: The local update rule, instead of SGD with this momentum.
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
@@ -67,9 +69,10 @@ class LeaderSGD(Algorithm):
     global_proximal: float = 0.1
     momentum: float = 0.0
     nesterov: bool = False
+    optimizer: LocalOptimizer | None = None
 
     def __post_init__(self) -> None:
-        check_learning_rate(self, self.lr)
+        self.check_updates()
         check_period(self, self.period)
         check(0 <= self.pull <= 1, self, "pull", "in [0, 1]")
         check(0 <= self.proximal <= self.period, self, "proximal", f"in [0, period = {self.period}]")
@@ -78,17 +81,15 @@ class LeaderSGD(Algorithm):
         check(0 <= self.global_pull <= 1, self, "global_pull", "in [0, 1]")
         tau = self._global_period
         check(0 <= self.global_proximal <= tau, self, "global_proximal", f"in [0, period * global_every = {tau}]")
-        check_momentum(self, self.momentum, self.nesterov)
 
     def start(self, x: Tensor, network: Network) -> State:
         check(self.groups <= network.n, self, "groups", f"at most the number of nodes, {network.n}")
         state = State(x=x.clone(), leader=None, global_leader=None, loss=torch.zeros_like(x[:, 0]), step=0)
-        start_momentum(state, self.momentum)
+        self.rule.start(state)
         return state
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
-        v = descent_direction(state, sample.gradient, self.momentum, self.nesterov)
-        x = add_scaled(state.x, -learning_rate(self.lr, state.step), v)
+        x = self.updated(state, sample.gradient, network)
         x = pulled(x, state.global_leader, self.global_proximal / self._global_period)
         x = pulled(x, state.leader, self.proximal / self.period)
         state.loss = state.loss + sample.loss.to(x)

@@ -36,20 +36,21 @@ from typing import Literal
 
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, State, check_momentum
+from algorithms.algorithm import Sample, State
 from algorithms.arithmetic import add_scaled
 from algorithms.checks import check
-from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.learning_rate import LearningRate, learning_rate
 from algorithms.local_steps import check_period, synchronizes
+from algorithms.local_updates import LocalUpdates
 from algorithms.network import Network
-from algorithms.optimizers import SGD, LocalOptimizer
+from algorithms.optimizers import LocalOptimizer
 from algorithms.proximal import Proximal, check_prox, proximal_step
 
 ORDERS = ("adapt-then-combine", "combine-then-adapt", "consensus")
 
 
 @dataclass(frozen=True)
-class DecentralizedSGD(Algorithm):
+class DecentralizedSGD(LocalUpdates):
     """Decentralized SGD.
 
     Args:
@@ -72,22 +73,11 @@ class DecentralizedSGD(Algorithm):
     optimizer: LocalOptimizer | None = None
 
     def __post_init__(self) -> None:
-        check_learning_rate(self, self.lr)
+        self.check_updates()
         check(self.order in ORDERS, self, "order", f"one of {', '.join(ORDERS)}")
-        check_momentum(self, self.momentum, self.nesterov)
         check_period(self, self.period)
         check_prox(self, self.prox)
-        check(not (self.optimizer and self.momentum), self, "momentum", "0 beside an optimizer, which has its own")
         check(not (self.optimizer and self.prox), self, "prox", "absent beside an optimizer: its steps are not lr's")
-
-    @property
-    def rule(self) -> LocalOptimizer:
-        """The local update rule."""
-        return self.optimizer or SGD(self.momentum, self.nesterov)
-
-    @property
-    def proportional(self) -> bool:
-        return super().proportional and self.rule.proportional
 
     def start(self, x: Tensor, network: Network) -> State:
         state = State(x=x.clone(), step=0)

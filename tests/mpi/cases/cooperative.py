@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from algorithms import (
+    AdamW,
+    Clars,
     CocodSGD,
     CooperativeSGD,
     ElasticAveraging,
@@ -34,10 +36,10 @@ CASES = [
     Case(CooperativeSGD(lr=0.05, auxiliary=3), complete(NODES), Minibatch(batch=4), without_auxiliary(3)),
     Case(ElasticAveraging(lr=0.05, period=2)),
     Case(ElasticAveraging(lr=0.05, period=2, order="simultaneous", momentum=0.5)),
-    Case(ElasticAveraging(lr=0.05, overlap=False)),
+    Case(ElasticAveraging(lr=0.05, overlap=False, optimizer=AdamW())),
     Case(OverlapLocalSGD(lr=0.05, period=2)),
     Case(OverlapLocalSGD(lr=0.05, period=3, beta=0.0, momentum=0.5)),
-    Case(CocodSGD(lr=0.05, period=2, momentum=0.5)),
+    Case(CocodSGD(lr=0.05, period=2, optimizer=Clars(trust=0.1))),  # whose norms overtake the averages
     Case(LeaderSGD(lr=0.05, period=2)),
     Case(LeaderSGD(lr=0.05, period=1, groups=3, global_every=2, momentum=0.5)),
 ]

@@ -1,0 +1,48 @@
+"""Local updates: how a node of an algorithm moves by itself, between what it exchanges with others."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from algorithms.algorithm import Algorithm, State, check_momentum
+from algorithms.arithmetic import add_scaled
+from algorithms.checks import check
+from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.network import Network
+from algorithms.optimizers import SGD, LocalOptimizer
+
+
+class LocalUpdates(Algorithm):
+    """An algorithm with a local update rule: its `optimizer`, or SGD with its `momentum`.
+
+    An update takes x to x + c y with the rule's c and y, which are -lr and the gradient where the rule is plain SGD.
+    What the rule remembers stays local. These are fields of the algorithm:
+    """
+
+    lr: float | LearningRate
+    momentum: float
+    nesterov: bool = False
+    optimizer: LocalOptimizer | None
+
+    @property
+    def rule(self) -> LocalOptimizer:
+        """The local update rule."""
+        return self.optimizer or SGD(self.momentum, self.nesterov)
+
+    @property
+    def proportional(self) -> bool:
+        return super().proportional and self.rule.proportional
+
+    def check_updates(self) -> None:
+        """Refuse fields out of range."""
+        check_learning_rate(self, self.lr)
+        check_momentum(self, self.momentum, self.nesterov)
+        check(not (self.optimizer and self.momentum), self, "momentum", "0 beside an optimizer, which has its own")
+
+    def updated(self, state: State, gradient: Tensor, network: Network, out: Tensor | None = None) -> Tensor:
+        """(k, d): the parameters after one update with gradients at `state.x`, in memory of their own or in `out`."""
+        lr = learning_rate(self.lr, state.step)
+        return add_scaled(state.x, *self.rule.update(state, gradient, lr, network), out=out)
+
+    def model(self, state: State) -> Tensor:
+        return self.rule.model(state, state.x)
