@@ -114,6 +114,25 @@ class MpiCommunicator(Communicator):
         children = [place + step for step in steps if place + step < self.size]
         self.wait([self.mpi.Isend(buffer, (child + root) % self.size, BROADCAST) for child in children])
 
+    def gather(self, value: Any) -> list[Any]:
+        mine = np.frombuffer(pickle.dumps(value), np.uint8)
+        sizes = np.empty(self.size, np.int64)
+        self.wait([self.mpi.Iallgather(np.array([len(mine)]), sizes)])
+        everyone = np.empty(sizes.sum(), np.uint8)
+        self.wait([self.mpi.Iallgatherv(mine, [everyone, sizes, None, MPI.BYTE])])
+        return [pickle.loads(part.data) for part in np.split(everyone, np.cumsum(sizes)[:-1])]
+
+    def post_maximum(self, values: Sequence[float]) -> Callable[[], list[float]]:
+        mine = np.array(values, np.float64)
+        maxima = np.empty_like(mine)
+        request = self.mpi.Iallreduce(mine, maxima, MPI.MAX)
+
+        def wait() -> list[float]:
+            self.wait([request])
+            return maxima.tolist()
+
+        return wait
+
     def first_rank_where(self, flag: bool) -> int | None:
         first = np.empty(1, np.int64)
         self.wait([self.mpi.Iallreduce(np.array([self.rank if flag else self.size]), first, MPI.MIN)])
