@@ -23,7 +23,8 @@ is never averaged, and outside the paper's theory.
 
 A(1, J, 0) is fully synchronous SGD and A(tau, J, 0) local SGD, for which `LocalSGD` has exact averages; A(1, W, 0) is
 decentralized SGD; A(tau, W, 0) decentralized periodic averaging; A(tau, W_alpha, 1) elastic averaging on the topology
-`elastic_averaging`; A(infinity, I, 0) independent SGDs.
+`elastic_averaging`, and with v = groups + 1 its hierarchical form on `elastic_averaging_tree`; A(infinity, I, 0)
+independent SGDs.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ class CooperativeSGD(LocalUpdates):
     def step(self, state: State, sample: Sample, network: Network) -> None:
         x = state.x
         state.x = self.updated(state, sample.gradient, network, out=network.empty(x.shape[1], x.dtype, x.device))
-        with_data = max(0, network.n - self.auxiliary - network.nodes.start)
+        with_data = sum(node < network.n - self.auxiliary for node in network.nodes)
         state.x[with_data:] = x[with_data:]  # whatever the optimizer makes of no gradient, such as weight decay
         if synchronizes(state.step, self.period):
             state.x = network.mix(state.x)
@@ -107,6 +108,11 @@ def decentralized_periodic_averaging(lr: float | LearningRate, period: int, **op
     return CooperativeSGD(lr, period, **options)
 
 
-def elastic_averaging_sgd(lr: float | LearningRate, period: int = 1, **options: Any) -> CooperativeSGD:
-    """A(tau, W_alpha, 1), to be run on the topology `elastic_averaging`, whose last node is the anchor."""
-    return CooperativeSGD(lr, period, auxiliary=1, **options)
+def elastic_averaging_sgd(
+    lr: float | LearningRate, period: int = 1, auxiliary: int = 1, **options: Any
+) -> CooperativeSGD:
+    """A(tau, W_alpha, v), to be run on the topology `elastic_averaging`, whose last node is the anchor.
+
+    On `elastic_averaging_tree`, whose anchors are the last groups + 1 nodes, it is the hierarchical form (EASGD Tree).
+    """
+    return CooperativeSGD(lr, period, auxiliary, **options)

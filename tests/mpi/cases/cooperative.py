@@ -18,7 +18,7 @@ from algorithms import (
 )
 from gossip.workloads import LeastSquares
 from tests.mpi.cases import NODES, Case
-from topologies import complete, elastic_averaging
+from topologies import complete, elastic_averaging, elastic_averaging_tree
 
 
 def without_auxiliary(v: int) -> LeastSquares:
@@ -33,6 +33,11 @@ CASES = [
     Case(LocalSGD(lr=0.05, period=4, switch=3, slow_momentum=0.5, momentum=0.5, reset_momentum=True)),
     Case(CooperativeSGD(lr=0.05, period=3, momentum=0.5)),
     Case(elastic_averaging_sgd(0.05, period=2), elastic_averaging(NODES), workload=without_auxiliary(1)),
+    Case(
+        elastic_averaging_sgd(0.05, auxiliary=3, momentum=0.5),
+        elastic_averaging_tree(NODES),
+        workload=without_auxiliary(3),
+    ),
     Case(CooperativeSGD(lr=0.05, auxiliary=3), complete(NODES), Minibatch(batch=4), without_auxiliary(3)),
     Case(ElasticAveraging(lr=0.05, period=2)),
     Case(ElasticAveraging(lr=0.05, period=2, order="simultaneous", momentum=0.5)),
