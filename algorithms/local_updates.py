@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, State, check_momentum
+from algorithms.algorithm import Algorithm, Sample, State, check_momentum
 from algorithms.arithmetic import add_scaled
 from algorithms.checks import check
 from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
@@ -33,16 +33,25 @@ class LocalUpdates(Algorithm):
     def proportional(self) -> bool:
         return super().proportional and self.rule.proportional
 
+    @property
+    def takes_norms(self) -> bool:
+        return self.rule.takes_norms
+
     def check_updates(self) -> None:
         """Refuse fields out of range."""
         check_learning_rate(self, self.lr)
         check_momentum(self, self.momentum, self.nesterov)
         check(not (self.optimizer and self.momentum), self, "momentum", "0 beside an optimizer, which has its own")
 
-    def updated(self, state: State, gradient: Tensor, network: Network, out: Tensor | None = None) -> Tensor:
-        """(k, d): the parameters after one update with gradients at `state.x`, in memory of their own or in `out`."""
-        lr = learning_rate(self.lr, state.step)
-        return add_scaled(state.x, *self.rule.update(state, gradient, lr, network), out=out)
+    def move(self, state: State, sample: Sample, network: Network) -> tuple[float, Tensor]:
+        """c and y (k, d) of one update with gradients at `state.x`, of which nothing has changed yet."""
+        rule = self.rule
+        rule.observe(state, sample)
+        return rule.update(state, sample.gradient, learning_rate(self.lr, state.step), network)
+
+    def updated(self, state: State, sample: Sample, network: Network, out: Tensor | None = None) -> Tensor:
+        """(k, d): the parameters after one update, in memory of their own or in `out`."""
+        return add_scaled(state.x, *self.move(state, sample, network), out=out)
 
     def model(self, state: State) -> Tensor:
         return self.rule.model(state, state.x)

@@ -44,6 +44,7 @@ UNFINISHED = {  # what others derive from
     "FixedSparsifier",
     "KeepsFixedNumber",
     "Layerwise",
+    "LocalUpdates",
     "LowRank",
     "Partition",
     "Quantizer",

@@ -60,7 +60,7 @@ class CocodSGD(LocalUpdates):
         return state
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
-        state.x = self.updated(state, sample.gradient, network)
+        state.x = self.updated(state, sample, network)
         if synchronizes(state.step, self.period):
             if state.sent is not None:
                 state.x = network.mean(state.sent) + (state.x - state.sent)

@@ -81,7 +81,7 @@ class CooperativeSGD(LocalUpdates):
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
         x = state.x
-        state.x = self.updated(state, sample.gradient, network, out=network.empty(x.shape[1], x.dtype, x.device))
+        state.x = self.updated(state, sample, network, out=network.empty(x.shape[1], x.dtype, x.device))
         with_data = sum(node < network.n - self.auxiliary for node in network.nodes)
         state.x[with_data:] = x[with_data:]  # whatever the optimizer makes of no gradient, such as weight decay
         if synchronizes(state.step, self.period):

@@ -95,7 +95,7 @@ class ElasticAveraging(LocalUpdates):
         pull = None
         if self.order == "simultaneous" and t % self.period == 0:
             pull = self._exchange(state, network)
-        state.x = self.updated(state, sample.gradient, network)
+        state.x = self.updated(state, sample, network)
         if self.order == "sequential" and synchronizes(t, self.period):
             pull = self._exchange(state, network)
         if pull is not None:

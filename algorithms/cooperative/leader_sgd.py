@@ -89,7 +89,7 @@ class LeaderSGD(LocalUpdates):
         return state
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
-        x = self.updated(state, sample.gradient, network)
+        x = self.updated(state, sample, network)
         x = pulled(x, state.global_leader, self.global_proximal / self._global_period)
         x = pulled(x, state.leader, self.proximal / self.period)
         state.loss = state.loss + sample.loss.to(x)

@@ -90,7 +90,7 @@ class LocalSGD(LocalUpdates):
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
         lr = learning_rate(self.lr, state.step)
-        state.x = self.updated(state, sample.gradient, network)
+        state.x = self.updated(state, sample, network)
         state.step += 1
         if state.step <= self.switch or (state.step - self.switch) % self.period == 0:
             self._average(state, lr, network)

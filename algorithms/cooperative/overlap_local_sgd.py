@@ -79,7 +79,7 @@ class OverlapLocalSGD(LocalUpdates):
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
         lr = learning_rate(self.lr, state.step)
-        state.x = self.updated(state, sample.gradient, network)
+        state.x = self.updated(state, sample, network)
         if synchronizes(state.step, self.period):
             self._receive_anchor(state, network)
             state.x = (1 - self.alpha) * state.x + self.alpha * state.anchor

@@ -94,7 +94,7 @@ class DecentralizedSGD(LocalUpdates):
     def step(self, state: State, sample: Sample, network: Network) -> None:
         t = state.step
         lr = learning_rate(self.lr, t)
-        move = self.rule.update(state, sample.gradient, lr, network)
+        move = self.move(state, sample, network)
         match self.order:
             case "adapt-then-combine":
                 state.x = proximal_step(self.prox, self._average(self._adapt(state.x, move, network), t, network), lr)

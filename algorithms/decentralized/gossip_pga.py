@@ -59,7 +59,7 @@ class GossipPGA(LocalUpdates):
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
         x = state.x
-        y = self.updated(state, sample.gradient, network, out=network.empty(x.shape[1], x.dtype, x.device))
+        y = self.updated(state, sample, network, out=network.empty(x.shape[1], x.dtype, x.device))
         if synchronizes(state.step, self.period):
             state.x = network.mean(y).expand_as(y).clone()
         else:

@@ -16,5 +16,12 @@ CASES = [
     Case(DecentralizedSGD(optimizer=ResidualSGD(0.3, 0.7, momentum=0.5), order="consensus")),
     Case(DecentralizedSGD(optimizer=Lars(weight_decay=0.01)), ring(NODES), **DIGITS),
     Case(DecentralizedSGD(optimizer=Clars(), order="consensus"), ring(NODES), **DIGITS),
+    Case(
+        DecentralizedSGD(optimizer=Clars(over="samples")),
+        ring(NODES),
+        Minibatch(8, microbatch=2),
+        Digits(),
+        steps=4,
+    ),
     Case(DecentralizedSGD(optimizer=Lamb()), ring(NODES), **DIGITS),
 ]
