@@ -10,3 +10,4 @@ from algorithms.optimizers.nesterov_momentum import NesterovMomentum as Nesterov
 from algorithms.optimizers.optimizer import LocalOptimizer as LocalOptimizer
 from algorithms.optimizers.residual_sgd import ResidualSGD as ResidualSGD
 from algorithms.optimizers.sgd import SGD as SGD
+from algorithms.optimizers.torch_optimizer import TorchOptimizer as TorchOptimizer
