@@ -77,13 +77,14 @@ def test_from_the_command_line() -> None:
     chosen = parse(
         [
             "--algorithm=LocalSGD",
+            "--algorithm.momentum=0",
             "--algorithm.optimizer=TorchOptimizer",
             "--algorithm.optimizer.name=torch.optim.RMSprop",
             '--algorithm.optimizer.args={"alpha": 0.9}',
         ],
         1,
     )
-    assert chosen.algorithm == LocalSGD(optimizer=TorchOptimizer("torch.optim.RMSprop", {"alpha": 0.9}))
+    assert chosen.algorithm == LocalSGD(lr=0.05, optimizer=TorchOptimizer("torch.optim.RMSprop", {"alpha": 0.9}))
 
 
 @pytest.mark.parametrize(
