@@ -24,7 +24,7 @@ from torch import Tensor
 
 from algorithms.algorithm import Sample, State
 from algorithms.learning_rate import LearningRate
-from algorithms.local_steps import check_period, synchronizes
+from algorithms.local_steps import Period
 from algorithms.local_updates import LocalUpdates
 from algorithms.network import Network
 from algorithms.optimizers import LocalOptimizer
@@ -36,7 +36,7 @@ class CocodSGD(LocalUpdates):
 
     Args:
         lr: Learning rate, > 0, or a schedule of it.
-        period: Local steps during which an average travels, tau >= 1.
+        period: Local steps during which an average travels, tau >= 1, or a controller.
         momentum: Momentum of the local direction, in [0, 1).
         nesterov: Use Nesterov's variant; needs momentum > 0.
         optimizer: The local update rule, instead of SGD with this momentum.
@@ -45,23 +45,22 @@ class CocodSGD(LocalUpdates):
     needs: ClassVar[tuple[str, ...]] = ()
 
     lr: float | LearningRate = 0.1
-    period: int = 8
+    period: Period = 8
     momentum: float = 0.0
     nesterov: bool = False
     optimizer: LocalOptimizer | None = None
 
     def __post_init__(self) -> None:
         self.check_updates()
-        check_period(self, self.period)
 
     def start(self, x: Tensor, network: Network) -> State:
         state = State(x=x.clone(), sent=None, step=0)
-        self.rule.start(state)
+        self.start_updates(state)
         return state
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
         state.x = self.updated(state, sample, network)
-        if synchronizes(state.step, self.period):
+        if self.ends_period(state, sample, network):
             if state.sent is not None:
                 state.x = network.mean(state.sent) + (state.x - state.sent)
             state.sent = state.x.clone()

@@ -38,7 +38,7 @@ from torch import Tensor
 from algorithms.algorithm import Sample, State
 from algorithms.checks import check
 from algorithms.learning_rate import LearningRate, learning_rate
-from algorithms.local_steps import check_period, synchronizes
+from algorithms.local_steps import Period
 from algorithms.local_updates import LocalUpdates
 from algorithms.network import Network
 from algorithms.optimizers import LocalOptimizer
@@ -50,7 +50,7 @@ class CooperativeSGD(LocalUpdates):
 
     Args:
         lr: Learning rate, > 0, or a schedule of it.
-        period: Iterations from one averaging to the next, tau >= 1.
+        period: Iterations from one averaging to the next, tau >= 1, or a controller.
         auxiliary: How many nodes, the last ones, have no data, v >= 0.
         momentum: Momentum of the local direction, in [0, 1).
         nesterov: Use Nesterov's variant; needs momentum > 0.
@@ -60,7 +60,7 @@ class CooperativeSGD(LocalUpdates):
     needs: ClassVar[tuple[str, ...]] = ("symmetric",)
 
     lr: float | LearningRate = 0.1
-    period: int = 1
+    period: Period = 1
     auxiliary: int = 0
     momentum: float = 0.0
     nesterov: bool = False
@@ -68,7 +68,6 @@ class CooperativeSGD(LocalUpdates):
 
     def __post_init__(self) -> None:
         self.check_updates()
-        check_period(self, self.period)
         check(self.auxiliary >= 0, self, "auxiliary", ">= 0")
         alone = not (self.auxiliary and self.rule.communicates)
         check(alone, self, "optimizer", "one that sends nothing beside auxiliary nodes, which have no gradients")
@@ -76,7 +75,7 @@ class CooperativeSGD(LocalUpdates):
     def start(self, x: Tensor, network: Network) -> State:
         check(self.auxiliary < network.n, self, "auxiliary", f"below the number of nodes, {network.n}")
         state = State(x=x.clone(), n=network.n, step=0)
-        self.rule.start(state)
+        self.start_updates(state)
         return state
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
@@ -84,14 +83,13 @@ class CooperativeSGD(LocalUpdates):
         state.x = self.updated(state, sample, network, out=network.empty(x.shape[1], x.dtype, x.device))
         with_data = sum(node < network.n - self.auxiliary for node in network.nodes)
         state.x[with_data:] = x[with_data:]  # whatever the optimizer makes of no gradient, such as weight decay
-        if synchronizes(state.step, self.period):
+        if self.ends_period(state, sample, network):
             state.x = network.mix(state.x)
         state.step += 1
 
     def report(self, state: State) -> dict[str, Tensor]:
-        return {
-            "effective_lr": torch.full((len(state.x),), self.effective_lr(state.n, state.step), dtype=torch.float64)
-        }
+        lr = self.rate(state) * (state.n - self.auxiliary) / state.n
+        return {**super().report(state), "effective_lr": torch.full((len(state.x),), lr, dtype=torch.float64)}
 
     def effective_lr(self, n: int, t: int = 0) -> float:
         """lr m / (m + v): the learning rate of the average of all n = m + v models, in iteration t."""

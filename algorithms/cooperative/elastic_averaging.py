@@ -40,7 +40,7 @@ from torch import Tensor
 from algorithms.algorithm import Sample, State
 from algorithms.checks import check, positive
 from algorithms.learning_rate import LearningRate
-from algorithms.local_steps import check_period, synchronizes
+from algorithms.local_steps import Period
 from algorithms.local_updates import LocalUpdates
 from algorithms.network import Network
 from algorithms.optimizers import LocalOptimizer, NesterovMomentum
@@ -55,7 +55,7 @@ class ElasticAveraging(LocalUpdates):
     Args:
         lr: Learning rate, > 0, or a schedule of it.
         alpha: Elasticity, in (0, 2 / (m + 1)) on m nodes; 2 / (m + 2) by default.
-        period: Iterations from one communication to the next, tau >= 1.
+        period: Iterations from one communication to the next, tau >= 1, or a controller.
         order: Whether the pull takes place beside the gradient step ("simultaneous") or after it ("sequential").
         momentum: Momentum of EAMSGD, in [0, 1).
         overlap: Let the anchor's next value travel during the local steps.
@@ -66,7 +66,7 @@ class ElasticAveraging(LocalUpdates):
 
     lr: float | LearningRate = 0.1
     alpha: float | None = None
-    period: int = 1
+    period: Period = 1
     order: Literal["simultaneous", "sequential"] = "sequential"
     momentum: float = 0.0
     overlap: bool = True
@@ -75,7 +75,6 @@ class ElasticAveraging(LocalUpdates):
     def __post_init__(self) -> None:
         self.check_updates()
         check(self.alpha is None or positive(self.alpha), self, "alpha", "> 0 and below 2 / (nodes + 1)")
-        check_period(self, self.period)
         check(self.order in ORDERS, self, "order", f"one of {', '.join(ORDERS)}")
 
     @property
@@ -86,17 +85,17 @@ class ElasticAveraging(LocalUpdates):
         most = 2 / (network.n + 1)
         check(self.alpha is None or self.alpha < most, self, "alpha", f"below 2 / (nodes + 1) = {most:.4g}")
         anchor = network.mean(x).repeat(len(x), 1)
-        state = State(x=x.clone(), anchor=anchor, sent=None, n=network.n, step=0)
-        self.rule.start(state)
+        due = self.order == "simultaneous"  # whether the next iteration begins with an exchange
+        state = State(x=x.clone(), anchor=anchor, sent=None, n=network.n, due=due, step=0)
+        self.start_updates(state)
         return state
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
-        t = state.step
-        pull = None
-        if self.order == "simultaneous" and t % self.period == 0:
-            pull = self._exchange(state, network)
+        pull = self._exchange(state, network) if state.due else None
         state.x = self.updated(state, sample, network)
-        if self.order == "sequential" and synchronizes(t, self.period):
+        ends = self.ends_period(state, sample, network)
+        state.due = ends and self.order == "simultaneous"
+        if ends and self.order == "sequential":
             pull = self._exchange(state, network)
         if pull is not None:
             state.x = state.x - pull  # and with it the model, which is as far from it as before

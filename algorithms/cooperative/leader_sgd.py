@@ -29,10 +29,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from algorithms.adacomm import AdaComm
 from algorithms.algorithm import Sample, State
 from algorithms.checks import NonFiniteError, check
 from algorithms.learning_rate import LearningRate
-from algorithms.local_steps import check_period
+from algorithms.local_steps import Period, current_period
 from algorithms.local_updates import LocalUpdates
 from algorithms.network import Network
 from algorithms.optimizers import LocalOptimizer
@@ -44,7 +45,7 @@ class LeaderSGD(LocalUpdates):
 
     Args:
         lr: Learning rate, > 0, or a schedule of it.
-        period: Iterations from one pull towards the group's leader to the next, tau >= 1.
+        period: Iterations from one pull towards the group's leader to the next, tau >= 1, or a controller.
         pull: Its strength, in [0, 1].
         proximal: Strength of the pull towards the stored leader, over a whole period, in [0, period].
         groups: Number of groups, >= 1.
@@ -60,7 +61,7 @@ class LeaderSGD(LocalUpdates):
     needs: ClassVar[tuple[str, ...]] = ()
 
     lr: float | LearningRate = 0.1
-    period: int = 4
+    period: Period = 4
     pull: float = 0.1
     proximal: float = 0.1
     groups: int = 1
@@ -73,39 +74,37 @@ class LeaderSGD(LocalUpdates):
 
     def __post_init__(self) -> None:
         self.check_updates()
-        check_period(self, self.period)
         check(0 <= self.pull <= 1, self, "pull", "in [0, 1]")
-        check(0 <= self.proximal <= self.period, self, "proximal", f"in [0, period = {self.period}]")
+        least = 1 if isinstance(self.period, AdaComm) else self.period
+        check(0 <= self.proximal <= least, self, "proximal", f"in [0, period = {least}]")
         check(self.groups >= 1, self, "groups", ">= 1")
         check(self.global_every >= 1, self, "global_every", ">= 1")
         check(0 <= self.global_pull <= 1, self, "global_pull", "in [0, 1]")
-        tau = self._global_period
-        check(0 <= self.global_proximal <= tau, self, "global_proximal", f"in [0, period * global_every = {tau}]")
+        most = least * self.global_every
+        check(0 <= self.global_proximal <= most, self, "global_proximal", f"in [0, period * global_every = {most}]")
 
     def start(self, x: Tensor, network: Network) -> State:
         check(self.groups <= network.n, self, "groups", f"at most the number of nodes, {network.n}")
-        state = State(x=x.clone(), leader=None, global_leader=None, loss=torch.zeros_like(x[:, 0]), step=0)
-        self.rule.start(state)
+        state = State(x=x.clone(), leader=None, global_leader=None, loss=torch.zeros_like(x[:, 0]), exchanges=0, step=0)
+        self.start_updates(state)
         return state
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
         x = self.updated(state, sample, network)
-        x = pulled(x, state.global_leader, self.global_proximal / self._global_period)
-        x = pulled(x, state.leader, self.proximal / self.period)
+        tau = current_period(self.period, state)
+        x = pulled(x, state.global_leader, self.global_proximal / (tau * self.global_every))
+        x = pulled(x, state.leader, self.proximal / tau)
         state.loss = state.loss + sample.loss.to(x)
-        state.step += 1
-        if state.step % self.period == 0:
+        if self.ends_period(state, sample, network):
+            state.exchanges += 1
             losses = self._losses(state, network)
             state.leader = self._group_leaders(x, losses, network)
             x = pulled(x, state.leader, self.pull)
-            if self.groups > 1 and state.step % self._global_period == 0:
+            if self.groups > 1 and state.exchanges % self.global_every == 0:
                 state.global_leader = row_of(int(np.argmin(losses)), x, network).repeat(len(x), 1)
                 x = pulled(x, state.global_leader, self.global_pull)
         state.x = x
-
-    @property
-    def _global_period(self) -> int:
-        return self.period * self.global_every
+        state.step += 1
 
     def _losses(self, state: State, network: Network) -> np.ndarray:
         """(n,): what the nodes have lost since the last communication, in sum; infinity in place of NaN."""

@@ -33,11 +33,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from algorithms.adacomm import AdaComm
 from algorithms.algorithm import Sample, State
 from algorithms.arithmetic import add_scaled
 from algorithms.checks import check, positive
-from algorithms.learning_rate import LearningRate, learning_rate
-from algorithms.local_steps import check_period
+from algorithms.learning_rate import LearningRate
+from algorithms.local_steps import Period
 from algorithms.local_updates import LocalUpdates
 from algorithms.network import Network
 from algorithms.optimizers import LocalOptimizer
@@ -49,7 +50,7 @@ class LocalSGD(LocalUpdates):
 
     Args:
         lr: Learning rate, > 0, or a schedule of it.
-        period: Iterations from one averaging to the next, tau >= 1.
+        period: Iterations from one averaging to the next, tau >= 1, or a controller.
         momentum: Momentum of the local direction, in [0, 1).
         nesterov: Use Nesterov's variant; needs momentum > 0.
         reset_momentum: Start the local momentum, or optimizer, anew at each averaging; needs one.
@@ -62,7 +63,7 @@ class LocalSGD(LocalUpdates):
     needs: ClassVar[tuple[str, ...]] = ()
 
     lr: float | LearningRate = 0.1
-    period: int = 8
+    period: Period = 8
     momentum: float = 0.0
     nesterov: bool = False
     reset_momentum: bool = False
@@ -73,7 +74,6 @@ class LocalSGD(LocalUpdates):
 
     def __post_init__(self) -> None:
         self.check_updates()
-        check_period(self, self.period)
         remembers = self.momentum > 0 or self.optimizer is not None
         check(not self.reset_momentum or remembers, self, "reset_momentum", "false where momentum is 0")
         check(self.switch >= 0, self, "switch", ">= 0")
@@ -82,18 +82,18 @@ class LocalSGD(LocalUpdates):
 
     def start(self, x: Tensor, network: Network) -> State:
         state = State(x=x.clone(), step=0)
-        self.rule.start(state)
+        self.start_updates(state)
         if self._slow:
             state.anchor = network.mean(x).repeat(len(x), 1)
             state.slow = torch.zeros_like(x)
         return state
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
-        lr = learning_rate(self.lr, state.step)
+        lr = self.rate(state)
         state.x = self.updated(state, sample, network)
-        state.step += 1
-        if state.step <= self.switch or (state.step - self.switch) % self.period == 0:
+        if state.step < self.switch or self.ends_period(state, sample, network, state.step - self.switch):
             self._average(state, lr, network)
+        state.step += 1
 
     def _average(self, state: State, lr: float, network: Network) -> None:
         mean = network.mean(state.x).repeat(len(state.x), 1)
@@ -119,3 +119,25 @@ def fully_synchronous_sgd(lr: float | LearningRate, **options: Any) -> LocalSGD:
 def periodic_averaging_sgd(lr: float | LearningRate, period: int, **options: Any) -> LocalSGD:
     """A(tau, J, 0)."""
     return LocalSGD(lr, period, **options)
+
+
+def adacomm_sgd(
+    lr: float | LearningRate,
+    start: int = 20,
+    interval: float = 60.0,
+    momentum: float = 0.9,
+    block_momentum: float = 0.3,
+    **options: Any,
+) -> LocalSGD:
+    """Local SGD with periods by AdaComm and its block momentum: a slow one, beside a local one that starts anew.
+
+    Args:
+        lr: Learning rate, > 0, or a schedule of it.
+        start: Period at the start.
+        interval: Seconds from one change of it to the next.
+        momentum: Of the local steps.
+        block_momentum: Of the averages.
+        options: Others of `AdaComm`.
+    """
+    period = AdaComm(start, interval, **options)
+    return LocalSGD(lr, period, momentum=momentum, reset_momentum=momentum > 0, slow_momentum=block_momentum)

@@ -32,8 +32,8 @@ from torch import Tensor
 from algorithms.algorithm import Sample, State
 from algorithms.arithmetic import add_scaled
 from algorithms.checks import check
-from algorithms.learning_rate import LearningRate, learning_rate
-from algorithms.local_steps import check_period, synchronizes
+from algorithms.learning_rate import LearningRate
+from algorithms.local_steps import Period
 from algorithms.local_updates import LocalUpdates
 from algorithms.network import Network
 from algorithms.optimizers import LocalOptimizer
@@ -45,7 +45,7 @@ class OverlapLocalSGD(LocalUpdates):
 
     Args:
         lr: Learning rate, > 0, or a schedule of it.
-        period: Local steps from one pull to the next, tau >= 1.
+        period: Local steps from one pull to the next, tau >= 1, or a controller.
         alpha: How far the anchor pulls, in (0, 1).
         beta: Momentum of the anchor, in [0, 1).
         momentum: Momentum of the local direction, in [0, 1).
@@ -56,7 +56,7 @@ class OverlapLocalSGD(LocalUpdates):
     needs: ClassVar[tuple[str, ...]] = ()
 
     lr: float | LearningRate = 0.1
-    period: int = 2
+    period: Period = 2
     alpha: float = 0.6
     beta: float = 0.7
     momentum: float = 0.0
@@ -65,22 +65,21 @@ class OverlapLocalSGD(LocalUpdates):
 
     def __post_init__(self) -> None:
         self.check_updates()
-        check_period(self, self.period)
         check(0 < self.alpha < 1, self, "alpha", "in (0, 1)")
         check(0 <= self.beta < 1, self, "beta", "in [0, 1)")
 
     def start(self, x: Tensor, network: Network) -> State:
         anchor = network.mean(x).repeat(len(x), 1)
         state = State(x=x.clone(), anchor=anchor, sent=None, step=0)
-        self.rule.start(state)
+        self.start_updates(state)
         if self.beta:
             state.anchor_momentum = torch.zeros_like(x)
         return state
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
-        lr = learning_rate(self.lr, state.step)
+        lr = self.rate(state)
         state.x = self.updated(state, sample, network)
-        if synchronizes(state.step, self.period):
+        if self.ends_period(state, sample, network):
             self._receive_anchor(state, network)
             state.x = (1 - self.alpha) * state.x + self.alpha * state.anchor
             state.sent = self._contribution(state, lr)

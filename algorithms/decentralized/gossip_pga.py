@@ -24,7 +24,7 @@ from torch import Tensor
 
 from algorithms.algorithm import Sample, State
 from algorithms.learning_rate import LearningRate
-from algorithms.local_steps import check_period, synchronizes
+from algorithms.local_steps import Period
 from algorithms.local_updates import LocalUpdates
 from algorithms.network import Network
 from algorithms.optimizers import LocalOptimizer
@@ -36,31 +36,30 @@ class GossipPGA(LocalUpdates):
 
     Args:
         lr: Learning rate, > 0, or a schedule of it.
-        period: Steps from one global average to the next, >= 1 (the paper's H).
+        period: Steps from one global average to the next, >= 1 (the paper's H), or a controller.
         momentum: Momentum of the local direction, in [0, 1).
         nesterov: Use Nesterov's variant; needs momentum > 0.
         optimizer: The local update rule, instead of SGD with this momentum.
     """
 
     lr: float | LearningRate = 0.1
-    period: int = 6
+    period: Period = 6
     momentum: float = 0.0
     nesterov: bool = False
     optimizer: LocalOptimizer | None = None
 
     def __post_init__(self) -> None:
         self.check_updates()
-        check_period(self, self.period)
 
     def start(self, x: Tensor, network: Network) -> State:
         state = State(x=x.clone(), step=0)
-        self.rule.start(state)
+        self.start_updates(state)
         return state
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
         x = state.x
         y = self.updated(state, sample, network, out=network.empty(x.shape[1], x.dtype, x.device))
-        if synchronizes(state.step, self.period):
+        if self.ends_period(state, sample, network):
             state.x = network.mean(y).expand_as(y).clone()
         else:
             state.x = network.mix(y)
