@@ -224,7 +224,8 @@ class Training:
         if not with_data:
             return Sample(torch.zeros_like(x), torch.zeros_like(x[:, 0]))
         sample = self.oracle.sample(oracle, workload, x[: len(with_data)], with_data, step, self.seed)
-        return Sample(padded(sample.gradient, len(x)), padded(sample.loss, len(x)))
+        norms = None if sample.norms is None else padded(sample.norms, len(x))
+        return Sample(padded(sample.gradient, len(x)), padded(sample.loss, len(x)), norms)
 
     def _check(self, ranks: int) -> Schedule:
         """The topology, if this can be run at all on so many ranks."""
@@ -250,6 +251,11 @@ class Training:
             raise ValueError(
                 f"{type(self.algorithm).__name__}: auxiliary = {self.algorithm.auxiliary} is not allowed; it must be "
                 f"below the number of nodes, {topology.n}"
+            )
+        if self.algorithm.takes_norms and not self.oracle.tells_norms:
+            raise ValueError(
+                f"{type(self.algorithm).__name__} with this optimizer needs the norms of gradients of single samples, "
+                f"which {type(self.oracle).__name__} as set up does not tell; Minibatch(microbatch=1) does"
             )
         if self.clock is not None:
             self.clock.check_nodes(topology.n - self.algorithm.auxiliary)
