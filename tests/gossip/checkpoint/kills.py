@@ -22,7 +22,7 @@ from gossip.workloads import LeastSquares
 from topologies import ring
 
 STEPS, EVERY = 12, 3
-RANDOM_KILLS, RANDOM_STEPS = 15, 150
+RANDOM_KILLS, RANDOM_STEPS = 15, 60
 
 
 def run(output: Path, steps: int = STEPS, every: int | None = EVERY, resume: str | None = "auto") -> torch.Tensor:
@@ -133,6 +133,7 @@ def at_random(folder: Path) -> list[int]:
 def main() -> None:
     folder = Path(sys.argv[1])
     Recorder.write_outcome = lambda *_: None  # type: ignore[method-assign,assignment]  # it takes longer than the run
+    os.fsync = lambda _: None  # which is for the loss of power
     expected = run(folder / "whole", every=None, resume=None)
     print("killed at", at_every_touch(folder, expected), "touches of a file, and after the steps", at_random(folder))
 
