@@ -7,9 +7,10 @@ import os
 import platform
 import re
 import socket
+import sys
 from dataclasses import dataclass
 from hashlib import sha256
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 
 from gossip.doctor.disk import Disk, try_disk
@@ -36,7 +37,7 @@ class Facts:
         versions: Python, packages (None: not installed) and a digest of gossip's own sources.
         library: Name and version of the MPI library; None without one.
         library_file: The file that it was loaded from, if that can be told.
-        wheels: Installed packages that bring an MPI library.
+        wheels: Packages in this environment that bring an MPI library.
         thread_level: What the MPI library was initialized with; None if it was not.
         outlives: Whether the launcher was told that processes outlive each other (ULFM).
         cores: Those that this process may run on.
@@ -91,7 +92,7 @@ def collect(processes: Communicator, output: Path) -> list[Facts]:
             versions={"Python": platform.python_version()} | {name: _version(name) for name in PACKAGES} | _sources(),
             library=library,
             library_file=_library_file(),
-            wheels=tuple(name for name in WHEELS if _version(name)),
+            wheels=tuple(filter(_is_here, WHEELS)),
             thread_level=_thread_level() if library else None,
             outlives=os.environ.get(WITH_ULFM, "0") in ("1", "true"),
             cores=frozenset(usable_cores()),
@@ -116,6 +117,14 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def _is_here(package: str) -> bool:
+    """Whether it is installed in this environment, not in one below."""
+    try:
+        return Path(str(distribution(package).locate_file(""))).is_relative_to(sys.prefix)
+    except PackageNotFoundError:
+        return False
 
 
 def _sources() -> dict[str, str | None]:

@@ -69,11 +69,15 @@ def launcher(facts: Facts, size: int) -> Finding:
         processes = f"{started} process{'es' if started > 1 else ''} ({variable}={started})"
         if started == size:
             return Finding("launcher", f"started {processes}, and the MPI library finds as many")
-        library = (
-            f"the MPI library, {facts.library}, was not started by it" if facts.library else "there is no MPI library"
+        text = f"started {processes}, but each of them is alone: "
+        if facts.library is None:
+            return Finding("launcher", f"{text}there is no MPI library", INSTALL)
+        slurm = "srun --mpi=pmi2" if _family(facts.library) == "MPICH" else "this mpirun too, or srun --mpi=pmix"
+        return Finding(
+            "launcher",
+            f"{text}the MPI library, {facts.library}, was not started by it",
+            f"{use}; under Slurm {slurm}",
         )
-        fix = f"{use}; under Slurm srun --mpi=pmi2 for MPICH" if facts.library else INSTALL
-        return Finding("launcher", f"started {processes}, but each of them is alone: {library}", fix)
     if facts.library is None:
         return Finding("launcher", "none, and no MPI library: one process only", INSTALL)
     found = shutil.which("mpirun")
@@ -144,11 +148,9 @@ def _windows(facts: Sequence[Facts]) -> Finding | None:
     parameters = poorest.shared_memory / (ROOM * 4 * local)
     text = "work"
     if math.isfinite(parameters):
-        text += (
-            f"; /dev/shm of {poorest.host} has {_bytes(poorest.shared_memory)} free: room for {parameters / 1e6:,.0f} "
-        )
-        text += "million float32 parameters on each rank"
-    fix = "give it more: docker run --shm-size, or mount -o remount,size=...; until then --transport peer-to-peer"
+        free = _bytes(poorest.shared_memory)
+        text += f"; {free} free on {poorest.host}, for {parameters / 1e6:,.0f} million float32 parameters on each rank"
+    fix = "give /dev/shm more: docker run --shm-size, mount -o remount,size=...; until then --transport peer-to-peer"
     return Finding("shared windows", text, fix if parameters < SMALL else None)
 
 
@@ -195,58 +197,53 @@ def _cores(facts: Sequence[Facts]) -> Finding:
 
 
 def _binding(facts: Sequence[Facts]) -> Finding | None:
-    """Ranks bound to the same cores while others are idle; ranks that may move away from their memory."""
-    unbound = False
+    """Whether more ranks are bound to some cores than these are, or are not bound where memory is not one."""
+    if len(facts) == 1:
+        return None
+    loose = []
     for host in _hosts(facts):
         local = _on(host, facts)
-        used = frozenset().union(*(each.cores for each in local))
-        ranks = [rank for rank, each in enumerate(facts) if each.host == host]
-        if len(local) > len(used) < local[0].host_cores:
-            return Finding(
-                "core binding",
-                f"{listed(ranks)} on {host} may use {len(used)} of its {local[0].host_cores} cores",
-                "ask Slurm for --cpus-per-task on srun too; or mpirun --bind-to none",
-            )
-        if len(local) > 1 and all(each.cores == local[0].cores for each in local):
-            unbound = unbound or local[0].memory_nodes > 1
-        elif len({each.cores for each in local}) < len(local) or sum(len(each.cores) for each in local) > len(used):
-            shared = [
-                rank
-                for rank in ranks
-                if any(facts[rank].cores & facts[other].cores for other in ranks if other != rank)
-            ]
-            return Finding(
-                "core binding",
-                f"{listed(shared)} on {host} are bound to cores that they share",
-                "bind each to its own: srun --cpu-bind=cores, mpirun -bind-to core (MPICH), --bind-to core (Open MPI)",
-            )
-    if unbound:
-        return Finding(
-            "core binding",
-            "none, on hosts with several memory nodes: a rank may be moved away from its memory",
-            "srun --cpu-bind=cores, mpirun -bind-to core (MPICH) or --bind-to core (Open MPI)",
-        )
-    bound = all(len(each.cores) < each.host_cores for each in facts)
-    return Finding("core binding", "each rank has cores of its own" if bound else "none, and none is needed")
+        for cores in dict.fromkeys(each.cores for each in local):
+            inside = [rank for rank, each in enumerate(facts) if each.host == host and each.cores <= cores]
+            if len(inside) > len(cores) < local[0].host_cores:
+                return Finding(
+                    "core binding",
+                    f"{listed(inside)} may use only {len(cores)} of the {local[0].host_cores} cores of {host}",
+                    "give each rank its own: srun --cpus-per-task=1 --cpu-bind=cores, mpirun -bind-to core (MPICH) or "
+                    "--bind-to core (Open MPI)",
+                )
+        if sum(len(each.cores) for each in local) > len(frozenset[int]().union(*(each.cores for each in local))):
+            loose.append(local[0])
+    if not loose:
+        return Finding("core binding", "each rank has cores of its own")
+    divided = next((each for each in loose if each.memory_nodes > 1), None)
+    text = "the system may move ranks from core to core"
+    if divided is None:
+        return Finding("core binding", text)
+    return Finding(
+        "core binding",
+        f"{text}, on {divided.host} away from their memory: it has {divided.memory_nodes} memory nodes",
+        "srun --cpu-bind=cores, mpirun -bind-to core (MPICH) or --bind-to core (Open MPI)",
+    )
 
 
 def _threads(facts: Sequence[Facts]) -> Finding:
-    threads = _by_rank([each.threads for each in facts])
-    given = facts[0].omp_threads
-    text = f"{threads} on each rank (" + (
-        "OMP_NUM_THREADS is not set)" if given is None else f"OMP_NUM_THREADS={given})"
-    )
+    text = _by_rank([f"{each.threads} (OMP_NUM_THREADS {_given(each.omp_threads)})" for each in facts])
     for host in _hosts(facts):
         local = _on(host, facts)
-        share = max(1, math.floor(_usable(local) / len(local)))
+        cores, threads = _usable(local), sum(each.threads for each in local)
+        share = max(1, math.floor(cores / len(local)))
         if any(each.threads > share for each in local):
             return Finding(
                 "torch threads",
-                f"{text}: {sum(each.threads for each in local)} on {_usable(local):g} cores of {host}, which can be "
-                "ten times slower",
+                f"{text}: {threads} threads on {cores:g} cores of {host} can be ten times slower than {share} a rank",
                 f"export OMP_NUM_THREADS={share}",
             )
     return Finding("torch threads", text)
+
+
+def _given(value: str | None) -> str:
+    return "is not set" if value is None else f"= {value}"
 
 
 def _gpus(facts: Sequence[Facts]) -> Finding:
@@ -282,7 +279,7 @@ def _disk(facts: Sequence[Facts]) -> Finding:
     if blind:
         return Finding(
             "disk",
-            f"{listed(blind)} on {_shortened(_hosts([facts[rank] for rank in blind]))} do not see what rank 0 writes: "
+            f"what rank 0 writes is not seen by {listed(blind)} on {_shortened(_hosts([facts[rank] for rank in blind]))}: "
             "checkpoints cannot be read back",
             "choose an --output on a disk that all hosts share",
         )
