@@ -277,10 +277,10 @@ def _disk(facts: Sequence[Facts]) -> Finding:
         return Finding("disk", _by_rank(problems, none="works"), "choose another --output")
     blind = [rank for rank, each in enumerate(facts) if not each.disk.shared]
     if blind:
+        hosts = _shortened(_hosts([facts[rank] for rank in blind]))
         return Finding(
             "disk",
-            f"what rank 0 writes is not seen by {listed(blind)} on {_shortened(_hosts([facts[rank] for rank in blind]))}: "
-            "checkpoints cannot be read back",
+            f"what rank 0 writes is not seen by {listed(blind)} on {hosts}: checkpoints cannot be read back",
             "choose an --output on a disk that all hosts share",
         )
     slowest = max(range(len(facts)), key=lambda rank: facts[rank].disk.seconds)

@@ -100,41 +100,36 @@ def examine(links: Links, crowded: bool) -> list[Finding]:
     """
     hosts = np.array(links.hosts)
     same = hosts[:, None] == hosts
-    one_way = np.triu(np.ones_like(same), 1) & ~np.isnan(links.latency)
-    findings = []
-    for where, pairs in (("on a host", same & one_way), ("between hosts", ~same & one_way)):
-        if not pairs.any():
-            continue
-        latency, bandwidth = links.latency[pairs], links.bandwidth[pairs]
-        subject = f"links {where}"
-        text = f"{_pair(np.median(latency), np.median(bandwidth))}, the median of {len(latency)} pairs"
-        if crowded:
-            findings.append(Finding(subject, f"{text}; this includes waiting for a core"))
-            continue
-        slow = np.argwhere(
-            pairs
-            & ((links.latency > OUTLIER * np.median(latency)) | (links.bandwidth < np.median(bandwidth) / OUTLIER))
+    once = np.triu(np.ones_like(same), 1)
+    found = (
+        _judge("links on a host", same & once, links, crowded, least=0.0),
+        _judge("links between hosts", ~same & once, links, crowded, least=SLOW),
+    )
+    return [finding for finding in found if finding is not None]
+
+
+def _judge(subject: str, pairs: NDArray[np.bool_], links: Links, crowded: bool, least: float) -> Finding | None:
+    """The finding on these pairs, (n, n), of which the median should reach `least` bytes/s; None if there are none."""
+    measured = pairs & ~np.isnan(links.latency)
+    if not measured.any():
+        return None
+    latency, bandwidth = np.median(links.latency[measured]), np.median(links.bandwidth[measured])
+    count = str(pairs.sum()) if (measured == pairs).all() else f"{measured.sum()} of {pairs.sum()}"
+    text = f"{_pair(latency, bandwidth)}, the median of {count} pair{'s' if pairs.sum() > 1 else ''}"
+    if crowded:
+        return Finding(subject, f"{text}; this includes waiting for a core")
+    slow = measured & ((links.latency > OUTLIER * latency) | (links.bandwidth < bandwidth / OUTLIER))
+    if slow.any():
+        i, j = max(np.argwhere(slow).tolist(), key=lambda pair: links.latency[*pair] / links.bandwidth[*pair])
+        return Finding(
+            subject,
+            f"{text}; {_pair(links.latency[i, j], links.bandwidth[i, j])} between rank {i} ({links.hosts[i]}) and rank "
+            f"{j} ({links.hosts[j]}), the slowest of {slow.sum()} that are far behind",
+            "run it again; what stays slow may be a host to leave out: srun --exclude",
         )
-        if len(slow):
-            i, j = max(slow, key=lambda pair: links.latency[tuple(pair)] / links.bandwidth[tuple(pair)])
-            worst = _pair(links.latency[i, j], links.bandwidth[i, j])
-            findings.append(
-                Finding(
-                    subject,
-                    f"{text}; {worst} between rank {i} ({hosts[i]}) and rank {j} ({hosts[j]})"
-                    + (f"; slow pairs: {len(slow)}" if len(slow) > 1 else ""),
-                    "run it again; if they stay slow, look at these hosts, or exclude one: srun --exclude",
-                )
-            )
-        elif where == "between hosts" and np.median(bandwidth) < SLOW:
-            findings.append(
-                Finding(
-                    subject, text, "if the cluster has a faster network, use its own MPI library, which is built for it"
-                )
-            )
-        else:
-            findings.append(Finding(subject, text))
-    return findings
+    if bandwidth < least:
+        return Finding(subject, text, "if there is a faster network, use the cluster's own MPI library, built for it")
+    return Finding(subject, text)
 
 
 def matrix(links: Links) -> list[str]:
