@@ -93,7 +93,7 @@ class Training:
         if not self._keeps:
             signals.ignore()
         launch.share_cores(processes)
-        topology = processes.together(lambda: self._check(processes.size))
+        topology = processes.together(lambda: self.check(processes.size))
         workload = processes.together(lambda: self._shard(topology.n - self.algorithm.auxiliary, processes))
         hosted = processes.from_root(lambda: place(topology, processes.hosts, self.placement))
         auxiliary = self.algorithm.auxiliary
@@ -227,8 +227,12 @@ class Training:
         norms = None if sample.norms is None else padded(sample.norms, len(x))
         return Sample(padded(sample.gradient, len(x)), padded(sample.loss, len(x)), norms)
 
-    def _check(self, ranks: int) -> Schedule:
-        """The topology, if this can be run at all on so many ranks."""
+    def check(self, ranks: int) -> Schedule:
+        """The topology, if this can be run at all on so many ranks.
+
+        Raises:
+            ValueError: It cannot.
+        """
         for name, value, least in (
             ("steps", self.steps, 0),
             ("seed", self.seed, 0),
