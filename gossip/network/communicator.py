@@ -100,3 +100,15 @@ def _attempt(function: Callable[[], Any]) -> tuple[Any, GossipError | None]:
         return function(), None
     except (GossipError, ValueError, OSError, ImportError) as error:
         return None, explained(error)
+
+
+def listed(numbers: Sequence[int], kind: str = "rank") -> str:
+    """Ascending numbers in words: "rank 3", "ranks 0-2, 5"."""
+    spans: list[list[int]] = []
+    for number in numbers:
+        if spans and number == spans[-1][-1] + 1:
+            spans[-1].append(number)
+        else:
+            spans.append([number])
+    text = ", ".join(str(span[0]) if len(span) == 1 else f"{span[0]}-{span[-1]}" for span in spans)
+    return f"{kind}{'s' if len(numbers) > 1 else ''} {text}"
