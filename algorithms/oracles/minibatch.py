@@ -55,6 +55,9 @@ class Minibatch(Oracle):
 
     def examples(self, size: int, node: int, step: int, seed: int) -> NDArray[np.int64]:
         """(batch,): which of its `size` examples this node uses in this iteration."""
+        epoch, place = divmod(step * self.batch, size)
+        if place + self.batch <= size:
+            return _order(size, node, epoch, seed)[place : place + self.batch]
         epochs, places = np.divmod(np.arange(step * self.batch, (step + 1) * self.batch), size)
         chosen = np.empty(self.batch, np.int64)
         for epoch in np.unique(epochs):

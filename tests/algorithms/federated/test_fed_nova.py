@@ -62,13 +62,13 @@ def test_fed_avg_favours_who_makes_more_steps_and_fed_nova_does_not() -> None:
     """With small steps the limit of FedAvg has the weights p_k tau_k, that of FedNova p_k."""
     problem = same_curvature(N, 1.0)
     finals = [
-        run(kind(2e-3, local_steps=5, client_steps=CLIENT_STEPS), ring(N), problem, starts(problem), 5000).final
+        run(kind(5e-3, local_steps=5, client_steps=CLIENT_STEPS), ring(N), problem, starts(problem), 2000).final
         for kind in (FedAvg, FedNova)
     ]
     shares = np.array(CLIENT_STEPS) / sum(CLIENT_STEPS)
     favoured = shares @ (problem.slopes / 1.0)
-    assert np.abs(finals[0] - favoured).max() < 1e-2 < distance(finals[0], problem.optimum)
-    assert distance(finals[1], problem.optimum) < 1e-2
+    assert np.abs(finals[0] - favoured).max() < 2e-2 < distance(finals[0], problem.optimum)
+    assert distance(finals[1], problem.optimum) < 2e-2
     assert np.allclose(everyone(N)(0), 1 / N)
 
 
