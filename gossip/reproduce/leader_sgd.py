@@ -210,7 +210,9 @@ def run(seeds: Sequence[int], say: Say, size: int = 50, hidden: int = 64, steps:
                     "kB sent per worker": 1e-3 * float(np.mean(sent)) if sent else math.nan,
                 }
             )
-    return Findings(table, _claims(curves), lambda figure: _draw(figure, curves, landscapes(size, hidden, steps)), curves)
+    return Findings(
+        table, _claims(curves), lambda figure: _draw(figure, curves, landscapes(size, hidden, steps)), curves
+    )
 
 
 def _rank(where: str, steps: float, end: float) -> tuple[float, float]:
