@@ -138,9 +138,10 @@ class Federated(Algorithm):
         state.x = add_scaled(before, *self.optimizer.update(state, gradient, lr, network))
         for row in absent(state):
             state.x[row] = state.server[row]
-        for row, steps in enumerate(self.steps_of(network)):
-            if state.step % self.local_steps >= steps:
-                state.x[row] = before[row]
+        if self.client_steps is not None:
+            for row, steps in enumerate(self.steps_of(network)):
+                if state.step % self.local_steps >= steps:
+                    state.x[row] = before[row]
         if synchronizes(state.step, self.local_steps):
             self.end_round(state, learning_rate(self.server_lr, state.step // self.local_steps), network)
             state.x = state.server.clone()
