@@ -13,6 +13,7 @@ NAMES = (
     "exact_diffusion",
     "fedmom",
     "momentum",
+    "overlap_local_sgd",
     "prox_lead",
     "squarm",
     "transformer",
