@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,14 +15,15 @@ from torch import Tensor
 
 from algorithms import Algorithm, Full, NonFiniteError, Oracle, Sample, ShardedWorkload, State
 from gossip import launch
-from gossip.checkpoint import Every, Keeper, Moment, Signals, find
+from gossip.checkpoint import Every, Keeper, Moment, find
 from gossip.checkpoint.configuration import described
 from gossip.describe import describe
-from gossip.errors import DivergedError, PreemptedError
+from gossip.errors import DivergedError, GossipError
 from gossip.measure import measure
 from gossip.needs import check_needs, warn_of_bias
 from gossip.network import Communicator, InProcessNetwork, SimulatedClock, Transport, connect
-from gossip.recorder import Recorder, create_run_directory, replace_text
+from gossip.recorder import Recorder, create_run_directory
+from gossip.signals import Signals
 from gossip.workloads.workload import Workload
 from topologies import Schedule, Topology
 from topologies.placement import Placement, blocks, crossing, place
@@ -87,10 +88,12 @@ class Training:
     resume: str | Path | None = None
     keep: int = CHECKPOINTS
 
-    def run(self, processes: Communicator) -> Finished:
-        """Train on these processes; collective."""
+    def run(self, processes: Communicator, signals: Signals) -> Finished:
+        """Train on these processes, until a signal stops it if there are to be checkpoints; collective."""
+        if not self._keeps:
+            signals.ignore()
         launch.share_cores(processes)
-        topology = processes.together(lambda: self._check(processes.size))
+        topology = processes.together(lambda: self.check(processes.size))
         workload = processes.together(lambda: self._shard(topology.n - self.algorithm.auxiliary, processes))
         hosted = processes.from_root(lambda: place(topology, processes.hosts, self.placement))
         auxiliary = self.algorithm.auxiliary
@@ -110,33 +113,28 @@ class Training:
                 {"bytes_between_hosts_per_round": placed, "bytes_between_hosts_per_round_if_contiguous": before}
             )
 
-        stopped: DivergedError | PreemptedError | None = None
-        with Signals() if self._keeps else nullcontext() as signals:
-            keeper = None
-            if signals is not None and directory is not None:
-                about = {"configuration": configuration, "layout": dict(workload.layout.shapes)}
-                with_data = topology.n - self.algorithm.auxiliary
-                every = Every.of(self.checkpoint_every)
-                keeper = Keeper(
-                    directory, every, self.keep, self.steps, about, with_data, processes, network, recorder, signals
-                )
-            try:
-                model = self._train(
-                    x, workload, network, processes, recorder, keeper, folder
-                ).clone()  # memory of its own
-            except (DivergedError, PreemptedError) as error:
-                stopped = error
-            finally:
-                recorder.close()
-            if keeper is not None:
-                keeper.close()
+        keeper = None
+        if self._keeps and directory is not None:
+            about = {"configuration": configuration, "layout": dict(workload.layout.shapes), "nodes": topology.n}
+            every = Every.of(self.checkpoint_every)
+            keeper = Keeper(
+                directory, every, self.keep, self.steps, about, auxiliary, processes, network, recorder, signals
+            )
+        stopped: GossipError | None = None
+        try:
+            model = self._train(x, workload, network, processes, recorder, keeper, folder).clone()  # memory of its own
+        except GossipError as error:
+            stopped = error
+        finally:
+            recorder.close()
+        if keeper is not None:
+            keeper.close()
         network.close()
-        if isinstance(stopped, PreemptedError):
+        if stopped is not None and not isinstance(stopped, DivergedError):
             processes.barrier()
             raise stopped
         summary = self._summary(topology, processes, recorder, "diverged" if stopped else "finished")
-        recorder.write_outcome(summary, topology)
-        processes.barrier()
+        processes.from_root(lambda: recorder.write_outcome(summary, topology))
         if stopped:
             raise stopped
         return Finished(model, network, recorder.history, summary, recorder.directory)
@@ -165,6 +163,7 @@ class Training:
         with_data = [node for node in network.nodes if node < network.n - auxiliary]
         if keeper is not None and folder is not None:
             moment = keeper.resume(folder, algorithm, x.device)
+            processes.from_root(lambda: recorder.replace("config.yaml", self._config(network.topology)))
         else:
             state = processes.together(lambda: algorithm.start(x, network))
             network.finish_step()
@@ -195,7 +194,7 @@ class Training:
                 times = {"seconds": processes.broadcast(seconds)}
                 if self.clock is not None:
                     times["simulated_seconds"] = network.seconds
-                recorder.add({"step": step, **metrics, **times})
+                processes.together(partial(recorder.add, {"step": step, **metrics, **times}))
                 _check_finite(step, metrics)
                 began = time.perf_counter()
             recorder.progress(step)
@@ -225,10 +224,15 @@ class Training:
         if not with_data:
             return Sample(torch.zeros_like(x), torch.zeros_like(x[:, 0]))
         sample = self.oracle.sample(oracle, workload, x[: len(with_data)], with_data, step, self.seed)
-        return Sample(padded(sample.gradient, len(x)), padded(sample.loss, len(x)))
+        norms = None if sample.norms is None else padded(sample.norms, len(x))
+        return Sample(padded(sample.gradient, len(x)), padded(sample.loss, len(x)), norms)
 
-    def _check(self, ranks: int) -> Schedule:
-        """The topology, if this can be run at all on so many ranks."""
+    def check(self, ranks: int) -> Schedule:
+        """The topology, if this can be run at all on so many ranks.
+
+        Raises:
+            ValueError: It cannot.
+        """
         for name, value, least in (
             ("steps", self.steps, 0),
             ("seed", self.seed, 0),
@@ -251,6 +255,11 @@ class Training:
             raise ValueError(
                 f"{type(self.algorithm).__name__}: auxiliary = {self.algorithm.auxiliary} is not allowed; it must be "
                 f"below the number of nodes, {topology.n}"
+            )
+        if self.algorithm.takes_norms and not self.oracle.tells_norms:
+            raise ValueError(
+                f"{type(self.algorithm).__name__} with this optimizer needs the norms of gradients of single samples, "
+                f"which {type(self.oracle).__name__} as set up does not tell; Minibatch(microbatch=1) does"
             )
         if self.clock is not None:
             self.clock.check_nodes(topology.n - self.algorithm.auxiliary)
@@ -297,9 +306,15 @@ class Training:
         return f"{type(self.algorithm).__name__}-{topology.name}"
 
     def _create_directory(self, topology: Schedule, folder: Path | None) -> Path | None:
+        """The run directory; that of the checkpoint to go on from, if any."""
         if self.output is None:
             return None
-        config = self.config or describe(
+        if folder is not None:
+            return folder.parent.parent
+        return create_run_directory(Path(self.output), self._name(topology), self._config(topology))
+
+    def _config(self, topology: Schedule) -> str:
+        return self.config or describe(
             workload=self.workload,
             topology=topology,
             algorithm=self.algorithm,
@@ -309,13 +324,7 @@ class Training:
             start=self.start,
             evaluate_every=self.evaluate_every,
             evaluate_nodes=self.evaluate_nodes,
-            clock=self.clock,
         )
-        if folder is not None:
-            directory = folder.parent.parent
-            replace_text(directory / "config.yaml", config)
-            return directory
-        return create_run_directory(Path(self.output), self._name(topology), config)
 
     def _summary(self, topology: Schedule, processes: Communicator, recorder: Recorder, status: str) -> dict[str, Any]:
         last = recorder.history[-1]
@@ -429,8 +438,8 @@ def run(
         resume=resume,
         keep=keep,
     )
-    with launch.failing_together(processes):
-        finished = training.run(processes)
+    with launch.failing_together(processes), Signals() as signals:
+        finished = training.run(processes, signals)
         model = finished.network.all_rows(finished.model)
         processes.close()
     return Result(model, finished.history, finished.summary, finished.directory)

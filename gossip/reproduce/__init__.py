@@ -12,6 +12,7 @@ NAMES = (
     "cooperative",
     "exact_diffusion",
     "fedmom",
+    "leader_sgd",
     "momentum",
     "overlap_local_sgd",
     "prox_lead",
