@@ -199,7 +199,7 @@ def _claims(table: Sequence[Mapping[str, Any]], late: Mapping[str, float]) -> li
     )
     claims = [
         Claim(
-            f"communication adds {SHARE:.1%} to the time of computation in {SYNCHRONOUS}, and at most {HIDDEN_TO:.1%} in "
+            f"communication adds {SHARE:.1%} to computation in {SYNCHRONOUS}, and at most {HIDDEN_TO:.1%} in "
             f"{OVERLAP} with tau = {PERIODS[0]}",
             f"{blocking:.1f} % and {hidden:.2f} %",
             hidden <= 100 * HIDDEN_TO,
