@@ -15,6 +15,7 @@ NAMES = (
     "fedmom",
     "leader_sgd",
     "momentum",
+    "overlap_local_sgd",
     "prox_lead",
     "squarm",
     "transformer",
