@@ -20,6 +20,13 @@ from algorithms.network import Network
 class State(SimpleNamespace):
     """Everything that an algorithm carries from one step to the next: named stacks (k, d) and scalars.
 
+    The kind of an entry says what belongs to single nodes, which may move to another process:
+
+    * a tensor has one row for each local node, also where all rows are equal; a message one packed row;
+    * a list has one item for each local node: tensors of any shapes, or numbers;
+    * a tuple or a dict has parts that are entries themselves;
+    * numbers, texts and None belong to no node and are the same on every rank.
+
     Two entries are common to all algorithms:
 
     * `x`, (k, d): the point where the next gradient is wanted;
@@ -37,10 +44,13 @@ class Sample:
     Attributes:
         gradient: (k, d).
         loss: (k,), the loss that each node saw.
+        norms: (k, tensors) float64, the l2 norms of the tensors of a gradient, in the mean over those of the parts of a
+            batch that the estimate is the mean of; None from oracles that do not tell.
     """
 
     gradient: Tensor
     loss: Tensor
+    norms: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +83,11 @@ class Algorithm:
         Parameter groups with learning rates of their own, and local optimizers, rest on it.
         """
         return getattr(self, "prox", None) is None
+
+    @property
+    def takes_norms(self) -> bool:
+        """Whether samples must have `norms`."""
+        return False
 
     def on(self, layout: Layout) -> Self:
         """This algorithm for a model of these tensors, which compressors and regularizers may treat one by one.

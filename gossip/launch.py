@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from gossip.errors import DivergedError, GossipError, UsageError
+from gossip.errors import DivergedError, GossipError, PreemptedError, UsageError
 from gossip.network.communicator import Communicator
 
 if TYPE_CHECKING:
@@ -134,7 +134,8 @@ def end_job(communicator: Communicator, error: BaseException) -> None:
 def complain(error: GossipError, rank: int) -> None:
     """Say in one line what went wrong, on the first rank only."""
     if rank == 0:
-        print(f"gossip: error: {error}", file=sys.stderr, flush=True)
+        kind = "" if isinstance(error, PreemptedError) else "error: "
+        print(f"gossip: {kind}{error}", file=sys.stderr, flush=True)
 
 
 def speak_once(communicator: Communicator) -> None:

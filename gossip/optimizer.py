@@ -94,7 +94,7 @@ class Optimizer(torch.optim.Optimizer):
             warn_of_bias(algorithm, chosen)
 
         self.network = network = connect(chosen, processes, seed, transport)
-        self.n, self.node = network.n, network.nodes.start
+        self.n, self.node = network.n, network.nodes[0]
         self._flat = FlatParameters(self._parameters)
         self._scratch = self._flat.stack.clone() if local else None
         self._state = processes.together(lambda: self.algorithm.start(self._flat.stack, network))
@@ -120,6 +120,10 @@ class Optimizer(torch.optim.Optimizer):
             raise ValueError(f"{name} has no learning rate lr, so it cannot be an optimizer")
         if algorithm.auxiliary:
             raise ValueError(f"{name} has auxiliary nodes, and in one's own loop every node has data")
+        if algorithm.takes_norms:
+            raise ValueError(
+                f"{name} as set up needs the norms of gradients of single samples, which a loop does not give"
+            )
         self._shown = learning_rate(lr, 0)  # what a schedule last set in the parameter groups
         if local is None:
             self._local = None
@@ -393,8 +397,10 @@ class Optimizer(torch.optim.Optimizer):
 
 def _beside(x: Tensor, value: Any) -> Any:
     """What a state holds, with stacks like x where x is."""
-    if isinstance(value, list):
-        return [_beside(x, each) for each in value]
+    if isinstance(value, list | tuple):
+        return type(value)(_beside(x, each) for each in value)
+    if isinstance(value, dict):
+        return {key: _beside(x, each) for key, each in value.items()}
     return value.to(x.device) if isinstance(value, Tensor) and value.shape == x.shape else value
 
 

@@ -67,18 +67,50 @@ class Recorder:
             self._bar.add_task("training", total=steps)
 
     def settled(self, chosen: dict[str, Any]) -> None:
-        """Keep, and show, the hyper-parameters that the algorithm has chosen."""
-        self.chosen = chosen
+        """Keep, and show, what has been chosen for this run: hyper-parameters, a placement."""
+        self.chosen |= chosen
         if self._show:
             for name, value in chosen.items():
                 print(f"{name.replace('_', ' ')}: {value:.6g}" if isinstance(value, float) else f"{name}: {value}")
 
     def add(self, record: dict[str, Any]) -> None:
-        """Append one record to the history and to metrics.jsonl."""
+        """Append one record to the history and to metrics.jsonl.
+
+        Raises:
+            DataError: if that cannot be written.
+        """
         self.history.append(record)
         if self.directory is not None:
-            with (self.directory / "metrics.jsonl").open("a") as file:
-                file.write(to_json(record) + "\n")
+            path = self.directory / "metrics.jsonl"
+            try:
+                with path.open("a") as file:
+                    file.write(to_json(record) + "\n")
+            except OSError as error:
+                raise DataError(f"cannot write {path} ({error.strerror})") from error
+
+    def resume(self, history: list[dict[str, Any]]) -> None:
+        """Go on after these records; what a stopped run has written after them is given up.
+
+        Raises:
+            DataError: if metrics.jsonl cannot be written.
+        """
+        self.history = history
+        self.replace("metrics.jsonl", "".join(to_json(record) + "\n" for record in history))
+
+    def replace(self, name: str, text: str) -> None:
+        """Replace a file of the run directory, if there is one, at once.
+
+        Raises:
+            DataError: if it cannot be written.
+        """
+        if self.directory is None:
+            return
+        path, new = self.directory / name, self.directory / f".{name}"
+        try:
+            new.write_text(text)
+            new.replace(path)
+        except OSError as error:
+            raise DataError(f"cannot write {path} ({error.strerror})") from error
 
     def progress(self, step: int) -> None:
         """Show how far the run is; cheap enough to be called at every step."""

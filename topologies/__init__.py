@@ -24,7 +24,8 @@ from topologies.graphs import (
     star,
     torus,
 )
-from topologies.schedules import RandomizedGossip, one_peer_exponential, randomized_gossip
+from topologies.links import Links
+from topologies.schedules import RandomizedGossip, elastic_averaging_tree, one_peer_exponential, randomized_gossip
 from topologies.spectrum import contraction_per_round, laplacian_norm, smallest_eigenvalue, spectral_gap
 from topologies.topology import Schedule, Topology
 from topologies.weights import WEIGHTS, metropolis, push, uniform
@@ -36,6 +37,7 @@ FAMILIES = (
     complete,
     star,
     elastic_averaging,
+    elastic_averaging_tree,
     torus,
     grid,
     hypercube,
@@ -50,12 +52,14 @@ FAMILIES = (
 __all__ = [
     "FAMILIES",
     "WEIGHTS",
+    "Links",
     "RandomizedGossip",
     "Schedule",
     "Topology",
     "complete",
     "contraction_per_round",
     "elastic_averaging",
+    "elastic_averaging_tree",
     "erdos_renyi",
     "exponential",
     "grid",

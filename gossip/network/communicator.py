@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from gossip.errors import GossipError, explained
 
@@ -23,12 +26,14 @@ class Communicator:
     Attributes:
         rank: Number of this process.
         size: Number of processes.
+        hosts: (size,) the host of each, as a number.
         local_size: Number of them on this host.
         local_cores: Number of cores that these may use together.
     """
 
     rank = 0
     size = 1
+    hosts: NDArray[np.int64] = np.zeros(1, np.int64)
     local_size = 1
     local_cores = len(usable_cores())
 
@@ -67,6 +72,14 @@ class Communicator:
     def broadcast(self, value: Any, root: int = 0) -> Any:
         """The root's value (any picklable object), on every rank. For set-up, not for the loop."""
         return value
+
+    def gather(self, value: Any) -> list[Any]:
+        """The values of all ranks (picklable objects), in their order, on every rank. For set-up, not for the loop."""
+        return [value]
+
+    def post_maximum(self, values: Sequence[float]) -> Callable[[], list[float]]:
+        """Begin to take the maxima over all ranks of so many numbers; what is given waits for them."""
+        return lambda: list(values)
 
     def first_rank_where(self, flag: bool) -> int | None:
         """The lowest rank that gave True, on every rank; None if none did."""

@@ -38,7 +38,7 @@ class MpiCommunicator(Communicator):
 
     Attributes:
         crowded: Whether there are more ranks on this host than cores.
-        hosts: (size,) the host of each rank, as a number.
+        hosts: (size,) the host of each rank, as a number: ranks of the same one can share memory, as MPI says.
         local_ranks: The ranks on this host, ascending.
     """
 
@@ -66,16 +66,25 @@ class MpiCommunicator(Communicator):
         return self.mpi.Create_group(self.mpi.Get_group().Incl(self.local_ranks))
 
     def _find_hosts(self) -> tuple[NDArray[np.int64], int, int]:
-        """(`hosts`; ranks on this host; cores that they may use together: ranks may be bound to some of their own)."""
-        host = np.frombuffer(blake2b(socket.gethostname().encode(), digest_size=8).digest(), np.uint8)
+        """(`hosts`; ranks on this machine; cores that they may use together: ranks may be bound to some of their own).
+
+        A machine may be several hosts to MPI: under Slurm, in containers.
+        """
+        self.barrier()  # MPI's own waiting, which follows, spins
+        sharing = self.mpi.Split_type(MPI.COMM_TYPE_SHARED, key=self.rank)
+        first = sharing.Get_group().Translate_ranks([0], self.mpi.Get_group())
+        sharing.Free()
+        machine = np.frombuffer(blake2b(socket.gethostname().encode(), digest_size=8).digest(), np.uint8)
         cores = np.zeros(MOST_CORES, np.uint8)
         cores[list(usable_cores())] = 1
-        mine = np.concatenate([host, np.packbits(cores)])
+        mine = np.concatenate([np.array(first).view(np.uint8), machine, np.packbits(cores)])
         everyone = np.empty((self.size, len(mine)), np.uint8)
-        self.wait([self.mpi.Iallgather(mine, everyone)])  # MPI's own way, Split_type, spins
-        hosts = np.unique(everyone[:, : len(host)], axis=0, return_inverse=True)[1].reshape(-1)
-        local = everyone[hosts == hosts[self.rank]]
-        return hosts, len(local), int(np.unpackbits(np.bitwise_or.reduce(local[:, len(host) :])).sum())
+        self.wait([self.mpi.Iallgather(mine, everyone)])
+        firsts, machines, their_cores = np.split(everyone, [8, 16], axis=1)
+        local = (machines == machine).all(axis=1)
+        together = int(np.unpackbits(np.bitwise_or.reduce(their_cores[local])).sum())
+        hosts = np.unique(firsts.copy().view(np.int64).reshape(-1), return_inverse=True)[1]
+        return hosts, int(local.sum()), together
 
     @cached_property
     def takes_gpu_memory(self) -> bool:
@@ -113,6 +122,25 @@ class MpiCommunicator(Communicator):
         steps = [span >> level for level in range(1, span.bit_length())]
         children = [place + step for step in steps if place + step < self.size]
         self.wait([self.mpi.Isend(buffer, (child + root) % self.size, BROADCAST) for child in children])
+
+    def gather(self, value: Any) -> list[Any]:
+        mine = np.frombuffer(pickle.dumps(value), np.uint8)
+        sizes = np.empty(self.size, np.int64)
+        self.wait([self.mpi.Iallgather(np.array([len(mine)]), sizes)])
+        everyone = np.empty(sizes.sum(), np.uint8)
+        self.wait([self.mpi.Iallgatherv(mine, [everyone, sizes, None, MPI.BYTE])])
+        return [pickle.loads(part.data) for part in np.split(everyone, np.cumsum(sizes)[:-1])]
+
+    def post_maximum(self, values: Sequence[float]) -> Callable[[], list[float]]:
+        mine = np.array(values, np.float64)
+        maxima = np.empty_like(mine)
+        request = self.mpi.Iallreduce(mine, maxima, MPI.MAX)
+
+        def wait() -> list[float]:
+            self.wait([request])
+            return maxima.tolist()
+
+        return wait
 
     def first_rank_where(self, flag: bool) -> int | None:
         first = np.empty(1, np.int64)

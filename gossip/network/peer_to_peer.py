@@ -17,7 +17,7 @@ from gossip.network.in_process import Exchange, InProcessNetwork, Rows, T
 from gossip.network.memory import as_bytes, in_whole_pages
 from gossip.network.mixing import Sums
 from gossip.network.mpi import MpiCommunicator
-from gossip.network.plan import HaloPlan, Indices
+from gossip.network.plan import HaloPlan, Indices, owners_of
 from gossip.network.progress import Progress
 from gossip.network.tree import Total, TreePlan
 from gossip.network.tree_total import TreeTotal
@@ -73,23 +73,31 @@ class LinkedExchange(Exchange):
 
 
 class PeerToPeerNetwork(InProcessNetwork):
-    """A contiguous block of nodes on each rank, linked by nonblocking point-to-point messages.
+    """Some of the nodes on each rank, linked by nonblocking point-to-point messages.
 
     Args:
         topology: The mixing matrix of each round.
-        communicator: The processes, rank r of which hosts the r-th block of nodes.
+        communicator: The processes.
+        hosted: The nodes that each rank hosts, ascending.
         seed: Seed of the random draws.
     """
 
-    def __init__(self, topology: Schedule, communicator: MpiCommunicator, seed: int = 0) -> None:
-        super().__init__(topology, seed, rank=communicator.rank, ranks=communicator.size)
+    def __init__(
+        self, topology: Schedule, communicator: MpiCommunicator, hosted: Sequence[Sequence[int]], seed: int = 0
+    ) -> None:
+        super().__init__(topology, seed, hosted, communicator.rank)
         self.communicator = communicator
         self._streamed //= len(communicator.local_ranks)
-        self._tree = TreePlan.build(self._blocks)
+        self._tree = TreePlan.build(self._hosted)
         self._idle: list[Channel] = []
         self._sends_in_a_mean = self._tree.sends(communicator.rank)
         self._totals = 0  # begun so far, the same number on all ranks
         self._progress = Progress(communicator, self._advance)
+
+    @property
+    def hosts(self) -> Sequence[int]:
+        hosts: list[int] = self.communicator.hosts[owners_of(self._hosted)].tolist()
+        return hosts
 
     def post(self, value: Tensor | Message) -> None:
         super().post(value)
@@ -172,7 +180,7 @@ class PeerToPeerNetwork(InProcessNetwork):
         self._count_wire(self._sends_in_a_mean * value.shape[1] * value.itemsize, self._sends_in_a_mean)
         self._totals += 1
         tag = TOTALS + self._totals % TOTALS_AT_ONCE
-        return TreeTotal(value, self._tree, self.nodes.start, self.communicator, tag)
+        return TreeTotal(value, self._tree, self.nodes, self.communicator, tag)
 
     def _advance(self) -> None:
         """Let the averages under way go on."""
@@ -186,9 +194,12 @@ class PeerToPeerNetwork(InProcessNetwork):
 
     def all_rows(self, value: Tensor) -> Tensor:
         rows = torch.empty(self.n, value.shape[1], dtype=value.dtype)
-        counts = [len(block) * value[0].nbytes for block in self._blocks]
+        counts = [len(nodes) * value[0].nbytes for nodes in self._hosted]
         mine = as_bytes(value.cpu().contiguous())
         self.communicator.wait([self.communicator.mpi.Iallgatherv(mine, [as_bytes(rows), counts, None, MPI.BYTE])])
+        order = np.concatenate(self._hosted)
+        if (np.diff(order) < 0).any():
+            rows = rows[np.argsort(order)]
         return rows.to(value.device)
 
     def close(self) -> None:
