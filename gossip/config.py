@@ -13,7 +13,7 @@ from algorithms import Algorithm, Compressor, EventThreshold, LearningRate, Loca
 from algorithms.compressors.sparse import Sparsifier
 from gossip.errors import UsageError
 from gossip.network import Transport
-from gossip.trainer import EVALUATED_NODES, Training
+from gossip.trainer import EVALUATED_NODES, STALL_TIMEOUT, Training
 from gossip.workloads import Split, Workload
 from topologies import Schedule
 
@@ -87,6 +87,7 @@ def parse(arguments: Sequence[str], ranks: int) -> Training:
             output=chosen.output,
             progress=not chosen.quiet,
             config=config,
+            stall_timeout=chosen.stall_timeout,
         )
     except (ArgumentError, ValueError, TypeError) as error:
         raise UsageError(_one_line(str(error))) from error
@@ -127,6 +128,12 @@ def _parser(ranks: int) -> ArgumentParser:
     )
     parser.add_argument(
         "--output", type=str | None, default="runs", help="Where the run directory is made; null for none."
+    )
+    parser.add_argument(
+        "--stall-timeout",
+        type=float | None,
+        default=STALL_TIMEOUT,
+        help="Seconds after which a rank that still waits for others says for whom and ends the job; null for never.",
     )
     parser.add_argument("--quiet", action="store_true", help="Show no progress and no closing table.")
     parser.set_defaults(

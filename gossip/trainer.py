@@ -16,6 +16,7 @@ from algorithms import Algorithm, Full, NonFiniteError, Oracle, Sample, ShardedW
 from gossip import launch
 from gossip.describe import describe
 from gossip.errors import DivergedError
+from gossip.logs import logs
 from gossip.measure import measure
 from gossip.needs import check_needs, warn_of_bias
 from gossip.network import Communicator, InProcessNetwork, Transport, connect
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 EVALUATIONS = 10  # of a run, unless told otherwise
 EVALUATED_NODES = 64
+STALL_TIMEOUT = 600.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -76,15 +78,30 @@ class Training:
     output: str | Path | None = "runs"
     progress: bool = False
     config: str | None = None  # text kept in the run directory; a description of the fields if None
+    stall_timeout: float | None = STALL_TIMEOUT
 
     def run(self, processes: Communicator) -> Finished:
         """Train on these processes; collective."""
         launch.share_cores(processes)
+        processes.patience = self.stall_timeout or math.inf
         topology = processes.together(lambda: self._check(processes.size))
         workload = processes.together(lambda: self._shard(topology.n - self.algorithm.auxiliary, processes))
         network = connect(topology, processes, self.seed, self.transport)
         x = processes.together(lambda: self._initial(workload, network))
         directory = processes.from_root(lambda: self._create_directory(topology))
+        with launch.watched(processes, directory), logs(directory, processes):
+            return self._conduct(x, workload, topology, network, processes, directory)
+
+    def _conduct(
+        self,
+        x: Tensor,
+        workload: ShardedWorkload,
+        topology: Schedule,
+        network: InProcessNetwork,
+        processes: Communicator,
+        directory: Path | None,
+    ) -> Finished:
+        """Train, write the outcome."""
         root = processes.rank == 0
         if root:
             warn_of_bias(self.algorithm, topology, stacklevel=4)
@@ -176,6 +193,10 @@ class Training:
         ):
             if value is not None and value < least:
                 raise ValueError(f"{name} = {value} is not allowed; it must be >= {least}")
+        if self.stall_timeout is not None and not self.stall_timeout > 0:
+            raise ValueError(
+                f"stall_timeout = {self.stall_timeout} is not allowed; it must be > 0, in seconds, or None"
+            )
         topology = self.topology if isinstance(self.topology, Schedule) else Topology(self.topology)
         if ranks > topology.n:
             raise ValueError(
@@ -274,6 +295,7 @@ def run(
     transport: Transport = "auto",
     output: str | Path | None = "runs",
     progress: bool = False,
+    stall_timeout: float | None = STALL_TIMEOUT,
 ) -> Result:
     """Train, in this process or, when launched under MPI, together with the other ranks.
 
@@ -293,6 +315,8 @@ def run(
         transport: How rows go from rank to rank, see `gossip.network.connect`; the results are the same bits.
         output: Where the run directory is made; None for no directory.
         progress: Show the progress, on rank 0.
+        stall_timeout: Seconds after which a rank that still waits for others says for whom and ends the job; None to
+            wait for ever.
 
     Raises:
         UsageError: (a ValueError) if this cannot be run as asked, on every rank.
@@ -314,6 +338,7 @@ def run(
         transport=transport,
         output=output,
         progress=progress,
+        stall_timeout=stall_timeout,
     )
     with launch.failing_together(processes):
         finished = training.run(processes)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from math import inf
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gossip.errors import GossipError, explained
+
+if TYPE_CHECKING:
+    from gossip.watcher import Watch
 
 T = TypeVar("T")
 
@@ -15,6 +19,21 @@ T = TypeVar("T")
 def usable_cores() -> set[int]:
     """The cores that this process may run on."""
     return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+
+
+class StalledError(Exception):
+    """Raised on a rank that has waited for others longer than it is to, while these may be in any state.
+
+    Args:
+        ranks: Those that it waits for; None where that is not known.
+        seconds: For so long.
+        what: The same in words.
+    """
+
+    def __init__(self, ranks: Sequence[int] | None, seconds: float, what: str) -> None:
+        super().__init__(what)
+        self.ranks = ranks
+        self.seconds = seconds
 
 
 class Communicator:
@@ -25,12 +44,18 @@ class Communicator:
         size: Number of processes.
         local_size: Number of them on this host.
         local_cores: Number of cores that these may use together.
+        patience: Seconds after which a wait for other ranks is given up.
+        blocks: The nodes of each rank, once they are known, for messages.
+        watch: Tells of ranks that are killed, where somebody watches.
     """
 
     rank = 0
     size = 1
     local_size = 1
     local_cores = len(usable_cores())
+    patience = inf
+    blocks: Sequence[range] | None = None
+    watch: Watch | None = None
 
     @property
     def name(self) -> str:
@@ -67,6 +92,17 @@ class Communicator:
     def broadcast(self, value: Any, root: int = 0) -> Any:
         """The root's value (any picklable object), on every rank. For set-up, not for the loop."""
         return value
+
+    def gather(self, value: Any) -> list[Any]:
+        """The values of all ranks (picklable objects), in their order, on every rank. For set-up, not for the loop."""
+        return [value]
+
+    def confer(self, report: Any) -> dict[int, Any]:
+        """What those ranks say that fail at about the same time: rank -> what it gave (a picklable object).
+
+        For a rank that is about to end the job; the others need not take part.
+        """
+        return {self.rank: report}
 
     def first_rank_where(self, flag: bool) -> int | None:
         """The lowest rank that gave True, on every rank; None if none did."""

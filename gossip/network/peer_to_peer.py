@@ -84,6 +84,7 @@ class PeerToPeerNetwork(InProcessNetwork):
     def __init__(self, topology: Schedule, communicator: MpiCommunicator, seed: int = 0) -> None:
         super().__init__(topology, seed, rank=communicator.rank, ranks=communicator.size)
         self.communicator = communicator
+        communicator.blocks = self._blocks
         self._streamed //= len(communicator.local_ranks)
         self._tree = TreePlan.build(self._blocks)
         self._idle: list[Channel] = []
@@ -135,11 +136,11 @@ class PeerToPeerNetwork(InProcessNetwork):
     ) -> MessageLink:
         packed = {row: message.pack(row) for row in {row for needed in send.values() for row in needed.tolist()}}
         tag = MESSAGE + POSTED * posted
-        requests = []
+        requests = {}
         for target, needed in send.items():
             buffer = np.concatenate([packed[row] for row in needed.tolist()])
             self._count_wire(len(buffer))
-            requests.append(self.communicator.mpi.Isend(buffer, target, tag))
+            requests[target] = self.communicator.mpi.Isend(buffer, target, tag)
         return MessageLink(self.communicator, message, receive, requests, tag)
 
     def _count_wire(self, size: int, messages: int = 1) -> None:
@@ -311,7 +312,7 @@ class Channel:
     def wait(self, stop: int) -> None:
         while self._arrived < len(self._segments) and self._segments[self._arrived].start < stop:
             part = self._segments[self._arrived]
-            self._communicator.wait(self._receives[self._arrived])
+            self._communicator.wait(self._receives[self._arrived], self._inbox)
             if self._arrived + IN_FLIGHT < len(self._segments):
                 self._start_segment(self._arrived + IN_FLIGHT)
             if self._staged:
@@ -321,7 +322,8 @@ class Channel:
 
     def finish(self) -> None:
         self.wait(self._segments[-1].stop if self._segments else 0)
-        self._communicator.wait([request for requests in self._sends for request in requests])
+        targets = [*self._outbox, *self._direct] * len(self._sends)
+        self._communicator.wait([request for requests in self._sends for request in requests], targets)
         self._value = None  # its memory may be used again
         self._retire(self)
 
@@ -339,7 +341,7 @@ class MessageLink:
         communicator: MpiCommunicator,
         message: Message,
         receive: Mapping[int, Indices],
-        sends: Sequence[MPI.Request],
+        sends: Mapping[int, MPI.Request],
         tag: int,
     ) -> None:
         self._communicator = communicator
@@ -359,7 +361,7 @@ class MessageLink:
 
     def finish(self) -> None:
         self.wait(0)
-        self._communicator.wait(self._sends)
+        self._communicator.wait(list(self._sends.values()), self._sends)
 
     def _buffers(self) -> dict[int, Bytes]:
         mpi = self._communicator.mpi
@@ -377,7 +379,7 @@ class MessageLink:
                     requests.append(arrived.Irecv(buffers[source]))
             return len(buffers) == len(self._receive)
 
-        self._communicator.poll(poll)
+        self._communicator.poll(poll, lambda: [source for source in self._receive if source not in buffers])
         self._communicator.wait(requests)
         return buffers
 
