@@ -20,6 +20,13 @@ from algorithms.network import Network
 class State(SimpleNamespace):
     """Everything that an algorithm carries from one step to the next: named stacks (k, d) and scalars.
 
+    The kind of an entry says what belongs to single nodes, which may move to another process:
+
+    * a tensor has one row for each local node, also where all rows are equal; a message one packed row;
+    * a list has one item for each local node: tensors of any shapes, or numbers;
+    * a tuple or a dict has parts that are entries themselves;
+    * numbers, texts and None belong to no node and are the same on every rank.
+
     Two entries are common to all algorithms:
 
     * `x`, (k, d): the point where the next gradient is wanted;

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -37,6 +39,11 @@ def squared_norms(rows: Tensor) -> Tensor:
         values = row.cpu().numpy().astype(np.float64, copy=False)
         squares[r] = np.einsum("d,d->", values, values)
     return torch.from_numpy(squares)
+
+
+def pays(nbytes: int) -> bool:
+    """Whether a compiled loop over so many bytes is the faster way: it is if it need not be loaded for this."""
+    return "numba" in sys.modules or nbytes >= COMPILED
 
 
 def _compiles(x: Tensor) -> bool:

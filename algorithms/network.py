@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -65,8 +66,8 @@ class Network(Protocol):
         """Number of nodes in the whole network."""
 
     @property
-    def nodes(self) -> range:
-        """The local nodes, in row order; k = len(nodes)."""
+    def nodes(self) -> Sequence[int]:
+        """The local nodes, in row order and ascending; k = len(nodes)."""
 
     @property
     def round(self) -> int:
@@ -83,6 +84,10 @@ class Network(Protocol):
     @property
     def traffic(self) -> Traffic:
         """Bytes and messages sent so far."""
+
+    @property
+    def seconds(self) -> float:
+        """The time of the training so far, the same on every rank: simulated where there is such a clock."""
 
     def mix(self, value: Tensor | Message, plus: tuple[float, Tensor] | None = None) -> Tensor:
         """Gossip: row i of the result is sum_j w_ij value_j, (k, d), summed in node order, own node included.

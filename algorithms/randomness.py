@@ -8,6 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -66,5 +67,10 @@ class Draw:
 
     def key(self, row: int) -> Key:
         """The key of the node that lives in this row."""
-        node, common = self.nodes[row], random_bits(self.seed, zlib.crc32(self.purpose.encode()), self.round)
-        return Key(random_bits(common, node), common, node)
+        node = self.nodes[row]
+        return Key(random_bits(self.common, node), self.common, node)
+
+    @cached_property
+    def common(self) -> int:
+        """64 random bits that all nodes have in this round."""
+        return random_bits(self.seed, zlib.crc32(self.purpose.encode()), self.round)

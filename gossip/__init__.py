@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gossip.network import SimulatedClock as SimulatedClock
     from gossip.optimizer import Optimizer as Optimizer
     from gossip.trainer import Result as Result
     from gossip.trainer import run as run
@@ -19,11 +20,17 @@ if TYPE_CHECKING:
 # the memory of another process are a third faster, and every pass over memory is a little.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
-__all__ = ["Optimizer", "Result", "run"]
+_HOMES = {
+    "Optimizer": "gossip.optimizer",
+    "Result": "gossip.trainer",
+    "SimulatedClock": "gossip.network",
+    "run": "gossip.trainer",
+}
+__all__ = ["Optimizer", "Result", "SimulatedClock", "run"]
 
 
 def __getattr__(name: str) -> Any:
     # Torch is imported on first use, so that `python -m gossip.train` can start MPI before it.
-    if name in __all__:
-        return getattr(import_module("gossip.optimizer" if name == "Optimizer" else "gossip.trainer"), name)
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'gossip' has no attribute {name!r}")

@@ -12,15 +12,17 @@ import topologies
 from algorithms import Algorithm, Compressor, EventThreshold, LearningRate, LocalOptimizer, Oracle, Proximal
 from algorithms.compressors.sparse import Sparsifier
 from gossip.errors import UsageError
-from gossip.network import Transport
-from gossip.trainer import EVALUATED_NODES, STALL_TIMEOUT, Training
+from gossip.network import SimulatedClock, Transport
+from gossip.trainer import CHECKPOINTS, EVALUATED_NODES, STALL_TIMEOUT, Training
 from gossip.workloads import Split, Workload
 from topologies import Schedule
+from topologies.placement import Placement
 
 NODES = 16  # in a single process
 STEPS = 200
 KINDS = {  # what may be named, by the last word of the option that names it
     "algorithm": Algorithm,
+    "clock": SimulatedClock,
     "compressor": Compressor,
     "contraction": Compressor,
     "lr": LearningRate,
@@ -84,10 +86,15 @@ def parse(arguments: Sequence[str], ranks: int) -> Training:
             evaluate_every=chosen.evaluate_every,
             evaluate_nodes=chosen.evaluate_nodes,
             transport=chosen.transport,
+            placement=chosen.placement,
+            clock=chosen.clock,
             output=chosen.output,
             progress=not chosen.quiet,
             config=config,
             stall_timeout=chosen.stall_timeout,
+            checkpoint_every=chosen.checkpoint_every,
+            resume=chosen.resume,
+            keep=chosen.keep,
         )
     except (ArgumentError, ValueError, TypeError) as error:
         raise UsageError(_one_line(str(error))) from error
@@ -127,6 +134,15 @@ def _parser(ranks: int) -> ArgumentParser:
         "--transport", type=Transport, default="auto", help="How rows go from rank to rank; the results are the same."
     )
     parser.add_argument(
+        "--placement",
+        type=Placement,
+        default="contiguous",
+        help="Which rank hosts which nodes, so that little crosses between hosts; the results are the same.",
+    )
+    parser.add_argument(
+        "--clock", type=SimulatedClock | None, help="Also tell the time that this takes on simulated nodes and links."
+    )
+    parser.add_argument(
         "--output", type=str | None, default="runs", help="Where the run directory is made; null for none."
     )
     parser.add_argument(
@@ -135,6 +151,18 @@ def _parser(ranks: int) -> ArgumentParser:
         default=STALL_TIMEOUT,
         help="Seconds after which a rank that still waits for others says for whom and ends the job; null for never.",
     )
+    parser.add_argument(
+        "--checkpoint-every",
+        type=int | str | None,
+        help="Write a checkpoint every so many steps, such as 500, or seconds, such as 30s, and at the end.",
+    )
+    parser.add_argument(
+        "--resume",
+        type=str | None,
+        help="Go on from the last checkpoint in this run directory, or from this checkpoint, or auto: from that of the "
+        "last run of this configuration below --output that has not come to its end, if there is one.",
+    )
+    parser.add_argument("--keep", type=int, default=CHECKPOINTS, help="How many checkpoints to leave, the last ones.")
     parser.add_argument("--quiet", action="store_true", help="Show no progress and no closing table.")
     parser.set_defaults(
         {
@@ -167,7 +195,8 @@ def _one_line(message: str) -> str:
         r"Problem with given class_path \S+ ",
         r"Type \S+ \S+ expects a function or a callable class: ",
         r"Does not validate against any of the Union subtypes Subtypes: \[.*?\] Errors: - ",
-        r"( Given value type: \S+|\.? (Got|Given) value: Namespace.*)",
+        r" - Expected a <class 'NoneType'>",
+        r"( Given value type: (<class )?\S+|\.? (Got|Given) value: Namespace.*)",
     ):
         text = re.sub(noise, "", text)
     text = re.sub(r"Expected an? (typing\.Literal)?", lambda match: "expected " + ("one of " if match[1] else ""), text)
@@ -176,7 +205,7 @@ def _one_line(message: str) -> str:
 
 
 def _unknown_name(option: str, name: str, kind: type | None) -> str:
-    known = sorted(_names(kind) if kind else set().union(*map(_names, KINDS.values())))
+    known = sorted(_names(kind) or {kind.__name__} if kind else set().union(*map(_names, KINDS.values())))
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
     return f"{option} does not know {name!r}; {hint}it may be {', '.join(known)}, or an import path"

@@ -27,6 +27,12 @@ class DivergedError(GossipError, ArithmeticError):
     exit_code = 4
 
 
+class PreemptedError(GossipError):
+    """The run has been told to stop, has written a checkpoint, and can go on from there."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h: try again later
+
+
 def explained(error: Exception) -> GossipError:
     """What went wrong as an error for the user: ValueError is wrong usage, OSError and ImportError are data."""
     if isinstance(error, GossipError):

@@ -9,15 +9,15 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from gossip.errors import DivergedError, GossipError, UsageError
-from gossip.network.communicator import Communicator, StalledError
+from gossip.errors import DivergedError, GossipError, PreemptedError, UsageError
+from gossip.network.communicator import Communicator, StalledError, listed
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -217,22 +217,11 @@ def spoken(communicator: Communicator, said: Mapping[int, Failure]) -> list[str]
     return lines
 
 
-def listed(ranks: Sequence[int]) -> str:
-    """Ascending ranks in words: "rank 3", "ranks 0-2, 5"."""
-    spans: list[list[int]] = []
-    for rank in ranks:
-        if spans and rank == spans[-1][-1] + 1:
-            spans[-1].append(rank)
-        else:
-            spans.append([rank])
-    text = ", ".join(str(span[0]) if len(span) == 1 else f"{span[0]}-{span[-1]}" for span in spans)
-    return f"rank{'s' if len(ranks) > 1 else ''} {text}"
-
-
 def complain(error: GossipError, rank: int) -> None:
     """Say in one line what went wrong, on the first rank only."""
     if rank == 0:
-        print(f"gossip: error: {error}", file=sys.stderr, flush=True)
+        kind = "" if isinstance(error, PreemptedError) else "error: "
+        print(f"gossip: {kind}{error}", file=sys.stderr, flush=True)
 
 
 def speak_once(communicator: Communicator) -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TextIO
 
 from gossip.errors import DataError
-from gossip.launch import listed, log
-from gossip.network.communicator import Communicator
+from gossip.launch import log
+from gossip.network.communicator import Communicator, listed
 
 FORMAT = "%(asctime)s %(name)s %(levelname)s: %(message)s"
 

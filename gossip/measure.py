@@ -62,8 +62,8 @@ def measure(
         columns |= {name: values.double() for name, values in reported.items()}
         nodes = np.unique(np.linspace(0, with_data - 1, min(evaluated, with_data)).round().astype(int))
         columns |= {f"node_{name}": torch.zeros(len(model), dtype=torch.float64) for name in evaluation if len(nodes)}
-        for node in nodes[np.isin(nodes, network.nodes)]:
-            row = node - network.nodes.start
+        for node in nodes[np.isin(nodes, network.nodes)].tolist():
+            row = network.nodes.index(node)
             for name, value in workload.evaluate(model[row]).items():
                 columns[f"node_{name}"][row] = value * network.n / len(nodes)
         means = network.mean(torch.stack(list(columns.values()), dim=1))

@@ -94,7 +94,7 @@ class Optimizer(torch.optim.Optimizer):
             warn_of_bias(algorithm, chosen)
 
         self.network = network = connect(chosen, processes, seed, transport)
-        self.n, self.node = network.n, network.nodes.start
+        self.n, self.node = network.n, network.nodes[0]
         self._flat = FlatParameters(self._parameters)
         self._scratch = self._flat.stack.clone() if local else None
         self._state = processes.together(lambda: self.algorithm.start(self._flat.stack, network))
@@ -393,8 +393,10 @@ class Optimizer(torch.optim.Optimizer):
 
 def _beside(x: Tensor, value: Any) -> Any:
     """What a state holds, with stacks like x where x is."""
-    if isinstance(value, list):
-        return [_beside(x, each) for each in value]
+    if isinstance(value, list | tuple):
+        return type(value)(_beside(x, each) for each in value)
+    if isinstance(value, dict):
+        return {key: _beside(x, each) for key, each in value.items()}
     return value.to(x.device) if isinstance(value, Tensor) and value.shape == x.shape else value
 
 

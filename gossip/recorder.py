@@ -44,6 +44,20 @@ def create_run_directory(output: Path, name: str, config: str) -> Path:
     return directory
 
 
+def replace_text(path: Path, text: str) -> None:
+    """Write a text file at once, in the place of the one that is there.
+
+    Raises:
+        DataError: if it cannot be written.
+    """
+    new = path.with_name(f".{path.name}")
+    try:
+        new.write_text(text)
+        new.replace(path)
+    except OSError as error:
+        raise DataError(f"cannot write {path} ({error.strerror})") from error
+
+
 class Recorder:
     """Keeps the history of a run; on rank 0 also writes it and shows the progress.
 
@@ -67,8 +81,8 @@ class Recorder:
             self._bar.add_task("training", total=steps)
 
     def settled(self, chosen: dict[str, Any]) -> None:
-        """Keep, and show, the hyper-parameters that the algorithm has chosen."""
-        self.chosen = chosen
+        """Keep, and show, what has been chosen for this run: hyper-parameters, a placement."""
+        self.chosen |= chosen
         if self._show:
             for name, value in chosen.items():
                 print(f"{name.replace('_', ' ')}: {value:.6g}" if isinstance(value, float) else f"{name}: {value}")
@@ -79,6 +93,16 @@ class Recorder:
         if self.directory is not None:
             with (self.directory / "metrics.jsonl").open("a") as file:
                 file.write(to_json(record) + "\n")
+
+    def resume(self, history: list[dict[str, Any]]) -> None:
+        """Go on after these records; what a stopped run has written after them is given up.
+
+        Raises:
+            DataError: metrics.jsonl cannot be written.
+        """
+        self.history = history
+        if self.directory is not None:
+            replace_text(self.directory / "metrics.jsonl", "".join(to_json(record) + "\n" for record in history))
 
     def progress(self, step: int) -> None:
         """Show how far the run is; cheap enough to be called at every step."""

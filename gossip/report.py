@@ -87,7 +87,8 @@ def write_report(
         path: the HTML file, overwritten.
         summary: what the run was and how it ended; every entry is shown.
         history: one record per evaluation, the first at step 0: `step`, losses, accuracies in [0, 1] if the
-            workload has them, `consensus_distance`, `bytes_sent_per_node`, `seconds` since the start, ...
+            workload has them, `consensus_distance`, `bytes_sent_per_node`, `seconds` since the start,
+            `simulated_seconds` if there is such a clock, ...
         topology: who talked to whom.
         config: the resolved configuration, shown as it is.
 
@@ -137,6 +138,8 @@ def _headlines(summary: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     yield "consensus distance", _pretty(_number(summary.get("consensus_distance"), 3))
     yield "sent per node", _bytes(summary.get("bytes_sent_per_node"))
     yield "time", _duration(summary.get("seconds"))
+    if "simulated_seconds" in summary:
+        yield "simulated time", _duration(summary["simulated_seconds"])
 
 
 def _facts(topology: topologies.Schedule, summary: Mapping[str, Any]) -> str:
@@ -160,7 +163,11 @@ def _curves(history: Records) -> Figure:
     from matplotlib.figure import Figure
 
     columns = [("step", _column(history, "step"))]
-    for key, name, units in (("bytes_sent_per_node", "sent per node", BYTES), ("seconds", "time", SECONDS)):
+    for key, name, units in (
+        ("bytes_sent_per_node", "sent per node", BYTES),
+        ("seconds", "time", SECONDS),
+        ("simulated_seconds", "simulated time", SECONDS),
+    ):
         x = _column(history, key)
         known = x[~np.isnan(x)]
         if known.size and known.max() > known.min():

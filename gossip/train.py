@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code: 0, 2 for wrong usage, 3 for data or output, 4 for divergence."""
+    """Run the command and return its exit code: 0, 2 for wrong usage, 3 for data or output, 4 for divergence, 75
+    for a run that a signal has stopped and that can go on."""
     arguments = sys.argv[1:] if arguments is None else arguments
     # Before torch is imported: its threads spin between two operations, which ruins a host that is shared.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

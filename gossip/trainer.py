@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -14,15 +15,18 @@ from torch import Tensor
 
 from algorithms import Algorithm, Full, NonFiniteError, Oracle, Sample, ShardedWorkload, State
 from gossip import launch
+from gossip.checkpoint import Every, Keeper, Moment, Signals, find
+from gossip.checkpoint.configuration import described
 from gossip.describe import describe
-from gossip.errors import DivergedError
+from gossip.errors import DivergedError, PreemptedError
 from gossip.logs import logs
 from gossip.measure import measure
 from gossip.needs import check_needs, warn_of_bias
-from gossip.network import Communicator, InProcessNetwork, Transport, connect
-from gossip.recorder import Recorder, create_run_directory
+from gossip.network import Communicator, InProcessNetwork, SimulatedClock, Transport, connect
+from gossip.recorder import Recorder, create_run_directory, replace_text
 from gossip.workloads.workload import Workload
 from topologies import Schedule, Topology
+from topologies.placement import Placement, blocks, crossing, place
 
 if TYPE_CHECKING:
     import networkx
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
 EVALUATIONS = 10  # of a run, unless told otherwise
 EVALUATED_NODES = 64
 STALL_TIMEOUT = 600.0  # seconds
+CHECKPOINTS = 2  # that are kept
 
 
 @dataclass(frozen=True)
@@ -75,10 +80,15 @@ class Training:
     evaluate_every: int | None = None
     evaluate_nodes: int = EVALUATED_NODES
     transport: Transport = "auto"
+    placement: Placement = "contiguous"
+    clock: SimulatedClock | None = None
     output: str | Path | None = "runs"
     progress: bool = False
     config: str | None = None  # text kept in the run directory; a description of the fields if None
     stall_timeout: float | None = STALL_TIMEOUT
+    checkpoint_every: int | str | None = None
+    resume: str | Path | None = None
+    keep: int = CHECKPOINTS
 
     def run(self, processes: Communicator) -> Finished:
         """Train on these processes; collective."""
@@ -86,11 +96,15 @@ class Training:
         processes.patience = self.stall_timeout or math.inf
         topology = processes.together(lambda: self._check(processes.size))
         workload = processes.together(lambda: self._shard(topology.n - self.algorithm.auxiliary, processes))
-        network = connect(topology, processes, self.seed, self.transport)
+        hosted = processes.from_root(lambda: place(topology, processes.hosts, self.placement))
+        auxiliary = self.algorithm.auxiliary
+        network = connect(topology, processes, self.seed, self.transport, hosted, self.clock, auxiliary)
         x = processes.together(lambda: self._initial(workload, network))
-        directory = processes.from_root(lambda: self._create_directory(topology))
+        configuration = processes.from_root(lambda: self._configuration(topology, x)) if self._keeps else {}
+        folder = processes.from_root(lambda: self._find(topology, configuration))
+        directory = processes.from_root(lambda: self._create_directory(topology, folder))
         with launch.watched(processes, directory), logs(directory, processes):
-            return self._conduct(x, workload, topology, network, processes, directory)
+            return self._conduct(x, workload, topology, network, processes, hosted, configuration, folder, directory)
 
     def _conduct(
         self,
@@ -99,28 +113,58 @@ class Training:
         topology: Schedule,
         network: InProcessNetwork,
         processes: Communicator,
+        hosted: Sequence[Sequence[int]],
+        configuration: dict[str, Any],
+        folder: Path | None,
         directory: Path | None,
     ) -> Finished:
-        """Train, write the outcome."""
+        """Train, and write down the outcome."""
         root = processes.rank == 0
         if root:
             warn_of_bias(self.algorithm, topology, stacklevel=4)
         recorder = Recorder(directory if root else None, self.steps, self.progress and root)
+        if root and self.placement != "contiguous":
+            contiguous = blocks(topology.n, processes.size)
+            placed, before = (x[0].nbytes * crossing(topology, processes.hosts, each) for each in (hosted, contiguous))
+            recorder.settled(
+                {"bytes_between_hosts_per_round": placed, "bytes_between_hosts_per_round_if_contiguous": before}
+            )
 
-        diverged: DivergedError | None = None
-        try:
-            model = self._train(x, workload, network, processes, recorder).clone()  # memory of its own
-        except DivergedError as error:
-            diverged = error
-        finally:
-            recorder.close()
+        stopped: DivergedError | PreemptedError | None = None
+        with Signals() if self._keeps else nullcontext() as signals:
+            keeper = None
+            if signals is not None and directory is not None:
+                about = {"configuration": configuration, "layout": dict(workload.layout.shapes)}
+                with_data = topology.n - self.algorithm.auxiliary
+                every = Every.of(self.checkpoint_every)
+                keeper = Keeper(
+                    directory, every, self.keep, self.steps, about, with_data, processes, network, recorder, signals
+                )
+            try:
+                model = self._train(
+                    x, workload, network, processes, recorder, keeper, folder
+                ).clone()  # memory of its own
+            except (DivergedError, PreemptedError) as error:
+                stopped = error
+            finally:
+                recorder.close()
+            if keeper is not None:
+                keeper.close()
         network.close()
-        summary = self._summary(topology, processes, recorder, "diverged" if diverged else "finished")
+        if isinstance(stopped, PreemptedError):
+            processes.barrier()
+            raise stopped
+        summary = self._summary(topology, processes, recorder, "diverged" if stopped else "finished")
         recorder.write_outcome(summary, topology)
         processes.barrier()
-        if diverged:
-            raise diverged
+        if stopped:
+            raise stopped
         return Finished(model, network, recorder.history, summary, recorder.directory)
+
+    @property
+    def _keeps(self) -> bool:
+        """Whether checkpoints are written."""
+        return self.checkpoint_every is not None or self.resume is not None
 
     def _train(
         self,
@@ -129,20 +173,32 @@ class Training:
         network: InProcessNetwork,
         processes: Communicator,
         recorder: Recorder,
+        keeper: Keeper | None,
+        folder: Path | None,
     ) -> Tensor:
         """The loop. Everything measured at step t is about the models after t steps."""
         auxiliary = self.algorithm.auxiliary
         examples = [workload.examples(node) for node in range(network.n - auxiliary)]
         algorithm = processes.together(lambda: self.algorithm.on(workload.layout).for_examples(examples))
         evaluate_every = self.evaluate_every or max(1, self.steps // EVALUATIONS)
-        seconds = 0.0  # spent training, without evaluation
         began = time.perf_counter()
-        state = processes.together(lambda: algorithm.start(x, network))
-        network.finish_step()
+        with_data = [node for node in network.nodes if node < network.n - auxiliary]
+        if keeper is not None and folder is not None:
+            moment = keeper.resume(folder, algorithm, x.device)
+        else:
+            state = processes.together(lambda: algorithm.start(x, network))
+            network.finish_step()
+            moment = Moment(0, state, processes.together(lambda: self._start_oracle(workload, state.x, with_data)), 0.0)
+        state, oracle = moment.algorithm, moment.oracle
+        seconds = moment.seconds  # spent training, without evaluation
         recorder.settled(algorithm.chosen(state))
-        with_data = network.nodes[: max(0, network.n - auxiliary - network.nodes.start)]
-        oracle = processes.together(lambda: self._start_oracle(workload, state.x, with_data))
-        for step in range(self.steps + 1):
+        if keeper is not None:
+            keeper.begin(moment.step)
+        for step in range(moment.step, self.steps + 1):
+            if keeper is not None and keeper.due(step):
+                seconds += time.perf_counter() - began
+                keeper.save(Moment(step, state, oracle, seconds), algorithm)
+                began = time.perf_counter()
             evaluate = step % evaluate_every == 0 or step == self.steps
             if not evaluate:  # so that what is recorded does not include a round ahead
                 algorithm.post(state, network)
@@ -156,12 +212,18 @@ class Training:
                 metrics = measure(
                     model, sample, used, workload, network, processes, self.evaluate_nodes, reported, auxiliary
                 )
-                recorder.add({"step": step, **metrics, "seconds": processes.broadcast(seconds)})
+                times = {"seconds": processes.broadcast(seconds)}
+                if self.clock is not None:
+                    times["simulated_seconds"] = network.seconds
+                recorder.add({"step": step, **metrics, **times})
                 _check_finite(step, metrics)
                 began = time.perf_counter()
             recorder.progress(step)
             if step < self.steps:
                 try:
+                    if evaluate:  # now, so that what travels meanwhile in simulated time does not depend on it
+                        algorithm.post(state, network)
+                    network.finish_gradients(step)
                     algorithm.step(state, sample, network)
                     network.finish_step()
                 except NonFiniteError as error:
@@ -170,13 +232,15 @@ class Training:
                     raise kind(_diverged(step, str(error))) from error
         return algorithm.model(state)
 
-    def _start_oracle(self, workload: ShardedWorkload, x: Tensor, with_data: range) -> State:
+    def _start_oracle(self, workload: ShardedWorkload, x: Tensor, with_data: Sequence[int]) -> State:
         if not with_data:
             nothing = torch.zeros(0, dtype=torch.int64)
             return State(gradients=nothing, queries=nothing)
         return self.oracle.start(workload, x[: len(with_data)], with_data, self.seed)
 
-    def _sample(self, oracle: State, workload: ShardedWorkload, x: Tensor, with_data: range, step: int) -> Sample:
+    def _sample(
+        self, oracle: State, workload: ShardedWorkload, x: Tensor, with_data: Sequence[int], step: int
+    ) -> Sample:
         """Gradient estimates of the local nodes, 0 for those without data."""
         if not with_data:
             return Sample(torch.zeros_like(x), torch.zeros_like(x[:, 0]))
@@ -190,6 +254,7 @@ class Training:
             ("seed", self.seed, 0),
             ("evaluate_every", self.evaluate_every, 1),
             ("evaluate_nodes", self.evaluate_nodes, 0),
+            ("keep", self.keep, 1),
         ):
             if value is not None and value < least:
                 raise ValueError(f"{name} = {value} is not allowed; it must be >= {least}")
@@ -197,6 +262,9 @@ class Training:
             raise ValueError(
                 f"stall_timeout = {self.stall_timeout} is not allowed; it must be > 0, in seconds, or None"
             )
+        Every.of(self.checkpoint_every)
+        if self._keeps and self.output is None:
+            raise ValueError("checkpoints are written into the run directory: output must say where that is to be made")
         topology = self.topology if isinstance(self.topology, Schedule) else Topology(self.topology)
         if ranks > topology.n:
             raise ValueError(
@@ -208,6 +276,8 @@ class Training:
                 f"{type(self.algorithm).__name__}: auxiliary = {self.algorithm.auxiliary} is not allowed; it must be "
                 f"below the number of nodes, {topology.n}"
             )
+        if self.clock is not None:
+            self.clock.check_nodes(topology.n - self.algorithm.auxiliary)
         check_needs(self.algorithm, topology)
         return topology
 
@@ -226,9 +296,31 @@ class Training:
                 f"start is a {x.dtype} tensor of shape {tuple(x.shape)}; it must be floating point and of shape "
                 f"({d},) or ({network.n}, {d})"
             )
-        return x.expand(network.n, d)[network.nodes.start : network.nodes.stop].clone()
+        return x.expand(network.n, d)[list(network.nodes)]
 
-    def _create_directory(self, topology: Schedule) -> Path | None:
+    def _configuration(self, topology: Schedule, x: Tensor) -> dict[str, Any]:
+        """All that the models depend on, but the number of steps."""
+        return described(
+            algorithm=self.algorithm,
+            topology=topology,
+            workload=self.workload,
+            oracle=self.oracle,
+            seed=self.seed,
+            start=self.start,
+            dtype=str(x.dtype).removeprefix("torch."),
+            clock=self.clock,
+        )
+
+    def _find(self, topology: Schedule, configuration: Mapping[str, Any]) -> Path | None:
+        """The checkpoint to go on from, if any."""
+        if self.resume is None:
+            return None
+        return find(self.resume, Path(cast(str, self.output)) / self._name(topology), configuration, self.steps)
+
+    def _name(self, topology: Schedule) -> str:
+        return f"{type(self.algorithm).__name__}-{topology.name}"
+
+    def _create_directory(self, topology: Schedule, folder: Path | None) -> Path | None:
         if self.output is None:
             return None
         config = self.config or describe(
@@ -241,8 +333,13 @@ class Training:
             start=self.start,
             evaluate_every=self.evaluate_every,
             evaluate_nodes=self.evaluate_nodes,
+            clock=self.clock,
         )
-        return create_run_directory(Path(self.output), f"{type(self.algorithm).__name__}-{topology.name}", config)
+        if folder is not None:
+            directory = folder.parent.parent
+            replace_text(directory / "config.yaml", config)
+            return directory
+        return create_run_directory(Path(self.output), self._name(topology), config)
 
     def _summary(self, topology: Schedule, processes: Communicator, recorder: Recorder, status: str) -> dict[str, Any]:
         last = recorder.history[-1]
@@ -293,9 +390,14 @@ def run(
     evaluate_nodes: int = EVALUATED_NODES,
     communicator: MPI.Intracomm | None = None,
     transport: Transport = "auto",
+    placement: Placement = "contiguous",
+    clock: SimulatedClock | None = None,
     output: str | Path | None = "runs",
     progress: bool = False,
     stall_timeout: float | None = STALL_TIMEOUT,
+    checkpoint_every: int | str | None = None,
+    resume: str | Path | None = None,
+    keep: int = CHECKPOINTS,
 ) -> Result:
     """Train, in this process or, when launched under MPI, together with the other ranks.
 
@@ -313,15 +415,25 @@ def run(
         evaluate_nodes: How many nodes' own models are evaluated besides the average one, evenly spaced.
         communicator: The mpi4py communicator to use; all launched processes by default.
         transport: How rows go from rank to rank, see `gossip.network.connect`; the results are the same bits.
+        placement: Which rank hosts which nodes, see `topologies.placement.place`; the results are the same bits.
+        clock: Tell the time that this would take on other machines and links as well, as "simulated_seconds" in the
+            history; it changes nothing else.
         output: Where the run directory is made; None for no directory.
         progress: Show the progress, on rank 0.
         stall_timeout: Seconds after which a rank that still waits for others says for whom and ends the job; None to
             wait for ever.
+        checkpoint_every: Write a checkpoint into the run directory every so many steps, such as 500, or seconds, such
+            as "30s", and one at the end. With this or `resume`, SIGTERM and SIGUSR1 stop the run between two steps.
+        resume: Go on from a checkpoint, given by its run directory or by itself, with the same models as if the run
+            had never stopped, on any number of ranks; "auto" for the last one of this configuration below `output`
+            that has not come to its end, or from the beginning if there is none.
+        keep: How many checkpoints are left, the last ones.
 
     Raises:
         UsageError: (a ValueError) if this cannot be run as asked, on every rank.
         DataError: if data cannot be read or output cannot be written, on every rank.
         DivergedError: if a loss is NaN or infinite, on every rank.
+        PreemptedError: if a signal has stopped the run, on every rank; there is a checkpoint of where it was.
     """
     processes = launch.world() if communicator is None else launch.over(communicator)
     launch.speak_once(processes)
@@ -336,9 +448,14 @@ def run(
         evaluate_every=evaluate_every,
         evaluate_nodes=evaluate_nodes,
         transport=transport,
+        placement=placement,
+        clock=clock,
         output=output,
         progress=progress,
         stall_timeout=stall_timeout,
+        checkpoint_every=checkpoint_every,
+        resume=resume,
+        keep=keep,
     )
     with launch.failing_together(processes):
         finished = training.run(processes)

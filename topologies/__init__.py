@@ -24,6 +24,7 @@ from topologies.graphs import (
     star,
     torus,
 )
+from topologies.links import Links
 from topologies.schedules import RandomizedGossip, one_peer_exponential, randomized_gossip
 from topologies.spectrum import contraction_per_round, laplacian_norm, smallest_eigenvalue, spectral_gap
 from topologies.topology import Schedule, Topology
@@ -50,6 +51,7 @@ FAMILIES = (
 __all__ = [
     "FAMILIES",
     "WEIGHTS",
+    "Links",
     "RandomizedGossip",
     "Schedule",
     "Topology",

@@ -35,8 +35,8 @@ def start_replicas(owner: object, state: State, network: Network) -> None:
             f"{type(owner).__name__} needs a topology that is static or repeats: in rounds that never come again, "
             f"neighbours cannot keep their copies of each other in step"
         )
-    state.public = [torch.zeros_like(state.x) for _ in range(network.period)]
-    state.mixed_public = [torch.zeros_like(state.x) for _ in range(network.period)]
+    state.public = {pair: torch.zeros_like(state.x) for pair in range(network.period)}
+    state.mixed_public = {pair: torch.zeros_like(state.x) for pair in range(network.period)}
     state.sent = None
 
 

@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from algorithms.arithmetic import COMPILED
+from algorithms.arithmetic import pays
 from algorithms.compressors.wire import Bytes
 
 Indices = NDArray[np.int64]
@@ -25,7 +25,7 @@ def encode(indices: Indices, d: int) -> Bytes:
     One byte with the parameter r or `BITMAP`; then the r low bits of all gaps and, from a new byte on, the quotients,
     each as so many zeros and a one; or one bit for each of the d. Bytes are filled from their lowest bit on.
     """
-    gaps = np.diff(indices, prepend=-1) - 1
+    gaps = _gaps(indices)
     r = _parameter(gaps, d)
     if r is None:
         bits = np.zeros(d, np.uint8)
@@ -56,7 +56,7 @@ def decode(packed: Bytes, k: int, d: int) -> tuple[Indices, Bytes]:
 
 def rice(numbers: Indices, r: int) -> Bytes:
     """Non-negative numbers: the r low bits of all and, from a new byte on, the quotients, each as zeros and a one."""
-    if numbers.nbytes >= COMPILED:
+    if pays(numbers.nbytes):
         from algorithms.compressors.kernels import write_rice
 
         low = np.zeros(_bytes(len(numbers) * r), np.uint8)
@@ -82,7 +82,7 @@ def read_rice(packed: Bytes, k: int, r: int, most: int) -> tuple[Indices, Bytes]
     _expect(len(packed) >= length)
     low, packed = packed[:length], packed[length:]
     unary, numbers = packed[: _bytes(most)], np.empty(k, np.int64)
-    if numbers.nbytes >= COMPILED:
+    if pays(numbers.nbytes):
         from algorithms.compressors.kernels import read_rice
 
         end = read_rice(low, unary, r, numbers)
@@ -91,7 +91,7 @@ def read_rice(packed: Bytes, k: int, r: int, most: int) -> tuple[Indices, Bytes]
         ends = np.flatnonzero(_unpacked(unary))[:k]
         _expect(len(ends) == k)
         bits = _unpacked(low, k * r).reshape(k, r).astype(np.int64)
-        numbers[:] = (np.diff(ends, prepend=-1) - 1 << r) + (bits << np.arange(r)).sum(axis=1)
+        numbers[:] = (_gaps(ends) << r) + (bits << np.arange(r)).sum(axis=1)
         end = int(ends[-1]) + 1 if k else 0
     return numbers, packed[_bytes(end) :]
 
@@ -105,9 +105,17 @@ def _parameter(gaps: Indices, d: int) -> int | None:
     """r with the shortest code; None if a bitmap is shorter."""
     k = len(gaps)
     about = round(math.log2(max(1.0, math.log(2) * d / max(k, 1))))
-    lengths = {r: _bytes(k * r) + _bytes(k + int((gaps >> r).sum())) for r in range(max(0, about - 2), about + 3)}
-    shortest = min(lengths, key=lengths.__getitem__)
-    return None if _bytes(d) < lengths[shortest] else shortest
+    tried = range(max(0, about - 2), about + 3)
+    quotients = (gaps >> np.array(tried)[:, None]).sum(axis=1).tolist()
+    length, shortest = min((_bytes(k * r) + _bytes(k + total), r) for r, total in zip(tried, quotients, strict=True))
+    return None if _bytes(d) < length else shortest
+
+
+def _gaps(ascending: Indices) -> Indices:
+    """How many numbers lie between each of these and the one before it."""
+    gaps = ascending.copy()
+    gaps[1:] -= ascending[:-1] + 1
+    return gaps
 
 
 def _bytes(bits: int) -> int:

@@ -7,7 +7,6 @@ the same bits.
 from __future__ import annotations
 
 import math
-import sys
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from algorithms.arithmetic import COMPILED
+from algorithms.arithmetic import pays
 from algorithms.checks import NonFiniteError
 from algorithms.compressors import entropy_coding, reference
 from algorithms.compressors.symbols import LEVELS, SIGN, UNIFORM, Coding, bytes_of, digits_per_word, length, radix
@@ -111,7 +110,7 @@ class Rule:
     def _lifted(self) -> tuple[Norms, Norms, Norms]:
         """Powers of two, their inverses, and the norms times the powers, which are far from the ends of the range."""
         norms = self.norms.cpu().numpy()
-        exponents = np.frexp(norms)[1].clip(-FARTHEST, FARTHEST)
+        exponents = np.minimum(np.maximum(np.frexp(norms)[1], -FARTHEST), FARTHEST)
         one = norms.dtype.type(1)
         up = np.ldexp(one, -exponents)
         return up, np.ldexp(one, exponents), norms * up
@@ -282,8 +281,8 @@ def _aligned(packed: Tensor) -> Tensor:
 
 
 def compiles(x: Tensor) -> bool:
-    """Whether the compiled loops serve this vector: they are loaded for large ones only."""
-    return x.is_cpu and ("numba" in sys.modules or x.nbytes >= COMPILED)
+    """Whether the compiled loops serve this vector."""
+    return x.is_cpu and pays(x.nbytes)
 
 
 def halves(key: Key) -> tuple[Any, Any]:

@@ -63,7 +63,7 @@ class Sparsifier(Compressor):
 
     def decode(self, payload: Tensor, out: Tensor) -> None:
         kept, values = self._read(payload, out)
-        out[:] = 0
+        out.zero_()
         out.index_copy_(0, kept, values)
 
     def accumulate(self, payload: Tensor, weight: float, out: Tensor) -> None:

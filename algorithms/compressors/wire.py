@@ -40,11 +40,11 @@ def fingerprint(*described: object) -> int:
 
 def seal(payload: Tensor, kind: int) -> Tensor:
     """A payload with its header; `kind` is the fingerprint."""
-    packed = torch.empty(HEADER.size + len(payload), dtype=torch.uint8)
-    packed[HEADER.size :] = payload
-    memory = packed.numpy().data
-    HEADER.pack_into(memory, 0, MAGIC, VERSION, kind, len(payload), xxh3(memory[HEADER.size :]))
-    return packed
+    content = payload.cpu().numpy()
+    packed = np.empty(HEADER.size + content.size, np.uint8)
+    packed[HEADER.size :] = content
+    HEADER.pack_into(packed.data, 0, MAGIC, VERSION, kind, content.size, xxh3(packed[HEADER.size :].data))
+    return torch.from_numpy(packed)
 
 
 def is_silent(packed: Bytes) -> bool:

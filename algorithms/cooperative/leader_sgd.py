@@ -137,6 +137,6 @@ def row_of(node: int, x: Tensor, network: Network) -> Tensor:
     """(d,): this node's row of a stack, on every rank."""
     alone = torch.zeros_like(x)
     if node in network.nodes:
-        row = node - network.nodes.start
+        row = network.nodes.index(node)
         alone[row] = x[row]
     return network.sum(alone)

@@ -131,14 +131,14 @@ class Federated(Algorithm):
 
     def shares(self, network: Network) -> list[float]:
         """n q_k of the local clients: how many times the average share of the data they have."""
-        return multiples(self._sizes(network.n))[network.nodes.start : network.nodes.stop].tolist()
+        return multiples(self._sizes(network.n))[network.nodes].tolist()
 
     def _start_round(self, state: State, network: Network) -> None:
         """Draw the clients of the round, the same ones everywhere: `state.counts` are n p_k of the local ones."""
         random = stream(network.draw("clients").key(0).common)
         sizes, clients = self._sizes(network.n), self._clients(network.n)
         counts = draw_clients(sizes, clients, self.sampling, self.weighting, random)
-        state.counts = counts[network.nodes.start : network.nodes.stop].tolist()
+        state.counts = counts[network.nodes].tolist()
         self.optimizer.start(state)
 
     def _sizes(self, n: int) -> tuple[float, ...]:

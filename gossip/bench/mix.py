@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import get_args
@@ -75,7 +75,7 @@ def mixing(network: InProcessNetwork, d: int, dtype: torch.dtype) -> Case:
     return mix
 
 
-def _baselines(graph: Schedule, nodes: range, d: int, communicator: Communicator) -> dict[str, Case]:
+def _baselines(graph: Schedule, nodes: Sequence[int], d: int, communicator: Communicator) -> dict[str, Case]:
     """Those of `BASELINES` that exist with so many ranks, for the nodes of this one.
 
     As in a mix, the sum of one round is the own vector of the next, so it was just written when it is read or sent.
@@ -88,7 +88,7 @@ def _baselines(graph: Schedule, nodes: range, d: int, communicator: Communicator
     sums: list[list[Callable[[], None]]] = []
     for t in range(period * 2 if period % 2 else period):
         own, out = stacks[t % 2], stacks[1 - t % 2]
-        here = graph[t].matrix[nodes.start : nodes.stop]
+        here = graph[t].matrix[nodes]
         for node in set(here.indices.tolist()).difference(nodes, others):
             others[node] = np.ones(d, np.float32)
         vectors = others | dict(zip(nodes, own, strict=True))

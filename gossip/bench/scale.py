@@ -15,9 +15,9 @@ from gossip.bench.command import Command, Row, option, whole
 from gossip.bench.mix import mixing
 from gossip.bench.timing import Case, interleaved, repeated
 from gossip.network import Communicator, InProcessNetwork, connect
-from gossip.network.plan import blocks
 from gossip.workloads import LogisticRegression
 from topologies import Schedule, random_regular, ring
+from topologies.placement import blocks
 
 LEARNING_RATE = 0.1
 NEVER = 1 << 62  # iterations until an averaging
@@ -84,7 +84,7 @@ class Scale(Command):
         """Random data of the local nodes, as a workload of these alone."""
         d = self.dimension
         m = self.examples or max(1, min(MOST_EXAMPLES, FEATURE_BYTES // (8 * d * self.nodes)))
-        random = generator(0, "bench", nodes.start)
+        random = generator(0, "bench", nodes[0])
         features = random.standard_normal((len(nodes), m, d))
         labels = random.integers(2, size=(len(nodes), m))
         return LogisticRegression(features, labels).shard(len(nodes), seed=0)

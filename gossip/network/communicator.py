@@ -8,6 +8,9 @@ from collections.abc import Callable, Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gossip.errors import GossipError, explained
 
 if TYPE_CHECKING:
@@ -42,6 +45,7 @@ class Communicator:
     Attributes:
         rank: Number of this process.
         size: Number of processes.
+        hosts: (size,) the host of each, as a number.
         local_size: Number of them on this host.
         local_cores: Number of cores that these may use together.
         patience: Seconds after which a wait for other ranks is given up.
@@ -51,10 +55,11 @@ class Communicator:
 
     rank = 0
     size = 1
+    hosts: NDArray[np.int64] = np.zeros(1, np.int64)
     local_size = 1
     local_cores = len(usable_cores())
     patience = inf
-    blocks: Sequence[range] | None = None
+    blocks: Sequence[Sequence[int]] | None = None
     watch: Watch | None = None
 
     @property
@@ -104,6 +109,10 @@ class Communicator:
         """
         return {self.rank: report}
 
+    def post_maximum(self, values: Sequence[float]) -> Callable[[], list[float]]:
+        """Begin to take the maxima over all ranks of so many numbers; what is given waits for them."""
+        return lambda: list(values)
+
     def first_rank_where(self, flag: bool) -> int | None:
         """The lowest rank that gave True, on every rank; None if none did."""
         return 0 if flag else None
@@ -123,3 +132,15 @@ def _attempt(function: Callable[[], Any]) -> tuple[Any, GossipError | None]:
         return function(), None
     except (GossipError, ValueError, OSError, ImportError) as error:
         return None, explained(error)
+
+
+def listed(numbers: Sequence[int], kind: str = "rank") -> str:
+    """Ascending numbers in words: "rank 3", "ranks 0-2, 5"."""
+    spans: list[list[int]] = []
+    for number in numbers:
+        if spans and number == spans[-1][-1] + 1:
+            spans[-1].append(number)
+        else:
+            spans.append([number])
+    text = ", ".join(str(span[0]) if len(span) == 1 else f"{span[0]}-{span[-1]}" for span in spans)
+    return f"{kind}{'s' if len(numbers) > 1 else ''} {text}"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import cached_property, lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,9 +17,10 @@ from algorithms.arithmetic import add_scaled
 from algorithms.compressors.message import Message
 from algorithms.network import Neighborhood, Spectrum, Traffic
 from algorithms.randomness import Draw
+from gossip.network.clock import WallClock
 from gossip.network.memory import in_whole_pages
 from gossip.network.mixing import TYPES, Scaled, Sums
-from gossip.network.plan import HaloPlan, Indices, blocks
+from gossip.network.plan import HaloPlan, Indices, entries_of
 from gossip.network.tree import Total, messages_per_node
 from topologies import Schedule, Topology, contraction_per_round, laplacian_norm, spectral_gap
 
@@ -74,16 +75,18 @@ class InProcessNetwork:
     Args:
         topology: The mixing matrix of each round.
         seed: Seed of the random draws.
-        rank: Which block of nodes this process hosts,
-        ranks: of how many.
+        hosted: The nodes that each rank hosts, ascending; all in one by default.
+        rank: That of this process.
     """
 
-    def __init__(self, topology: Schedule, seed: int = 0, *, rank: int = 0, ranks: int = 1) -> None:
+    def __init__(
+        self, topology: Schedule, seed: int = 0, hosted: Sequence[Sequence[int]] | None = None, rank: int = 0
+    ) -> None:
         self.topology = topology
         self.seed = seed
         self.round = 0
-        self._blocks = blocks(topology.n, ranks)
-        self.nodes = self._blocks[rank]
+        self._hosted = hosted or [range(topology.n)]
+        self.nodes = self._hosted[rank]
         k = len(self.nodes)
         self._traffic = Traffic(torch.zeros(k, dtype=torch.int64), torch.zeros(k, dtype=torch.int64))
         self._uncounted: dict[tuple[int, int], int] = {}
@@ -93,12 +96,13 @@ class InProcessNetwork:
         self._posted: list[tuple[Tensor | Message, Exchange]] = []
         self._posted_means: list[tuple[Tensor, Total]] = []
         self._recording = True
+        self._clock = WallClock()
         self._drawn: tuple[int, Topology] | None = None
-        self._sent_in_a_mean = messages_per_node(topology.n)[self.nodes.start : self.nodes.stop]
+        self._sent_in_a_mean = messages_per_node(topology.n)[self.nodes]
 
         @lru_cache(maxsize=PLANS)
         def plan(topology: Topology) -> tuple[HaloPlan, Sums]:
-            plan = HaloPlan.build(topology.arrays, self._blocks, rank)
+            plan = HaloPlan.build(topology.arrays, self._hosted, rank)
             return plan, Sums(plan, plan.places)
 
         self._plan_of = plan
@@ -121,6 +125,11 @@ class InProcessNetwork:
             ValueError: the topology varies with time.
         """
         return self._from_root(lambda: _spectrum(self.topology))
+
+    @property
+    def seconds(self) -> float:
+        """Since this network was made, on rank 0, without what `unrecorded` left out; collective."""
+        return self._from_root(lambda: self._clock.seconds)
 
     @property
     def traffic(self) -> Traffic:
@@ -204,11 +213,11 @@ class InProcessNetwork:
 
     def own_weights(self, ahead: int = 0) -> Tensor:
         """(k, 1), float64: the weight that each local node gives to itself in this round, or so many rounds later."""
-        indptr, indices, weights = self.topology[self.round + ahead].arrays if ahead else self._topology().arrays
-        first, last = indptr[self.nodes.start], indptr[self.nodes.stop]
-        rows = np.repeat(self.nodes, np.diff(indptr[self.nodes.start : self.nodes.stop + 1]))
-        own = np.where(indices[first:last] == rows, weights[first:last], 0.0)
-        return torch.from_numpy(np.bincount(rows - self.nodes.start, own, minlength=len(self.nodes))[:, None])
+        matrix = self.topology[self.round + ahead].arrays if ahead else self._topology().arrays
+        indptr, entries = entries_of(matrix, self.nodes)
+        rows = np.repeat(np.arange(len(self.nodes)), np.diff(indptr))
+        own = np.where(matrix.indices[entries] == np.asarray(self.nodes)[rows], matrix.data[entries], 0.0)
+        return torch.from_numpy(np.bincount(rows, own, minlength=len(self.nodes))[:, None])
 
     def post(self, value: Tensor | Message) -> None:
         """Start the exchange that the next `mix` or `neighbors` of this very value completes."""
@@ -236,6 +245,23 @@ class InProcessNetwork:
         """Start the average that the next `mean` of this very stack completes."""
         self._posted_means.append((value, self._begin_total(value)))
 
+    @property
+    def posted(self) -> tuple[list[Tensor | Message], list[Tensor]]:
+        """What is under way: to be mixed, and to be averaged, in the order of posting."""
+        return [value for value, _ in self._posted], [value for value, _ in self._posted_means]
+
+    def resume(
+        self, round: int, traffic: Traffic, posted: Sequence[Tensor | Message], posted_means: Sequence[Tensor]
+    ) -> None:
+        """Go on as a network that has come to this round, where this had been sent and this been posted; collective."""
+        self.round = round
+        with self.unrecorded():
+            for value in posted:
+                self.post(value)
+            for mean in posted_means:
+                self.post_mean(mean)
+        self._traffic = traffic
+
     def all_rows(self, value: Tensor) -> Tensor:
         """A stack's rows of all nodes, (n, d), in node order, on every rank. For results, not for the loop."""
         return value
@@ -244,6 +270,9 @@ class InProcessNetwork:
         """The random streams of this round."""
         return Draw(self.seed, purpose, self.nodes, self.round)
 
+    def finish_gradients(self, step: int) -> None:
+        """The gradients of a step are there; to be called before the step, for clocks that do not see it themselves."""
+
     def finish_step(self) -> None:
         """End the round if anything was sent since the last call; to be called after `start` and each step."""
         self.round += self._communicated
@@ -251,16 +280,26 @@ class InProcessNetwork:
 
     @contextmanager
     def unrecorded(self) -> Iterator[None]:
-        """What is sent meanwhile is not part of the method: it does not count as traffic nor as a round."""
+        """What is done meanwhile is not part of the method: it counts neither as traffic nor as a round nor as time."""
         before = self.traffic, self._communicated
         self._traffic = deepcopy(self._traffic)
         self._recording = False  # what the method has posted is left for it to complete
         try:
-            yield
+            with self._clock.paused():
+                yield
         finally:
             self._uncounted.clear()
             self._traffic, self._communicated = before
             self._recording = True
+
+    def clock_state(self) -> dict[str, Any]:
+        """What `seconds` is and depends on, in numbers and lists of them, the same on every rank; collective."""
+        return {"seconds": self.seconds}
+
+    def load_clock_state(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state; to be called before what was under way then is posted again, in the same order:
+        first all that is to be mixed, then all that is to be averaged."""
+        self._clock.seconds = state["seconds"]
 
     def close(self) -> None:
         """Complete what is under way and free what this network holds; collective. Stacks that it made stay valid."""

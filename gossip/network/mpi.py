@@ -16,7 +16,7 @@ import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
-from gossip.network.communicator import Communicator, StalledError, usable_cores
+from gossip.network.communicator import Communicator, StalledError, listed, usable_cores
 from gossip.network.versions import refuse_other_versions
 
 SPIN = 0.1  # seconds of polling without a pause, where every rank has a core: MPI moves data during calls only
@@ -135,14 +135,6 @@ class MpiCommunicator(Communicator):
         children = [(place + step + root) % self.size for step in steps if place + step < self.size]
         self.wait([self.mpi.Isend(buffer, child, BROADCAST) for child in children], children)
 
-    def gather(self, value: Any) -> list[Any]:
-        mine = np.frombuffer(pickle.dumps(value), np.uint8)
-        sizes = np.empty(self.size, np.int64)
-        self.wait([self.mpi.Iallgather(np.array([len(mine)]), sizes)])
-        everyone = np.empty(sizes.sum(), np.uint8)
-        self.wait([self.mpi.Iallgatherv(mine, [everyone, sizes, None, MPI.BYTE])])
-        return [pickle.loads(part.data) for part in np.split(everyone, np.cumsum(sizes)[:-1])]
-
     def confer(self, report: Any) -> dict[int, Any]:
         said = {self.rank: report}
         packed = np.frombuffer(pickle.dumps(report), np.uint8)
@@ -164,6 +156,25 @@ class MpiCommunicator(Communicator):
             pass
         return dict(sorted(said.items()))
 
+    def gather(self, value: Any) -> list[Any]:
+        mine = np.frombuffer(pickle.dumps(value), np.uint8)
+        sizes = np.empty(self.size, np.int64)
+        self.wait([self.mpi.Iallgather(np.array([len(mine)]), sizes)])
+        everyone = np.empty(sizes.sum(), np.uint8)
+        self.wait([self.mpi.Iallgatherv(mine, [everyone, sizes, None, MPI.BYTE])])
+        return [pickle.loads(part.data) for part in np.split(everyone, np.cumsum(sizes)[:-1])]
+
+    def post_maximum(self, values: Sequence[float]) -> Callable[[], list[float]]:
+        mine = np.array(values, np.float64)
+        maxima = np.empty_like(mine)
+        request = self.mpi.Iallreduce(mine, maxima, MPI.MAX)
+
+        def wait() -> list[float]:
+            self.wait([request])
+            return maxima.tolist()
+
+        return wait
+
     def first_rank_where(self, flag: bool) -> int | None:
         first = np.empty(1, np.int64)
         self.wait([self.mpi.Iallreduce(np.array([self.rank if flag else self.size]), first, MPI.MIN)])
@@ -176,8 +187,7 @@ class MpiCommunicator(Communicator):
         """Another rank in words."""
         if self.blocks is None:
             return f"rank {rank}"
-        nodes = self.blocks[rank]
-        return f"rank {rank} (node {nodes[0]})" if len(nodes) == 1 else f"rank {rank} (nodes {nodes[0]}-{nodes[-1]})"
+        return f"rank {rank} ({listed(self.blocks[rank], 'node')})"
 
     def abort(self, code: int) -> None:
         MPI.COMM_WORLD.Abort(code)  # of the duplicate, it does not reliably end the job with this code

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -28,8 +28,10 @@ class NeighborCollectiveNetwork(PeerToPeerNetwork):
         seed: Seed of the random draws.
     """
 
-    def __init__(self, topology: Schedule, communicator: MpiCommunicator, seed: int = 0) -> None:
-        super().__init__(topology, communicator, seed)
+    def __init__(
+        self, topology: Schedule, communicator: MpiCommunicator, hosted: Sequence[Sequence[int]], seed: int = 0
+    ) -> None:
+        super().__init__(topology, communicator, hosted, seed)
 
         self._graphs: dict[HaloPlan, MPI.Distgraphcomm] = {}
 

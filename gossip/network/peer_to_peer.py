@@ -73,20 +73,23 @@ class LinkedExchange(Exchange):
 
 
 class PeerToPeerNetwork(InProcessNetwork):
-    """A contiguous block of nodes on each rank, linked by nonblocking point-to-point messages.
+    """Some of the nodes on each rank, linked by nonblocking point-to-point messages.
 
     Args:
         topology: The mixing matrix of each round.
-        communicator: The processes, rank r of which hosts the r-th block of nodes.
+        communicator: The processes.
+        hosted: The nodes that each rank hosts, ascending.
         seed: Seed of the random draws.
     """
 
-    def __init__(self, topology: Schedule, communicator: MpiCommunicator, seed: int = 0) -> None:
-        super().__init__(topology, seed, rank=communicator.rank, ranks=communicator.size)
+    def __init__(
+        self, topology: Schedule, communicator: MpiCommunicator, hosted: Sequence[Sequence[int]], seed: int = 0
+    ) -> None:
+        super().__init__(topology, seed, hosted, communicator.rank)
         self.communicator = communicator
-        communicator.blocks = self._blocks
+        communicator.blocks = hosted
         self._streamed //= len(communicator.local_ranks)
-        self._tree = TreePlan.build(self._blocks)
+        self._tree = TreePlan.build(self._hosted)
         self._idle: list[Channel] = []
         self._sends_in_a_mean = self._tree.sends(communicator.rank)
         self._totals = 0  # begun so far, the same number on all ranks
@@ -173,7 +176,7 @@ class PeerToPeerNetwork(InProcessNetwork):
         self._count_wire(self._sends_in_a_mean * value.shape[1] * value.itemsize, self._sends_in_a_mean)
         self._totals += 1
         tag = TOTALS + self._totals % TOTALS_AT_ONCE
-        return TreeTotal(value, self._tree, self.nodes.start, self.communicator, tag)
+        return TreeTotal(value, self._tree, self.nodes, self.communicator, tag)
 
     def _advance(self) -> None:
         """Let the averages under way go on."""
@@ -187,9 +190,12 @@ class PeerToPeerNetwork(InProcessNetwork):
 
     def all_rows(self, value: Tensor) -> Tensor:
         rows = torch.empty(self.n, value.shape[1], dtype=value.dtype)
-        counts = [len(block) * value[0].nbytes for block in self._blocks]
+        counts = [len(nodes) * value[0].nbytes for nodes in self._hosted]
         mine = as_bytes(value.cpu().contiguous())
         self.communicator.wait([self.communicator.mpi.Iallgatherv(mine, [as_bytes(rows), counts, None, MPI.BYTE])])
+        order = np.concatenate(self._hosted)
+        if (np.diff(order) < 0).any():
+            rows = rows[np.argsort(order)]
         return rows.to(value.device)
 
     def close(self) -> None:

@@ -149,8 +149,10 @@ class SharedMemoryNetwork(PeerToPeerNetwork):
         seed: Seed of the random draws.
     """
 
-    def __init__(self, topology: Schedule, communicator: MpiCommunicator, seed: int = 0) -> None:
-        super().__init__(topology, communicator, seed)
+    def __init__(
+        self, topology: Schedule, communicator: MpiCommunicator, hosted: Sequence[Sequence[int]], seed: int = 0
+    ) -> None:
+        super().__init__(topology, communicator, hosted, seed)
         self.board = Board(communicator)
         self._local = set(communicator.local_ranks)
         self._all_local = len(self._local) == communicator.size
@@ -177,7 +179,7 @@ class SharedMemoryNetwork(PeerToPeerNetwork):
         @lru_cache(maxsize=VIEWS)
         def view(rank: int, place: tuple[int, int, int], d: int, dtype: torch.dtype) -> Tensor:
             arena, position, stride = place
-            k = len(self._blocks[rank])
+            k = len(self._hosted[rank])
             memory = self._arenas[arena].memory[rank][position : position + (k - 1) * stride + d * dtype.itemsize]
             return torch.from_numpy(memory).view(dtype).as_strided((k, d), (stride // dtype.itemsize, 1))
 
@@ -233,7 +235,7 @@ class SharedMemoryNetwork(PeerToPeerNetwork):
         """Some of the packed rows that a rank of this host has published."""
         arena, position, _ = place
         memory = self._arenas[arena].memory[rank][position:]
-        ends = memory[: 16 * len(self._blocks[rank])].view(np.int64).reshape(-1, 2).tolist()
+        ends = memory[: 16 * len(self._hosted[rank])].view(np.int64).reshape(-1, 2).tolist()
         return [memory[slice(*ends[row])] for row in rows]
 
     def close(self) -> None:
@@ -356,7 +358,7 @@ class SharedMemoryNetwork(PeerToPeerNetwork):
 
     def _make_arena(self, row_bytes: int) -> int | None:
         communicator = self.communicator
-        rows = sum(len(self._blocks[rank]) for rank in communicator.local_ranks)
+        rows = sum(len(self._hosted[rank]) for rank in communicator.local_ranks)
         # Two stacks in turn and one being made; if that does not fit, touching the memory would kill the process.
         fits = np.array([3 * rows * row_bytes <= free_shared_memory()], np.uint8)
         everywhere = np.empty_like(fits)

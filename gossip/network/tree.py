@@ -15,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gossip.network.plan import owners_of
+
 
 def split(nodes: range) -> tuple[range, range]:
     """The two children of a subtree of at least two nodes."""
@@ -57,17 +59,19 @@ class Join:
 
 @dataclass(frozen=True)
 class TreePlan:
-    """How ranks that host contiguous blocks of nodes sum over all nodes and share the total.
+    """How ranks sum over all nodes, each over those that it hosts, and share the total.
 
     Attributes:
         subtrees: The largest subtrees that one rank owns whole, for each rank.
         joins: How the subtrees are summed up, children before parents.
         shares: (from, to) rank pairs that carry the total back down the tree, in order.
+        root: The rank that has the total first: the one that hosts node 0.
     """
 
     subtrees: Sequence[Sequence[range]]
     joins: Sequence[Join]
     shares: Sequence[tuple[int, int]]
+    root: int
 
     def sends(self, rank: int) -> int:
         """How many vectors a rank sends to others."""
@@ -75,33 +79,33 @@ class TreePlan:
         return up + sum(source == rank for source, _ in self.shares)
 
     @classmethod
-    def build(cls, blocks: Sequence[range]) -> TreePlan:
-        """The plan when rank r hosts the nodes `blocks[r]`."""
-        starts = [block.start for block in blocks]
-        subtrees: list[list[range]] = [[] for _ in blocks]
+    def build(cls, hosted: Sequence[Sequence[int]]) -> TreePlan:
+        """The plan when rank r hosts the nodes `hosted[r]`."""
+        ranks = owners_of(hosted).tolist()
+        ends = list(range(1, len(ranks) + 1))  # of the nodes from here on that are on the same rank
+        for node in reversed(range(len(ranks) - 1)):
+            if ranks[node] == ranks[node + 1]:
+                ends[node] = ends[node + 1]
+        subtrees: list[list[range]] = [[] for _ in hosted]
         joins: list[Join] = []
 
-        def owner(node: int) -> int:
-            return int(np.searchsorted(starts, node, side="right")) - 1
-
         def visit(nodes: range) -> None:
-            rank = owner(nodes.start)
-            if nodes.stop <= blocks[rank].stop:
-                subtrees[rank].append(nodes)
+            if nodes.stop <= ends[nodes.start]:
+                subtrees[ranks[nodes.start]].append(nodes)
                 return
             left, right = split(nodes)
             visit(left)
             visit(right)
-            joins.append(Join(left.start, right.start, rank, owner(right.start)))
+            joins.append(Join(left.start, right.start, ranks[left.start], ranks[right.start]))
 
-        visit(range(blocks[0].start, blocks[-1].stop))
-        informed = {0}
+        visit(range(len(ranks)))
+        informed = {ranks[0]}
         shares = []
         for join in reversed(joins):
             if join.right_rank not in informed:
                 informed.add(join.right_rank)
                 shares.append((join.left_rank, join.right_rank))
-        return cls(subtrees, joins, shares)
+        return cls(subtrees, joins, shares, ranks[0])
 
 
 def messages_per_node(n: int) -> NDArray[np.int64]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 
 import torch
 from mpi4py import MPI
@@ -22,13 +23,15 @@ class TreeTotal(Total):
     Args:
         value: (k, d), the local rows.
         plan: How the ranks sum up.
-        first: The first local node.
+        nodes: The local nodes, ascending.
         tag: Keeps the messages apart from those of other sums under way.
     """
 
-    def __init__(self, value: Tensor, plan: TreePlan, first: int, communicator: MpiCommunicator, tag: int) -> None:
+    def __init__(
+        self, value: Tensor, plan: TreePlan, nodes: Sequence[int], communicator: MpiCommunicator, tag: int
+    ) -> None:
         super().__init__(value.detach())
-        self._plan, self._first, self._tag = plan, first, tag
+        self._plan, self._nodes, self._tag = plan, nodes, tag
         self._communicator = communicator
         self._sends: list[tuple[MPI.Request, int]] = []
         self._total: Tensor | None = None
@@ -52,10 +55,10 @@ class TreeTotal(Total):
     def _walk(self) -> Iterator[tuple[MPI.Request, int]]:
         """Up the tree and down again; yields what must have been received, and from whom, before it goes on."""
         rank, like = self._communicator.rank, self._value[0]
-        sums = {
-            part.start: fold(self._value[part.start - self._first : part.stop - self._first])
-            for part in self._plan.subtrees[rank]
-        }
+        sums = {}
+        for part in self._plan.subtrees[rank]:
+            row = bisect_left(self._nodes, part.start)
+            sums[part.start] = fold(self._value[row : row + len(part)])
         for join in self._plan.joins:
             if join.left_rank == rank:
                 if join.right_rank == rank:
@@ -68,7 +71,7 @@ class TreeTotal(Total):
             elif join.right_rank == rank:
                 self._send(sums[join.right], join.left_rank)
 
-        total = sums[0] if rank == 0 else None
+        total = sums[0] if rank == self._plan.root else None
         for source, target in self._plan.shares:
             if target == rank:
                 vector, request = self._receive(like, source)

@@ -19,6 +19,7 @@ from algorithms import (
     Threshold,
     TopK,
 )
+from gossip import SimulatedClock
 from gossip.config import UNFINISHED, parse
 from gossip.errors import UsageError
 
@@ -97,3 +98,26 @@ def test_what_is_wrong_is_said_in_one_line(options: str, says: str) -> None:
     assert says in str(raised.value)
     assert "\n" not in str(raised.value)
     assert not any(f" {name}," in str(raised.value) for name in UNFINISHED)
+
+
+def test_a_clock(tmp_path: Path) -> None:
+    options = "--clock.compute_seconds 0.05 --clock.latency 1e-4 --clock.bandwidth 1e9 --clock.slow_nodes [1,3]"
+    training = parse(["--clock", "SimulatedClock", *options.split()], ranks=1)
+    assert training.clock == SimulatedClock(0.05, 1e-4, 1e9, slow_nodes=(1, 3))
+    assert training.config is not None
+    (tmp_path / "config.yaml").write_text(training.config)
+    assert parse(["--config", str(tmp_path / "config.yaml")], ranks=1).clock == training.clock
+    assert parse([], ranks=1).clock is None
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ("SimulatedClock", "--clock: the following arguments are required: compute_seconds, latency, bandwidth"),
+        ("Sundial", "--clock does not know 'Sundial'; it may be SimulatedClock, or an import path"),
+    ],
+)
+def test_clocks_that_are_none(options: str, says: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        parse(["--clock", *options.split()], ranks=1)
+    assert str(raised.value) == says

@@ -44,20 +44,20 @@ def test_final_models_do_not_depend_on_the_number_of_ranks_nor_on_the_transport(
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("family", FAMILIES)
-def test_cases_do_not_depend_on_the_number_of_ranks_nor_on_the_transport(
+def test_cases_do_not_depend_on_the_number_of_ranks_nor_on_transport_and_placement(
     family: str, python: Run, tmp_path: Path
 ) -> None:
-    def models(ranks: int, *transport: str) -> Models:
+    def models(ranks: int, *transport_and_placement: str) -> Models:
         file = tmp_path / f"{ranks}.npz"
-        done = python(CASES, str(file), family, *transport, ranks=ranks, timeout=300)
+        done = python(CASES, str(file), family, *transport_and_placement, ranks=ranks, timeout=300)
         assert done.returncode == 0, done.stderr
         with np.load(file) as saved:
             return dict(saved)
 
     alone = models(0)
     assert len(alone) > 0
-    for ranks, *transport in ((2,), (3, "peer-to-peer"), (4,)):
-        together = models(ranks, *transport)
+    for ranks, *transport_and_placement in ((2,), (3, "peer-to-peer", "spectral"), (4,)):
+        together = models(ranks, *transport_and_placement)
         assert together.keys() == alone.keys()
         assert_same(alone, together, f"on {ranks} ranks")
 

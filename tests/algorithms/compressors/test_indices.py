@@ -19,7 +19,7 @@ from tests.algorithms.compressors.helpers import hypothesis
 @given(st.integers(1, 3000), st.floats(0, 1), st.integers(0, 99))
 def test_indices(compiled: bool, d: int, share: float, seed: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(indices, "COMPILED", 0 if compiled else 1 << 62)
+        patch.setattr(indices, "pays", lambda nbytes: compiled)
         k = round(share * d)
         chosen = np.sort(np.random.default_rng(seed).choice(d, k, replace=False))
         section = indices.encode(chosen, d)
@@ -45,7 +45,7 @@ def literal(chosen: list[int], r: int) -> bytes:
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("d", [40, 1000, 70_000])
 def test_the_code(compiled: bool, d: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(indices, "COMPILED", 0 if compiled else 1 << 62)
+    monkeypatch.setattr(indices, "pays", lambda nbytes: compiled)
     chosen = np.sort(np.random.default_rng(d).choice(d, d // 20, replace=False))
     section = indices.encode(chosen, d)
     assert section[1:].tobytes() == literal(chosen.tolist(), int(section[0]))

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from gossip.network import mixing
 from gossip.network.mixing import Sums
-from gossip.network.plan import HaloPlan, blocks
+from gossip.network.plan import HaloPlan
+from topologies.placement import blocks
 
 NEVER = 1 << 62  # bytes
 AWKWARD = (0.0, -0.0, np.inf, -np.inf, np.nan, 1e-42, 3e38)

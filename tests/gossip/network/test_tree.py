@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gossip.network.plan import blocks
 from gossip.network.tree import TreePlan, fold, messages_per_node, split
+from topologies.placement import blocks
 
 
 def tree_sum(rows: Tensor, nodes: range) -> Tensor:
@@ -21,7 +21,7 @@ def tree_sum(rows: Tensor, nodes: range) -> Tensor:
     return tree_sum(rows, left) + tree_sum(rows, right)
 
 
-def run(plan: TreePlan, ranks: int, rows: Tensor, starts: list[int]) -> tuple[list[Tensor], int]:
+def run(plan: TreePlan, ranks: int, rows: Tensor) -> tuple[list[Tensor], int]:
     """All ranks of a plan in one process: each rank's total, and how many vectors were sent."""
     sums = [{part.start: fold(rows[part.start : part.stop]) for part in plan.subtrees[rank]} for rank in range(ranks)]
     sent = 0
@@ -29,7 +29,7 @@ def run(plan: TreePlan, ranks: int, rows: Tensor, starts: list[int]) -> tuple[li
         right = sums[join.right_rank].pop(join.right)
         sent += join.left_rank != join.right_rank
         sums[join.left_rank][join.left] = sums[join.left_rank][join.left] + right
-    totals: dict[int, Tensor] = {0: sums[0][0]}
+    totals: dict[int, Tensor] = {plan.root: sums[plan.root][0]}
     for source, target in plan.shares:
         assert target not in totals
         totals[target] = totals[source]
@@ -46,10 +46,12 @@ def test_total_is_the_same_bits_for_any_number_of_ranks(n: int, ranks: int, seed
     assert torch.equal(fold(rows), expected)
 
     parts = blocks(n, ranks)
-    totals, sent = run(TreePlan.build(parts), ranks, rows, [part.start for part in parts])
-    assert all(torch.equal(total, expected) for total in totals)
-    if ranks == n:
-        assert sent == messages_per_node(n).sum() == 2 * (n - 1)
+    order = random.Random(seed).sample(range(n), n)
+    for hosted in (parts, [sorted(order[node] for node in part) for part in parts]):
+        totals, sent = run(TreePlan.build(hosted), ranks, rows)
+        assert all(torch.equal(total, expected) for total in totals)
+        if ranks == n:
+            assert sent == messages_per_node(n).sum() == 2 * (n - 1)
 
 
 @settings(deadline=None)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from algorithms import Algorithm, Full, Oracle
+from gossip import SimulatedClock
 from gossip.workloads import LeastSquares
 from topologies import Schedule, ring
 
@@ -28,3 +29,4 @@ class Case:
     oracle: Oracle = field(default_factory=Full)
     workload: object = field(default_factory=least_squares)
     steps: int = 12
+    clock: SimulatedClock | None = None

@@ -1,4 +1,7 @@
-"""Runs all cases of a family and saves what came out: cases.py FILE MODULE [TRANSPORT], MODULE in tests/mpi/cases."""
+"""Runs all cases of a family and saves what came out: cases.py FILE MODULE [TRANSPORT PLACEMENT].
+
+MODULE is one of tests/mpi/cases.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from gossip import launch
 
 
 def main() -> None:
-    file, module, *transport = sys.argv[1:]
+    file, module, transport, placement = [*sys.argv[1:], *("auto", "contiguous")][:4]
     saved: dict[str, np.ndarray] = {}
     for i, case in enumerate(import_module(f"tests.mpi.cases.{module}").CASES):
         result = gossip.run(
@@ -23,7 +26,9 @@ def main() -> None:
             steps=case.steps,
             evaluate_every=case.steps // 2,
             output=None,
-            transport=transport[0] if transport else "auto",  # type: ignore[arg-type]
+            transport=transport,  # type: ignore[arg-type]
+            placement=placement,  # type: ignore[arg-type]
+            clock=case.clock,
         )
         name = f"{i} {case.algorithm} {case.topology} {case.oracle}"
         saved[name] = result.model.numpy()

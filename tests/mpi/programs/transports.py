@@ -45,7 +45,7 @@ class Results:
         self.stacks: list[Tensor] = []
         self.means: list[Tensor] = []
         self.heard: list[list[Neighborhood]] = []
-        x = everyone[network.nodes.start : network.nodes.stop].clone()
+        x = everyone[list(network.nodes)]
         for t in range(rounds):
             x = self._exchange(x, t)
             self.stacks.append(x)
@@ -90,15 +90,14 @@ class Results:
 
     def check(self, alone: Results) -> None:
         """Compare with those of one process."""
-        nodes = self.network.nodes
-        mine = slice(nodes.start, nodes.stop)
+        mine = list(self.network.nodes)
         assert len(self.stacks) == len(alone.stacks)
         for i, (here, there) in enumerate(zip(self.stacks, alone.stacks, strict=True)):
             assert torch.equal(here, there[mine]), f"stack {i}"
         assert all(map(torch.equal, self.means, alone.means)), "means"
         assert torch.equal(self.everyone, alone.everyone), "all rows"
         for here, there in zip(self.heard, alone.heard, strict=True):
-            for one, other in zip(here, there[mine], strict=True):
+            for one, other in zip(here, [there[node] for node in mine], strict=True):
                 assert one.nodes == other.nodes
                 assert torch.equal(one.weights, other.weights)
                 assert torch.equal(one.rows, other.rows), "neighbors"
@@ -110,7 +109,9 @@ class Results:
 
 def main() -> None:
     size, large = sys.argv[1], sys.argv[1] == "segments"
-    for n in (communicator.size, 2 * communicator.size + 1):
+    ranks = communicator.size
+    dealt = [range(rank, 2 * ranks + 1, ranks) for rank in reversed(range(ranks))]
+    for n, hosted in ((ranks, None), (2 * ranks + 1, None), *([(2 * ranks + 1, dealt)] if size == "small" else [])):
         for i, topology in enumerate(topologies(n)[:1] if large else topologies(n)):
             for dtype, d in SIZES[size][i % 2 :: 2]:
                 random = torch.Generator().manual_seed(n + d)
@@ -118,14 +119,14 @@ def main() -> None:
                 rounds = 1 if large else 3
                 alone = Results(connect(topology, Communicator()), everyone, rounds)
                 for processes, transport in TRANSPORTS:
-                    network = connect(topology, processes, transport=transport)  # type: ignore[arg-type]
+                    network = connect(topology, processes, transport=transport, hosted=hosted)  # type: ignore[arg-type]
                     together = Results(network, everyone, rounds)
                     try:
                         together.check(alone)
                     except AssertionError as error:
                         split = "" if processes is communicator else f", hosts {processes.hosts}"  # type: ignore
                         raise AssertionError(f"{transport}{split}, {topology.name} {n}, {d} x {dtype}") from error
-                    if n == communicator.size:
+                    if n == ranks:
                         assert network.traffic.wire_bytes == int(network.traffic.bytes[0]), transport
                     del together
                     network.close()

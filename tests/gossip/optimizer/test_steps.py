@@ -1,10 +1,8 @@
-"""`gossip.Optimizer` in a single process; tests/mpi/test_optimizer.py has several ranks."""
+"""`gossip.Optimizer` in a single process: the same steps as torch's, whatever is done to parameters and gradients."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import networkx as nx
@@ -14,80 +12,26 @@ from torch import Tensor, nn
 
 import gossip
 from algorithms import (
-    L1,
-    QSGD,
     Algorithm,
     ChocoSGD,
-    Contraction,
     Cosine,
     DecentralizedAdamW,
     DecentralizedSGD,
-    ExactDiffusion,
-    GradientTracking,
-    Nids,
-    NuclearNorm,
     PerTensor,
-    QTopK,
-    Sample,
-    SquarmSGD,
-    State,
     TopK,
 )
-from algorithms.network import Network
-from topologies import one_peer_exponential, ring
-
-
-def model(seed: int = 0) -> nn.Sequential:
-    torch.manual_seed(seed)
-    return nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3))
-
-
-def batch(seed: int, size: int = 6) -> Tensor:
-    return torch.randn(size, 4, generator=torch.Generator().manual_seed(seed))
-
-
-def loss_of(net: nn.Module, seed: int, size: int = 6) -> Tensor:
-    loss: Tensor = net(batch(seed, size)).square().mean()
-    return loss
-
-
-def vector(net: nn.Module) -> Tensor:
-    return torch.cat([p.detach().reshape(-1) for p in net.parameters()])
-
-
-def train(net: nn.Module, optimizer: torch.optim.Optimizer, steps: range) -> None:
-    for step in steps:
-        optimizer.zero_grad()
-        loss_of(net, step).backward()
-        optimizer.step()
-
-
-def same_as_torch(
-    make: Callable[[nn.Sequential], torch.optim.Optimizer],
-    reference: Callable[[nn.Sequential], torch.optim.Optimizer],
-    scheduler: Callable[[torch.optim.Optimizer], Any] | None = None,
-) -> None:
-    """A single node does what torch's optimizer does, to rounding."""
-    ours, theirs = model(), model()
-    for net, optimizer in ((ours, make(ours)), (theirs, reference(theirs))):
-        schedule = scheduler(optimizer) if scheduler else None
-        for step in range(8):
-            train(net, optimizer, range(step, step + 1))
-            if schedule:
-                schedule.step()
-    torch.testing.assert_close(vector(ours), vector(theirs), rtol=1e-5, atol=1e-6)
-    assert not torch.equal(vector(ours), vector(model()))
-
-
-ALGORITHMS: tuple[Algorithm, ...] = (
-    DecentralizedSGD(lr=0.1, momentum=0.9),
-    DecentralizedSGD(lr=0.1, momentum=0.9, order="combine-then-adapt", period=2),
-    DecentralizedSGD(lr=0.1, momentum=0.9, order="consensus"),
-    ChocoSGD(lr=0.1, gamma=0.3, momentum=0.9, compressor=TopK(k=3)),
-    ChocoSGD(lr=0.1, gamma=0.3, momentum=0.9, compressor=TopK(k=3), order="overlapped"),
-    ChocoSGD(lr=0.1, gamma=0.3, momentum=0.9, compressor=Contraction(QSGD()), order="overlapped"),
-    ChocoSGD(lr=0.1, gamma=0.3, momentum=0.9, compressor=PerTensor(QTopK(fraction=0.5)), order="overlapped"),
+from tests.gossip.optimizer.helpers import (
+    ALGORITHMS,
+    Recording,
+    adamw,
+    batch,
+    loss_of,
+    model,
+    same_as_torch,
+    train,
+    vector,
 )
+from topologies import one_peer_exponential, ring
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS, ids=str)
@@ -96,25 +40,6 @@ def test_a_single_node_is_sgd(algorithm: Algorithm) -> None:
         lambda net: gossip.Optimizer(net.parameters(), algorithm),
         lambda net: torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9),
     )
-
-
-def test_what_the_algorithm_chose_and_reports_and_a_state_with_it() -> None:
-    def made(net: nn.Sequential) -> gossip.Optimizer:
-        algorithm = SquarmSGD(lr=0.1, threshold=1e-3, period=2, gamma="auto", compressor=PerTensor(TopK(k=1)))
-        return gossip.Optimizer(net.parameters(), algorithm)
-
-    net, other = model(), model()
-    optimizer = made(net)
-    train(net, optimizer, range(5))
-    assert optimizer.chosen["gamma"] == 1.0
-    assert optimizer.report() == {"share_fired": 1.0}
-    resumed = made(other)
-    resumed.load_state_dict(optimizer.state_dict())
-    other.load_state_dict(net.state_dict())
-    for each, used in ((net, optimizer), (other, resumed)):
-        train(each, used, range(5, 9))
-    assert torch.equal(vector(net), vector(other))
-    assert resumed.report() == optimizer.report()
 
 
 def test_compression_tensor_by_tensor() -> None:
@@ -252,22 +177,6 @@ def test_clipping_gradients_counts() -> None:
     assert 0.9e-3 < (vector(net) - before).norm() < 1.1e-3
 
 
-@dataclass(frozen=True)
-class Recording(DecentralizedSGD):
-    """Keeps the gradient that it was given, the loss, and a sum that it updates in place."""
-
-    def start(self, x: Tensor, network: Network) -> State:
-        state = super().start(x, network)
-        state.total = torch.zeros_like(x)
-        return state
-
-    def step(self, state: State, sample: Sample, network: Network) -> None:
-        super().step(state, sample, network)
-        state.gradient = sample.gradient
-        state.total += sample.gradient
-        state.loss = sample.loss
-
-
 def test_closure_and_a_state_that_keeps_the_gradient() -> None:
     net = model()
     optimizer = gossip.Optimizer(net.parameters(), Recording(lr=0.1))
@@ -337,130 +246,12 @@ def test_a_model_that_is_converted_afterwards() -> None:
         optimizer.step()
 
 
-@pytest.mark.parametrize("algorithm", [*ALGORITHMS, ExactDiffusion(lr=0.1), Recording(lr=0.1)], ids=str)
-@pytest.mark.parametrize("model_first", [True, False])
-def test_saved_and_loaded_it_goes_on_with_the_same_bits(algorithm: Algorithm, model_first: bool) -> None:
-    net = model()
-    optimizer = gossip.Optimizer(net.parameters(), algorithm, seed=3)
-    train(net, optimizer, range(5))
-    file = io.BytesIO()
-    torch.save({"model": net.state_dict(), "optimizer": optimizer.state_dict()}, file)
-    train(net, optimizer, range(5, 9))
-
-    other = model(1)
-    again = gossip.Optimizer(other.parameters(), algorithm, seed=3)
-    train(other, again, range(2))  # what it did before does not matter
-    file.seek(0)
-    saved = torch.load(file)
-    steps = [lambda: other.load_state_dict(saved["model"]), lambda: again.load_state_dict(saved["optimizer"])]
-    for load in steps if model_first or again._shared else reversed(steps):
-        load()
-    assert again.network.round == saved["optimizer"]["gossip"]["round"]
-    train(other, again, range(5, 9))
-    assert torch.equal(vector(other), vector(net))
-    assert again.network.round == optimizer.network.round
-    assert vector(net).isfinite().all()
-
-
-def test_a_state_dict_is_a_snapshot() -> None:
-    net = model()
-    optimizer = gossip.Optimizer(net.parameters(), Recording(lr=0.1))
-    train(net, optimizer, range(2))
-    saved = optimizer.state_dict()
-    total = saved["gossip"]["state"]["total"].clone()
-    train(net, optimizer, range(2))
-    assert torch.equal(saved["gossip"]["state"]["total"], total)
-    optimizer.load_state_dict(saved)
-    train(net, optimizer, range(2))
-    assert torch.equal(saved["gossip"]["state"]["total"], total)
-    assert not torch.equal(optimizer.state_dict()["gossip"]["state"]["total"], total)
-
-
-def test_a_scheduled_learning_rate_is_loaded_too() -> None:
-    for lr in (0.1, Cosine(lr=0.1, steps=10)):
-        net = model()
-        optimizer = gossip.Optimizer(net.parameters(), DecentralizedSGD(lr=lr))
-        if lr == 0.1:
-            optimizer.param_groups[0]["lr"] = 0.03
-        train(net, optimizer, range(4))
-        again = gossip.Optimizer(model().parameters(), DecentralizedSGD(lr=lr))
-        again.load_state_dict(optimizer.state_dict())
-        assert again.param_groups[0]["lr"] == optimizer.param_groups[0]["lr"] != 0.1
-
-
-def test_states_of_others_are_refused() -> None:
-    optimizer = gossip.Optimizer(model().parameters(), DecentralizedSGD())
-    with pytest.raises(ValueError, match="a state of ChocoSGD cannot be loaded by DecentralizedSGD"):
-        optimizer.load_state_dict(gossip.Optimizer(model().parameters(), ChocoSGD()).state_dict())
-    with pytest.raises(ValueError, match="size of optimizer's group"):
-        optimizer.load_state_dict(gossip.Optimizer(model()[0].parameters(), DecentralizedSGD()).state_dict())
-
-
-def adamw(params: Any) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(params, lr=0.01, weight_decay=0.1)
-
-
 def test_a_single_node_with_decentralized_adamw_is_adamw() -> None:
     same_as_torch(
         lambda net: gossip.Optimizer(net.parameters(), DecentralizedAdamW(lr=0.02, weight_decay=0.1)),
         lambda net: torch.optim.AdamW(net.parameters(), lr=0.02, weight_decay=0.1),
         lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 2, gamma=0.5),
     )
-
-
-@pytest.mark.parametrize(
-    "algorithm", [GradientTracking(lr=0.1), DecentralizedAdamW(), Nids(lr=0.1, prox=L1())], ids=str
-)
-def test_stored_gradients_and_moments_are_saved(algorithm: Algorithm) -> None:
-    net, other = model(), model(2)
-    optimizer = gossip.Optimizer(net.parameters(), algorithm)
-    train(net, optimizer, range(3))
-    saved = optimizer.state_dict(), {name: value.clone() for name, value in net.state_dict().items()}
-    train(net, optimizer, range(3, 6))
-    again = gossip.Optimizer(other.parameters(), algorithm)
-    again.load_state_dict(saved[0])
-    other.load_state_dict(saved[1])
-    train(other, again, range(3, 6))
-    assert torch.equal(vector(other), vector(net))
-
-
-@pytest.mark.parametrize("algorithm", ALGORITHMS[2:], ids=str)
-def test_a_local_optimizer(algorithm: Algorithm) -> None:
-    from dataclasses import replace
-
-    plain = replace(algorithm, momentum=0.0)  # type: ignore[type-var]
-    same_as_torch(
-        lambda net: gossip.Optimizer(net.parameters(), plain, local=adamw),
-        lambda net: adamw(net.parameters()),
-        lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 2, gamma=0.5),
-    )
-
-
-def test_groups_and_state_of_a_local_optimizer() -> None:
-    def groups(net: nn.Sequential) -> Any:
-        return [{"params": net[0].parameters(), "lr": 0.1}, {"params": net[2].parameters(), "weight_decay": 0.0}]
-
-    same_as_torch(
-        lambda net: gossip.Optimizer(groups(net), DecentralizedSGD(), local=adamw), lambda net: adamw(groups(net))
-    )
-    net = model()
-    optimizer = gossip.Optimizer(net.parameters(), DecentralizedSGD(), local=adamw)
-    train(net, optimizer, range(3))
-    saved = optimizer.state_dict(), {name: value.clone() for name, value in net.state_dict().items()}
-    file = io.BytesIO()
-    torch.save(saved, file)
-    train(net, optimizer, range(3, 6))
-    other = model(2)
-    again = gossip.Optimizer(other.parameters(), DecentralizedSGD(), local=adamw)
-    file.seek(0)
-    state, weights = torch.load(file)
-    again.load_state_dict(state)
-    other.load_state_dict(weights)
-    train(other, again, range(3, 6))
-    assert torch.equal(vector(other), vector(net))
-    again.param_groups[0]["lr"] = 0.0
-    train(other, again, range(6, 8))
-    torch.testing.assert_close(vector(other), vector(net), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("local", [None, adamw])
@@ -536,54 +327,3 @@ def test_after_close_another_optimizer_takes_over() -> None:
     train(other, torch.optim.SGD(other.parameters(), lr=0.1), range(2))
     train(other, torch.optim.SGD(other.parameters(), lr=0.1), range(2))
     torch.testing.assert_close(vector(net), vector(other))
-
-
-@dataclass(frozen=True)
-class WithoutRate(Algorithm):
-    """Has no learning rate."""
-
-
-def rates(*values: float) -> list[dict[str, Any]]:
-    """Parameter groups with these learning rates."""
-    return [{"params": [nn.Parameter(torch.zeros(2))], "lr": value} for value in values]
-
-
-FROZEN = nn.Parameter(torch.zeros(2), requires_grad=False)
-MIXED = [nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1, dtype=torch.float64))]
-COMPLEX = [nn.Parameter(torch.zeros(1, dtype=torch.complex64))]
-
-
-@pytest.mark.parametrize(
-    ("params", "algorithm", "options", "says"),
-    [
-        (None, DecentralizedSGD(), {"topology": "rings"}, "there is no topology 'rings'; there are ring, "),
-        (None, DecentralizedSGD(), {"topology": ring(3)}, "ring has 3 nodes but there are 1 ranks"),
-        (None, DecentralizedSGD(), {"topology": nx.cycle_graph(4)}, "custom has 4 nodes but there are 1 ranks"),
-        (None, ExactDiffusion(), {"topology": one_peer_exponential(1)}, "needs a topology that is static"),
-        (None, ChocoSGD(compressor=TopK(k=99)), {}, "k = 99 is not allowed"),
-        (None, WithoutRate(), {}, "WithoutRate has no learning rate lr"),
-        (None, DecentralizedSGD(lr=Cosine()), {"local": adamw}, "does not use its lr beside a local optimizer"),
-        ([{"params": [*model().parameters()], "lr": 0.3}], DecentralizedSGD(lr=Cosine()), {}, "follows Cosine"),
-        ([FROZEN], DecentralizedSGD(), {}, "none of the parameters requires a gradient"),
-        ([], DecentralizedSGD(), {}, "empty parameter list"),
-        (rates(0.1, 0.2), DecentralizedAdamW(), {}, "needs the same learning rate in all parameter groups; they have"),
-        (rates(0.1, 0.2), Nids(prox=L1()), {}, "Nids as set up needs the same learning rate in all parameter groups"),
-        (None, DecentralizedAdamW(), {"local": adamw}, "cannot take its directions from a local optimizer"),
-        (None, DecentralizedSGD(prox=L1()), {"local": adamw}, "cannot take its directions from a local optimizer"),
-        ([nn.Parameter(torch.zeros(3))], DecentralizedSGD(prox=NuclearNorm()), {}, "the model has no matrix"),
-        (MIXED, DecentralizedSGD(), {}, "torch.float32 on cpu, torch.float64 on cpu"),
-        (COMPLEX, DecentralizedSGD(), {}, "one floating-point type"),
-    ],
-)
-def test_what_cannot_be_run_is_refused_in_one_line(
-    params: Any, algorithm: Algorithm, options: dict[str, Any], says: str
-) -> None:
-    with pytest.raises(gossip.errors.UsageError, match=says.replace("(", r"\(")) as raised:
-        gossip.Optimizer(model().parameters() if params is None else params, algorithm, **options)
-    assert "\n" not in str(raised.value)
-
-
-def test_no_further_parameters() -> None:
-    optimizer = gossip.Optimizer(model().parameters(), DecentralizedSGD())
-    with pytest.raises(ValueError, match="takes no further parameters"):
-        optimizer.add_param_group({"params": [nn.Parameter(torch.zeros(1))]})

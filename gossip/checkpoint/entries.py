@@ -1,0 +1,189 @@
+"""States taken apart into the rows of single nodes and what all ranks share, and put together again for any nodes.
+
+What belongs to nodes follows from the kinds of the entries alone, never from their sizes; see `algorithms.State`. What
+is shared becomes part of an outline, which is JSON; what belongs to nodes becomes named tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from algorithms import Algorithm, Compressor, Message, State
+
+Outline = dict[str, Any]
+NUMBERS = {float: torch.float64, int: torch.int64}
+
+
+class Rows(Protocol):
+    """Where the rows of nodes can be read."""
+
+    def stack(self, name: str, nodes: Sequence[int]) -> Tensor:
+        """(len(nodes), ...): the rows of at least one node."""
+
+    def item(self, name: str, node: int) -> Tensor:
+        """What a list holds for a node."""
+
+
+class Parts:
+    """What states have been taken apart into.
+
+    Args:
+        algorithm: What the states belong to; it has the compressors of their messages.
+
+    Attributes:
+        outline: Section -> entry -> what it is, the same on every rank that has nodes with data.
+        rows: Name -> what the local nodes have of it.
+    """
+
+    def __init__(self, algorithm: Algorithm) -> None:
+        self.outline: dict[str, dict[str, Outline]] = {}
+        self.rows: dict[str, Tensor] = {}
+        self._algorithm = algorithm
+        self._named: dict[int, tuple[str, object]] = {}  # tensors and messages, kept so that no identity comes again
+
+    def take(self, section: str, state: State, nodes: Sequence[int]) -> None:
+        """Take apart a state of these local nodes.
+
+        Raises:
+            ValueError: An entry is of no kind that a state may hold, or not of so many nodes.
+        """
+        self.outline[section] = {
+            key: self._take(f"{section}.{key}", value, nodes) for key, value in vars(state).items()
+        }
+
+    def name(self, value: object) -> str:
+        """What a tensor or message is called that a state holds.
+
+        Raises:
+            ValueError: None does.
+        """
+        if id(value) not in self._named:
+            raise ValueError(f"{type(self._algorithm).__name__} has posted what its state does not hold")
+        return self._named[id(value)][0]
+
+    def _take(self, name: str, value: Any, nodes: Sequence[int]) -> Outline:
+        if value is None or isinstance(value, bool | int | float | str):
+            return {"kind": "value", "value": value}
+        if isinstance(value, tuple):
+            return {"kind": "tuple", "parts": [self._take(f"{name}.{i}", part, nodes) for i, part in enumerate(value)]}
+        if isinstance(value, dict):
+            pairs = [[key, self._take(f"{name}.{key}", part, nodes)] for key, part in value.items()]
+            return {"kind": "dict", "pairs": pairs}
+        if id(value) in self._named:
+            return {"kind": "same", "as": self._named[id(value)][0]}
+        if isinstance(value, Message):
+            self._named[id(value)] = name, value
+            self._take_items(name, value.packed, nodes)
+            compressor = next((path for path, each in _compressors(self._algorithm) if each == value.compressor), None)
+            if compressor is None:
+                raise ValueError(f"{self._whose(name)} is a message of a compressor that the algorithm does not have")
+            return {"kind": "message", "d": value.d, "type": _written(value.dtype), "compressor": compressor}
+        if isinstance(value, Tensor) and value.ndim:
+            self._named[id(value)] = name, value
+            self._take_stack(name, value, nodes)
+            return {"kind": "stack", "shape": list(value.shape[1:]), "type": _written(value.dtype)}
+        if isinstance(value, list):
+            kinds = {type(item) for item in value}
+            if kinds <= {Tensor}:
+                self._take_items(name, value, nodes)
+                return {"kind": "items"}
+            if len(kinds) == 1 and (kind := kinds.pop()) in NUMBERS:
+                self._take_stack(name, torch.tensor(value, dtype=NUMBERS[kind]), nodes)
+                return {"kind": "numbers"}
+        raise ValueError(f"{self._whose(name)} is a {type(value).__name__} of a kind that cannot be saved")
+
+    def _take_stack(self, name: str, stack: Tensor, nodes: Sequence[int]) -> None:
+        self._check(name, len(stack), nodes)
+        self.rows[name] = stack.detach().cpu().contiguous()
+
+    def _take_items(self, name: str, items: Sequence[Tensor], nodes: Sequence[int]) -> None:
+        self._check(name, len(items), nodes)
+        for node, item in zip(nodes, items, strict=True):
+            self.rows[_of_node(name, node)] = item.detach().cpu().contiguous()
+
+    def _check(self, name: str, size: int, nodes: Sequence[int]) -> None:
+        if size != len(nodes):
+            raise ValueError(f"{self._whose(name)} is of {size} nodes, and {len(nodes)} are there")
+
+    def _whose(self, name: str) -> str:
+        return f"{type(self._algorithm).__name__}: what the state has as {name}"
+
+
+class Whole:
+    """States put together again from their parts.
+
+    Args:
+        algorithm: What the states belong to.
+        rows: What the nodes have.
+        device: Where they go.
+    """
+
+    def __init__(self, algorithm: Algorithm, rows: Rows, device: torch.device | str = "cpu") -> None:
+        self._compressors = dict(_compressors(algorithm))
+        self._rows = rows
+        self._device = torch.device(device)
+        self._named: dict[str, Tensor | Message] = {}
+
+    def state(self, section: str, outline: dict[str, Outline], nodes: Sequence[int]) -> State:
+        """The state of these nodes."""
+        return State(**{key: self._whole(f"{section}.{key}", entry, nodes) for key, entry in outline.items()})
+
+    def named(self, name: str) -> Tensor | Message:
+        """What has been put together under this name."""
+        return self._named[name]
+
+    def _whole(self, name: str, entry: Outline, nodes: Sequence[int]) -> Any:
+        match entry["kind"]:
+            case "value":
+                return entry["value"]
+            case "tuple":
+                return tuple(self._whole(f"{name}.{i}", part, nodes) for i, part in enumerate(entry["parts"]))
+            case "dict":
+                return {key: self._whole(f"{name}.{key}", part, nodes) for key, part in entry["pairs"]}
+            case "same":
+                return self._named[entry["as"]]
+            case "message":
+                dtype, packed = _read(entry["type"]), tuple(self._items(name, nodes))
+                message = Message(self._compressors[entry["compressor"]], entry["d"], dtype, self._device, packed)
+                self._named[name] = message
+                return message
+            case "stack":
+                shape = (0, *entry["shape"])
+                stack = self._rows.stack(name, nodes) if nodes else torch.empty(shape, dtype=_read(entry["type"]))
+                self._named[name] = stack.to(self._device)
+                return self._named[name]
+            case "items":
+                return [item.to(self._device) for item in self._items(name, nodes)]
+            case _:
+                return self._rows.stack(name, nodes).tolist() if nodes else []
+
+    def _items(self, name: str, nodes: Sequence[int]) -> Iterator[Tensor]:
+        return (self._rows.item(_of_node(name, node), node) for node in nodes)
+
+
+def _of_node(name: str, node: int) -> str:
+    return f"{name}/{node}"
+
+
+def _compressors(owner: object, path: str = "") -> Iterator[tuple[str, Compressor]]:
+    """Where in the fields of an algorithm its compressors are."""
+    if is_dataclass(owner):
+        for field in fields(owner):
+            part, at = getattr(owner, field.name), f"{path}{field.name}"
+            if isinstance(part, Compressor):
+                yield at, part
+            yield from _compressors(part, f"{at}.")
+
+
+def _written(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _read(name: str) -> torch.dtype:
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype

@@ -1,0 +1,264 @@
+"""Checkpoints on disk: a folder that is there whole or not at all, with a checksum of every file in it.
+
+    <run directory>/checkpoints/step-00000100/
+        manifest.json               what it is a checkpoint of, and what is where; with a checksum of its own
+        history.json                what was recorded so far
+        rank-0000.safetensors       the rows of the nodes that this rank hosted
+
+It is written into a hidden folder beside it, which is renamed when everything is on disk. Older checkpoints are removed
+after that, hidden ones first of all; so whatever is not hidden is whole, and there is one at any time after the first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xxhash
+from torch import Tensor
+
+from gossip.errors import DataError
+
+FORMAT = 1
+FOLDER, MANIFEST, HISTORY = "checkpoints", "manifest.json", "history.json"
+CHUNK = 1 << 22  # bytes read at once
+
+
+def step_folder(directory: Path, step: int) -> Path:
+    """Where the checkpoint of this step is, or would be."""
+    return directory / FOLDER / f"step-{step:08d}"
+
+
+def checkpoints(directory: Path) -> list[Path]:
+    """All of a run, the oldest first."""
+    return sorted((directory / FOLDER).glob("step-*"))
+
+
+def newest(path: Path) -> Path:
+    """The checkpoint that a path means: itself, or the last one of a run directory.
+
+    Raises:
+        DataError: There is none.
+    """
+    if (path / MANIFEST).exists() or (path.parent.name == FOLDER and path.name.startswith("step-")):
+        return path
+    found = checkpoints(path)
+    if not found:
+        raise DataError(f"there is no checkpoint in {path}; give the directory of a run that has written one")
+    return found[-1]
+
+
+class Writer:
+    """Writes one checkpoint; every rank has one, and only rank 0 calls `open`, `close` and `discard`.
+
+    Args:
+        final: The folder of the checkpoint.
+    """
+
+    def __init__(self, final: Path) -> None:
+        self.final = final
+        self._folder = final.with_name(f".writing-{final.name}")
+
+    def open(self) -> None:
+        """Make room, without what an interrupted process may have left."""
+        with _explained(self.final):
+            self.final.parent.mkdir(parents=True, exist_ok=True)
+            for left in self.final.parent.glob(".*"):
+                shutil.rmtree(left, ignore_errors=True)
+            self._folder.mkdir()
+
+    def rank_file(self, rank: int, rows: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Write what this rank's nodes have, and say what has been written."""
+        import safetensors.torch
+
+        name, own = f"rank-{rank:04d}.safetensors", {}
+        memory: set[int] = set()
+        for each, tensor in rows.items():  # the format has no tensors that share memory
+            address = tensor.untyped_storage().data_ptr()
+            own[each] = tensor.clone() if address in memory else tensor
+            memory.add(address)
+        return {name: self._write(name, safetensors.torch.save(own))}
+
+    def close(self, manifest: dict[str, Any], files: dict[str, Any], history: Sequence[Mapping[str, Any]]) -> None:
+        """Write the rest, and put the checkpoint in its place."""
+        files |= {HISTORY: self._write(HISTORY, _dump(list(history)))}
+        manifest = {"format": FORMAT, **manifest, "files": files}
+        self._write(MANIFEST, _dump({"checksum": _checksum(_dump(manifest)), "checkpoint": manifest}))
+        with _explained(self.final):
+            _sync(self._folder)
+            if self.final.exists():
+                _hide(self.final)
+            self._folder.rename(self.final)
+            _sync(self.final.parent)
+
+    def discard(self) -> None:
+        """Remove what has been written, as far as that is possible."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _write(self, name: str, content: bytes) -> dict[str, Any]:
+        with _explained(self.final), (self._folder / name).open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        return {"bytes": len(content), "checksum": _checksum(content)}
+
+
+def remove_others(kept: Path, keep: int) -> None:
+    """Of all checkpoints of a run leave this one and those before it, `keep` in all."""
+    others = [each for each in checkpoints(kept.parent.parent) if each != kept]
+    before = [each for each in others if each.name < kept.name]
+    for each in set(others) - set(before[len(before) - (keep - 1) :]):
+        shutil.rmtree(_hide(each), ignore_errors=True)
+
+
+class Checkpoint:
+    """A checkpoint that is read; its rows as `entries.Rows`.
+
+    Args:
+        folder: Where it is.
+
+    Attributes:
+        manifest: What it is a checkpoint of, and what is where.
+
+    Raises:
+        DataError: It is damaged, or not one that can be read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.manifest = self._read_manifest()
+        self._hosted = {
+            name: np.array(about["nodes"]) for name, about in self.manifest["files"].items() if "nodes" in about
+        }
+        self._checked: set[str] = set()
+        self._open: dict[str, Any] = {}
+
+    @property
+    def step(self) -> int:
+        """Steps done."""
+        step: int = self.manifest["step"]
+        return step
+
+    def check_names(self) -> None:
+        """Refuse files that are missing or do not belong here."""
+        there = {path.name for path in self.folder.iterdir()} - {MANIFEST}
+        expected = set(self.manifest["files"])
+        for name in sorted(there ^ expected):
+            raise self._damaged(name, "is missing" if name in expected else "does not belong to it")
+
+    def check(self, name: str) -> None:
+        """Refuse a file that is not what has been written."""
+        if name in self._checked:
+            return
+        expected, checksum, size = self.manifest["files"][name], xxhash.xxh3_128(), 0
+        try:
+            with (self.folder / name).open("rb") as file:
+                while chunk := file.read(CHUNK):
+                    checksum.update(chunk)
+                    size += len(chunk)
+        except FileNotFoundError:
+            raise self._damaged(name, "is missing") from None
+        except OSError as error:
+            raise self._damaged(name, f"cannot be read ({error.strerror})") from error
+        if size != expected["bytes"]:
+            raise self._damaged(name, f"has {size} bytes instead of {expected['bytes']}")
+        if checksum.hexdigest() != expected["checksum"]:
+            raise self._damaged(name, "is not what was written")
+        self._checked.add(name)
+
+    def check_all(self) -> None:
+        """Refuse it if anything about it is wrong."""
+        self.check_names()
+        for name in self.manifest["files"]:
+            self.check(name)
+
+    def history(self) -> list[dict[str, Any]]:
+        """What was recorded so far."""
+        self.check(HISTORY)
+        history: list[dict[str, Any]] = json.loads((self.folder / HISTORY).read_bytes())
+        return history
+
+    def stack(self, name: str, nodes: Sequence[int]) -> Tensor:
+        """(len(nodes), ...): what a stack holds for these nodes, which are ascending."""
+        parts, found = [], []
+        for file, hosted in self._hosted.items():
+            rows = np.flatnonzero(np.isin(hosted, nodes))
+            if len(rows):
+                first, end = int(rows[0]), int(rows[-1]) + 1
+                parts.append(self._opened(file).get_slice(name)[first:end][torch.from_numpy(rows - first)])
+                found.append(hosted[rows])
+        return torch.cat(parts)[torch.from_numpy(np.argsort(np.concatenate(found)))]
+
+    def item(self, name: str, node: int) -> Tensor:
+        """What a list holds for this node."""
+        file = next(file for file, hosted in self._hosted.items() if node in hosted)
+        item: Tensor = self._opened(file).get_tensor(name)
+        return item
+
+    def _opened(self, name: str) -> Any:
+        if name not in self._open:
+            from safetensors import safe_open
+
+            self.check(name)
+            self._open[name] = safe_open(self.folder / name, "pt")
+        return self._open[name]
+
+    def _read_manifest(self) -> dict[str, Any]:
+        try:
+            whole = json.loads((self.folder / MANIFEST).read_bytes())
+            manifest: dict[str, Any] = whole["checkpoint"]
+            checksum, version = whole["checksum"], manifest["format"]
+        except FileNotFoundError:
+            raise self._damaged(MANIFEST, "is missing") from None
+        except OSError as error:
+            raise self._damaged(MANIFEST, f"cannot be read ({error.strerror})") from error
+        except (ValueError, TypeError, KeyError):
+            raise self._damaged(MANIFEST, "is not one of a checkpoint") from None
+        if version != FORMAT:
+            raise self._damaged(MANIFEST, f"is of format {version!r}, and this program reads {FORMAT}")
+        if checksum != _checksum(_dump(manifest)):
+            raise self._damaged(MANIFEST, "is not what was written")
+        return manifest
+
+    def _damaged(self, name: str, reason: str) -> DataError:
+        before = [each for each in checkpoints(self.folder.parent.parent) if each.name < self.folder.name]
+        way_out = f"; the one before it is {before[-1]}" if before else ""
+        return DataError(f"the checkpoint {self.folder} is damaged: {name} {reason}{way_out}")
+
+
+@contextmanager
+def _explained(final: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"cannot write the checkpoint {final} ({error.strerror}); the ones before it are whole"
+        ) from error
+
+
+def _hide(folder: Path) -> Path:
+    """Under a name at which no checkpoint is looked for."""
+    return folder.rename(folder.with_name(f".removed-{folder.name}"))
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _dump(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+def _checksum(content: bytes) -> str:
+    return xxhash.xxh3_128_hexdigest(content)

@@ -1,0 +1,138 @@
+"""Clocks: the time that a run takes, and the time that it would take on other machines and links."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from algorithms.checks import check
+from algorithms.randomness import generator
+from topologies import Links, Topology
+
+Seconds = NDArray[np.float64]
+
+
+class WallClock:
+    """Seconds since it was made, without those in which it was paused.
+
+    Attributes:
+        seconds: So many.
+    """
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self._began
+
+    @seconds.setter
+    def seconds(self, seconds: float) -> None:
+        self._began = time.perf_counter() - seconds
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """No time passes meanwhile."""
+        seconds = self.seconds
+        try:
+            yield
+        finally:
+            self.seconds = seconds
+
+
+@dataclass(frozen=True)
+class SimulatedClock:
+    """How fast nodes and links are in a simulation, which changes nothing but the time that is told.
+
+    The gradient of a step takes a node `compute_seconds` + E, where E is exponentially distributed with the mean
+    `exponential_seconds` and independent for each node and step (the model of Wang & Joshi, arXiv 1810.08313); of the
+    nodes in `slow_nodes` it takes `slowdown` times as long. All other computation takes no time.
+
+    Messages travel as `topologies.Links` says, with the bytes that are really sent. Every node has a time of its own:
+
+    * in an exchange of rows, a node waits for those of its in-neighbours;
+    * a sum or mean over all nodes is an all-reduce, which begins when the last node comes to it; all end together;
+    * what is posted travels from then on, and is waited for where it is used: meanwhile a node can compute;
+    * what a node sends waits for its port until what it sent before has left.
+
+    Args:
+        compute_seconds: Seconds, >= 0, that the gradient of a step takes at least.
+        latency: Seconds, >= 0, until a message of no length arrives.
+        bandwidth: Bytes per second, > 0, of each node in each direction.
+        exponential_seconds: Mean of what the gradient of a step takes beyond that, >= 0.
+        slow_nodes: The stragglers.
+        slowdown: How many times as long their gradients take, >= 1.
+    """
+
+    compute_seconds: float
+    latency: float
+    bandwidth: float
+    exponential_seconds: float = 0.0
+    slow_nodes: tuple[int, ...] = ()
+    slowdown: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("compute_seconds", "exponential_seconds", "latency"):
+            check(0 <= getattr(self, name) < math.inf, self, name, ">= 0")
+        check(self.bandwidth > 0, self, "bandwidth", "> 0")
+        check(1 <= self.slowdown < math.inf, self, "slowdown", ">= 1")
+        check(all(node >= 0 for node in self.slow_nodes), self, "slow_nodes", "numbers of nodes")
+
+    def check_nodes(self, n: int) -> None:
+        """Raise ValueError if a straggler is not among the n nodes with data."""
+        check(all(node < n for node in self.slow_nodes), self, "slow_nodes", f"among the nodes with data, 0 to {n - 1}")
+
+
+class NodeTimes:
+    """The simulated time of each node. Every rank has those of all nodes.
+
+    Args:
+        clock: How fast nodes and links are.
+        n: Number of nodes,
+        auxiliary: of which so many, the last ones, have no data and compute nothing.
+        seed: Seed of the computing times.
+
+    Attributes:
+        now: (n,) seconds.
+        free: (n,) when each node's port has sent all that it has to.
+    """
+
+    def __init__(self, clock: SimulatedClock, n: int, auxiliary: int, seed: int) -> None:
+        self._clock = clock
+        self._links = Links(clock.latency, clock.bandwidth)
+        self._seed = seed
+        self._pace = np.ones(n)
+        self._pace[list(clock.slow_nodes)] = clock.slowdown
+        self._pace[n - auxiliary :] = 0
+        self.now = np.zeros(n)
+        self.free = np.zeros(n)
+
+    def compute(self, step: int) -> None:
+        """All nodes with data compute the gradient of this step."""
+        needed = np.full(len(self.now), self._clock.compute_seconds)
+        if self._clock.exponential_seconds:
+            random = generator(self._seed, "compute seconds", step)
+            needed += self._clock.exponential_seconds * random.exponential(size=len(needed))
+        self.now = self.now + self._pace * needed
+
+    def send(self, topology: Topology, row_bytes: NDArray[np.int64] | int) -> Seconds:
+        """Begin an exchange; (n,), when each node has what it needs of it."""
+        starts = np.maximum(self.now, self.free)
+        self.free = starts + self._links.sending(topology, row_bytes)
+        return self._links.exchange(topology, row_bytes, starts)
+
+    def reduce(self, row_bytes: int) -> Seconds:
+        """Begin a sum over all nodes; (n,), when each node has it."""
+        n, start = len(self.now), np.maximum(self.now, self.free).max()
+        self.free = np.full(n, start + self._links.reducing(n, row_bytes))
+        return np.full(n, start + self._links.all_reduce(n, row_bytes))
+
+    def wait(self, there: Seconds) -> None:
+        """Each node goes on when it has what it waits for."""
+        self.now = np.maximum(self.now, there)

@@ -1,0 +1,78 @@
+"""What `gossip.Optimizer` cannot run is refused in one line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import networkx as nx
+import pytest
+import torch
+from torch import nn
+
+import gossip
+from algorithms import (
+    L1,
+    Algorithm,
+    ChocoSGD,
+    Cosine,
+    DecentralizedAdamW,
+    DecentralizedSGD,
+    ExactDiffusion,
+    Nids,
+    NuclearNorm,
+    TopK,
+)
+from tests.gossip.optimizer.helpers import adamw, model
+from topologies import one_peer_exponential, ring
+
+
+@dataclass(frozen=True)
+class WithoutRate(Algorithm):
+    """Has no learning rate."""
+
+
+def rates(*values: float) -> list[dict[str, Any]]:
+    """Parameter groups with these learning rates."""
+    return [{"params": [nn.Parameter(torch.zeros(2))], "lr": value} for value in values]
+
+
+FROZEN = nn.Parameter(torch.zeros(2), requires_grad=False)
+MIXED = [nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1, dtype=torch.float64))]
+COMPLEX = [nn.Parameter(torch.zeros(1, dtype=torch.complex64))]
+
+
+@pytest.mark.parametrize(
+    ("params", "algorithm", "options", "says"),
+    [
+        (None, DecentralizedSGD(), {"topology": "rings"}, "there is no topology 'rings'; there are ring, "),
+        (None, DecentralizedSGD(), {"topology": ring(3)}, "ring has 3 nodes but there are 1 ranks"),
+        (None, DecentralizedSGD(), {"topology": nx.cycle_graph(4)}, "custom has 4 nodes but there are 1 ranks"),
+        (None, ExactDiffusion(), {"topology": one_peer_exponential(1)}, "needs a topology that is static"),
+        (None, ChocoSGD(compressor=TopK(k=99)), {}, "k = 99 is not allowed"),
+        (None, WithoutRate(), {}, "WithoutRate has no learning rate lr"),
+        (None, DecentralizedSGD(lr=Cosine()), {"local": adamw}, "does not use its lr beside a local optimizer"),
+        ([{"params": [*model().parameters()], "lr": 0.3}], DecentralizedSGD(lr=Cosine()), {}, "follows Cosine"),
+        ([FROZEN], DecentralizedSGD(), {}, "none of the parameters requires a gradient"),
+        ([], DecentralizedSGD(), {}, "empty parameter list"),
+        (rates(0.1, 0.2), DecentralizedAdamW(), {}, "needs the same learning rate in all parameter groups; they have"),
+        (rates(0.1, 0.2), Nids(prox=L1()), {}, "Nids as set up needs the same learning rate in all parameter groups"),
+        (None, DecentralizedAdamW(), {"local": adamw}, "cannot take its directions from a local optimizer"),
+        (None, DecentralizedSGD(prox=L1()), {"local": adamw}, "cannot take its directions from a local optimizer"),
+        ([nn.Parameter(torch.zeros(3))], DecentralizedSGD(prox=NuclearNorm()), {}, "the model has no matrix"),
+        (MIXED, DecentralizedSGD(), {}, "torch.float32 on cpu, torch.float64 on cpu"),
+        (COMPLEX, DecentralizedSGD(), {}, "one floating-point type"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_in_one_line(
+    params: Any, algorithm: Algorithm, options: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(gossip.errors.UsageError, match=says.replace("(", r"\(")) as raised:
+        gossip.Optimizer(model().parameters() if params is None else params, algorithm, **options)
+    assert "\n" not in str(raised.value)
+
+
+def test_no_further_parameters() -> None:
+    optimizer = gossip.Optimizer(model().parameters(), DecentralizedSGD())
+    with pytest.raises(ValueError, match="takes no further parameters"):
+        optimizer.add_param_group({"params": [nn.Parameter(torch.zeros(1))]})

@@ -1,0 +1,22 @@
+"""Nodes that are placed on ranks otherwise than in contiguous blocks; test_same_bits.py has every algorithm."""
+
+from __future__ import annotations
+
+from tests.conftest import REPOSITORY, Run
+
+
+def test_less_crosses_between_hosts_and_the_bits_are_the_same(python: Run) -> None:
+    done = python("-W", "error", str(REPOSITORY / "tests/mpi/programs/placed.py"), ranks=4)
+    assert done.returncode == 0, done.stderr
+    assert "the same bits, with less between hosts" in done.stdout
+
+
+def test_from_the_command_line(python: Run) -> None:
+    options = "--nodes 5 --workload Averaging --algorithm GossipAveraging --steps 3 --output null --placement".split()
+    done = python("-m", "gossip.train", *options, "spectral", ranks=2)
+    assert done.returncode == 0, done.stderr
+    assert "bytes between hosts per round: 0\n" in done.stdout
+    refused = python("-m", "gossip.train", *options, "random", ranks=2)
+    assert refused.returncode == 2
+    (line,) = refused.stderr.splitlines()
+    assert line.startswith("gossip: error: --placement: expected one of ['contiguous', 'auto', 'metis', 'spectral']")
