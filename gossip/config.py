@@ -13,7 +13,7 @@ from algorithms import Algorithm, Compressor, EventThreshold, LearningRate, Loca
 from algorithms.compressors.sparse import Sparsifier
 from gossip.errors import UsageError
 from gossip.network import SimulatedClock, Transport
-from gossip.trainer import CHECKPOINTS, EVALUATED_NODES, STALL_TIMEOUT, Training
+from gossip.trainer import CHECKPOINTS, EVALUATED_NODES, STALL_TIMEOUT, OnFailure, Training
 from gossip.workloads import Split, Workload
 from topologies import Schedule
 from topologies.placement import Placement
@@ -92,6 +92,8 @@ def parse(arguments: Sequence[str], ranks: int) -> Training:
             progress=not chosen.quiet,
             config=config,
             stall_timeout=chosen.stall_timeout,
+            on_failure=chosen.on_failure,
+            trace=chosen.trace,
             checkpoint_every=chosen.checkpoint_every,
             resume=chosen.resume,
             keep=chosen.keep,
@@ -150,6 +152,15 @@ def _parser(ranks: int) -> ArgumentParser:
         type=float | None,
         default=STALL_TIMEOUT,
         help="Seconds after which a rank that still waits for others says for whom and ends the job; null for never.",
+    )
+    parser.add_argument(
+        "--on-failure",
+        type=OnFailure,
+        default="abort",
+        help="When a rank is killed: end the job, continue without its nodes, or rehost all from the last checkpoint.",
+    )
+    parser.add_argument(
+        "--trace", type=str | None, help="Write a timeline of all ranks into this file, to be seen at ui.perfetto.dev."
     )
     parser.add_argument(
         "--checkpoint-every",

@@ -27,6 +27,7 @@ LAUNCHERS = (  # (number of processes, this process's number), the nearest launc
     ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
     ("SLURM_NTASKS", "SLURM_PROCID"),
 )
+WITH_ULFM = "OMPI_MCA_mpi_ft_enable"  # Open MPI's launcher sets it when it is told --with-ft ulfm
 FAILURE = 1  # exit code after an unexpected exception
 
 log = logging.getLogger("gossip")
@@ -55,7 +56,6 @@ def world() -> Communicator:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a mismatch is reported below, with what to do about it
-            os.environ.setdefault("MPIR_CVAR_SUPPRESS_ABORT_MESSAGE", "1")  # MPICH: who aborts has said why
             from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
         if size == 1:
@@ -99,6 +99,15 @@ def watched(communicator: Communicator, directory: Path | None) -> Iterator[None
         if communicator.watch is not None:
             communicator.watch.close()
             communicator.watch = None
+
+
+def tolerates_failures() -> bool:
+    """Whether the processes of this job outlive each other: whether MPI has ULFM, and was started with it."""
+    if "mpi4py.MPI" not in sys.modules:
+        return False
+    from mpi4py import MPI
+
+    return "Open MPI" in MPI.Get_library_version() and os.environ.get(WITH_ULFM, "0") in ("1", "true")
 
 
 def share_cores(communicator: Communicator) -> None:

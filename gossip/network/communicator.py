@@ -102,6 +102,10 @@ class Communicator:
         """The values of all ranks (picklable objects), in their order, on every rank. For set-up, not for the loop."""
         return [value]
 
+    def collect(self, packed: bytes) -> list[bytes]:
+        """What all ranks give, in their order, on rank 0; nothing on others. For what is too much for all of them."""
+        return [packed]
+
     def confer(self, report: Any) -> dict[int, Any]:
         """What those ranks say that fail at about the same time: rank -> what it gave (a picklable object).
 

@@ -7,10 +7,11 @@ import pickle
 import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import cached_property
 from hashlib import blake2b
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from mpi4py import MPI
@@ -47,6 +48,9 @@ class MpiCommunicator(Communicator):
     """
 
     def __init__(self, communicator: MPI.Intracomm, ranks_per_host: int | None = None) -> None:
+        self._set_up(communicator, ranks_per_host)
+
+    def _set_up(self, communicator: MPI.Intracomm, ranks_per_host: int | None = None) -> None:
         self.crowded = True  # until the number of local ranks is known
         self.mpi, request = communicator.Idup()
         self.wait([request])
@@ -135,6 +139,13 @@ class MpiCommunicator(Communicator):
         children = [(place + step + root) % self.size for step in steps if place + step < self.size]
         self.wait([self.mpi.Isend(buffer, child, BROADCAST) for child in children], children)
 
+    def collect(self, packed: bytes) -> list[bytes]:
+        sizes = self.gather(len(packed))
+        everything = np.empty(sum(sizes) if self.rank == 0 else 0, np.uint8)
+        to = [everything, sizes, None, MPI.BYTE] if self.rank == 0 else None
+        self.wait([self.mpi.Igatherv(np.frombuffer(packed, np.uint8), to)])
+        return [part.tobytes() for part in np.split(everything, np.cumsum(sizes)[:-1])] if self.rank == 0 else []
+
     def confer(self, report: Any) -> dict[int, Any]:
         said = {self.rank: report}
         packed = np.frombuffer(pickle.dumps(report), np.uint8)
@@ -183,6 +194,39 @@ class MpiCommunicator(Communicator):
     def barrier(self) -> None:
         self.wait([self.mpi.Ibarrier()])
 
+    def revoke(self) -> None:
+        """Let all communication between these ranks fail, so that all of them notice that something is wrong."""
+        with suppress(MPI.Exception):
+            self.mpi.Revoke()
+
+    def agree(self, flag: bool) -> bool:
+        """Whether all ranks that are left gave True; the same on all of them, whatever fails meanwhile."""
+        try:
+            self.mpi.Ack_failed()
+            return bool(self.mpi.Agree(int(flag)))
+        except MPI.Exception:  # some rank has failed since
+            return False
+
+    def go_on(self) -> list[int]:
+        """Become the communicator of the ranks that are left; gives the numbers of those that are gone. Collective."""
+        before = self.mpi
+        while True:
+            left = cast(MPI.Intracomm, before.Shrink())
+            try:
+                self._set_up(left)
+                done = True
+            except MPI.Exception:
+                left.Revoke()
+                done = False
+            self.mpi, after = before, self.mpi
+            if self.agree(done):
+                break
+        self.mpi = after
+        vars(self).pop("host", None)
+        self.blocks = None
+        gone = MPI.Group.Difference(before.Get_group(), left.Get_group())
+        return sorted(gone.Translate_ranks(None, before.Get_group())) if gone.size else []
+
     def named(self, rank: int) -> str:
         """Another rank in words."""
         if self.blocks is None:
@@ -190,6 +234,7 @@ class MpiCommunicator(Communicator):
         return f"rank {rank} ({listed(self.blocks[rank], 'node')})"
 
     def abort(self, code: int) -> None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # who aborts has said why, and MPI's own line adds nothing
         MPI.COMM_WORLD.Abort(code)  # of the duplicate, it does not reliably end the job with this code
         os._exit(code)  # MPICH comes back from there, and this process would go on until the launcher ends it
 
