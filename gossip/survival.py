@@ -16,7 +16,6 @@ worked is agreed upon by all before anyone builds on it, so that further losses 
 
 from __future__ import annotations
 
-import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -71,7 +70,9 @@ class Survival:
     def __init__(self, training: Training, processes: MpiCommunicator, stage: Stage) -> None:
         self.losses: list[str] = []
         self._training, self._processes, self._stage = training, processes, stage
-        self._hosts: list[str] = processes.gather(socket.gethostname())
+        self._ranks: list[str] = processes.gather(
+            processes.name
+        )  # of those that are there, as they were numbered first
         self._copies: list[Copy] = []
         self._all_have_it: MPI.Request | None = None
         self._mass: float | None = None  # of all nodes, as far as it is conserved
@@ -134,12 +135,12 @@ class Survival:
         gone = self._processes.go_on()
         hosted = self._stage.hosted
         if gone:
-            lost = [(rank, self._hosts[rank], [self._stage.ids[i] for i in hosted[rank]]) for rank in gone]
-            told = [f"rank {rank} on {host} ({listed(nodes, 'node')})" for rank, host, nodes in lost]
+            nodes = {rank: [self._stage.ids[i] for i in hosted[rank]] for rank in gone}
+            told = [f"{self._ranks[rank]} ({listed(nodes[rank], 'node')})" for rank in gone]
             self._story = " and ".join([*([self._story] if self._cut is None and self._story else []), *told])
             self._cut = None
         kept = [rank for rank in range(len(hosted)) if rank not in gone]
-        self._hosts = [self._hosts[rank] for rank in kept]
+        self._ranks = [self._ranks[rank] for rank in kept]
         self._stage = replace(self._stage, hosted=[hosted[rank] for rank in kept])
 
     def _healed(self) -> Stage:
@@ -163,9 +164,7 @@ class Survival:
         if state.step < cut:  # it has begun anew, and its schedules have not
             training = replace(training, algorithm=later(training.algorithm, cut - state.step))
         links = len(topology.graph.edges)
-        note = (
-            f"goes on after step {cut} with {listed(range(processes.size))} and {len(survivors)} nodes, {links} links"
-        )
+        note = f"goes on after step {cut} on {processes.size} ranks with {len(survivors)} nodes and {links} links"
         if before is not None and after is not None:
             total = float(stage.topology.n) if self._mass is None else self._mass
             note += f"; push-sum weight {after:.6g} of {total:.6g} is left, {total - after:.6g} is lost"
@@ -183,11 +182,7 @@ class Survival:
         if not set(range(topology.n - algorithm.auxiliary, topology.n)) <= set(survivors):
             raise UsageError(f"{type(algorithm).__name__} cannot go on without a node that it needs and that was lost")
         healed = heal(topology, survivors)
-        try:
-            check_needs(algorithm, healed)
-        except ValueError:
-            healed = heal(topology, survivors, undirected=True)
-            check_needs(algorithm, healed)
+        check_needs(algorithm, healed)
         return healed
 
     def _rehosted(self) -> Stage:
