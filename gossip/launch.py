@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from gossip.errors import DivergedError, GossipError, PreemptedError, UsageError
 from gossip.network.communicator import Communicator, StalledError, listed
@@ -29,6 +29,8 @@ LAUNCHERS = (  # (number of processes, this process's number), the nearest launc
 )
 WITH_ULFM = "OMPI_MCA_mpi_ft_enable"  # Open MPI's launcher sets it when it is told --with-ft ulfm
 FAILURE = 1  # exit code after an unexpected exception
+
+PARTING = 2.0  # seconds in which the last agreement of survivors reaches all of them: who ends is lost to the others
 
 log = logging.getLogger("gossip")
 log.addHandler(logging.NullHandler())  # what nobody keeps is not printed either
@@ -144,10 +146,21 @@ def exit_code(command: Callable[[Communicator], int]) -> int:
         return error.exit_code
     try:
         with failing_together(processes):
-            return command(processes)
+            code = command(processes)
     except GossipError as error:
         complain(error, processes.rank)
-        return error.exit_code
+        code = error.exit_code
+    if processes.bereaved:
+        leave(code)
+    return code
+
+
+def leave(code: int) -> NoReturn:
+    """End this process, of a job that has lost some: MPI's own way waits for them where there are many."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    time.sleep(PARTING)
+    os._exit(code)
 
 
 def end_job(communicator: Communicator, error: BaseException) -> None:

@@ -21,20 +21,22 @@ import time
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 from mpi4py import MPI
 
 from algorithms import Algorithm, Later, LearningRate, State, Traffic
 from gossip.checkpoint import Moment
-from gossip.checkpoint.store import checkpoints
+from gossip.checkpoint.store import checkpoints, step_of
 from gossip.errors import GossipError, UsageError
 from gossip.launch import log
 from gossip.needs import check_needs
-from gossip.network import connect
+from gossip.network import InProcessNetwork, connect
 from gossip.network.communicator import listed
 from gossip.network.mpi import MpiCommunicator
+from gossip.network.peer_to_peer import PeerToPeerNetwork
 from topologies import Schedule, heal
 
 if TYPE_CHECKING:
@@ -53,6 +55,27 @@ class Copy:
     round: int
     traffic: Traffic
     history: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """How a run goes on after a loss.
+
+    Attributes:
+        stage: On what,
+        training: and with which schedules.
+        copies: What can be gone back to.
+        step: Those that are done.
+        note: The same in words.
+        mass: Of the nodes that are left, as far as it is conserved.
+    """
+
+    stage: Stage
+    training: Training
+    copies: list[Copy]
+    step: int
+    note: str
+    mass: float | None = None
 
 
 class Survival:
@@ -75,10 +98,10 @@ class Survival:
         )  # of those that are there, as they were numbered first
         self._copies: list[Copy] = []
         self._all_have_it: MPI.Request | None = None
-        self._mass: float | None = None  # of all nodes, as far as it is conserved
-        self._noticed = 0.0  # when the last loss was
-        self._cut: int | None = None  # the step from which the run goes on after it
-        self._story = ""
+        self._mass = float(stage.topology.n)
+        self._untold: list[str] = []  # what has been lost since the last step
+        self._noticed = 0.0  # when
+        self._recovery: Recovery | None = None  # from it
 
     def conduct(self) -> Finished:
         """Train to the end with whoever is left.
@@ -90,19 +113,31 @@ class Survival:
             finished = self._agreed(lambda: self._training.conduct(self._stage, self._processes, self))
             if finished is not None:
                 return finished
-            self._noticed = time.time()
-            stage = None
-            while stage is None:
+            if not self._untold:
+                self._noticed = time.time()
+            recovery = None
+            while recovery is None:
                 self._go_on_without_the_lost()
-                stage = self._agreed(self._rehosted if self._training.on_failure == "rehost" else self._healed)
-            self._stage, self._copies, self._all_have_it = stage, [], None
+                recovery = self._agreed(self._rehosted if self._training.on_failure == "rehost" else self._healed)
+            self._recovery, self._stage, self._training = recovery, recovery.stage, recovery.training
+            self._copies, self._all_have_it = recovery.copies, None
 
-    def keep(self, step: int, state: State, oracle: State, seconds: float, network: Any, history: Any) -> None:
+    def keep(
+        self,
+        step: int,
+        state: State,
+        oracle: State,
+        seconds: float,
+        network: InProcessNetwork,
+        history: Sequence[dict[str, Any]],
+    ) -> None:
         """To be called before each step with all that it depends on."""
-        if self._cut is not None and step > self._cut:
-            self._say_that_it_goes_on()
-        if self._training.on_failure == "rehost" or (step % INTERVAL and self._copies):
+        if self._recovery is not None and step > self._recovery.step:
+            self._tell(self._recovery)
+        if self._training.on_failure == "rehost" or step % INTERVAL:
             return
+        if self._copies and self._copies[-1].moment.step == step:
+            return  # it is from there that the run goes on
         if self._all_have_it is not None:
             self._processes.wait([self._all_have_it])
         self._all_have_it = self._processes.mpi.Ibarrier()
@@ -114,6 +149,7 @@ class Survival:
         """Complete what is under way."""
         if self._all_have_it is not None:
             self._processes.wait([self._all_have_it])
+            self._all_have_it = None
 
     def _agreed(self, function: Callable[[], T]) -> T | None:
         """What it gives, if it has worked on all ranks; else None, on all that are left."""
@@ -132,50 +168,52 @@ class Survival:
         return result
 
     def _go_on_without_the_lost(self) -> None:
-        gone = self._processes.go_on()
-        hosted = self._stage.hosted
-        if gone:
-            nodes = {rank: [self._stage.ids[i] for i in hosted[rank]] for rank in gone}
-            told = [f"{self._ranks[rank]} ({listed(nodes[rank], 'node')})" for rank in gone]
-            self._story = " and ".join([*([self._story] if self._cut is None and self._story else []), *told])
-            self._cut = None
+        cast(PeerToPeerNetwork, self._stage.network).abandon()
+        gone, hosted = self._processes.go_on(), self._stage.hosted
+        if not gone:
+            raise RuntimeError("communication failed although all ranks are there; their logs say how")
+        for rank in gone:
+            nodes = [self._stage.ids[node] for node in hosted[rank]]
+            self._untold.append(f"{self._ranks[rank]} ({listed(nodes, 'node')})")
         kept = [rank for rank in range(len(hosted)) if rank not in gone]
         self._ranks = [self._ranks[rank] for rank in kept]
         self._stage = replace(self._stage, hosted=[hosted[rank] for rank in kept])
 
-    def _healed(self) -> Stage:
-        """The stage of the nodes that are left."""
+    def _healed(self) -> Recovery:
+        """With the nodes that are left."""
         stage, processes, training = self._stage, self._processes, self._training
-        cut = int(processes.post_maximum([-self._copies[-1].moment.step])()[0]) * -1
-        (copy,) = (each for each in self._copies if each.moment.step == cut)
         survivors = sorted(node for nodes in stage.hosted for node in nodes)
         topology = processes.from_root(lambda: self._heal(stage.topology, survivors))
         ids = [stage.ids[node] for node in survivors]
         hosted = [np.searchsorted(survivors, nodes).tolist() for nodes in stage.hosted]
         network = connect(topology, processes, training.seed, "peer-to-peer", hosted)
+        stage = replace(stage, topology=topology, hosted=hosted, network=network, ids=ids)
+        note = f"on {processes.size} ranks with {len(ids)} nodes and {len(topology.graph.edges)} links"
+
+        last = self._copies[-1].moment.step if self._copies else -1
+        step = -int(processes.post_maximum([-last])()[0])
+        if step < 0:  # some rank had not even begun
+            return Recovery(stage, training, [], 0, f"begins anew {note}", float(len(ids)))
+        (copy,) = (each for each in self._copies if each.moment.step == step)
         network.round = copy.round
         algorithm, oracle = deepcopy((copy.moment.algorithm, copy.moment.oracle))
+        prepared = processes.together(lambda: training.prepared(stage.workload, ids))
         with network.unrecorded():
-            before = self._total(training.algorithm, algorithm, network)
-            prepared = processes.together(lambda: training.prepared(stage.workload, ids))
+            before = _mass(prepared, algorithm, network)
             state = processes.together(lambda: prepared.survive(algorithm, network))
-            after = self._total(training.algorithm, state, network)
+            mass = _mass(prepared, state, network)
         network.resume(copy.round, deepcopy(copy.traffic), [], [])
-        if state.step < cut:  # it has begun anew, and its schedules have not
-            training = replace(training, algorithm=later(training.algorithm, cut - state.step))
-        links = len(topology.graph.edges)
-        note = f"goes on after step {cut} on {processes.size} ranks with {len(survivors)} nodes and {links} links"
-        if before is not None and after is not None:
-            total = float(stage.topology.n) if self._mass is None else self._mass
-            note += f"; push-sum weight {after:.6g} of {total:.6g} is left, {total - after:.6g} is lost"
-            if after != before:
-                note += f"; {after - before:.6g} was in flight and has come back to its senders"
-        self._training, self._cut, self._note, self._left = training, cut, note, after
-        moment = Moment(cut, state, oracle, copy.moment.seconds)
-        history = [record for record in copy.history if record["step"] < cut]
-        return replace(
-            stage, topology=topology, hosted=hosted, network=network, ids=ids, moment=moment, history=history
-        )
+        if state.step < step:  # it has begun anew, and its schedules have not
+            training = replace(training, algorithm=later(training.algorithm, step - state.step))
+        note = f"goes on after step {step} {note}"
+        if before is not None and mass is not None:
+            note += f"; push-sum weight {mass:.6g} of {self._mass:.6g} is left, {self._mass - mass:.6g} is lost"
+            if mass != before:
+                note += f"; {mass - before:.6g} was in flight and has come back to its senders"
+        moment = Moment(step, state, oracle, copy.moment.seconds)
+        history = [record for record in copy.history if record["step"] < step]
+        kept = [Copy(deepcopy(moment), copy.round, copy.traffic, history)]
+        return Recovery(replace(stage, moment=moment, history=history), training, kept, step, note, mass)
 
     def _heal(self, topology: Schedule, survivors: Sequence[int]) -> Schedule:
         algorithm = self._training.algorithm
@@ -185,34 +223,36 @@ class Survival:
         check_needs(algorithm, healed)
         return healed
 
-    def _rehosted(self) -> Stage:
-        """The stage of all nodes, as the last checkpoint has them, on the ranks that are left."""
+    def _rehosted(self) -> Recovery:
+        """With all nodes, as the last checkpoint has them, on the ranks that are left."""
         directory = self._stage.directory
         found = self._processes.from_root(lambda: checkpoints(directory) if directory else [])
         again = replace(self._training, resume=found[-1] if found else None)
         stage = again.prepare(self._processes, directory)
-        cut = int(found[-1].name.split("-")[-1]) if found else 0
-        self._cut, self._left = cut, None
-        whence = f"the checkpoint of step {cut}" if found else "the beginning, as there is no checkpoint yet"
-        self._note = f"goes on with all nodes from {whence} on {self._processes.size} ranks"
-        return stage
+        step = step_of(found[-1]) if found else 0
+        whence = f"the checkpoint of step {step}" if found else "the beginning, as there is no checkpoint yet"
+        note = f"goes on with all nodes from {whence} on {self._processes.size} ranks"
+        return Recovery(stage, self._training, [], step, note)
 
-    def _total(self, algorithm: Algorithm, state: State, network: Any) -> float | None:
-        """The mass of all nodes that mixing conserves, if the algorithm has such a thing."""
-        return None if algorithm.mass is None else float(network.sum(getattr(state, algorithm.mass).double()))
-
-    def _say_that_it_goes_on(self) -> None:
-        seconds = time.time() - self._noticed
-        self._mass = self._left
-        stamp = time.strftime("%H:%M:%S")
-        story = (
-            f"{self._story} lost: the run {self._note}; next step done at {stamp}, {seconds:.2f} s after it was noticed"
+    def _tell(self, recovery: Recovery) -> None:
+        """The first step after a loss is done."""
+        now = datetime.now()
+        seconds = now.timestamp() - self._noticed
+        self.losses.append(
+            f"{' and '.join(self._untold)} lost: the run {recovery.note}; "
+            f"next step done at {now.isoformat(timespec='milliseconds')}, {seconds:.2f} s after it was noticed"
         )
-        self.losses.append(story)
-        self._cut, self._story = None, ""
-        log.warning("%s", story)
+        if recovery.mass is not None:
+            self._mass = recovery.mass
+        self._recovery, self._untold = None, []
+        log.warning("%s", self.losses[-1])
         if self._processes.rank == 0:
-            print(f"gossip: {story}", file=sys.stderr, flush=True)
+            print(f"gossip: {self.losses[-1]}", file=sys.stderr, flush=True)
+
+
+def _mass(algorithm: Algorithm, state: State, network: InProcessNetwork) -> float | None:
+    """Of all nodes, what mixing conserves; None if the algorithm has no such thing. Collective."""
+    return None if algorithm.mass is None else float(network.sum(getattr(state, algorithm.mass).double()))
 
 
 def later(algorithm: Algorithm, steps: int) -> Algorithm:

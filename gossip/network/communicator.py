@@ -50,6 +50,7 @@ class Communicator:
         local_cores: Number of cores that these may use together.
         patience: Seconds after which a wait for other ranks is given up.
         blocks: The nodes of each rank, once they are known, for messages.
+        bereaved: Whether some processes have been lost.
         watch: Tells of ranks that are killed, where somebody watches.
     """
 
@@ -60,6 +61,7 @@ class Communicator:
     local_cores = len(usable_cores())
     patience = inf
     blocks: Sequence[Sequence[int]] | None = None
+    bereaved = False
     watch: Watch | None = None
 
     @property

@@ -221,7 +221,7 @@ class MpiCommunicator(Communicator):
             self.mpi, after = before, self.mpi
             if self.agree(done):
                 break
-        self.mpi = after
+        self.mpi, self.bereaved = after, True
         vars(self).pop("host", None)
         self.blocks = None
         gone = MPI.Group.Difference(before.Get_group(), left.Get_group())

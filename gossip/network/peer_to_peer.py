@@ -198,6 +198,10 @@ class PeerToPeerNetwork(InProcessNetwork):
             rows = rows[np.argsort(order)]
         return rows.to(value.device)
 
+    def abandon(self) -> None:
+        """Leave what is under way as it is: other ranks are gone."""
+        self._progress.stop()
+
     def close(self) -> None:
         super().close()
         self._progress.stop()
