@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import socket
 import sys
 import time
-import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn
 
-from gossip.errors import DivergedError, GossipError, PreemptedError, UsageError
-from gossip.network.communicator import Communicator, StalledError, listed
+from gossip.errors import GossipError, PreemptedError, UsageError
+from gossip.failures import end_job
+from gossip.network.communicator import Communicator
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -28,12 +24,8 @@ LAUNCHERS = (  # (number of processes, this process's number), the nearest launc
     ("SLURM_NTASKS", "SLURM_PROCID"),
 )
 WITH_ULFM = "OMPI_MCA_mpi_ft_enable"  # Open MPI's launcher sets it when it is told --with-ft ulfm
-FAILURE = 1  # exit code after an unexpected exception
 
 PARTING = 2.0  # seconds in which the last agreement of survivors reaches all of them: who ends is lost to the others
-
-log = logging.getLogger("gossip")
-log.addHandler(logging.NullHandler())  # what nobody keeps is not printed either
 
 
 def launched_as() -> tuple[str, int, int] | None:
@@ -83,24 +75,6 @@ def over(communicator: MPI.Intracomm) -> Communicator:
     from gossip.network.mpi import MpiCommunicator
 
     return MpiCommunicator(communicator)
-
-
-@contextmanager
-def watched(communicator: Communicator, directory: Path | None) -> Iterator[None]:
-    """If a rank is killed meanwhile, one line says which, although nobody else may live to say so; collective."""
-    if communicator.size > 1:
-        from gossip.network.mpi import MpiCommunicator
-        from gossip.watcher import Watch
-
-        assert isinstance(communicator, MpiCommunicator)
-        ranks, gather = communicator.local_ranks, communicator.gather
-        communicator.watch = Watch(ranks, communicator.rank, gather, communicator.size, str(directory or ""))
-    try:
-        yield
-    finally:
-        if communicator.watch is not None:
-            communicator.watch.close()
-            communicator.watch = None
 
 
 def tolerates_failures() -> bool:
@@ -161,82 +135,6 @@ def leave(code: int) -> NoReturn:
     sys.stderr.flush()
     time.sleep(PARTING)
     os._exit(code)
-
-
-def end_job(communicator: Communicator, error: BaseException) -> None:
-    """Say what has come on this rank, and maybe on others at the same time, and end all processes of the job.
-
-    The others may wait for this rank. Of those that fail, the first speaks for all: each kind of failure is printed
-    once, with the ranks. A rank that has waited for others too long says itself for whom.
-    """
-    from algorithms import NonFiniteError
-
-    log.error("this rank fails", exc_info=error)
-    code = DivergedError.exit_code if isinstance(error, NonFiniteError) else FAILURE
-    try:
-        if isinstance(error, StalledError):
-            print(f"gossip: {communicator.name} {error}", file=sys.stderr, flush=True)
-        said = communicator.confer(Failure.of(error))
-        place = list(said).index(communicator.rank)
-        # The first to print ends the others while they still wait.
-        time.sleep(min(1 + 0.3 * place, 5.0) if place else 0)
-        if communicator.watch is not None:
-            communicator.watch.hush()
-        print("\n".join(spoken(communicator, said)), file=sys.stderr, flush=True)
-        time.sleep(0.5)  # for the launcher to pass it on: the abort may take what is still under way
-    finally:
-        communicator.abort(code)
-
-
-@dataclass(frozen=True)
-class Failure:
-    """What ended one rank, as others can tell it.
-
-    Attributes:
-        host: Where it ran.
-        kind: Differs from that of failures elsewhere in the program; "" for a wait that took too long.
-        trace: As Python prints it; "" where it says nothing.
-        line: In one line.
-    """
-
-    host: str
-    kind: str
-    trace: str
-    line: str
-
-    @classmethod
-    def of(cls, error: BaseException) -> Failure:
-        """That of an exception."""
-        from algorithms import NonFiniteError
-
-        host, line = socket.gethostname(), f"{type(error).__name__}: {error}"
-        if isinstance(error, StalledError):
-            return cls(host, "", "", line)
-        frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
-        trace = "" if isinstance(error, NonFiniteError) else "".join(traceback.format_exception(error)).rstrip()
-        return cls(host, " ".join([type(error).__name__, *frames]), trace, line)
-
-
-def spoken(communicator: Communicator, said: Mapping[int, Failure]) -> list[str]:
-    """What is printed of the failures of these ranks, each kind once."""
-    kinds: dict[str, list[int]] = {}
-    for rank, failure in said.items():
-        kinds.setdefault(failure.kind, []).append(rank)
-    stalled = kinds.pop("", [])
-    lines = []
-    for ranks in kinds.values():
-        first = said[ranks[0]]
-        hosts = ", ".join(sorted({said[rank].host for rank in ranks}))
-        lines += [first.trace] if first.trace else []
-        lines.append(f"[{listed(ranks)} of {communicator.size} on {hosts}] {first.line}")
-    if not kinds:
-        silent = [rank for rank in range(communicator.size) if rank not in said]
-        whom = f"{listed(silent)} of {communicator.size} did not answer" if silent else "all ranks wait for each other"
-        lines.append(
-            f"gossip: error: {whom} while {listed(stalled)} waited for more than {communicator.patience:g} s; "
-            f"a longer --stall-timeout lets them wait longer"
-        )
-    return lines
 
 
 def complain(error: GossipError, rank: int) -> None:

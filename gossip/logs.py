@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import TextIO
 
 from gossip.errors import DataError
-from gossip.launch import log
 from gossip.network.communicator import Communicator, listed
+
+log = logging.getLogger("gossip")
+log.addHandler(logging.NullHandler())  # what nobody keeps is not printed either
 
 FORMAT = "%(asctime)s %(name)s %(levelname)s: %(message)s"
 
@@ -87,7 +89,7 @@ def _print_warnings(processes: Communicator, counts: Counter[str]) -> None:
     for text in dict.fromkeys(text for each in everyone for text in each):
         ranks = [rank for rank, each in enumerate(everyone) if text in each]
         times = sum(each[text] for each in everyone)
-        if processes.rank == 0:
+        if processes.rank == 0 and ranks != [0]:
             print(f"gossip: on {listed(ranks)}, {times} times: {text}", file=sys.stderr, flush=True)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gossip.errors import DataError
+from gossip.logs import log
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -90,6 +91,7 @@ class Recorder:
     def add(self, record: dict[str, Any]) -> None:
         """Append one record to the history and to metrics.jsonl."""
         self.history.append(record)
+        log.info("step %d  %s", record["step"], self._status())
         if self.directory is not None:
             with (self.directory / "metrics.jsonl").open("a") as file:
                 file.write(to_json(record) + "\n")

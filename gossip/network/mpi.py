@@ -180,15 +180,15 @@ class MpiCommunicator(Communicator):
         maxima = np.empty_like(mine)
         request = self.mpi.Iallreduce(mine, maxima, MPI.MAX)
 
-        def wait() -> list[float]:
+        def wait(_kept: object = mine) -> list[float]:  # mpi4py does not keep what is being reduced
             self.wait([request])
             return maxima.tolist()
 
         return wait
 
     def first_rank_where(self, flag: bool) -> int | None:
-        first = np.empty(1, np.int64)
-        self.wait([self.mpi.Iallreduce(np.array([self.rank if flag else self.size]), first, MPI.MIN)])
+        mine, first = np.array([self.rank if flag else self.size]), np.empty(1, np.int64)
+        self.wait([self.mpi.Iallreduce(mine, first, MPI.MIN)])  # which keeps neither of the two itself
         return int(first[0]) if first[0] < self.size else None
 
     def barrier(self) -> None:

@@ -59,8 +59,16 @@ def test_a_rank_that_hangs_is_named_by_all_that_wait_for_it(python: Run, transpo
         )
 
 
-@pytest.mark.parametrize("what", ["mean", "message", "posted", "barrier"])
-@pytest.mark.parametrize("transport", ["shared-memory", "peer-to-peer"])
+@pytest.mark.parametrize(
+    ("transport", "what"),
+    [
+        ("shared-memory", "mean"),
+        ("shared-memory", "message"),
+        ("peer-to-peer", "message"),
+        ("peer-to-peer", "posted"),
+        ("peer-to-peer", "barrier"),
+    ],
+)
 def test_all_kinds_of_waiting_end(python: Run, transport: str, what: str) -> None:
     program = str(REPOSITORY / "tests/mpi/programs/hanging.py")
     done = python(program, transport, what, ranks=3, timeout=60)
