@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gossip.errors import DivergedError
-from gossip.logs import log
+from gossip.errors import DivergedError, GossipError
 from gossip.network.communicator import Communicator, StalledError, listed
 
 FAILURE = 1  # exit code after an unexpected exception
@@ -26,7 +25,6 @@ def end_job(communicator: Communicator, error: BaseException) -> None:
     """
     from algorithms import NonFiniteError
 
-    log.error("this rank fails", exc_info=error)
     code = DivergedError.exit_code if isinstance(error, NonFiniteError) else FAILURE
     try:
         if isinstance(error, StalledError):
@@ -106,7 +104,14 @@ def watched(communicator: Communicator, directory: Path | None) -> Iterator[None
         communicator.watch = Watch(ranks, communicator.rank, gather, communicator.size, str(directory or ""))
     try:
         yield
-    finally:
-        if communicator.watch is not None:
-            communicator.watch.close()
-            communicator.watch = None
+    except GossipError:
+        _unwatch(communicator)
+        raise
+    # After other errors the job ends, and who ends it tells the watchers to be silent.
+    _unwatch(communicator)
+
+
+def _unwatch(communicator: Communicator) -> None:
+    if communicator.watch is not None:
+        communicator.watch.close()
+        communicator.watch = None

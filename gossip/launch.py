@@ -1,4 +1,4 @@
-"""How a process finds out which job it belongs to, and how a job ends when one of its processes fails."""
+"""How a process finds out which job it belongs to, and that all of the job end together."""
 
 from __future__ import annotations
 

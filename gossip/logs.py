@@ -13,7 +13,7 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TextIO
 
-from gossip.errors import DataError
+from gossip.errors import DataError, GossipError
 from gossip.network.communicator import Communicator, listed
 
 log = logging.getLogger("gossip")
@@ -61,6 +61,12 @@ def logs(directory: Path | None, processes: Communicator) -> Iterator[None]:
         with redirect_stdout(_Lines() if processes.rank and directory else sys.stdout):
             yield
         _print_warnings(processes, counts)
+    except GossipError as error:
+        log.error("%s", error)
+        raise
+    except BaseException as error:
+        log.error("this rank fails", exc_info=error)
+        raise
     finally:
         warnings.showwarning = shown
         root.removeHandler(handler)

@@ -100,8 +100,9 @@ class MpiCommunicator(Communicator):
         Raises:
             StalledError: the wait took longer than `patience`.
         """
-        wait = Wait(self)
+        wait = None
         while not done():
+            wait = wait or Wait(self)
             waited = wait.look(awaited)
             if self.crowded or waited > SPIN:
                 time.sleep(min(max(SHORTEST_SLEEP, OVERSLEEP * waited), LONGEST_SLEEP))

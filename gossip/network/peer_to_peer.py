@@ -274,6 +274,7 @@ class Channel:
             for part in self._segments
         ]
         self._direct = [target for target in send if target not in self._outbox]
+        self._targets = [*self._outbox, *self._direct] * len(self._segments)
         self._sends_from: dict[int, list[list[MPI.Prequest]]] = {}
         self._row_bytes, self._itemsize = d * like.itemsize, like.itemsize
         self._value: Tensor | None = None  # what is being sent
@@ -332,8 +333,7 @@ class Channel:
 
     def finish(self) -> None:
         self.wait(self._segments[-1].stop if self._segments else 0)
-        targets = [*self._outbox, *self._direct] * len(self._sends)
-        self._communicator.wait([request for requests in self._sends for request in requests], targets)
+        self._communicator.wait([request for requests in self._sends for request in requests], self._targets)
         self._value = None  # its memory may be used again
         self._retire(self)
 
