@@ -1,5 +1,6 @@
 """Update rules, compressors and oracles, written once on node-stacked tensors: torch, no MPI, no I/O."""
 
+from algorithms.adacomm import AdaComm as AdaComm
 from algorithms.algorithm import Algorithm as Algorithm
 from algorithms.algorithm import Sample as Sample
 from algorithms.algorithm import State as State

@@ -44,10 +44,13 @@ class Sample:
     Attributes:
         gradient: (k, d).
         loss: (k,), the loss that each node saw.
+        norms: (k, tensors) float64, the l2 norms of the tensors of a gradient, in the mean over those of the parts of a
+            batch that the estimate is the mean of; None from oracles that do not tell.
     """
 
     gradient: Tensor
     loss: Tensor
+    norms: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,11 @@ class Algorithm:
         Parameter groups with learning rates of their own, and local optimizers, rest on it.
         """
         return getattr(self, "prox", None) is None
+
+    @property
+    def takes_norms(self) -> bool:
+        """Whether samples must have `norms`."""
+        return False
 
     def on(self, layout: Layout) -> Self:
         """This algorithm for a model of these tensors, which compressors and regularizers may treat one by one.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from jsonargparse import ArgumentError, ArgumentParser, class_from_function, set_parsing_settings
 
 import topologies
-from algorithms import Algorithm, Compressor, EventThreshold, LearningRate, LocalOptimizer, Oracle, Proximal
+from algorithms import AdaComm, Algorithm, Compressor, EventThreshold, LearningRate, LocalOptimizer, Oracle, Proximal
 from algorithms.compressors.sparse import Sparsifier
 from gossip.errors import UsageError
 from gossip.network import SimulatedClock, Transport
@@ -28,6 +28,7 @@ KINDS = {  # what may be named, by the last word of the option that names it
     "lr": LearningRate,
     "optimizer": LocalOptimizer,
     "oracle": Oracle,
+    "period": AdaComm,
     "prox": Proximal,
     "quantizer": Compressor,
     "sparsifier": Sparsifier,
@@ -44,6 +45,7 @@ UNFINISHED = {  # what others derive from
     "FixedSparsifier",
     "KeepsFixedNumber",
     "Layerwise",
+    "LocalUpdates",
     "LowRank",
     "Partition",
     "Quantizer",

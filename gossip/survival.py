@@ -37,6 +37,7 @@ from gossip.network import InProcessNetwork, connect
 from gossip.network.communicator import listed
 from gossip.network.mpi import MpiCommunicator
 from gossip.network.peer_to_peer import PeerToPeerNetwork
+from gossip.signals import Signals
 from topologies import Schedule, heal
 
 if TYPE_CHECKING:
@@ -85,13 +86,15 @@ class Survival:
         training: What is trained.
         processes: The ranks; the same object becomes that of the survivors.
         stage: What the run stands on at first.
+        signals: May stop it.
 
     Attributes:
         losses: What was lost when, in words.
     """
 
-    def __init__(self, training: Training, processes: MpiCommunicator, stage: Stage) -> None:
+    def __init__(self, training: Training, processes: MpiCommunicator, stage: Stage, signals: Signals) -> None:
         self.losses: list[str] = []
+        self._signals = signals
         self._training, self._processes, self._stage = training, processes, stage
         self._ranks: list[str] = processes.gather(
             processes.name
@@ -110,7 +113,7 @@ class Survival:
             GossipError: as a training does, on every rank.
         """
         while True:
-            finished = self._agreed(lambda: self._training.conduct(self._stage, self._processes, self))
+            finished = self._agreed(lambda: self._training.conduct(self._stage, self._processes, self._signals, self))
             if finished is not None:
                 return finished
             if not self._untold:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -15,15 +16,16 @@ from torch import Tensor
 
 from algorithms import Algorithm, Full, NonFiniteError, Oracle, Sample, ShardedWorkload, State
 from gossip import failures, launch
-from gossip.checkpoint import Every, Keeper, Moment, Signals, find
+from gossip.checkpoint import Every, Keeper, Moment, find
 from gossip.checkpoint.configuration import described
 from gossip.describe import describe
-from gossip.errors import DivergedError, PreemptedError
+from gossip.errors import DivergedError, GossipError
 from gossip.logs import logs
 from gossip.measure import measure
 from gossip.needs import check_needs, warn_of_bias
 from gossip.network import Communicator, InProcessNetwork, SimulatedClock, Transport, connect
-from gossip.recorder import Recorder, create_run_directory, replace_text
+from gossip.recorder import Recorder, create_run_directory
+from gossip.signals import Signals
 from gossip.trace import traced
 from gossip.workloads.workload import Workload
 from topologies import Schedule, Topology
@@ -131,11 +133,13 @@ class Training:
     resume: str | Path | None = None
     keep: int = CHECKPOINTS
 
-    def run(self, processes: Communicator) -> Finished:
-        """Train on these processes; collective."""
+    def run(self, processes: Communicator, signals: Signals) -> Finished:
+        """Train on these processes, until a signal stops it if there are to be checkpoints; collective."""
+        if not self._keeps:
+            signals.ignore()
         launch.share_cores(processes)
         processes.patience = self.stall_timeout or math.inf
-        processes.together(lambda: self._check(processes.size))
+        processes.together(lambda: self.check(processes.size))
         if self.on_failure != "abort":
             processes.together(lambda: self._check_survival(processes.size))
         stage = self.prepare(processes)
@@ -145,10 +149,10 @@ class Training:
             traced(self.trace, processes, self.algorithm, self.oracle, stage.workload),
         ):
             if self.on_failure == "abort":
-                return self.conduct(stage, processes)
+                return self.conduct(stage, processes, signals)
             from gossip.survival import Survival
 
-            return Survival(self, cast("MpiCommunicator", processes), stage).conduct()
+            return Survival(self, cast("MpiCommunicator", processes), stage, signals).conduct()
 
     def prepare(self, processes: Communicator, directory: Path | None = None) -> Stage:
         """What the run stands on at first; collective.
@@ -168,10 +172,12 @@ class Training:
         directory = directory or processes.from_root(lambda: self._create_directory(topology, folder))
         return Stage(topology, workload, hosted, network, x, range(topology.n), configuration, folder, directory)
 
-    def conduct(self, stage: Stage, processes: Communicator, survival: Survival | None = None) -> Finished:
+    def conduct(
+        self, stage: Stage, processes: Communicator, signals: Signals, survival: Survival | None = None
+    ) -> Finished:
         """Train, and write down the outcome; collective."""
         topology, workload, network, x = stage.topology, stage.workload, stage.network, stage.x
-        directory, hosted, configuration, _folder = stage.directory, stage.hosted, stage.configuration, stage.folder
+        directory, hosted, configuration = stage.directory, stage.hosted, stage.configuration
         root = processes.rank == 0
         if root:
             warn_of_bias(self.algorithm, topology, stacklevel=4)
@@ -184,38 +190,42 @@ class Training:
             )
 
         if survival is not None:
-            recorder.resume(list(stage.history))
-
-        stopped: DivergedError | PreemptedError | None = None
-        # What is left of a run is another run, which could not go on from a checkpoint.
-        with Signals() if self._keeps and stage.whole else nullcontext() as signals:
-            keeper = None
-            if signals is not None and directory is not None:
-                about = {"configuration": configuration, "layout": dict(workload.layout.shapes)}
-                with_data = topology.n - self.algorithm.auxiliary
-                every = Every.of(self.checkpoint_every)
-                keeper = Keeper(
-                    directory, every, self.keep, self.steps, about, with_data, processes, network, recorder, signals
-                )
-            try:
-                model = self._train(stage, processes, recorder, keeper, survival).clone()  # memory of its own
-            except (DivergedError, PreemptedError) as error:
-                stopped = error
-            finally:
-                recorder.close()
-            if keeper is not None:
-                keeper.close()
+            processes.together(lambda: recorder.resume(list(stage.history)))
+        keeper = None
+        if self._keeps and directory is not None and stage.whole:  # what is left of a run is another run
+            about = {"configuration": configuration, "layout": dict(workload.layout.shapes), "nodes": topology.n}
+            every = Every.of(self.checkpoint_every)
+            keeper = Keeper(
+                directory,
+                every,
+                self.keep,
+                self.steps,
+                about,
+                self.algorithm.auxiliary,
+                processes,
+                network,
+                recorder,
+                signals,
+            )
+        stopped: GossipError | None = None
+        try:
+            model = self._train(stage, processes, recorder, keeper, survival).clone()  # memory of its own
+        except GossipError as error:
+            stopped = error
+        finally:
+            recorder.close()
+        if keeper is not None:
+            keeper.close()
         if survival is not None:
             survival.close()
         network.close()
-        if isinstance(stopped, PreemptedError):
+        if stopped is not None and not isinstance(stopped, DivergedError):
             processes.barrier()
             raise stopped
         summary = self._summary(topology, processes, recorder, "diverged" if stopped else "finished")
         if survival is not None and survival.losses:
             summary["losses"] = survival.losses
-        recorder.write_outcome(summary, topology)
-        processes.barrier()
+        processes.from_root(lambda: recorder.write_outcome(summary, topology))
         if stopped:
             raise stopped
         return Finished(model, network, recorder.history, summary, recorder.directory)
@@ -249,6 +259,7 @@ class Training:
             moment = stage.moment
         elif keeper is not None and stage.folder is not None:
             moment = keeper.resume(stage.folder, algorithm, x.device)
+            processes.from_root(lambda: recorder.replace("config.yaml", self._config(network.topology)))
         else:
             state = processes.together(lambda: algorithm.start(x, network))
             network.finish_step()
@@ -281,7 +292,7 @@ class Training:
                 times = {"seconds": processes.broadcast(seconds)}
                 if self.clock is not None:
                     times["simulated_seconds"] = network.seconds
-                recorder.add({"step": step, **metrics, **times})
+                processes.together(partial(recorder.add, {"step": step, **metrics, **times}))
                 _check_finite(step, metrics)
                 began = time.perf_counter()
             recorder.progress(step)
@@ -311,10 +322,15 @@ class Training:
         if not with_data:
             return Sample(torch.zeros_like(x), torch.zeros_like(x[:, 0]))
         sample = self.oracle.sample(oracle, workload, x[: len(with_data)], with_data, step, self.seed)
-        return Sample(padded(sample.gradient, len(x)), padded(sample.loss, len(x)))
+        norms = None if sample.norms is None else padded(sample.norms, len(x))
+        return Sample(padded(sample.gradient, len(x)), padded(sample.loss, len(x)), norms)
 
-    def _check(self, ranks: int) -> Schedule:
-        """The topology, if this can be run at all on so many ranks."""
+    def check(self, ranks: int) -> Schedule:
+        """The topology, if this can be run at all on so many ranks.
+
+        Raises:
+            ValueError: It cannot.
+        """
         for name, value, least in (
             ("steps", self.steps, 0),
             ("seed", self.seed, 0),
@@ -341,6 +357,11 @@ class Training:
             raise ValueError(
                 f"{type(self.algorithm).__name__}: auxiliary = {self.algorithm.auxiliary} is not allowed; it must be "
                 f"below the number of nodes, {topology.n}"
+            )
+        if self.algorithm.takes_norms and not self.oracle.tells_norms:
+            raise ValueError(
+                f"{type(self.algorithm).__name__} with this optimizer needs the norms of gradients of single samples, "
+                f"which {type(self.oracle).__name__} as set up does not tell; Minibatch(microbatch=1) does"
             )
         if self.clock is not None:
             self.clock.check_nodes(topology.n - self.algorithm.auxiliary)
@@ -402,9 +423,15 @@ class Training:
         return f"{type(self.algorithm).__name__}-{topology.name}"
 
     def _create_directory(self, topology: Schedule, folder: Path | None) -> Path | None:
+        """The run directory; that of the checkpoint to go on from, if any."""
         if self.output is None:
             return None
-        config = self.config or describe(
+        if folder is not None:
+            return folder.parent.parent
+        return create_run_directory(Path(self.output), self._name(topology), self._config(topology))
+
+    def _config(self, topology: Schedule) -> str:
+        return self.config or describe(
             workload=self.workload,
             topology=topology,
             algorithm=self.algorithm,
@@ -414,13 +441,7 @@ class Training:
             start=self.start,
             evaluate_every=self.evaluate_every,
             evaluate_nodes=self.evaluate_nodes,
-            clock=self.clock,
         )
-        if folder is not None:
-            directory = folder.parent.parent
-            replace_text(directory / "config.yaml", config)
-            return directory
-        return create_run_directory(Path(self.output), self._name(topology), config)
 
     def _summary(self, topology: Schedule, processes: Communicator, recorder: Recorder, status: str) -> dict[str, Any]:
         last = recorder.history[-1]
@@ -546,8 +567,8 @@ def run(
         resume=resume,
         keep=keep,
     )
-    with launch.failing_together(processes):
-        finished = training.run(processes)
+    with launch.failing_together(processes), Signals() as signals:
+        finished = training.run(processes, signals)
         model = finished.network.all_rows(finished.model)
         processes.close()
     return Result(model, finished.history, finished.summary, finished.directory)

@@ -26,7 +26,7 @@ from topologies.graphs import (
 )
 from topologies.healing import heal
 from topologies.links import Links
-from topologies.schedules import RandomizedGossip, one_peer_exponential, randomized_gossip
+from topologies.schedules import RandomizedGossip, elastic_averaging_tree, one_peer_exponential, randomized_gossip
 from topologies.spectrum import contraction_per_round, laplacian_norm, smallest_eigenvalue, spectral_gap
 from topologies.topology import Schedule, Topology
 from topologies.weights import WEIGHTS, metropolis, push, uniform
@@ -38,6 +38,7 @@ FAMILIES = (
     complete,
     star,
     elastic_averaging,
+    elastic_averaging_tree,
     torus,
     grid,
     hypercube,
@@ -59,6 +60,7 @@ __all__ = [
     "complete",
     "contraction_per_round",
     "elastic_averaging",
+    "elastic_averaging_tree",
     "erdos_renyi",
     "exponential",
     "grid",

@@ -91,6 +91,11 @@ class Oracle:
     * `queries`: the function values, likewise of a single example, that each node asked for so far.
     """
 
+    @property
+    def tells_norms(self) -> bool:
+        """Whether its samples have `norms`."""
+        return False
+
     def start(self, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], seed: int) -> State:
         """The state before the first iteration, for these nodes at x (k, d).
 

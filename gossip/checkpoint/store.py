@@ -95,7 +95,7 @@ class Writer:
         """Write the rest, and put the checkpoint in its place."""
         files |= {HISTORY: self._write(HISTORY, _dump(list(history)))}
         manifest = {"format": FORMAT, **manifest, "files": files}
-        self._write(MANIFEST, _dump({"checksum": _checksum(_dump(manifest)), "checkpoint": manifest}))
+        self._write(MANIFEST, _sealed(_dump(manifest)))
         with _explained(self.final):
             _sync(self._folder)
             if self.final.exists():
@@ -205,7 +205,11 @@ class Checkpoint:
         """What a list holds for this node."""
         file = next(file for file, hosted in self._hosted.items() if node in hosted)
         item: Tensor = self._opened(file).get_tensor(name)
-        return item
+        return item.clone()  # out of the file, which will be removed
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._open.clear()
 
     def _opened(self, name: str) -> Any:
         if name not in self._open:
@@ -217,19 +221,17 @@ class Checkpoint:
 
     def _read_manifest(self) -> dict[str, Any]:
         try:
-            whole = json.loads((self.folder / MANIFEST).read_bytes())
-            manifest: dict[str, Any] = whole["checkpoint"]
-            checksum, version = whole["checksum"], manifest["format"]
+            sealed = (self.folder / MANIFEST).read_bytes()
         except FileNotFoundError:
             raise self._damaged(MANIFEST, "is missing") from None
         except OSError as error:
             raise self._damaged(MANIFEST, f"cannot be read ({error.strerror})") from error
-        except (ValueError, TypeError, KeyError):
-            raise self._damaged(MANIFEST, "is not one of a checkpoint") from None
-        if version != FORMAT:
-            raise self._damaged(MANIFEST, f"is of format {version!r}, and this program reads {FORMAT}")
-        if checksum != _checksum(_dump(manifest)):
+        content = sealed[len(_sealed(b"")) - 1 : -1]
+        if sealed != _sealed(content):
             raise self._damaged(MANIFEST, "is not what was written")
+        manifest: dict[str, Any] = json.loads(content)
+        if manifest["format"] != FORMAT:
+            raise self._damaged(MANIFEST, f"is of format {manifest['format']}, and this program reads {FORMAT}")
         return manifest
 
     def _damaged(self, name: str, reason: str) -> DataError:
@@ -263,6 +265,11 @@ def _sync(folder: Path) -> None:
 
 def _dump(value: Any) -> bytes:
     return json.dumps(value).encode()
+
+
+def _sealed(manifest: bytes) -> bytes:
+    """With its checksum, as JSON."""
+    return b'{"checksum": "%s", "checkpoint": %s}' % (_checksum(manifest).encode(), manifest)
 
 
 def _checksum(content: bytes) -> str:

@@ -43,7 +43,7 @@ class MpiCommunicator(Communicator):
 
     Attributes:
         crowded: Whether there are more ranks on this host than cores.
-        hosts: (size,) the host of each rank, as a number.
+        hosts: (size,) the host of each rank, as a number: ranks of the same one can share memory, as MPI says.
         local_ranks: The ranks on this host, ascending.
     """
 
@@ -75,16 +75,25 @@ class MpiCommunicator(Communicator):
         return self.mpi.Create_group(self.mpi.Get_group().Incl(self.local_ranks))
 
     def _find_hosts(self) -> tuple[NDArray[np.int64], int, int]:
-        """(`hosts`; ranks on this host; cores that they may use together: ranks may be bound to some of their own)."""
-        host = np.frombuffer(blake2b(socket.gethostname().encode(), digest_size=8).digest(), np.uint8)
+        """(`hosts`; ranks on this machine; cores that they may use together: ranks may be bound to some of their own).
+
+        A machine may be several hosts to MPI: under Slurm, in containers.
+        """
+        self.barrier()  # MPI's own waiting, which follows, spins
+        sharing = self.mpi.Split_type(MPI.COMM_TYPE_SHARED, key=self.rank)
+        first = sharing.Get_group().Translate_ranks([0], self.mpi.Get_group())
+        sharing.Free()
+        machine = np.frombuffer(blake2b(socket.gethostname().encode(), digest_size=8).digest(), np.uint8)
         cores = np.zeros(MOST_CORES, np.uint8)
         cores[list(usable_cores())] = 1
-        mine = np.concatenate([host, np.packbits(cores)])
+        mine = np.concatenate([np.array(first).view(np.uint8), machine, np.packbits(cores)])
         everyone = np.empty((self.size, len(mine)), np.uint8)
-        self.wait([self.mpi.Iallgather(mine, everyone)])  # MPI's own way, Split_type, spins
-        hosts = np.unique(everyone[:, : len(host)], axis=0, return_inverse=True)[1].reshape(-1)
-        local = everyone[hosts == hosts[self.rank]]
-        return hosts, len(local), int(np.unpackbits(np.bitwise_or.reduce(local[:, len(host) :])).sum())
+        self.wait([self.mpi.Iallgather(mine, everyone)])
+        firsts, machines, their_cores = np.split(everyone, [8, 16], axis=1)
+        local = (machines == machine).all(axis=1)
+        together = int(np.unpackbits(np.bitwise_or.reduce(their_cores[local])).sum())
+        hosts = np.unique(firsts.copy().view(np.int64).reshape(-1), return_inverse=True)[1]
+        return hosts, int(local.sum()), together
 
     @cached_property
     def takes_gpu_memory(self) -> bool:

@@ -17,7 +17,7 @@ from gossip.network.in_process import Exchange, InProcessNetwork, Rows, T
 from gossip.network.memory import as_bytes, in_whole_pages
 from gossip.network.mixing import Sums
 from gossip.network.mpi import MpiCommunicator
-from gossip.network.plan import HaloPlan, Indices
+from gossip.network.plan import HaloPlan, Indices, owners_of
 from gossip.network.progress import Progress
 from gossip.network.tree import Total, TreePlan
 from gossip.network.tree_total import TreeTotal
@@ -94,6 +94,11 @@ class PeerToPeerNetwork(InProcessNetwork):
         self._sends_in_a_mean = self._tree.sends(communicator.rank)
         self._totals = 0  # begun so far, the same number on all ranks
         self._progress = Progress(communicator, self._advance)
+
+    @property
+    def hosts(self) -> Sequence[int]:
+        hosts: list[int] = self.communicator.hosts[owners_of(self._hosted)].tolist()
+        return hosts
 
     def post(self, value: Tensor | Message) -> None:
         super().post(value)

