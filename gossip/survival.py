@@ -38,10 +38,11 @@ from gossip.network.communicator import listed
 from gossip.network.mpi import MpiCommunicator
 from gossip.network.peer_to_peer import PeerToPeerNetwork
 from gossip.signals import Signals
+from gossip.stage import Stage
 from topologies import Schedule, heal
 
 if TYPE_CHECKING:
-    from gossip.trainer import Finished, Stage, Training
+    from gossip.trainer import Finished, Training
 
 T = TypeVar("T")
 

