@@ -36,6 +36,11 @@ def step_folder(directory: Path, step: int) -> Path:
     return directory / FOLDER / f"step-{step:08d}"
 
 
+def step_of(folder: Path) -> int:
+    """Of which step a checkpoint is."""
+    return int(folder.name.removeprefix("step-"))
+
+
 def checkpoints(directory: Path) -> list[Path]:
     """All of a run, the oldest first."""
     return sorted((directory / FOLDER).glob("step-*"), key=_age)
