@@ -8,6 +8,7 @@ from gossip.reproduce.study import Study
 
 # A study is a module here that defines `STUDY`.
 NAMES = (
+    "adacomm",
     "choco",
     "cooperative",
     "exact_diffusion",
