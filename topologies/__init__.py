@@ -24,6 +24,7 @@ from topologies.graphs import (
     star,
     torus,
 )
+from topologies.healing import heal
 from topologies.links import Links
 from topologies.schedules import RandomizedGossip, elastic_averaging_tree, one_peer_exponential, randomized_gossip
 from topologies.spectrum import contraction_per_round, laplacian_norm, smallest_eigenvalue, spectral_gap
@@ -63,6 +64,7 @@ __all__ = [
     "erdos_renyi",
     "exponential",
     "grid",
+    "heal",
     "hypercube",
     "laplacian_norm",
     "metropolis",

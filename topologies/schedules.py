@@ -24,7 +24,8 @@ from topologies.graphs import (
     star,
     torus,
 )
-from topologies.topology import Schedule, Topology, is_directed, valid_round
+from topologies.matrices import is_directed
+from topologies.topology import Schedule, Topology, valid_round
 
 if TYPE_CHECKING:
     import networkx as nx
