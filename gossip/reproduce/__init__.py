@@ -9,6 +9,7 @@ from gossip.reproduce.study import Study
 # A study is a module here that defines `STUDY`.
 NAMES = (
     "choco",
+    "clars",
     "cooperative",
     "exact_diffusion",
     "fedmom",
