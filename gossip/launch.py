@@ -34,6 +34,23 @@ def launched_as() -> tuple[str, int, int] | None:
     return None
 
 
+def mpi_library() -> str:
+    """Name and version of the MPI library, which is loaded but not initialized.
+
+    Raises:
+        ImportError, RuntimeError: if there is none.
+    """
+    if "mpi4py.MPI" not in sys.modules:
+        import mpi4py
+
+        mpi4py.rc.initialize = False
+        mpi4py.rc.finalize = True  # at exit, as if mpi4py had initialized it
+    from mpi4py import MPI
+
+    name = MPI.Get_library_version().split("\n")[0].split(",")[0].strip("\0 ")
+    return " ".join(name.replace("Version:", "").split())
+
+
 def world() -> Communicator:
     """All processes that were launched together. Without a launcher no MPI library is needed, nor touched.
 
@@ -48,7 +65,12 @@ def world() -> Communicator:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a mismatch is reported below, with what to do about it
+            library = mpi_library()
             from mpi4py import MPI
+
+            foreign = variable.startswith("OMPI") and "MPICH" in library  # MPICH would abort when it is initialized
+            if not foreign and not MPI.Is_initialized():
+                MPI.Init_thread()
     except (ImportError, RuntimeError) as error:
         if size == 1:
             return Communicator()
@@ -56,12 +78,12 @@ def world() -> Communicator:
             f"{size} processes were launched ({variable}={size}) but no MPI library can be loaded "
             f"({' '.join(str(error).split())}); install one with: pip install 'gossip-mpi[mpich]'"
         ) from error
-    if launch is not None and MPI.COMM_WORLD.size != size:
-        library = MPI.Get_library_version().split("\n")[0].strip("\0 ")
+    if foreign or (launch is not None and MPI.COMM_WORLD.size != size):
+        seen = "cannot be started by it" if foreign else f"sees {MPI.COMM_WORLD.size}"
         raise UsageError(
-            f"the launcher started {size} processes ({variable}={size}) but the MPI library ({library}) sees "
-            f"{MPI.COMM_WORLD.size}; use the mpirun that belongs to this library, under Slurm srun --mpi=pmi2 with "
-            f"MPICH, or unset {variable} to run one process"
+            f"the launcher started {size} processes ({variable}={size}) but the MPI library ({library}) {seen}; "
+            f"use the mpirun that belongs to this library, under Slurm srun --mpi=pmi2 with MPICH, or unset {variable} "
+            f"to run one process"
         )
     return over(MPI.COMM_WORLD)
 
@@ -99,13 +121,21 @@ def failing_together(communicator: Communicator) -> Iterator[None]:
         end_job(communicator, error)
 
 
-def exit_code(command: Callable[[Communicator], int]) -> int:
-    """Run a command on all processes that were launched together, and give its exit code or that of its error."""
+def exit_code(
+    command: Callable[[Communicator], int], without_world: Callable[[GossipError, int], None] | None = None
+) -> int:
+    """Run a command on all processes that were launched together, and give its exit code or that of its error.
+
+    Args:
+        command: What to run.
+        without_world: What to do if the processes cannot find each other, with the error and the number of this one;
+            by default the first says what the error is.
+    """
     try:
         processes = world()
     except GossipError as error:
         launched = launched_as()
-        complain(error, launched[2] if launched else 0)
+        (without_world or complain)(error, launched[2] if launched else 0)
         return error.exit_code
     try:
         with failing_together(processes):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from topologies.schedules import RandomizedGossip
+from topologies.random_schedules import RandomizedGossip
 from topologies.topology import Schedule, Topology, WeightRule
 
 if TYPE_CHECKING:

@@ -160,7 +160,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     try:
         yield mounted
     finally:
-        subprocess.run(["umount", mounted], check=True)
+        subprocess.run(["umount", "--lazy", mounted], check=True)
 
 
 def test_a_full_disk(disk: Path) -> None:
