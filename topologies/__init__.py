@@ -18,6 +18,8 @@ from topologies.equi import (
     ou_equi_dyn,
     u_equi_static,
 )
+from topologies.files import file, networkx_graph
+from topologies.finite_time import base_graph, simple_base_graph
 from topologies.graphs import (
     circulant,
     complete,
@@ -34,9 +36,11 @@ from topologies.graphs import (
     torus,
 )
 from topologies.healing import heal
+from topologies.learned import d_cliques, stl_fw
 from topologies.links import (
     Links,
 )
+from topologies.matchings import Matcha, matcha
 from topologies.random_graphs import (
     barabasi_albert,
     erdos_renyi,
@@ -147,6 +151,8 @@ FAMILIES = (
     equi_topo,
     one_peer_exponential,
     one_peer_hypercube,
+    base_graph,
+    simple_base_graph,
     od_equi_dyn,
     ou_equi_dyn,
     random_matching,
@@ -157,6 +163,11 @@ FAMILIES = (
     edge_dropout,
     node_dropout,
     gilbert_elliott,
+    matcha,
+    stl_fw,
+    d_cliques,
+    file,
+    networkx_graph,
 )
 
 __all__ = [
@@ -165,6 +176,7 @@ __all__ = [
     "Dropout",
     "EquiDyn",
     "Links",
+    "Matcha",
     "RandomMatchings",
     "RandomRegular",
     "RandomSchedule",
@@ -175,12 +187,14 @@ __all__ = [
     "balanced_tree",
     "barabasi_albert",
     "barbell",
+    "base_graph",
     "binary_tree",
     "chordal_cycle",
     "circulant",
     "complete",
     "complete_multipartite",
     "contraction_per_round",
+    "d_cliques",
     "d_equi_static",
     "davis_women",
     "double_binary_tree",
@@ -190,6 +204,7 @@ __all__ = [
     "equi_topo",
     "erdos_renyi",
     "exponential",
+    "file",
     "florentine_families",
     "generalized_hypercube",
     "gilbert_elliott",
@@ -202,7 +217,9 @@ __all__ = [
     "laplacian_norm",
     "les_miserables",
     "margulis_gabber_galil",
+    "matcha",
     "metropolis",
+    "networkx_graph",
     "node_dropout",
     "od_equi_dyn",
     "one_peer_exponential",
@@ -221,9 +238,11 @@ __all__ = [
     "randomized_gossip",
     "ring",
     "round_robin",
+    "simple_base_graph",
     "smallest_eigenvalue",
     "spectral_gap",
     "star",
+    "stl_fw",
     "stochastic_block",
     "symmetric_exponential",
     "torus",

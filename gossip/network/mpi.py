@@ -179,8 +179,8 @@ class MpiCommunicator(Communicator):
 
     def gather(self, value: Any) -> list[Any]:
         mine = np.frombuffer(pickle.dumps(value), np.uint8)
-        sizes = np.empty(self.size, np.int64)
-        self.wait([self.mpi.Iallgather(np.array([len(mine)]), sizes)])
+        size, sizes = np.array([len(mine)]), np.empty(self.size, np.int64)
+        self.wait([self.mpi.Iallgather(size, sizes)])
         everyone = np.empty(sizes.sum(), np.uint8)
         self.wait([self.mpi.Iallgatherv(mine, [everyone, sizes, None, MPI.BYTE])])
         return [pickle.loads(part.data) for part in np.split(everyone, np.cumsum(sizes)[:-1])]

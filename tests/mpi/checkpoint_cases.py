@@ -92,6 +92,7 @@ def results(steps: int, output: Path, transport: str = "auto") -> dict[str, np.n
             output=output / str(i),
             resume="auto",
             transport=transport,  # type: ignore[arg-type]
+            placement="spectral",
         )
         name = f"{i} {type(case.algorithm).__name__}"
         found[name] = result.model.numpy()

@@ -17,7 +17,7 @@ import torch
 
 from gossip.checkpoint import Checkpoint
 from gossip.recorder import Recorder
-from tests.conftest import MPIRUN, REPOSITORY, Run
+from tests.conftest import MPIRUN, REPOSITORY, Run, lacking
 from tests.mpi.checkpoint_cases import SAVED, STEPS, results
 
 PROGRAM = str(REPOSITORY / "tests/mpi/programs/checkpoints.py")
@@ -56,7 +56,7 @@ def wait_for(happened: Callable[[], bool]) -> None:
 
 
 def ranks_of(launcher: int) -> list[int]:
-    """The processes of Python below this one."""
+    """The ranks that this process has launched, as process numbers: what they have started themselves is left out."""
     parents, names = {}, {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -67,19 +67,21 @@ def ranks_of(launcher: int) -> list[int]:
     below = {launcher}
     while more := {child for child, parent in parents.items() if parent in below} - below:
         below |= more
-    return sorted(each for each in below if names[each].startswith("python"))
+    return [
+        each for each in below if names[each].startswith("python") and not names[parents[each]].startswith("python")
+    ]
 
 
 @pytest.mark.timeout(600)
 def test_a_job_that_is_stopped_or_killed_goes_on(python: Run, tmp_path: Path) -> None:
     if not MPIRUN.exists():
-        pytest.skip("no mpirun beside this Python: install the extra mpich")
+        lacking("mpirun beside this Python", "install the extra mpich")
 
     def steps() -> list[int]:
         return sorted(int(each.name.removeprefix("step-")) for each in tmp_path.glob("runs/*/*/checkpoints/step-*"))
 
     def interrupted(ranks: int, number: signal.Signals, after: int) -> tuple[int, str]:
-        """A run on so many ranks, of which the last gets this signal when there is a checkpoint after this step."""
+        """A run on so many ranks, of which one gets this signal when there is a checkpoint after this step."""
         arguments = [
             *RUN,
             "--steps",
@@ -100,7 +102,7 @@ def test_a_job_that_is_stopped_or_killed_goes_on(python: Run, tmp_path: Path) ->
         ) as job:
             try:
                 wait_for(lambda: steps()[-1:] > [after])
-                os.kill(ranks_of(job.pid)[-1], number)
+                os.kill(ranks_of(job.pid)[0], number)
                 _, errors = job.communicate(timeout=LONGEST)
             finally:
                 job.kill()

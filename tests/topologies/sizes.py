@@ -10,7 +10,7 @@ SIZES = {
         "double_binary_tree two_cliques wheel complete_multipartite hierarchical erdos_renyi random_geometric "
         "d_equi_static u_equi_static equi_topo one_peer_exponential od_equi_dyn ou_equi_dyn random_matching "
         "random_regular_rounds randomized_gossip alternating_hierarchical round_robin edge_dropout node_dropout "
-        "gilbert_elliott".split(),
+        "gilbert_elliott base_graph simple_base_graph d_cliques".split(),
         ANY,
     ),
     **dict.fromkeys("random_regular ramanujan watts_strogatz".split(), LARGER),
@@ -30,6 +30,9 @@ SIZES = {
     "margulis_gabber_galil": [1, 4, 9, 16],
     "chordal_cycle": [2, 3, 5, 7, 13],
     "paley": [3, 5, 7, 13],
+    "matcha": LARGER,
+    "stl_fw": [3, 4, 5, 7, 12, 13],
+    "networkx_graph": [10],
     "karate_club": [34],
     "davis_women": [18],
     "florentine_families": [15],

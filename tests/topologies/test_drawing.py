@@ -17,7 +17,7 @@ from topologies.drawing import HEAVY_EDGES, draw
 pytest.importorskip("matplotlib")
 
 CASES = [
-    *(family(SIZES[family.__name__][-1]) for family in FAMILIES),
+    *(family(SIZES[family.__name__][-1]) for family in FAMILIES if family.__name__ in SIZES),
     *(ring(n) for n in (1, 2, 3)),
     star(1),
     torus(1),

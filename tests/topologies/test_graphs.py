@@ -51,11 +51,14 @@ from topologies.random_graphs import is_ramanujan
 from topologies.weights import find
 
 BY_NAME = {family.__name__: family for family in FAMILIES}
-WEIGHTED = [name for name, family in BY_NAME.items() if "weights" in inspect.signature(family).parameters]
+NAMES = {"equi_topo": "u_equi_static", "networkx_graph": "petersen"}
+WEIGHTED = [
+    name for name, family in BY_NAME.items() if "weights" in inspect.signature(family).parameters and name != "file"
+]
 
 
 def test_all_families_have_sizes() -> None:
-    assert set(BY_NAME) == set(SIZES)
+    assert set(BY_NAME) == set(SIZES) | {"file"}
 
 
 @given(st.data())
@@ -67,12 +70,12 @@ def test_every_family(data: st.DataObject) -> None:
     schedule = BY_NAME[name](n)
     each = schedule[t]
     W = each.matrix.toarray()
-    assert schedule.n == each.n == n and schedule.name == (name if name != "equi_topo" else "u_equi_static")
+    assert schedule.n == each.n == n and schedule.name == NAMES.get(name, name)
     assert each.column_stochastic and (each.row_stochastic or name == "random_out")
     np.testing.assert_allclose(W.sum(axis=0), 1, atol=1e-12)
     if each.row_stochastic:
         np.testing.assert_allclose(W.sum(axis=1), 1, atol=1e-12)
-    assert W.min() >= 0 or name.startswith("elastic_averaging")
+    assert W.min() >= 0 or name.startswith(("elastic_averaging", "matcha"))
     if schedule.symmetric:
         np.testing.assert_allclose(W, W.T, atol=1e-12)
     allowed = nx.to_numpy_array(schedule.graph, nodelist=range(n)).T + np.eye(n)
