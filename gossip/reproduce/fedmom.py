@@ -97,8 +97,13 @@ def methods(clients: int, taking_part: int, local_steps: int, batch: int) -> dic
     def grid(**options: Sequence[float]) -> list[dict[str, float]]:
         return [dict(zip(options, values, strict=True)) for values in product(*options.values())]
 
-    def make(kind: type[Federated], local_steps: int = local_steps, **fixed: float) -> Callable[..., Federated]:
-        common = {"participation": taking_part, "weights": "examples", "weighting": "all", "local_steps": local_steps}
+    def make(kind: type[Federated], local_steps: int = local_steps, **fixed: Any) -> Callable[..., Federated]:
+        common: dict[str, Any] = {
+            "participation": taking_part,
+            "weights": "examples",
+            "weighting": "all",
+            "local_steps": local_steps,
+        }
         return lambda **options: kind(**common, **fixed, **options)
 
     return {

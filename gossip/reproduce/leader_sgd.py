@@ -88,7 +88,7 @@ class Landscape:
 
     def methods(self) -> dict[str, Method]:
         """What is compared, by the names that the table gives them."""
-        common = {"period": self.period, "momentum": self.momentum}
+        common: dict[str, Any] = {"period": self.period, "momentum": self.momentum}
 
         def elastic(lr: float, alpha: float) -> Algorithm:
             return ElasticAveraging(lr, alpha=alpha, **common)
@@ -97,7 +97,7 @@ class Landscape:
             return LeaderSGD(lr, pull=pull, proximal=pull, nesterov=self.momentum > 0, **common)
 
         def leaders(lr: float, pull: float) -> Algorithm:
-            options = {"pull": pull, "proximal": pull, "global_pull": pull, "global_proximal": pull}
+            options: dict[str, Any] = {"pull": pull, "proximal": pull, "global_pull": pull, "global_proximal": pull}
             return LeaderSGD(lr, groups=2, global_every=4, nesterov=self.momentum > 0, **options, **common)
 
         return {
