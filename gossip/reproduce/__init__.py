@@ -8,6 +8,7 @@ from gossip.reproduce.study import Study
 
 # A study is a module here that defines `STUDY`.
 NAMES = (
+    "adacomm",
     "choco",
     "clars",
     "cooperative",
@@ -15,6 +16,7 @@ NAMES = (
     "fedmom",
     "leader_sgd",
     "momentum",
+    "overlap_local_sgd",
     "prox_lead",
     "squarm",
     "transformer",

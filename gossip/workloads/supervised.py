@@ -104,7 +104,7 @@ class Supervised:
         def compute(some: slice | NDArray[np.int64], places: Tensor) -> None:
             lengths = None if norms is None else norms[some]
             loss[some], gradient[some] = self._losses_and_gradients(x[some], places, lengths)
-            if norms is not None:
+            if norms is not None and lengths is not None:  # which may be a copy of them
                 norms[some] = lengths
 
         self._in_parts(here, examples, compute)
