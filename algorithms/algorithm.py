@@ -71,6 +71,9 @@ class Algorithm:
     least_eigenvalue: ClassVar[float] = -1.0
     """The eigenvalues of W, symmetric, must be above this: -1 asks for nothing."""
 
+    mass: ClassVar[str | None] = None
+    """The entry of the state, (k, 1), whose sum over the nodes mixing conserves: how much each node counts."""
+
     @property
     def auxiliary(self) -> int:
         """How many nodes, the last ones, have no data: their gradients and losses are 0."""
@@ -120,6 +123,15 @@ class Algorithm:
     def model(self, state: State) -> Tensor:
         """(k, d): the parameters that the method outputs, which are evaluated and returned."""
         return state.x
+
+    def survive(self, state: State, network: Network) -> State:
+        """What to go on with when nodes have been lost and `network` links the others; `state` has their rows.
+
+        By default a new start from their models: what nodes keep of each other or sum up over all of them, such as
+        copies of neighbours, trackers and duals, is no longer true. A method whose state says something of each node
+        alone goes on with it.
+        """
+        return self.start(self.model(state), network)
 
     def chosen(self, state: State) -> dict[str, Any]:
         """Hyper-parameters as `start` has settled them, by name, for a run's summary; the same on every rank."""

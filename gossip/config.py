@@ -12,8 +12,9 @@ import topologies
 from algorithms import AdaComm, Algorithm, Compressor, EventThreshold, LearningRate, LocalOptimizer, Oracle, Proximal
 from algorithms.compressors.sparse import Sparsifier
 from gossip.errors import UsageError
+from gossip.failures import OnFailure
 from gossip.network import SimulatedClock, Transport
-from gossip.trainer import CHECKPOINTS, EVALUATED_NODES, Training
+from gossip.trainer import CHECKPOINTS, EVALUATED_NODES, STALL_TIMEOUT, Training
 from gossip.workloads import Split, Workload
 from topologies import Schedule
 from topologies.placement import Placement
@@ -93,6 +94,9 @@ def parse(arguments: Sequence[str], ranks: int) -> Training:
             output=chosen.output,
             progress=not chosen.quiet,
             config=config,
+            stall_timeout=chosen.stall_timeout,
+            on_failure=chosen.on_failure,
+            trace=chosen.trace,
             checkpoint_every=chosen.checkpoint_every,
             resume=chosen.resume,
             keep=chosen.keep,
@@ -145,6 +149,21 @@ def _parser(ranks: int) -> ArgumentParser:
     )
     parser.add_argument(
         "--output", type=str | None, default="runs", help="Where the run directory is made; null for none."
+    )
+    parser.add_argument(
+        "--stall-timeout",
+        type=float | None,
+        default=STALL_TIMEOUT,
+        help="Seconds after which a rank that still waits for others says for whom and ends the job; null for never.",
+    )
+    parser.add_argument(
+        "--on-failure",
+        type=OnFailure,
+        default="abort",
+        help="When a rank is killed: end the job, continue without its nodes, or rehost all from the last checkpoint.",
+    )
+    parser.add_argument(
+        "--trace", type=str | None, help="Write a timeline of all ranks into this file, to be seen at ui.perfetto.dev."
     )
     parser.add_argument(
         "--checkpoint-every",

@@ -1,18 +1,18 @@
-"""How a process finds out which job it belongs to, and how a job ends when one of its processes fails."""
+"""How a process finds out which job it belongs to, and that all of the job end together."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
-import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from gossip.errors import DivergedError, GossipError, PreemptedError, UsageError
+from gossip.errors import GossipError, PreemptedError, UsageError
+from gossip.failures import end_job
 from gossip.network.communicator import Communicator
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ LAUNCHERS = (  # (number of processes, this process's number), the nearest launc
     ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
     ("SLURM_NTASKS", "SLURM_PROCID"),
 )
-FAILURE = 1  # exit code after an unexpected exception
+PARTING = 2.0  # seconds in which the last agreement of survivors reaches all of them: who ends is lost to the others
 
 
 def launched_as() -> tuple[str, int, int] | None:
@@ -139,26 +139,21 @@ def exit_code(
         return error.exit_code
     try:
         with failing_together(processes):
-            return command(processes)
+            code = command(processes)
     except GossipError as error:
         complain(error, processes.rank)
-        return error.exit_code
+        code = error.exit_code
+    if processes.bereaved:
+        leave(code)
+    return code
 
 
-def end_job(communicator: Communicator, error: BaseException) -> None:
-    """Print an exception that may have come on this rank alone and end all processes: the others wait for this one."""
-    from algorithms import NonFiniteError
-
-    diverged = isinstance(error, NonFiniteError)
-    try:
-        # When all ranks fail alike, the first to print ends the others while they still wait.
-        time.sleep(min(1 + 0.3 * communicator.rank, 5.0) if communicator.rank else 0)
-        if not diverged:
-            traceback.print_exception(error)
-        print(f"[{communicator.name}] {type(error).__name__}: {error}", file=sys.stderr, flush=True)
-        time.sleep(0.5)  # for the launcher to pass it on: the abort may take what is still under way
-    finally:
-        communicator.abort(DivergedError.exit_code if diverged else FAILURE)
+def leave(code: int) -> NoReturn:
+    """End this process, of a job that has lost some: MPI's own way waits for them where there are many."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    time.sleep(PARTING)
+    os._exit(code)
 
 
 def complain(error: GossipError, rank: int) -> None:

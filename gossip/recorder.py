@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gossip.errors import DataError
+from gossip.logs import log
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -80,6 +81,7 @@ class Recorder:
             DataError: if that cannot be written.
         """
         self.history.append(record)
+        log.info("step %d  %s", record["step"], self._status())
         if self.directory is not None:
             path = self.directory / "metrics.jsonl"
             try:

@@ -39,7 +39,8 @@ def train(arguments: Sequence[str], processes: Communicator, signals: Signals) -
         from gossip.recorder import print_summary
 
         print_summary(finished.summary, finished.directory)
-    processes.barrier()  # ranks that are done early would spin in MPI's own finalization
+    if not processes.bereaved:
+        processes.barrier()  # ranks that are done early would spin in MPI's own finalization
     return 0
 
 

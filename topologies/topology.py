@@ -7,30 +7,28 @@ a rank that only mixes needs the arrays of the matrix alone.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from topologies.weights import WEIGHTS, in_adjacency
+from topologies.matrices import (
+    SYMMETRIC_TOLERANCE,
+    Arrays,
+    as_csr,
+    check_connected,
+    check_on_edges,
+    check_sums,
+    graph_of,
+    is_directed,
+    read_only,
+)
+from topologies.weights import WeightRule, find, in_adjacency
 
 if TYPE_CHECKING:
     import networkx as nx
     from scipy.sparse import csr_array
-
-STOCHASTIC_TOLERANCE = 1e-9
-SYMMETRIC_TOLERANCE = 1e-12
-
-WeightRule = Callable[["nx.Graph"], "csr_array"]
-
-
-class Arrays(NamedTuple):
-    """A sparse matrix in compressed rows: row i has data[t] in column indices[t] for indptr[i] <= t < indptr[i + 1]."""
-
-    indptr: np.ndarray  # (n + 1,) int64
-    indices: np.ndarray  # int64, ascending in each row
-    data: np.ndarray  # float64
 
 
 class Schedule:
@@ -82,7 +80,7 @@ class Schedule:
                 "the rounds of a Schedule must all have rows that sum to 1, or all columns that do; of these some are "
                 "row stochastic only and others column stochastic only"
             )
-        _check_connected(self._support(), "the union of the rounds", "add rounds that link the components")
+        check_connected(self._support(), "the union of the rounds", "add rounds that link the components")
 
     def __getitem__(self, t: int) -> Topology:
         """The topology of round t = 0, 1, 2, ..., which repeats with period `len(self)`.
@@ -144,7 +142,7 @@ class Schedule:
         which an edge (j, i) means that j sends to i.
         """
         if self._graph is None:
-            self._graph = _graph_of(self._support())
+            self._graph = graph_of(self._support())
         return self._graph
 
     def _support(self) -> csr_array:
@@ -169,11 +167,11 @@ class Topology(Schedule):
     Args:
         graph_or_matrix: a networkx Graph or DiGraph, or W itself as a square dense, sparse or nested-list
             matrix. Nodes may have any labels; they are numbered 0..n-1 in the order of `graph.nodes`.
-            Self-loops and edge attributes are ignored by the rules of `WEIGHTS`.
-        weights: how a graph becomes a matrix: a name from `WEIGHTS`, or a function that takes the graph
-            (nodes renumbered 0..n-1, no self-loops) and returns W. By default "metropolis" for an undirected
-            graph and "uniform" for a directed one, whose rows sum to 1; "push" makes the columns do so. A
-            matrix holds its weights already and takes no rule.
+            Self-loops and edge attributes are ignored by the rules of `WEIGHTS`, but for "edge_weights".
+        weights: how a graph becomes a matrix: a name as `topologies.weights.find` knows them, or a function that
+            takes the graph (nodes renumbered 0..n-1, no self-loops) and returns W. By default "metropolis" for an
+            undirected graph and "uniform" for a directed one, whose rows sum to 1; "push" makes the columns do so.
+            A matrix holds its weights already and takes no rule.
         name: what reports call the topology; by default the graph's own name, or "custom".
         connected: check that the graph is strongly connected. False is for the single rounds of a `Schedule`.
 
@@ -184,6 +182,7 @@ class Topology(Schedule):
             needs).
         arrays: the same as `Arrays`, which takes no scipy.
         labels: the graph's own node labels in the order of the node numbers; None if they are 0..n-1.
+        rule: the weight rule; None for a matrix. A function is not kept where the topology is pickled.
         name: what reports call it.
         symmetric: whether W equals its transpose (to 1e-12).
         row_stochastic: whether the rows of W sum to 1 (to 1e-9).
@@ -200,6 +199,7 @@ class Topology(Schedule):
 
     arrays: Arrays
     labels: tuple[Any, ...] | None
+    rule: str | WeightRule | None = None
 
     def __init__(
         self,
@@ -211,21 +211,22 @@ class Topology(Schedule):
     ) -> None:
         self.labels = None
         if hasattr(graph_or_matrix, "is_multigraph"):  # a networkx graph, recognised without importing networkx
-            matrix = _weigh(graph_or_matrix, weights)
+            self.rule = weights or ("uniform" if graph_or_matrix.is_directed() else "metropolis")
+            matrix = _weigh(graph_or_matrix, self.rule)
             labels = tuple(graph_or_matrix.nodes)
             if labels != tuple(range(len(labels))):
                 self.labels = labels
             name = name or graph_or_matrix.name
         elif weights is None:
-            matrix = _as_csr(graph_or_matrix)
+            matrix = as_csr(graph_or_matrix)
         else:
             raise ValueError("weights go with a graph; a matrix holds its weights already, so leave them out")
-        self.row_stochastic, self.column_stochastic = _check_sums(matrix)
+        self.row_stochastic, self.column_stochastic = check_sums(matrix)
         if connected:
-            _check_connected(matrix, "the graph", "add edges between the components", self.labels)
+            check_connected(matrix, "the graph", "add edges between the components", self.labels)
         self.n = matrix.shape[0]
         self.name = name or "custom"
-        self.arrays = _read_only(Arrays(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data))
+        self.arrays = read_only(Arrays(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data))
         self.symmetric = bool(abs(matrix - matrix.T).max() <= SYMMETRIC_TOLERANCE)
 
     @classmethod
@@ -242,8 +243,47 @@ class Topology(Schedule):
             indices[indptr[node] : indptr[node + 1]] = sorted({i, j})
         topology = cls.__new__(cls)
         topology.n, topology.name, topology.labels = n, name, None
-        topology.arrays = _read_only(Arrays(indptr, indices, 1 / np.repeat(counts, counts)))
+        topology.arrays = read_only(Arrays(indptr, indices, 1 / np.repeat(counts, counts)))
         topology.symmetric = topology.row_stochastic = topology.column_stochastic = True
+        return topology
+
+    @classmethod
+    def from_edges(
+        cls,
+        n: int,
+        senders: np.ndarray,
+        receivers: np.ndarray,
+        weights: str | WeightRule | None = None,
+        *,
+        directed: bool = False,
+        name: str | None = None,
+        connected: bool = True,
+    ) -> Topology:
+        """The topology of a list of edges, without networkx: for graphs of millions of nodes.
+
+        Args:
+            n: number of nodes.
+            senders: (edges,) ints, one end of each edge; edges that are there twice count once, loops not at all.
+            receivers: (edges,) ints, the other end.
+            weights: as for `Topology`; a function gets the (n, n) adjacency matrix as a csr_array.
+            directed: whether an edge runs from its sender to its receiver only.
+            name: what reports call the topology.
+            connected: check that the graph is strongly connected; see `Topology`.
+
+        Raises:
+            ValueError: as for `Topology`.
+        """
+        from scipy.sparse import csr_array
+
+        apart = senders != receivers
+        ends = receivers[apart], senders[apart]
+        if not directed:
+            ends = np.concatenate([ends[0], ends[1]]), np.concatenate([ends[1], ends[0]])
+        adjacency = csr_array((np.ones(len(ends[0])), ends), shape=(n, n))  # sums what is there twice
+        adjacency.data[:] = 1
+        rule = weights or ("uniform" if directed else "metropolis")
+        topology = cls(_ruled(adjacency, adjacency, rule), name=name, connected=connected)
+        topology.rule = rule
         return topology
 
     @classmethod
@@ -289,7 +329,7 @@ class Topology(Schedule):
         from scipy.sparse import csr_array
 
         indptr, indices, data = self.arrays
-        narrow = _read_only(Arrays(indptr.astype(np.int32), indices.astype(np.int32), data))
+        narrow = read_only(Arrays(indptr.astype(np.int32), indices.astype(np.int32), data))
         return csr_array((data, narrow.indices, narrow.indptr), shape=(self.n, self.n))
 
     @property
@@ -320,9 +360,12 @@ class Topology(Schedule):
     def _support(self) -> csr_array:
         return self.matrix
 
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"rule": self.rule if isinstance(self.rule, str) else None}
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        _read_only(self.arrays)  # pickle does not keep the flag
+        read_only(self.arrays)  # pickle does not keep the flag
 
     def __repr__(self) -> str:
         links = int(self.in_degrees.sum())
@@ -346,7 +389,7 @@ def _kinds(values: Sequence[object]) -> str:
     return ", ".join(sorted({type(value).__name__ for value in values})) or "none"
 
 
-def _weigh(graph: nx.Graph, weights: str | WeightRule | None) -> csr_array:
+def _weigh(graph: nx.Graph, weights: str | WeightRule) -> csr_array:
     """The mixing matrix of a graph under a rule, with weights on edges and the diagonal only."""
     import networkx as nx
 
@@ -361,105 +404,14 @@ def _weigh(graph: nx.Graph, weights: str | WeightRule | None) -> csr_array:
     graph.remove_edges_from(list(nx.selfloop_edges(graph)))
     if weights is None:
         weights = "uniform" if graph.is_directed() else "metropolis"
-    if not callable(weights):
-        if weights not in WEIGHTS:
-            raise ValueError(f"unknown weights {weights!r}, allowed are {', '.join(WEIGHTS)}, or a function")
-        weights = WEIGHTS[weights]
-    matrix = _as_csr(weights(graph))
-    n = len(graph)
+    return _ruled(graph, in_adjacency(graph), weights)
+
+
+def _ruled(graph: nx.Graph | csr_array, adjacency: csr_array, weights: str | WeightRule) -> csr_array:
+    """The mixing matrix of a graph whose adjacency is known, under a rule."""
+    matrix = as_csr((weights if callable(weights) else find(weights))(graph))
+    n = adjacency.shape[0]
     if matrix.shape != (n, n):
-        raise ValueError(f"the weight rule made a matrix of shape {matrix.shape} for a graph of {n} nodes")
-    _check_on_edges(matrix, in_adjacency(graph))
+        raise ValueError(f"the weights are a matrix of shape {matrix.shape} for a graph of {n} nodes")
+    check_on_edges(matrix, adjacency)
     return matrix
-
-
-def _as_csr(value: Any) -> csr_array:
-    """A fresh csr_array in canonical form of any square matrix of real numbers."""
-    from scipy.sparse import csr_array, issparse
-
-    try:
-        array = value if issparse(value) else np.asarray(value)
-    except ValueError:  # rows of unequal length
-        array = np.empty(0, dtype=object)
-    if array.dtype.kind not in "biuf" or array.ndim != 2 or array.shape[0] != array.shape[1]:
-        what = f"{type(value).__name__} of shape {array.shape}" if array.dtype.kind in "biufc" else repr(type(value))
-        raise ValueError(f"a topology is made of a networkx graph or a square matrix of real numbers, got {what}")
-    if array.shape[0] == 0:
-        raise ValueError("a topology needs at least one node, the matrix given has none")
-    matrix = csr_array(array, dtype=np.float64, copy=True)
-    matrix.sum_duplicates()
-    matrix.eliminate_zeros()
-    return matrix
-
-
-def _read_only(arrays: Arrays) -> Arrays:
-    for array in arrays:
-        array.flags.writeable = False
-    return arrays
-
-
-def _check_sums(matrix: csr_array) -> tuple[bool, bool]:
-    """Finite entries, rows or columns that sum to 1; whether the rows do, and whether the columns do."""
-    if not np.isfinite(matrix.data).all():
-        bad = matrix.data[~np.isfinite(matrix.data)][0]
-        raise ValueError(f"a mixing matrix must be finite, got an entry {bad}; look for a division by a zero degree")
-    rows, columns = matrix.sum(axis=1), matrix.sum(axis=0)
-    row, column = (int(np.argmax(np.abs(sums - 1))) for sums in (rows, columns))
-    off = np.abs([rows[row] - 1, columns[column] - 1])
-    if off.min() > STOCHASTIC_TOLERANCE:
-        raise ValueError(
-            f"the rows or the columns of a mixing matrix must sum to 1 (to {STOCHASTIC_TOLERANCE:g}), row {row} sums "
-            f"to {rows[row]:.12g} and column {column} to {columns[column]:.12g}; "
-            f"for an adjacency matrix give Topology(networkx.from_numpy_array(A)) instead"
-        )
-    return bool(off[0] <= STOCHASTIC_TOLERANCE), bool(off[1] <= STOCHASTIC_TOLERANCE)
-
-
-def _check_on_edges(matrix: csr_array, adjacency: csr_array) -> None:
-    """No weight w_ij without an edge j -> i."""
-    from scipy.sparse import coo_array
-
-    stray = (matrix != 0).astype(np.int8) - (matrix != 0).astype(np.int8).multiply(adjacency)
-    stray = coo_array(stray)
-    off = (stray.data != 0) & (stray.row != stray.col)
-    if off.any():
-        i, j = int(stray.row[off][0]), int(stray.col[off][0])
-        raise ValueError(
-            f"the weight rule put {off.sum()} weights where the graph has no edge, the first on w[{i}, {j}]; "
-            f"w[i, j] may be non-zero only on an edge (j, i) or on the diagonal"
-        )
-
-
-def _check_connected(support: csr_array, what: str, fix: str, labels: Sequence[Any] | None = None) -> None:
-    """Every node reaches every other along non-zero weights."""
-    from scipy.sparse.csgraph import connected_components
-
-    count, component = connected_components(support, directed=True, connection="strong")
-    if count > 1:
-        smallest = np.flatnonzero(component == np.argmin(np.bincount(component))).tolist()
-        shown = ", ".join(repr(labels[i] if labels else i) for i in smallest[:5])
-        more = f" and {len(smallest) - 5} more" if len(smallest) > 5 else ""
-        strongly = "strongly " if is_directed(support) else ""
-        raise ValueError(
-            f"{what} of {support.shape[0]} nodes is not {strongly}connected: it has {count} "
-            f"{strongly}connected components, one of them with nodes {shown}{more}; {fix}"
-        )
-
-
-def is_directed(support: csr_array) -> bool:
-    """Whether some edge runs one way only."""
-    pattern = support != 0
-    return bool((pattern != pattern.T).nnz)
-
-
-def _graph_of(support: csr_array) -> nx.Graph:
-    """The networkx graph of the off-diagonal non-zeros, frozen."""
-    import networkx as nx
-    from scipy.sparse import coo_array
-
-    directed = is_directed(support)
-    entries = coo_array(support)
-    kept = entries.row != entries.col if directed else entries.row > entries.col
-    graph = nx.empty_graph(support.shape[0], create_using=nx.DiGraph if directed else nx.Graph)
-    graph.add_edges_from(zip(entries.col[kept].tolist(), entries.row[kept].tolist(), strict=True))
-    return nx.freeze(graph)

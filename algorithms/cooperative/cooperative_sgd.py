@@ -17,9 +17,9 @@ The method is to be judged at the average u of all m + v models, which is what i
 
     u <- u - lr m / (m + v) mean of the gradients of the m nodes with data,
 
-so that its learning rate is lr m / (m + v), the effective one, and not lr. With another local
-optimizer, its moves of the parameters take the place of -lr G, except those of auxiliary nodes. What it remembers
-is never averaged, and outside the paper's theory.
+so that its learning rate is lr m / (m + v), the effective one, and not lr. With another local optimizer, its moves of
+the parameters take the place of -lr G, and auxiliary nodes stay where they are. What it remembers, such as momentum, is
+never averaged, and outside the paper's theory.
 
 A(1, J, 0) is fully synchronous SGD and A(tau, J, 0) local SGD, for which `LocalSGD` has exact averages; A(1, W, 0) is
 decentralized SGD; A(tau, W, 0) decentralized periodic averaging; A(tau, W_alpha, 1) elastic averaging on the topology
@@ -81,19 +81,24 @@ class CooperativeSGD(LocalUpdates):
     def step(self, state: State, sample: Sample, network: Network) -> None:
         x = state.x
         state.x = self.updated(state, sample, network, out=network.empty(x.shape[1], x.dtype, x.device))
-        with_data = sum(node < network.n - self.auxiliary for node in network.nodes)
-        state.x[with_data:] = x[with_data:]  # whatever the optimizer makes of no gradient, such as weight decay
+        if self.auxiliary:  # stay where they are, whatever the optimizer makes of no gradient, such as weight decay
+            with_data = sum(node < network.n - self.auxiliary for node in network.nodes)
+            state.x[with_data:] = x[with_data:]
         if self.ends_period(state, sample, network):
             state.x = network.mix(state.x)
         state.step += 1
 
     def report(self, state: State) -> dict[str, Tensor]:
-        lr = self.rate(state) * (state.n - self.auxiliary) / state.n
+        lr = self.rate(state) * self._share(state.n)
         return {**super().report(state), "effective_lr": torch.full((len(state.x),), lr, dtype=torch.float64)}
 
     def effective_lr(self, n: int, t: int = 0) -> float:
         """lr m / (m + v): the learning rate of the average of all n = m + v models, in iteration t."""
-        return learning_rate(self.lr, t) * (n - self.auxiliary) / n
+        return learning_rate(self.lr, t) * self._share(n)
+
+    def _share(self, n: int) -> float:
+        """Of all n nodes, of those with data."""
+        return (n - self.auxiliary) / n
 
 
 def decentralized_sgd(lr: float | LearningRate, **options: Any) -> CooperativeSGD:

@@ -36,6 +36,7 @@ from torch import Tensor
 from algorithms.adacomm import AdaComm
 from algorithms.algorithm import Sample, State
 from algorithms.checks import NonFiniteError, check
+from algorithms.gathering import losses_of_all
 from algorithms.learning_rate import LearningRate
 from algorithms.local_steps import Period, current_period
 from algorithms.local_updates import LocalUpdates
@@ -137,10 +138,7 @@ class LeaderSGD(LocalUpdates):
 
     def _losses(self, state: State, network: Network) -> np.ndarray:
         """(n,): what the nodes have lost since the last communication, in sum; infinity in place of NaN."""
-        diagonal = torch.zeros(len(state.x), network.n, dtype=state.loss.dtype, device=state.loss.device)
-        for row, node in enumerate(network.nodes):
-            diagonal[row, node] = state.loss[row].nan_to_num(nan=np.inf, posinf=np.inf)
-        losses = network.sum(diagonal).cpu().numpy()
+        losses = losses_of_all(state.loss, network)
         if np.isinf(losses).all():
             raise NonFiniteError("LeaderSGD: no node has a finite loss; in one's own loop, step needs a closure")
         state.loss = torch.zeros_like(state.loss)

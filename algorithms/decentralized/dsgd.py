@@ -108,6 +108,9 @@ class DecentralizedSGD(LocalUpdates):
                 state.x = proximal_step(self.prox, self._average(state.x, ends, network, plus=move), lr)
         state.step += 1
 
+    def survive(self, state: State, network: Network) -> State:
+        return state
+
     def model(self, state: State) -> Tensor:
         adapted: Tensor = state.adapted if self.order == "combine-then-adapt" else state.x
         return self.rule.model(state, adapted)

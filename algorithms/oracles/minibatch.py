@@ -14,7 +14,7 @@ from torch import Tensor
 from algorithms.algorithm import Sample, State
 from algorithms.checks import check
 from algorithms.optimizers.layerwise import norms
-from algorithms.oracles.oracle import Oracle, ShardedWorkload
+from algorithms.oracles.oracle import HasNorms, Oracle, ShardedWorkload
 from algorithms.randomness import generator
 
 
@@ -51,6 +51,10 @@ class Minibatch(Oracle):
         examples = torch.from_numpy(np.stack(batches))
         if self.microbatch is None:
             return workload.gradient(x, nodes, examples)
+        if self.microbatch == 1 and isinstance(workload, HasNorms):
+            sample = workload.gradient_and_norms(x, nodes, examples)
+            if sample is not None:
+                return sample
         return _in_parts(workload, x, nodes, examples.split(self.microbatch, dim=1))
 
     def examples(self, size: int, node: int, step: int, seed: int) -> NDArray[np.int64]:

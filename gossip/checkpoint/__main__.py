@@ -116,15 +116,16 @@ def _export(checkpoint: Checkpoint, options: Namespace) -> None:
     model = _model(checkpoint, range(n) if node is None else range(node, node + 1))
     shapes = {name: tuple(shape) for name, shape in checkpoint.manifest["layout"].items()}
     tensors = {name: tensor.clone() for name, tensor in Layout(shapes).unflatten(model).items()}
-    try:
-        if file.suffix == ".pt":
-            torch.save(tensors, file)
-        else:
-            from safetensors.torch import save_file
+    from safetensors.torch import save
 
-            save_file(tensors, file)
-    except (OSError, RuntimeError) as error:
-        raise DataError(f"cannot write {file}: {error}") from error
+    try:
+        with file.open("wb") as opened:
+            if file.suffix == ".pt":
+                torch.save(tensors, opened)
+            else:
+                opened.write(save(tensors))
+    except OSError as error:
+        raise DataError(f"cannot write {file} ({error.strerror})") from error
     print(
         f"{file}: {'the average model' if node is None else f'the model of node {node}'} after {checkpoint.step} steps"
     )

@@ -268,15 +268,9 @@ def find(resume: str | Path, runs: Path, configuration: Mapping[str, Any], steps
         DataError: There is none, or it is damaged.
         UsageError: It is one of another configuration, or of a later step.
     """
-    if resume == "auto":
-        for directory in sorted(runs.glob("*"), key=lambda path: path.stat().st_mtime, reverse=True):
-            found = checkpoints(directory)
-            if not found or _is_over(directory, steps):
-                continue
-            if difference(Checkpoint(found[-1]).manifest["configuration"], configuration) is None:
-                return found[-1]
+    folder = _last_of(configuration, runs, steps) if resume == "auto" else newest(Path(resume))
+    if folder is None:
         return None
-    folder = newest(Path(resume))
     checkpoint = Checkpoint(folder)
     differs = difference(checkpoint.manifest["configuration"], configuration)
     if differs:
@@ -284,6 +278,17 @@ def find(resume: str | Path, runs: Path, configuration: Mapping[str, Any], steps
     if checkpoint.step > steps:
         raise UsageError(f"the checkpoint {folder} is beyond steps = {steps}; ask for more, or give an earlier one")
     return folder
+
+
+def _last_of(configuration: Mapping[str, Any], runs: Path, steps: int) -> Path | None:
+    """The last checkpoint of the last run that "auto" means."""
+    for directory in sorted(runs.glob("*"), key=lambda path: path.stat().st_mtime, reverse=True):
+        found = checkpoints(directory)
+        if not found or _is_over(directory, steps):
+            continue
+        if difference(Checkpoint(found[-1]).manifest["configuration"], configuration) is None:
+            return found[-1]
+    return None
 
 
 def _is_over(directory: Path, steps: int) -> bool:

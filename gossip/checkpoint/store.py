@@ -5,8 +5,8 @@
         history.json                what was recorded so far
         rank-0000.safetensors       the rows of the nodes that this rank hosted
 
-It is written into a hidden folder beside it, which is renamed when everything is on disk. Older checkpoints are removed
-after that, hidden ones first of all; so whatever is not hidden is whole, and there is one at any time after the first.
+It is written into a hidden folder, which is renamed when everything is on disk. Older checkpoints are removed after
+that, and hidden before they are. So whatever is not hidden is whole, and there is one at any time after the first.
 """
 
 from __future__ import annotations
@@ -36,9 +36,18 @@ def step_folder(directory: Path, step: int) -> Path:
     return directory / FOLDER / f"step-{step:08d}"
 
 
+def step_of(folder: Path) -> int:
+    """Of which step a checkpoint is."""
+    return int(folder.name.removeprefix("step-"))
+
+
 def checkpoints(directory: Path) -> list[Path]:
     """All of a run, the oldest first."""
-    return sorted((directory / FOLDER).glob("step-*"))
+    return sorted((directory / FOLDER).glob("step-*"), key=_age)
+
+
+def _age(folder: Path) -> tuple[int, str]:
+    return len(folder.name), folder.name  # a step may have more digits than most
 
 
 def newest(path: Path) -> Path:
@@ -113,7 +122,7 @@ class Writer:
 def remove_others(kept: Path, keep: int) -> None:
     """Of all checkpoints of a run leave this one and those before it, `keep` in all."""
     others = [each for each in checkpoints(kept.parent.parent) if each != kept]
-    before = [each for each in others if each.name < kept.name]
+    before = [each for each in others if _age(each) < _age(kept)]
     for each in set(others) - set(before[len(before) - (keep - 1) :]):
         shutil.rmtree(_hide(each), ignore_errors=True)
 
@@ -230,7 +239,7 @@ class Checkpoint:
         return manifest
 
     def _damaged(self, name: str, reason: str) -> DataError:
-        before = [each for each in checkpoints(self.folder.parent.parent) if each.name < self.folder.name]
+        before = [each for each in checkpoints(self.folder.parent.parent) if _age(each) < _age(self.folder)]
         way_out = f"; the one before it is {before[-1]}" if before else ""
         return DataError(f"the checkpoint {self.folder} is damaged: {name} {reason}{way_out}")
 

@@ -8,12 +8,15 @@ from gossip.reproduce.study import Study
 
 # A study is a module here that defines `STUDY`.
 NAMES = (
+    "adacomm",
     "choco",
+    "clars",
     "cooperative",
     "exact_diffusion",
     "fedmom",
     "leader_sgd",
     "momentum",
+    "overlap_local_sgd",
     "prox_lead",
     "squarm",
     "transformer",

@@ -27,9 +27,9 @@ class MatrixCompletion(Workload):
     average of what they find can be worse than each. Every node has all entries that are observed, as the workers of
     Teng et al., NeurIPS 2019, arXiv 1905.10395, and starts at a point of its own.
 
-    M = U U^T, with U (size, rank) normal and of variance 1 / rank. Of the entries a <= b a share is observed, and a fifth
-    of those is held out for testing. They do not depend on the seed of the run, which decides where nodes start: at
-    normal numbers of the same variance.
+    M = U U^T, with U (size, rank) normal and of variance 1 / rank. Of the entries a <= b a share is observed, and a
+    fifth of those is held out for testing. They do not depend on the seed of the run, which decides where nodes start:
+    at normal numbers of the same variance.
 
     Args:
         size: Rows of the matrix, >= 2.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from torch import nn
 
 import gossip
 from algorithms import Clars, Clipped, DecentralizedSGD, Full, Lars, LocalSGD, Minibatch, Sample, State
+from algorithms.oracles import minibatch
 from gossip.errors import UsageError
 from gossip.network import Communicator, connect
 from gossip.workloads import Digits, LeastSquares
@@ -128,3 +131,25 @@ def test_refusals() -> None:
     for microbatch in (0, 3, 8):
         with pytest.raises(ValueError, match=f"Minibatch: microbatch = {microbatch} .* a divisor of batch = 4"):
             Minibatch(4, microbatch=microbatch)
+
+
+@pytest.mark.parametrize("loss", [nn.functional.cross_entropy, nn.functional.mse_loss])
+def test_perceptrons_know_the_norms_without_the_gradients(loss: Callable[..., torch.Tensor]) -> None:
+    random = torch.Generator().manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 6), nn.Tanh(), nn.Linear(6, 4, bias=False), nn.ReLU(), nn.Linear(4, 3))
+    inputs = torch.randn(24, 5, generator=random)
+    labels = torch.randint(3, (24,), generator=random)
+    targets = labels if loss is nn.functional.cross_entropy else torch.randn(24, 3, generator=random)
+    shards = [np.arange(8 * i, 8 * (i + 1)) for i in range(N)]
+    workload = Supervised(model, loss, inputs, targets, inputs, targets, shards, loss is nn.functional.cross_entropy)
+    x = torch.randn(N, workload.layout.d, generator=random)
+    nodes, oracle = range(N), Minibatch(BATCH, microbatch=1)
+    got = oracle.sample(oracle.start(workload, x, nodes, 0), workload, x, nodes, 3, 0)
+    chosen = torch.from_numpy(np.stack([oracle.examples(8, i, 3, 0) for i in nodes]))
+    expected = minibatch._in_parts(workload, x, nodes, chosen.split(1, dim=1))
+    assert torch.equal(got.gradient, workload.gradient(x, nodes, chosen).gradient)
+    assert got.norms is not None and got.norms.shape == (N, 5)
+    np.testing.assert_allclose(got.norms, expected.norms, rtol=1e-5)
+    for node in nodes:
+        alone = oracle.sample(State(gradients=torch.zeros(1)), workload, x[node : node + 1], [node], 3, 0)
+        assert alone.norms is not None and torch.equal(alone.norms[0], got.norms[node])
