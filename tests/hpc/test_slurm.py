@@ -149,9 +149,17 @@ def test_cancelled_it_is_not_queued_again(submit: Submit, tmp_path: Path) -> Non
 def test_srun_starts_ranks_that_know_each_other(submit: Submit, tmp_path: Path) -> None:
     script = tmp_path / "hello.py"
     script.write_text(
-        "from gossip import launch\nprocesses = launch.world()\nprint(f'{processes.size} ranks', processes.hosts)\n"
+        "import os\n"
+        "os.environ['MPIR_CVAR_CH4_NETMOD'] = 'ofi'  # see hpc/README.md\n"
+        "from gossip import launch\n"
+        "from gossip.doctor.__main__ import main\n"
+        "processes = launch.world()\n"
+        "print(f'{processes.size} ranks', processes.hosts)\n"
+        "raise SystemExit(main(['--seconds', '0.2']))\n"
     )
     number = submit(job(nodes=2, tasks_per_node=2, script=str(script)))
     log = tmp_path / f"gossip-{number}.log"
     until(lambda: state(number) in ("COMPLETED", "FAILED"), number, log)
     assert log.read_text().count("4 ranks [0 0 1 1]") == 4, log.read_text()
+    assert "started 4 processes (PMI_SIZE=4), and the MPI library finds as many" in log.read_text()
+    assert state(number) == "COMPLETED"
