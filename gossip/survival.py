@@ -97,9 +97,7 @@ class Survival:
         self.losses: list[str] = []
         self._signals = signals
         self._training, self._processes, self._stage = training, processes, stage
-        self._ranks: list[str] = processes.gather(
-            processes.name
-        )  # of those that are there, as they were numbered first
+        self._ranks: list[str] = processes.gather(processes.name)  # that are there, as they were numbered first
         self._copies: list[Copy] = []
         self._all_have_it: MPI.Request | None = None
         self._mass = float(stage.topology.n)
@@ -150,7 +148,9 @@ class Survival:
         self._copies = [*self._copies[-1:], Copy(moment, network.round, traffic, list(history))]
 
     def close(self) -> None:
-        """Complete what is under way."""
+        """Complete what is under way, and say what has not been said."""
+        if self._recovery is not None:  # there was no further step
+            self._tell(self._recovery)
         if self._all_have_it is not None:
             self._processes.wait([self._all_have_it])
             self._all_have_it = None

@@ -41,3 +41,22 @@ def laplacian_ends(laplacian: csr_array) -> tuple[float, float]:
         shift = -1e-9 * largest
         second = eigsh(laplacian.tocsc(), k=2, sigma=shift, v0=start, return_eigenvectors=False).max()
     return float(second), largest
+
+
+def second_modulus(adjacency: csr_array, degree: int) -> float:
+    """The largest modulus of an eigenvalue of the adjacency matrix of a regular graph, but for +-degree.
+
+    Args:
+        adjacency: (n, n), symmetric, of a connected graph.
+        degree: of all nodes.
+    """
+    n = adjacency.shape[0]
+    if n <= DENSE_NODES:
+        values = np.linalg.eigvalsh(adjacency.toarray())
+    else:
+        from scipy.sparse.linalg import eigsh
+
+        start = np.random.default_rng(0).standard_normal(n)
+        values = eigsh(adjacency, k=3, v0=start, ncv=64, tol=1e-9, return_eigenvectors=False)
+    others = values[np.abs(np.abs(values) - degree) > 1e-9 * max(degree, 1)]
+    return float(np.abs(others).max(initial=0))

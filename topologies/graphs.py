@@ -6,7 +6,7 @@ n is always what was asked for: a family that does not exist at some n says so a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,10 +14,7 @@ import numpy as np
 from topologies.topology import Topology
 
 if TYPE_CHECKING:
-    import networkx as nx
     from scipy.sparse import csr_array
-
-DRAWS = 1000  # of a random graph, until one is connected
 
 
 def ring(n: int, weights: str = "metropolis") -> Topology:
@@ -27,14 +24,60 @@ def ring(n: int, weights: str = "metropolis") -> Topology:
 
     Args:
         n: number of nodes; 1 and 2 give a single node and a single edge.
-        weights: weight rule, "metropolis", "uniform" or "push".
+        weights: weight rule; `topologies.weights.find` knows them.
+
+    Raises:
+        ValueError: n is not a positive whole number, or the weight rule is unknown.
+    """
+    nodes = np.arange(count("ring", n))
+    return Topology.from_edges(n, nodes, (nodes + 1) % n, weights, name="ring")
+
+
+def one_way_ring(n: int) -> Topology:
+    """Directed cycle: node i sends to i + 1 modulo n; half and half. Doubly stochastic.
+
+    The eigenvalues are 1/2 + 1/2 exp(2 pi i k / n), so that the spectral gap is 1 - cos(pi / n).
+
+    Args:
+        n: number of nodes.
+
+    Raises:
+        ValueError: n is not a positive whole number.
+    """
+    return Topology.from_matrix(shifts(n, [0, 1] if count("one_way_ring", n) > 1 else [0]), name="one_way_ring")
+
+
+def circulant(n: int, offsets: tuple[int, ...] = (1, 2), weights: str = "metropolis") -> Topology:
+    """Circulant graph: node i is linked to i + offset and i - offset modulo n for every offset.
+
+    Args:
+        n: number of nodes.
+        offsets: of the neighbours, modulo n.
+        weights: weight rule; `topologies.weights.find` knows them.
+
+    Raises:
+        ValueError: n is not a positive whole number, or all offsets share a divisor with n.
+    """
+    import networkx as nx
+
+    count("circulant", n)
+    return Topology(nx.circulant_graph(n, list(offsets)), weights, name="circulant")
+
+
+def symmetric_exponential(n: int, weights: str = "metropolis") -> Topology:
+    """Static exponential graph without directions: node i is linked to i + 2^k and i - 2^k modulo n for all k.
+
+    Args:
+        n: number of nodes.
+        weights: weight rule; `topologies.weights.find` knows them.
 
     Raises:
         ValueError: n is not a positive whole number, or the weight rule is unknown.
     """
     import networkx as nx
 
-    return Topology(nx.cycle_graph(count("ring", n)), weights, name="ring")
+    hops = [2**k for k in range(exponents(count("symmetric_exponential", n)))]
+    return Topology(nx.circulant_graph(n, hops), weights, name="symmetric_exponential")
 
 
 def complete(n: int, weights: str = "metropolis") -> Topology:
@@ -42,7 +85,7 @@ def complete(n: int, weights: str = "metropolis") -> Topology:
 
     Args:
         n: number of nodes. Work and memory grow with n^2.
-        weights: weight rule, "metropolis", "uniform" or "push".
+        weights: weight rule; `topologies.weights.find` knows them.
 
     Raises:
         ValueError: n is not a positive whole number, or the weight rule is unknown.
@@ -57,7 +100,7 @@ def star(n: int, weights: str = "metropolis") -> Topology:
 
     Args:
         n: number of nodes, the hub included.
-        weights: weight rule, "metropolis", "uniform" or "push".
+        weights: weight rule; `topologies.weights.find` knows them.
 
     Raises:
         ValueError: n is not a positive whole number, or the weight rule is unknown.
@@ -100,15 +143,19 @@ def torus(n: int, rows: int | None = None, weights: str = "metropolis") -> Topol
     Args:
         n: number of nodes, rows x columns with both at least 2 (so above 3 not a prime).
         rows: number of rows, a divisor of n; by default the one nearest to the square root of n from below.
-        weights: weight rule, "metropolis", "uniform" or "push".
+        weights: weight rule; `topologies.weights.find` knows them.
 
     Raises:
         ValueError: n is not a positive whole number or has no such rows, or the weight rule is unknown.
     """
-    import networkx as nx
-
     rows = _rows("torus", n, rows)
-    return Topology(nx.grid_2d_graph(rows, n // rows, periodic=True), weights, name="torus")
+    columns = n // rows
+    nodes = np.arange(n)
+    r, c = np.divmod(nodes, columns)
+    right, below = r * columns + (c + 1) % columns, (r + 1) % rows * columns + c
+    topology = Topology.from_edges(n, np.tile(nodes, 2), np.append(right, below), weights, name="torus")
+    topology.labels = tuple(zip(r.tolist(), c.tolist(), strict=True))
+    return topology
 
 
 def grid(n: int, rows: int | None = None, weights: str = "metropolis") -> Topology:
@@ -119,7 +166,7 @@ def grid(n: int, rows: int | None = None, weights: str = "metropolis") -> Topolo
     Args:
         n: number of nodes, rows x columns with both at least 2 (so above 3 not a prime).
         rows: number of rows, a divisor of n; by default the one nearest to the square root of n from below.
-        weights: weight rule, "metropolis", "uniform" or "push".
+        weights: weight rule; `topologies.weights.find` knows them.
 
     Raises:
         ValueError: n is not a positive whole number or has no such rows, or the weight rule is unknown.
@@ -137,7 +184,7 @@ def path(n: int, weights: str = "metropolis") -> Topology:
 
     Args:
         n: number of nodes.
-        weights: weight rule, "metropolis", "uniform" or "push".
+        weights: weight rule; `topologies.weights.find` knows them.
 
     Raises:
         ValueError: n is not a positive whole number, or the weight rule is unknown.
@@ -154,7 +201,7 @@ def hypercube(n: int, weights: str = "metropolis") -> Topology:
 
     Args:
         n: number of nodes, a power of two.
-        weights: weight rule, "metropolis", "uniform" or "push".
+        weights: weight rule; `topologies.weights.find` knows them.
 
     Raises:
         ValueError: n is not a power of two, or the weight rule is unknown.
@@ -168,6 +215,45 @@ def hypercube(n: int, weights: str = "metropolis") -> Topology:
         )
     graph = nx.hypercube_graph(dimension) if dimension else nx.empty_graph(1)
     return Topology(graph, weights, name="hypercube")
+
+
+def generalized_hypercube(n: int, base: int = 3, weights: str = "metropolis") -> Topology:
+    """Generalized (b-ary) hypercube, or Hamming graph: nodes whose numbers differ in one digit are linked.
+
+    With base 2 it is the hypercube. The degree is (b - 1) log_b n and the Metropolis gap b / (1 + (b - 1) log_b n).
+
+    Source: L. Bhuyan, D. Agrawal, "Generalized hypercube and hyperbus structures for a computer network", IEEE
+    Transactions on Computers C-33(4), 1984.
+
+    Args:
+        n: number of nodes, a power of the base.
+        base: of the digits, at least 2.
+        weights: weight rule; `topologies.weights.find` knows them.
+
+    Raises:
+        ValueError: n is not a power of the base, or the weight rule is unknown.
+    """
+    count("generalized_hypercube", n)
+    count("generalized_hypercube", base, "base", 2)
+    dimension = 0
+    while base ** (dimension + 1) <= n:
+        dimension += 1
+    if n != base**dimension:
+        raise ValueError(
+            f"generalized_hypercube needs a power of its base {base}, got n = {n}; nearest are {base**dimension} and "
+            f"{base ** (dimension + 1)}"
+        )
+    nodes = np.arange(n)
+    changed = [
+        nodes - digit * base**k + (digit + step) % base * base**k
+        for k in range(dimension)
+        for digit in [nodes // base**k % base]
+        for step in range(1, base)
+    ]
+    return Topology.from_edges(
+        n, np.tile(nodes, len(changed)), np.concatenate([*changed, np.empty(0, int)]), weights,
+        name="generalized_hypercube",
+    )  # fmt: skip
 
 
 def exponential(n: int) -> Topology:
@@ -186,103 +272,7 @@ def exponential(n: int) -> Topology:
         ValueError: n is not a positive whole number.
     """
     hops = [2**k for k in range(exponents(count("exponential", n)))]
-    return Topology.from_matrix(circulant(n, [0, *hops]), name="exponential")
-
-
-def erdos_renyi(n: int, probability: float = 0.3, seed: int = 0, weights: str = "metropolis") -> Topology:
-    """Erdos-Renyi random graph: every pair is linked with the same probability, drawn again until connected.
-
-    Args:
-        n: number of nodes.
-        probability: of each edge, between 0 and 1; well above ln(n) / n nearly every draw is connected.
-        seed: seed of the first draw; the next draws take seed + 1, seed + 2, ...
-        weights: weight rule, "metropolis", "uniform" or "push".
-
-    Raises:
-        ValueError: n, probability or seed is out of range, no draw of 1000 was connected, or the weight rule
-            is unknown.
-    """
-    import networkx as nx
-
-    count("erdos_renyi", n)
-    if not 0 <= probability <= 1:
-        raise ValueError(f"erdos_renyi needs a probability between 0 and 1, got {probability}")
-    graph = _connected_draw(
-        lambda seed: nx.fast_gnp_random_graph(n, probability, seed=seed),
-        "erdos_renyi",
-        seed,
-        f"{n} nodes need a probability of about {math.log(n) / n:.2g} or more, got {probability}",
-    )
-    return Topology(graph, weights, name="erdos_renyi")
-
-
-def random_regular(n: int, degree: int = 4, seed: int = 0, weights: str = "metropolis") -> Topology:
-    """Random regular graph: every node has the same number of neighbours; drawn again until connected.
-
-    An expander with high probability: the spectral gap stays away from 0 as n grows.
-
-    Args:
-        n: number of nodes; n * degree must be even.
-        degree: number of neighbours of every node, from 2 to n - 1 (0 for one node, 1 for two).
-        seed: seed of the first draw; the next draws take seed + 1, seed + 2, ...
-        weights: weight rule, "metropolis", "uniform" or "push".
-
-    Raises:
-        ValueError: n, degree or seed is out of range, no draw of 1000 was connected, or the weight rule is
-            unknown.
-    """
-    import networkx as nx
-
-    smallest = min(2, count("random_regular", n) - 1)
-    count("random_regular", degree, "degree", smallest)
-    if degree >= n or n * degree % 2:
-        raise ValueError(
-            f"random_regular needs a degree from {smallest} to n - 1 with n * degree even, got n = {n} and "
-            f"degree = {degree}"
-        )
-
-    def draw(seed: int) -> nx.Graph:
-        graph = nx.empty_graph(n)  # the generator alone would number the nodes in the order of its edges
-        graph.add_edges_from(nx.random_regular_graph(degree, n, seed=seed).edges)
-        return graph
-
-    graph = _connected_draw(draw, "random_regular", seed, f"raise the degree above {degree}")
-    return Topology(graph, weights, name="random_regular")
-
-
-def random_out(n: int, degree: int = 2, seed: int = 0, weights: str = "push") -> Topology:
-    """Random directed graph: every node sends to the same number of others, drawn again until strongly connected.
-
-    How many nodes one hears from differs, so that with "push" weights the columns of W sum to 1 and the rows do
-    not: for push-sum methods. With "uniform" weights it is the other way round.
-
-    Args:
-        n: number of nodes.
-        degree: how many others each node sends to, from 1 to n - 1 (0 for one node).
-        seed: seed of the first draw; the next draws take seed + 1, seed + 2, ...
-        weights: weight rule, "push" or "uniform".
-
-    Raises:
-        ValueError: n, degree or seed is out of range, no draw of 1000 was strongly connected, or the weight rule
-            is unknown.
-    """
-    import networkx as nx
-
-    smallest = min(1, count("random_out", n) - 1)
-    count("random_out", degree, "degree", smallest)
-    if degree >= n:
-        raise ValueError(f"random_out needs a degree from {smallest} to n - 1, got n = {n} and degree = {degree}")
-
-    def draw(seed: int) -> nx.DiGraph:
-        random = np.random.default_rng(seed)
-        graph = nx.empty_graph(n, create_using=nx.DiGraph)
-        for i in range(n):
-            others = random.choice(n - 1, size=degree, replace=False)
-            graph.add_edges_from((i, int(j + (j >= i))) for j in others)
-        return graph
-
-    graph = _connected_draw(draw, "random_out", seed, f"raise the degree above {degree}")
-    return Topology(graph, weights, name="random_out")
+    return Topology.from_matrix(shifts(n, [0, *hops]), name="exponential")
 
 
 def count(family: str, value: Any, what: str = "n", least: int = 1) -> int:
@@ -297,8 +287,8 @@ def exponents(n: int) -> int:
     return (n - 1).bit_length()
 
 
-def circulant(n: int, hops: list[int]) -> csr_array:
-    """(n, n) matrix in which node i gives equal weights to i - hop modulo n for every hop (all distinct)."""
+def shifts(n: int, hops: Sequence[int]) -> csr_array:
+    """(n, n) matrix in which node i gives equal weights to i - hop modulo n for every hop."""
     from scipy.sparse import csr_array
 
     rows = np.repeat(np.arange(n), len(hops))
@@ -325,14 +315,3 @@ def _rows(family: str, n: int, rows: int | None) -> int:
             f"{family} needs n = rows x columns with both at least 2; got n = {n} and rows = {rows}; {nearest}"
         )
     return rows
-
-
-def _connected_draw(draw: Callable[[int], nx.Graph], family: str, seed: int, fix: str) -> nx.Graph:
-    import networkx as nx
-
-    count(family, seed, "seed", 0)
-    for each in range(seed, seed + DRAWS):
-        graph = draw(each)
-        if nx.is_strongly_connected(graph) if graph.is_directed() else nx.is_connected(graph):
-            return graph
-    raise ValueError(f"{family} found no connected graph in {DRAWS} draws from seed {seed}: {fix}")

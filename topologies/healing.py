@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from topologies.schedules import RandomizedGossip
-from topologies.topology import Schedule, Topology, WeightRule
+from topologies.equi import EquiDyn
+from topologies.random_schedules import Dropout, RandomizedGossip, RandomMatchings, RandomRegular
+from topologies.topology import Schedule, Topology
+from topologies.weights import FILES, LAZY, WeightRule
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -20,8 +22,9 @@ def heal(topology: Schedule, survivors: Sequence[int]) -> Schedule:
 
     Links between survivors stay. Where they no longer reach each other, components are joined by one link both ways
     between nodes of smallest degree, one link less than there are components; a tree stays a tree. Then the weights
-    are computed anew by the rule that the topology was made with. One that was given as a matrix gets the rule that
-    keeps what its matrix had: Metropolis weights if it is symmetric, else rows, or else columns, that sum to 1.
+    are computed anew by the rule that the topology was made with. Where weights were given, in a matrix or on edges,
+    it is the rule that keeps what the matrix had: Metropolis weights if it is symmetric, else rows, or else columns,
+    that sum to 1.
 
     What was doubly stochastic stays so: where the rule does not give that any more, as on a directed graph that has
     lost its balance, all links run both ways, with Metropolis weights.
@@ -36,10 +39,18 @@ def heal(topology: Schedule, survivors: Sequence[int]) -> Schedule:
     kept = np.asarray(survivors, dtype=np.int64)
     if not len(kept) or (np.diff(kept) <= 0).any() or kept[0] < 0 or kept[-1] >= topology.n:
         raise ValueError(f"survivors are nodes 0..{topology.n - 1}, ascending, at least one; got {list(survivors)}")
-    if isinstance(topology, RandomizedGossip):
-        base = heal(topology.base, survivors)
-        assert isinstance(base, Topology)
-        return RandomizedGossip(base, topology.seed, topology.name)
+    m, seed, name = len(kept), getattr(topology, "seed", 0), topology.name
+    match topology:
+        case RandomizedGossip() | RandomMatchings():
+            return type(topology)(_static(topology.base, survivors), seed, name)
+        case Dropout():
+            base = _static(topology.base, survivors)
+            return Dropout(base, topology.fail, topology.repair, topology.loss, topology.of, seed, name)
+        case RandomRegular():
+            degree = min(topology.degree, m - 1)
+            return RandomRegular(m, degree + m * degree % 2, seed)
+        case EquiDyn():
+            return EquiDyn(m, topology.undirected, topology.eta, seed)
     if topology.period is None:
         raise ValueError(f"{topology.name} never repeats: what is left of it when nodes are gone is not known")
     graphs = [_left(each, kept) for each in topology]
@@ -48,6 +59,12 @@ def heal(topology: Schedule, survivors: Sequence[int]) -> Schedule:
     if topology.doubly_stochastic and not healed.doubly_stochastic:
         undirected = [graph.to_undirected() for graph in graphs]
         healed = _weighed(topology, undirected, ["metropolis"] * len(graphs))
+    return healed
+
+
+def _static(topology: Topology, survivors: Sequence[int]) -> Topology:
+    healed = heal(topology, survivors)
+    assert isinstance(healed, Topology)  # as it was static before
     return healed
 
 
@@ -85,8 +102,10 @@ def _join(graphs: Sequence[nx.Graph]) -> None:
 
 def _rule(topology: Topology, schedule: Schedule) -> str | WeightRule:
     """How the weights of this round are to be made; all rounds keep what the schedule has."""
-    if topology.rule is not None:
-        return topology.rule
+    rule = topology.rule
+    given = isinstance(rule, str) and rule.removeprefix(LAZY).endswith(("edge_weights", *FILES))
+    if rule is not None and not given:
+        return rule
     if topology.symmetric and not topology.graph.is_directed():
         return "metropolis"
     return "uniform" if schedule.row_stochastic else "push"

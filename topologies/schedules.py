@@ -1,48 +1,16 @@
-"""Time-varying topologies: a different, sparser graph in every round."""
+"""Time-varying topologies that repeat: a different, sparser graph in every round of a period."""
 
 from __future__ import annotations
 
 import math
-import zlib
-from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from topologies.graphs import (
-    circulant,
-    complete,
-    count,
-    erdos_renyi,
-    exponents,
-    grid,
-    hypercube,
-    path,
-    random_regular,
-    ring,
-    star,
-    torus,
-)
-from topologies.matrices import is_directed
-from topologies.topology import Schedule, Topology, valid_round
-
-if TYPE_CHECKING:
-    import networkx as nx
-    from scipy.sparse import csr_array
-
-PURPOSE = zlib.crc32(b"randomized gossip")  # its draws are independent of others with the same seed
-BASES: dict[str, Callable[[int], Topology]] = {
-    "complete": complete,
-    "ring": ring,
-    "path": path,
-    "star": star,
-    "torus": torus,
-    "grid": grid,
-    "hypercube": hypercube,
-    "erdos_renyi": erdos_renyi,
-    "random_regular": random_regular,
-}
+from topologies.graphs import count, exponents, shifts
+from topologies.random_schedules import base_graph_named, half_and_half
+from topologies.structured import host_blocks, host_graph
+from topologies.topology import Schedule, Topology
 
 
 def one_peer_exponential(n: int) -> Schedule:
@@ -64,7 +32,7 @@ def one_peer_exponential(n: int) -> Schedule:
     """
     count("one_peer_exponential", n)
     hops = [[0, 2**k] for k in range(exponents(n))] or [[0]]  # a single node keeps what it has
-    rounds = [Topology.from_matrix(circulant(n, pair), connected=False) for pair in hops]
+    rounds = [Topology.from_matrix(shifts(n, pair), connected=False) for pair in hops]
     return Schedule(rounds, name="one_peer_exponential")
 
 
@@ -125,92 +93,64 @@ def _elastic(n: int, name: str, option: str, alpha: float | None, stars: dict[in
     return Topology.from_matrix(W, name=name, connected=False)
 
 
-class RandomizedGossip(Schedule):
-    """In each round one random node wakes and averages half and half with one random neighbour; without end.
+def one_peer_hypercube(n: int) -> Schedule:
+    """One-peer hypercube: in round t the nodes whose numbers differ in the binary digit t mod log2 n average.
 
-    In round t = 0, 1, 2, ... node i is uniform over all nodes and j over the neighbours of i, and
-
-        w_ii = w_ij = w_ji = w_jj = 1/2,    w_kk = 1 for all other k
-
-    Two messages a round, on the one pair. A round follows from the seed and t alone, and no round is kept.
-    Every W is a projection, so that E|x - average|^2 shrinks by lambda_2(E[W]) per round or faster.
-
-    Source: S. Boyd, A. Ghosh, B. Prabhakar, D. Shah, "Randomized gossip algorithms", IEEE Trans. Information
-    Theory 52(6), 2006, with equal probabilities of all neighbours.
+    One message per node and round, symmetric matrices, and the exact average after log2 n rounds.
 
     Args:
-        topology: the base graph, whose edges are the possible pairs, as an undirected `Topology` (whose weights
-            do not matter) or a networkx graph.
-        seed: decides all draws.
-        name: what reports call the schedule.
+        n: number of nodes, a power of two.
 
     Raises:
-        ValueError: the base graph varies with time or is directed, or the seed is not a whole number >= 0.
+        ValueError: n is not a power of two.
     """
-
-    def __init__(self, topology: Topology | nx.Graph, seed: int = 0, name: str = "randomized_gossip") -> None:
-        base = topology if isinstance(topology, Schedule) else Topology(topology)
-        if not isinstance(base, Topology) or is_directed(base.matrix):
-            raise ValueError(f"randomized gossip needs a base graph that is undirected and static, got {base}")
-        self.base = base
-        self.seed = count("randomized_gossip", seed, "seed", 0)
-        self.n = base.n
-        self.name = name
-        self.symmetric = self.row_stochastic = self.column_stochastic = True
-
-    def __getitem__(self, t: int) -> Topology:
-        """The topology of round t = 0, 1, 2, ...
-
-        Raises:
-            IndexError: t is negative.
-        """
-        random = np.random.default_rng([PURPOSE, self.seed, valid_round(t)])
-        i = int(random.integers(self.n))
-        indptr, indices, _ = self.base.arrays
-        others = indices[indptr[i] : indptr[i + 1]]
-        others = others[others != i]
-        j = int(random.choice(others)) if len(others) else i
-        return Topology.pair(self.n, i, j, self.name)
-
-    @property
-    def period(self) -> None:
-        """None: it never repeats."""
-        return None
-
-    @property
-    def mean(self) -> Topology:
-        """E[W], the expected mixing matrix: (1/n) (1/d_i + 1/d_j) / 2 on each edge, d the numbers of neighbours."""
-        from scipy.sparse import coo_array, diags_array
-
-        entries = coo_array(self.base.matrix)
-        i, j = (each[entries.row != entries.col] for each in (entries.row, entries.col))
-        picks = 1 / (2 * self.n * np.maximum(self.base.in_degrees, 1))
-        pairs = coo_array((picks[i] + picks[j], (i, j)), shape=entries.shape)
-        return Topology.from_matrix(pairs + diags_array(1 - pairs.sum(axis=1)), name=self.name)
-
-    def _support(self) -> csr_array:
-        return self.base.matrix
-
-    def __repr__(self) -> str:
-        return f"RandomizedGossip({self.base!r}, seed={self.seed})"
+    dimension = count("one_peer_hypercube", n).bit_length() - 1
+    if n != 2**dimension:
+        raise ValueError(
+            f"one_peer_hypercube needs a power of two, got n = {n}; nearest are {2**dimension} and "
+            f"{2 ** (dimension + 1)}"
+        )
+    nodes = np.arange(n)
+    rounds = [half_and_half(nodes ^ 2**k) for k in range(dimension)] or [half_and_half(nodes)]
+    return Schedule([Topology.from_matrix(W, connected=False) for W in rounds], name="one_peer_hypercube")
 
 
-def randomized_gossip(n: int, graph: str = "complete", seed: int = 0) -> RandomizedGossip:
-    """Randomized gossip: in each round one random node averages half and half with one random neighbour.
+def alternating_hierarchical(n: int, hosts: int | None = None, graph: str = "ring") -> Schedule:
+    """Inside of hosts and between hosts by turns: the nodes of a host average, then those of the same place on hosts.
 
-    See `RandomizedGossip`, which takes any base graph. On the complete graph E|x - average|^2 shrinks by
-    1 - 1 / (n - 1) per round.
+    In even rounds each host takes the exact average over its nodes; in odd rounds the nodes of the same place on
+    their hosts are linked by a graph of hosts with Metropolis weights.
+
+    Args:
+        n: number of nodes; hosts have blocks of numbers whose sizes differ by at most one.
+        hosts: how many, at most n; by default the square root of n, rounded down.
+        graph: of the hosts: ring, path, complete or star.
+
+    Raises:
+        ValueError: a parameter is out of range, or there is no such graph.
+    """
+    import networkx as nx
+
+    _, blocks = host_blocks("alternating_hierarchical", n, hosts)
+    between = host_graph("alternating_hierarchical", graph)(len(blocks)).graph
+    inside, across = nx.empty_graph(n), nx.empty_graph(n)
+    for block in blocks:
+        inside.add_edges_from((i, j) for i in block for j in block if i < j)
+    for a, b in between.edges:
+        across.add_edges_from(zip(blocks[a], blocks[b], strict=False))
+    rounds = [Topology(each, connected=False) for each in (inside, across)]
+    return Schedule(rounds, name="alternating_hierarchical")
+
+
+def round_robin(n: int, graphs: tuple[str, ...] = ("ring", "star")) -> Schedule:
+    """Some graphs by turns, with Metropolis weights; `Schedule([...])` takes any others.
 
     Args:
         n: number of nodes.
-        graph: name of the base graph: complete, ring, path, star, torus, grid, hypercube, erdos_renyi or
-            random_regular, with its default options.
-        seed: decides all draws.
+        graphs: names: complete, ring, path, star, torus, grid, hypercube, erdos_renyi or random_regular.
 
     Raises:
-        ValueError: n is not a positive whole number, or there is no such base graph.
+        ValueError: there is no such graph, or it does not exist at n.
     """
-    count("randomized_gossip", n)
-    if graph not in BASES:
-        raise ValueError(f"randomized_gossip knows no base graph {graph!r}, allowed are {', '.join(BASES)}")
-    return RandomizedGossip(BASES[graph](n), seed)
+    count("round_robin", n)
+    return Schedule([base_graph_named("round_robin", graph)(n) for graph in graphs], name="round_robin")

@@ -83,6 +83,8 @@ class Layerwise(LocalOptimizer):
 
 def norms(x: Tensor, places: Sequence[slice]) -> Tensor:
     """(k, L) the l2 norms of these parts of the rows of x (k, d), in double precision."""
+    if x.is_cpu:
+        import numba  # noqa: F401 - with it `lengths` compiles: norms of a few hundred iterations pay for the import
     rows = [torch.cat([lengths(row[each], each.stop - each.start) for each in places]) for row in x.contiguous()]
     return torch.stack(rows)
 

@@ -10,6 +10,7 @@ from gossip.reproduce.study import Study
 NAMES = (
     "adacomm",
     "choco",
+    "clars",
     "cooperative",
     "exact_diffusion",
     "fedmom",

@@ -326,7 +326,7 @@ def _times(seeds: Sequence[int], say: Say, training: int, evaluations: int, l2: 
         lines.append(
             {"what": name, **dict.fromkeys(COLUMNS, "-")}
             | {"floor": float(gaps[-1]), "learning rate": best, "steps": steps}
-            | {"seconds": took, "times faster": needed / took}
+            | {"seconds": took, "times faster": needed / took if np.isfinite(needed) else 0.0}
         )
         curves[name] = {"seconds": seconds.tolist(), "suboptimality": gaps.tolist(), "tuning": tried}
     return {"table": lines, "curves": curves}

@@ -233,7 +233,7 @@ def _claims(curves: Mapping[str, Any]) -> list[Claim]:
         claims.append(
             Claim(
                 f"{COMPLETION}: {name} gets to the target in fewer steps than {others}",
-                f"{_listed(ours)} against {_listed(theirs)}",
+                f"{np.mean(ours):.0f} against {np.mean(theirs):.0f} ({_listed(ours)} against {_listed(theirs)})",
                 bool(np.mean(ours) < np.mean(theirs)),
             )
         )

@@ -11,6 +11,11 @@ accuracy with the first seed. Accuracies are those of the averaged model.
 Seconds are simulated: an all-reduce of the model takes 34.6 % of the time of a gradient, the share that the paper
 measured. In the second part gradients take 1/2 + E seconds, with E exponential of mean 1/2, so that at every step some
 node is late; what is trained there does not matter.
+
+Two claims fail, both about tau = 8 and heterogeneous data. Overlap Local-SGD is 1.3 points less accurate than
+synchronous SGD there (1.8 with 32 hidden units), and 0.3 points less than CoCoD-SGD, which is given a smaller learning
+rate of its own. With one learning rate for all, that of synchronous SGD, it is CoCoD-SGD that is 2 points behind; in
+the paper it diverges.
 """
 
 from __future__ import annotations
@@ -146,6 +151,7 @@ def run(
     """
     table: list[dict[str, Any]] = []
     curves: dict[str, Any] = {}
+    tuning: dict[str, dict[float, float]] = {}
     settings: list[tuple[str, int, Make]] = [(SYNCHRONOUS, 1, lambda lr, tau: LocalSGD(lr, tau, **MOMENTUM))]
     settings += [(name, tau, make) for tau in PERIODS for name, make in METHODS.items()]
     for data, split in SPLITS.items():
@@ -173,8 +179,9 @@ def run(
                     "communication (%)": 100 * (float(np.mean(seconds)) / steps - 1) if seconds else np.inf,
                 }
             )
-            tuning = {lr: accuracy(history) for lr, history in tried.items()}
-            curves[f"{data}, {name}, tau {tau}"] = {"tuning": tuning, "accuracies": accuracies, "history": histories[0]}
+            key = f"{data}, {name}, tau {tau}"
+            tuning[key] = {lr: accuracy(history) for lr, history in tried.items()}
+            curves[key] = {"tuning": tuning[key], "accuracies": accuracies, "history": histories[0]}
     late = {
         f"{name}, tau {tau}" if name != SYNCHRONOUS else name: float(
             np.mean([seconds_when_some_are_late(make, tau, late_steps, seed) for seed in seeds])
@@ -183,7 +190,7 @@ def run(
         for name, make in LATE.items()
     }
     curves["seconds of a step when some are late"] = late
-    return Findings(table, _claims(table, late), lambda figure: _draw(figure, curves, late), curves)
+    return Findings(table, _claims(table, tuning, late), lambda figure: _draw(figure, curves, late), curves)
 
 
 def accuracy(history: History) -> float:
@@ -191,7 +198,9 @@ def accuracy(history: History) -> float:
     return 100 * history[-1]["test_accuracy"] if history else 0.0
 
 
-def _claims(table: Sequence[Mapping[str, Any]], late: Mapping[str, float]) -> list[Claim]:
+def _claims(
+    table: Sequence[Mapping[str, Any]], tuning: Mapping[str, Mapping[float, float]], late: Mapping[str, float]
+) -> list[Claim]:
     rows = {(row["data"], row["method"], row["tau"]): row for row in table}
     first = next(iter(SPLITS))
     blocking, hidden = (
@@ -206,31 +215,29 @@ def _claims(table: Sequence[Mapping[str, Any]], late: Mapping[str, float]) -> li
         )
     ]
     for data in SPLITS:
-        synchronous = rows[data, SYNCHRONOUS, 1]["accuracy (%)"]
-        gaps = {tau: synchronous - rows[data, OVERLAP, tau]["accuracy (%)"] for tau in PERIODS}
-        claims.append(
-            Claim(
-                f"{data} data: {OVERLAP} is at most {POINTS:g} point less accurate than {SYNCHRONOUS}",
-                ", ".join(f"tau = {tau}: {gap:.2f} points" for tau, gap in gaps.items()),
-                all(gap <= POINTS for gap in gaps.values()),
-            )
-        )
+        for tau in PERIODS:
+            gap = rows[data, SYNCHRONOUS, 1]["accuracy (%)"] - rows[data, OVERLAP, tau]["accuracy (%)"]
+            text = f"{data} data, tau = {tau}: {OVERLAP} is at most {POINTS:g} point less accurate than {SYNCHRONOUS}"
+            claims.append(Claim(text, f"by {gap:.2f} points", gap <= POINTS))
+    others = [name for name in METHODS if name != OVERLAP]
+    better = f"{OVERLAP} is more accurate than {' and '.join(others)}"
     data = list(SPLITS)[-1]
-    leads = {
-        (tau, name): rows[data, OVERLAP, tau]["accuracy (%)"] - rows[data, name, tau]["accuracy (%)"]
-        for tau in PERIODS
-        for name in METHODS
-        if name != OVERLAP
-    }
+
+    def lead(text: str, accuracies: Mapping[str, float]) -> Claim:
+        leads = {name: accuracies[OVERLAP] - accuracies[name] for name in others}
+        listed = ", ".join(f"{name}: by {points:.2f} points" for name, points in leads.items())
+        return Claim(text, listed, min(leads.values()) > 0)
+
+    for tau in PERIODS:
+        own = {name: rows[data, name, tau]["accuracy (%)"] for name in METHODS}
+        claims.append(lead(f"{data} data, tau = {tau}: {better}, each at its best learning rate", own))
+    lr = rows[data, SYNCHRONOUS, 1]["learning rate"]
+    same = {name: tuning[f"{data}, {name}, tau {tau}"][lr] for name in METHODS}
+    claims.append(lead(f"{data} data, tau = {tau}: {better} at that of {SYNCHRONOUS}, {lr} (first seed)", same))
     slower = {tau: late[SYNCHRONOUS] / late[f"{OVERLAP}, tau {tau}"] for tau in PERIODS}
     blocked = {tau: late[f"local SGD, tau {tau}"] / late[f"{OVERLAP}, tau {tau}"] for tau in PERIODS}
     return [
         *claims,
-        Claim(
-            f"{data} data: {OVERLAP} is more accurate than {' and '.join(name for name in METHODS if name != OVERLAP)}",
-            ", ".join(f"tau = {tau}, {name}: by {lead:.2f} points" for (tau, name), lead in leads.items()),
-            all(lead > 0 for lead in leads.values()),
-        ),
         Claim(
             f"where nodes are late at random, {OVERLAP} waits less than {SYNCHRONOUS} and local SGD",
             ", ".join(f"tau = {tau}: {slower[tau]:.2f} and {blocked[tau]:.2f} times faster" for tau in PERIODS),

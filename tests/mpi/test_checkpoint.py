@@ -17,7 +17,7 @@ import torch
 
 from gossip.checkpoint import Checkpoint
 from gossip.recorder import Recorder
-from tests.conftest import MPIRUN, REPOSITORY, Run
+from tests.conftest import MPIRUN, REPOSITORY, Run, lacking
 from tests.mpi.checkpoint_cases import SAVED, STEPS, results
 
 PROGRAM = str(REPOSITORY / "tests/mpi/programs/checkpoints.py")
@@ -75,7 +75,7 @@ def ranks_of(launcher: int) -> list[int]:
 @pytest.mark.timeout(600)
 def test_a_job_that_is_stopped_or_killed_goes_on(python: Run, tmp_path: Path) -> None:
     if not MPIRUN.exists():
-        pytest.skip("no mpirun beside this Python: install the extra mpich")
+        lacking("mpirun beside this Python", "install the extra mpich")
 
     def steps() -> list[int]:
         return sorted(int(each.name.removeprefix("step-")) for each in tmp_path.glob("runs/*/*/checkpoints/step-*"))

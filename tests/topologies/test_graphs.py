@@ -5,54 +5,189 @@ import inspect
 import networkx as nx
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from tests.topologies.sizes import SIZES
 from topologies import (
     FAMILIES,
     Topology,
+    balanced_tree,
+    barabasi_albert,
+    barbell,
+    binary_tree,
+    chordal_cycle,
+    circulant,
     complete,
+    complete_multipartite,
+    double_binary_tree,
     elastic_averaging,
+    equi_topo,
     erdos_renyi,
     exponential,
+    generalized_hypercube,
     grid,
+    hierarchical,
     hypercube,
+    karate_club,
+    ladder,
+    margulis_gabber_galil,
+    one_way_ring,
+    paley,
     path,
+    ramanujan,
+    random_graphs,
     random_out,
     random_regular,
     ring,
     spectral_gap,
     star,
     torus,
+    two_cliques,
+    watts_strogatz,
+    wheel,
 )
+from topologies.random_graphs import is_ramanujan
+from topologies.weights import find
 
-SIZES = {
-    ring: range(1, 14),
-    path: range(1, 14),
-    complete: range(1, 14),
-    star: range(1, 14),
-    torus: [1, 2, 3, 4, 6, 8, 9, 12, 36],
-    grid: [1, 2, 3, 4, 6, 8, 9, 12, 36],
-    hypercube: [1, 2, 4, 8, 32],
-    exponential: range(1, 18),
-    erdos_renyi: range(1, 14),
-    random_regular: range(5, 14),
-}
-CASES = [(family, n) for family, sizes in SIZES.items() for n in sizes]
+BY_NAME = {family.__name__: family for family in FAMILIES}
+NAMES = {"equi_topo": "u_equi_static", "networkx_graph": "petersen"}
+WEIGHTED = [
+    name for name, family in BY_NAME.items() if "weights" in inspect.signature(family).parameters and name != "file"
+]
 
 
-@pytest.mark.parametrize(("family", "n"), CASES, ids=lambda value: getattr(value, "__name__", str(value)))
-def test_every_family(family, n: int) -> None:
-    topology = family(n)
-    assert isinstance(topology, Topology) and topology.n == n and topology.name == family.__name__
-    assert topology.doubly_stochastic
-    np.testing.assert_allclose(topology.matrix.sum(axis=1), 1, atol=1e-12)
-    assert (topology.matrix.data > 0).all()
-    assert topology.symmetric == (family is not exponential or n <= 3)
-    assert (topology.in_degrees == topology.out_degrees).all()
+def test_all_families_have_sizes() -> None:
+    assert set(BY_NAME) == set(SIZES) | {"file"}
 
 
-def test_all_families_are_offered() -> None:
-    others = {"elastic_averaging", "elastic_averaging_tree", "one_peer_exponential", "random_out", "randomized_gossip"}
-    assert {family.__name__ for family in FAMILIES} == {family.__name__ for family in SIZES} | others
+@given(st.data())
+@settings(max_examples=100, deadline=None, derandomize=True)
+def test_every_family(data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(sorted(SIZES)))
+    n = data.draw(st.sampled_from(SIZES[name]))
+    t = data.draw(st.integers(0, 5))
+    schedule = BY_NAME[name](n)
+    each = schedule[t]
+    W = each.matrix.toarray()
+    assert schedule.n == each.n == n and schedule.name == NAMES.get(name, name)
+    assert each.column_stochastic and (each.row_stochastic or name == "random_out")
+    np.testing.assert_allclose(W.sum(axis=0), 1, atol=1e-12)
+    if each.row_stochastic:
+        np.testing.assert_allclose(W.sum(axis=1), 1, atol=1e-12)
+    assert W.min() >= 0 or name.startswith(("elastic_averaging", "matcha"))
+    if schedule.symmetric:
+        np.testing.assert_allclose(W, W.T, atol=1e-12)
+    allowed = nx.to_numpy_array(schedule.graph, nodelist=range(n)).T + np.eye(n)
+    assert not ((W != 0) & (allowed == 0)).any()
+    assert nx.is_strongly_connected(nx.DiGraph(schedule.graph))
+    if isinstance(schedule, Topology):
+        one = np.abs(np.linalg.eigvals(W) - 1) < 1e-9
+        assert one.sum() == 1 and np.abs(np.linalg.eigvals(W)).max() < 1 + 1e-9
+
+
+@given(st.sampled_from(WEIGHTED), st.sampled_from(["max_degree", "best_constant", "lazy_metropolis", "sinkhorn"]))
+@settings(max_examples=25, deadline=None, derandomize=True)
+def test_every_family_takes_weights(name: str, rule: str) -> None:
+    if name == "random_out":
+        rule = "sinkhorn"
+    family, n = BY_NAME[name], SIZES[name][-1]
+    topology = family(n, weights=rule)
+    np.testing.assert_allclose(topology.matrix.toarray(), find(rule)(family(n).graph).toarray(), atol=1e-10)
+
+
+EDGES = [  # by hand
+    (one_way_ring(3), [(0, 1), (1, 2), (2, 0)]),
+    (circulant(6, (2, 3)), [(0, 2), (0, 3), (0, 4), (1, 3), (1, 4), (1, 5), (2, 4), (2, 5), (3, 5)]),
+    (binary_tree(5), [(0, 1), (0, 2), (1, 3), (1, 4)]),
+    (double_binary_tree(4), [(0, 1), (0, 2), (1, 2), (1, 3), (2, 3)]),
+    (barbell(5), [(0, 1), (1, 2), (2, 3), (3, 4)]),
+    (two_cliques(5, links=2), [(0, 1), (0, 2), (0, 3), (1, 2), (1, 4), (3, 4)]),
+    (wheel(5), [(0, 1), (0, 2), (0, 3), (0, 4), (1, 2), (1, 4), (2, 3), (3, 4)]),
+    (ladder(4), [(0, 1), (0, 2), (1, 3), (2, 3)]),
+    (complete_multipartite(4), [(0, 2), (0, 3), (1, 2), (1, 3)]),
+    (hierarchical(6, 3, "path"), [(0, 1), (0, 2), (2, 3), (2, 4), (4, 5)]),
+    (paley(3), [(0, 1), (1, 2), (2, 0)]),
+    (chordal_cycle(7), [(0, 1), (0, 6), (1, 2), (2, 3), (2, 4), (3, 4), (3, 5), (4, 5), (5, 6)]),
+    (generalized_hypercube(4, 2), list(hypercube(4).graph.edges)),
+]
+
+
+@pytest.mark.parametrize(("topology", "edges"), EDGES, ids=lambda value: getattr(value, "name", ""))
+def test_edges_by_hand(topology: Topology, edges: list[tuple[int, int]]) -> None:
+    expected = nx.DiGraph(edges) if topology.graph.is_directed() else nx.Graph(edges)
+    assert nx.utils.graphs_equal(type(expected)(topology.graph.edges), expected)
+
+
+@pytest.mark.parametrize("n", [2, 8, 13, 32])
+def test_inner_nodes_of_one_tree_are_leaves_of_the_other(n: int) -> None:
+    lowest = np.arange(1, n) & -np.arange(1, n)
+    above = (np.arange(1, n) ^ lowest) | (lowest << 1)
+    first = nx.Graph(zip(range(1, n), np.where(above < n, above, np.arange(1, n) ^ lowest).tolist(), strict=True))
+    second = nx.relabel_nodes(first, {r: n - 1 - r if n % 2 == 0 else (r + 1) % n for r in range(n)})
+    both = set(map(frozenset, first.edges)) | set(map(frozenset, second.edges))
+    assert set(map(frozenset, double_binary_tree(n).graph.edges)) == both
+    inner = [{i for i in range(n) if tree.degree(i) > 1} for tree in (first, second)]
+    assert len(inner[0] & inner[1]) <= 1 and nx.is_tree(first)
+
+
+@pytest.mark.parametrize("base", [2, 3, 4])
+def test_gap_of_generalized_hypercubes(base: int) -> None:
+    gap = spectral_gap(generalized_hypercube(base**2, base))
+    assert gap == pytest.approx(base / (1 + (base - 1) * 2), abs=1e-12)
+
+
+def test_ramanujan_is_certified() -> None:
+    for n, degree in ((12, 3), (50, 4), (64, 6)):
+        topology = ramanujan(n, degree, seed=1)
+        eigenvalues = np.sort(np.abs(np.linalg.eigvalsh(nx.to_numpy_array(topology.graph))))
+        others = eigenvalues[np.abs(eigenvalues - degree) > 1e-9]
+        assert others.max() <= 2 * np.sqrt(degree - 1) + 1e-9 and (topology.in_degrees == degree).all()
+    assert not is_ramanujan(Topology(nx.circulant_graph(100, [1, 2])))
+    assert not is_ramanujan(star(5))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: generalized_hypercube(10), "a power of its base 3, got n = 10; nearest are 9 and 27"),
+        (lambda: balanced_tree(8), "got n = 8; nearest are 7 and 15"),
+        (lambda: barbell(3), "got n = 3 and bridge = 1; nearest n: 5"),
+        (lambda: barbell(9, 2), "nearest n: 8 and 10"),
+        (lambda: ladder(5), "even n, got n = 5; nearest are 4 and 6"),
+        (lambda: margulis_gabber_galil(10), "a square, got n = 10; nearest are 9 and 16"),
+        (lambda: chordal_cycle(9), "a prime, got n = 9; nearest are 7 and 11"),
+        (lambda: paley(2), "an odd prime, got n = 2; nearest is 3"),
+        (lambda: watts_strogatz(4), "got n = 4 and degree = 4; nearest n is 5"),
+        (lambda: barabasi_albert(2), "n = 2 and links = 2; nearest n is 3"),
+        (lambda: hierarchical(3, 4), "n = 3 and hosts = 4; nearest n is 4"),
+        (lambda: karate_club(33), "karate_club has n = 34 nodes, got n = 33"),
+        (lambda: hierarchical(4, graph="x"), "no graph 'x' of hosts, allowed are ring, path, complete, star"),
+        (lambda: circulant(6, (2,)), "not connected"),
+        (lambda: equi_topo(6, "x"), "no form 'x', allowed are u-static, d-static, od-dynamic, ou-dynamic"),
+        (lambda: two_cliques(6, 4), "from 1 to n // 2 = 3 links, got 4"),
+    ],
+)
+def test_sizes_that_do_not_exist(make, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        make()
+    assert "\n" not in str(caught.value)
+
+
+def test_large_random_graphs_are_drawn_in_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(random_graphs, "LARGE", 10)
+    for seed in range(5):
+        regular = random_regular(60, 5, seed=seed)
+        assert (regular.in_degrees == 5).all() and nx.is_connected(regular.graph)
+    drawn = [erdos_renyi(60, 0.3, seed=seed).graph for seed in range(20)]
+    edges = sum(graph.number_of_edges() for graph in drawn)
+    assert edges == pytest.approx(20 * 0.3 * 1770, abs=5 * np.sqrt(20 * 1770 * 0.21))
+    ends = np.bincount(np.concatenate([np.ravel(graph.edges) for graph in drawn]), minlength=60)
+    assert ends == pytest.approx(np.full(60, 20 * 0.3 * 59), abs=5 * np.sqrt(20 * 59 * 0.21))
+    i, j = random_graphs._pairs(7, 1.0, np.random.default_rng(0))
+    assert set(zip(i.tolist(), j.tolist(), strict=True)) == {(a, b) for a in range(7) for b in range(a + 1, 7)}
+    with pytest.raises(ValueError, match="found no connected graph"):
+        erdos_renyi(60, 0.001)
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.__name__)

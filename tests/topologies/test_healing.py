@@ -7,16 +7,20 @@ import numpy as np
 import pytest
 
 from topologies import (
+    Dropout,
     RandomizedGossip,
+    RandomMatchings,
     Schedule,
     Topology,
     complete,
     exponential,
     heal,
     metropolis,
+    od_equi_dyn,
     one_peer_exponential,
     path,
     random_out,
+    random_regular_rounds,
     ring,
     star,
     torus,
@@ -80,6 +84,31 @@ def test_schedules_keep_their_rounds() -> None:
     assert isinstance(left, RandomizedGossip)
     assert left.n == 5
     assert left.seed == 3
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        RandomMatchings(ring(6), seed=3),
+        Dropout(ring(6), fail=0.3, repair=0.7, seed=3),
+        random_regular_rounds(6, 3, seed=3),
+        od_equi_dyn(6, seed=3),
+    ],
+    ids=lambda schedule: type(schedule).__name__,
+)
+def test_random_schedules_are_drawn_for_the_survivors(schedule: Schedule) -> None:
+    healed = heal(schedule, [0, 1, 2, 4, 5])
+    assert type(healed) is type(schedule)
+    assert (healed.n, healed.seed) == (5, 3)
+    assert np.allclose(matrix(healed).sum(0), 1)
+    assert heal(schedule, [2])[0].n == 1
+
+
+def test_weights_that_were_given_are_not_looked_for_again() -> None:
+    graph = nx.cycle_graph(5)
+    nx.set_edge_attributes(graph, 0.25, "weight")
+    healed = heal(Topology(graph, "edge_weights"), [0, 1, 2, 3])
+    assert np.array_equal(matrix(healed), metropolis(nx.path_graph(4)).todense())
 
 
 def test_a_single_survivor() -> None:

@@ -18,6 +18,7 @@ import torch
 from gossip.checkpoint import store
 from gossip.errors import DataError
 from gossip.recorder import Recorder
+from tests.conftest import lacking
 from tests.gossip.checkpoint.test_resume import Small
 
 FILES = ("manifest.json", "history.json", "rank-0000.safetensors")
@@ -156,7 +157,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", mounted], capture_output=True, check=False
     )
     if made.returncode:
-        pytest.skip("not allowed to mount a file system: needs root")
+        lacking("right to mount a file system", "run as root")
     try:
         yield mounted
     finally:

@@ -128,3 +128,9 @@ def test_wrong_results_are_noticed(findings: Any) -> None:
     elastic = {alpha: {"own": 1.0, "average": 1.0} for alpha in ALPHAS}
     contractions = dict.fromkeys(ALPHAS, 0.5)
     assert [claim.holds for claim in cooperative._claims_about_alpha(elastic, contractions)] == [False, False, True]
+
+
+def test_what_diverges_counts_as_useless(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cooperative, "train", lambda *arguments: [])
+    lines = cooperative._times([0], lambda text: None, 8, 4, 0.01, 160)["table"]
+    assert {row["times faster"] for row in lines} == {0.0}
