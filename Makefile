@@ -10,8 +10,10 @@ BIN := .venv/bin
 train: .venv/installed
 	$(BIN)/mpirun -n 4 $(BIN)/python -m gossip.train
 
+# What starts several ranks itself has the cores to itself.
 test: .venv/installed
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --ignore tests/mpi --ignore tests/hpc
+	$(BIN)/python -m pytest tests/mpi tests/hpc
 
 check: .venv/installed
 	$(BIN)/ruff check .
