@@ -115,7 +115,7 @@ def measure(schedule: Schedule, parameters: float, links: Links, value_bytes: in
     curve = consensus(schedule) if schedule.row_stochastic else None
     needed = rounds_to(curve)
     seconds = float(np.mean([each_round.max(initial=0) for each_round in (links.exchange(r, size) for r in rounds)]))
-    regular = second_adjacency_eigenvalue(schedule) if isinstance(schedule, Topology) and n > 1 else None
+    regular = second_adjacency_eigenvalue(schedule) if dense and isinstance(schedule, Topology) and n > 1 else None
     bound = 2 * math.sqrt(max(int(out[0, 0]) - 1, 0))
     exact = exact_after(schedule) if dense else None
     return Numbers(
@@ -199,10 +199,11 @@ def diameter(support: Any) -> int | None:
 
     if support.shape[0] > DIAMETER_NODES:
         return None
+    pattern = (support != 0).astype(float)  # weights may be negative
     longest = 0.0
     for first in range(0, support.shape[0], 256):  # some rows of the distances at a time
         sources = np.arange(first, min(first + 256, support.shape[0]))
-        longest = max(longest, shortest_path(support, method="D", unweighted=True, indices=sources).max())
+        longest = max(longest, shortest_path(pattern, method="D", unweighted=True, indices=sources).max())
     return int(longest)
 
 
