@@ -1,5 +1,6 @@
 """Update rules, compressors and oracles, written once on node-stacked tensors: torch, no MPI, no I/O."""
 
+from algorithms.adacomm import AdaComm as AdaComm
 from algorithms.algorithm import Algorithm as Algorithm
 from algorithms.algorithm import Sample as Sample
 from algorithms.algorithm import State as State
@@ -15,6 +16,7 @@ from algorithms.layout import Layout as Layout
 from algorithms.learning_rate import Constant as Constant
 from algorithms.learning_rate import Cosine as Cosine
 from algorithms.learning_rate import InverseTime as InverseTime
+from algorithms.learning_rate import Later as Later
 from algorithms.learning_rate import LearningRate as LearningRate
 from algorithms.learning_rate import StepDecay as StepDecay
 from algorithms.learning_rate import WarmUp as WarmUp

@@ -44,10 +44,13 @@ class Sample:
     Attributes:
         gradient: (k, d).
         loss: (k,), the loss that each node saw.
+        norms: (k, tensors) float64, the l2 norms of the tensors of a gradient, in the mean over those of the parts of a
+            batch that the estimate is the mean of; None from oracles that do not tell.
     """
 
     gradient: Tensor
     loss: Tensor
+    norms: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,9 @@ class Algorithm:
     least_eigenvalue: ClassVar[float] = -1.0
     """The eigenvalues of W, symmetric, must be above this: -1 asks for nothing."""
 
+    mass: ClassVar[str | None] = None
+    """The entry of the state, (k, 1), whose sum over the nodes mixing conserves: how much each node counts."""
+
     @property
     def auxiliary(self) -> int:
         """How many nodes, the last ones, have no data: their gradients and losses are 0."""
@@ -80,6 +86,11 @@ class Algorithm:
         Parameter groups with learning rates of their own, and local optimizers, rest on it.
         """
         return getattr(self, "prox", None) is None
+
+    @property
+    def takes_norms(self) -> bool:
+        """Whether samples must have `norms`."""
+        return False
 
     def on(self, layout: Layout) -> Self:
         """This algorithm for a model of these tensors, which compressors and regularizers may treat one by one.
@@ -112,6 +123,15 @@ class Algorithm:
     def model(self, state: State) -> Tensor:
         """(k, d): the parameters that the method outputs, which are evaluated and returned."""
         return state.x
+
+    def survive(self, state: State, network: Network) -> State:
+        """What to go on with when nodes have been lost and `network` links the others; `state` has their rows.
+
+        By default a new start from their models: what nodes keep of each other or sum up over all of them, such as
+        copies of neighbours, trackers and duals, is no longer true. A method whose state says something of each node
+        alone goes on with it.
+        """
+        return self.start(self.model(state), network)
 
     def chosen(self, state: State) -> dict[str, Any]:
         """Hyper-parameters as `start` has settled them, by name, for a run's summary; the same on every rank."""

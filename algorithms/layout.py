@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,12 @@ class Layout:
     def d(self) -> int:
         """Length of the flat vector."""
         return sum(prod(shape) for shape in self.shapes.values())
+
+    @property
+    def places(self) -> list[slice]:
+        """Where each tensor lies in the vector."""
+        stops = list(accumulate(map(prod, self.shapes.values()), initial=0))
+        return [slice(start, stop) for start, stop in pairwise(stops)]
 
     def unflatten(self, x: Tensor) -> dict[str, Tensor]:
         """Views of the named tensors in `x`: (..., d) -> name -> (..., *shape)."""

@@ -39,6 +39,26 @@ class Constant(LearningRate):
 
 
 @dataclass(frozen=True)
+class Later(LearningRate):
+    """Another schedule from a later iteration on.
+
+    Args:
+        then: The schedule.
+        steps: How much later, >= 0.
+    """
+
+    then: LearningRate = field(default_factory=Constant)
+    steps: int = 0
+
+    def __post_init__(self) -> None:
+        check(self.steps >= 0, self, "steps", ">= 0")
+        check(isinstance(self.then, LearningRate), self, "then", "a schedule such as Constant(0.1)")
+
+    def __call__(self, t: int) -> float:
+        return self.then(t + self.steps)
+
+
+@dataclass(frozen=True)
 class StepDecay(LearningRate):
     """lr * factor^(number of milestones that t has reached).
 

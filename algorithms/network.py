@@ -70,6 +70,10 @@ class Network(Protocol):
         """The local nodes, in row order and ascending; k = len(nodes)."""
 
     @property
+    def hosts(self) -> Sequence[int]:
+        """(n,): the host that each node is on, as a number, the same on every rank; all 0 in a single process."""
+
+    @property
     def round(self) -> int:
         """Rounds completed so far; it selects W in a time-varying topology."""
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
 
+import yaml
 from jsonargparse import ArgumentError, ArgumentParser, class_from_function, set_parsing_settings
 
 import topologies
-from algorithms import Algorithm, Compressor, EventThreshold, LearningRate, LocalOptimizer, Oracle, Proximal
+from algorithms import AdaComm, Algorithm, Compressor, EventThreshold, LearningRate, LocalOptimizer, Oracle, Proximal
 from algorithms.compressors.sparse import Sparsifier
 from gossip.errors import UsageError
+from gossip.failures import OnFailure
 from gossip.network import SimulatedClock, Transport
-from gossip.trainer import CHECKPOINTS, EVALUATED_NODES, Training
+from gossip.trainer import CHECKPOINTS, EVALUATED_NODES, STALL_TIMEOUT, Training
 from gossip.workloads import Split, Workload
 from topologies import Schedule
 from topologies.placement import Placement
@@ -28,6 +32,7 @@ KINDS = {  # what may be named, by the last word of the option that names it
     "lr": LearningRate,
     "optimizer": LocalOptimizer,
     "oracle": Oracle,
+    "period": AdaComm,
     "prox": Proximal,
     "quantizer": Compressor,
     "sparsifier": Sparsifier,
@@ -38,12 +43,18 @@ KINDS = {  # what may be named, by the last word of the option that names it
     "unbiased": Compressor,
     "workload": Workload,
 }
+DEFAULTS = {  # where nothing else is named
+    "algorithm": {"class_path": "DecentralizedSGD", "init_args": {"lr": 0.05, "momentum": 0.9}},
+    "workload": {"class_path": "Mnist"},
+    "oracle": {"class_path": "Minibatch"},
+}
 UNFINISHED = {  # what others derive from
     "Composition",
     "Federated",
     "FixedSparsifier",
     "KeepsFixedNumber",
     "Layerwise",
+    "LocalUpdates",
     "LowRank",
     "Partition",
     "Quantizer",
@@ -72,6 +83,7 @@ def parse(arguments: Sequence[str], ranks: int) -> Training:
     """
     parser = _parser(ranks)
     try:
+        parser.set_defaults({name: default for name, default in DEFAULTS.items() if not _chosen(name, arguments)})
         options = parser.parse_args(list(arguments))
         config = parser.dump(options)
         chosen = parser.instantiate(options)
@@ -91,6 +103,9 @@ def parse(arguments: Sequence[str], ranks: int) -> Training:
             output=chosen.output,
             progress=not chosen.quiet,
             config=config,
+            stall_timeout=chosen.stall_timeout,
+            on_failure=chosen.on_failure,
+            trace=chosen.trace,
             checkpoint_every=chosen.checkpoint_every,
             resume=chosen.resume,
             keep=chosen.keep,
@@ -145,6 +160,21 @@ def _parser(ranks: int) -> ArgumentParser:
         "--output", type=str | None, default="runs", help="Where the run directory is made; null for none."
     )
     parser.add_argument(
+        "--stall-timeout",
+        type=float | None,
+        default=STALL_TIMEOUT,
+        help="Seconds after which a rank that still waits for others says for whom and ends the job; null for never.",
+    )
+    parser.add_argument(
+        "--on-failure",
+        type=OnFailure,
+        default="abort",
+        help="When a rank is killed: end the job, continue without its nodes, or rehost all from the last checkpoint.",
+    )
+    parser.add_argument(
+        "--trace", type=str | None, help="Write a timeline of all ranks into this file, to be seen at ui.perfetto.dev."
+    )
+    parser.add_argument(
         "--checkpoint-every",
         type=int | str | None,
         help="Write a checkpoint every so many steps, such as 500, or seconds, such as 30s, and at the end.",
@@ -157,14 +187,17 @@ def _parser(ranks: int) -> ArgumentParser:
     )
     parser.add_argument("--keep", type=int, default=CHECKPOINTS, help="How many checkpoints to leave, the last ones.")
     parser.add_argument("--quiet", action="store_true", help="Show no progress and no closing table.")
-    parser.set_defaults(
-        {
-            "algorithm": {"class_path": "DecentralizedSGD", "init_args": {"lr": 0.05, "momentum": 0.9}},
-            "workload": {"class_path": "Mnist"},
-            "oracle": {"class_path": "Minibatch"},
-        }
-    )
     return parser
+
+
+def _chosen(name: str, arguments: Sequence[str]) -> bool:
+    """Whether a class is named for this option: it then has its own defaults, and none of another class."""
+    files = [value for option, value in pairwise(arguments) if option == "--config"]
+    files += [argument.removeprefix("--config=") for argument in arguments if argument.startswith("--config=")]
+    kept = [yaml.safe_load(Path(file).read_text()) for file in files if Path(file).is_file()]
+    return any(argument.split("=")[0] == f"--{name}" for argument in arguments) or any(
+        isinstance(options, dict) and name in options for options in kept
+    )
 
 
 def _one_line(message: str) -> str:

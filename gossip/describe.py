@@ -14,8 +14,11 @@ def describe(**arguments: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
+    if value is None:
+        return None
+    for plain in (bool, int, float, str):
+        if isinstance(value, plain):
+            return plain(value)  # what derives from it, YAML does not know
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, dict):

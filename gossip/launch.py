@@ -1,18 +1,18 @@
-"""How a process finds out which job it belongs to, and how a job ends when one of its processes fails."""
+"""How a process finds out which job it belongs to, and that all of the job end together."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
-import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from gossip.errors import DivergedError, GossipError, PreemptedError, UsageError
+from gossip.errors import GossipError, PreemptedError, UsageError
+from gossip.failures import end_job
 from gossip.network.communicator import Communicator
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ LAUNCHERS = (  # (number of processes, this process's number), the nearest launc
     ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
     ("SLURM_NTASKS", "SLURM_PROCID"),
 )
-FAILURE = 1  # exit code after an unexpected exception
+PARTING = 2.0  # seconds in which the last agreement of survivors reaches all of them: who ends is lost to the others
 
 
 def launched_as() -> tuple[str, int, int] | None:
@@ -32,6 +32,23 @@ def launched_as() -> tuple[str, int, int] | None:
         if size in os.environ:
             return size, int(os.environ[size]), int(os.environ.get(rank, "0"))
     return None
+
+
+def mpi_library() -> str:
+    """Name and version of the MPI library, which is loaded but not initialized.
+
+    Raises:
+        ImportError, RuntimeError: if there is none.
+    """
+    if "mpi4py.MPI" not in sys.modules:
+        import mpi4py
+
+        mpi4py.rc.initialize = False
+        mpi4py.rc.finalize = True  # at exit, as if mpi4py had initialized it
+    from mpi4py import MPI
+
+    name = MPI.Get_library_version().split("\n")[0].split(",")[0].strip("\0 ")
+    return " ".join(name.replace("Version:", "").split())
 
 
 def world() -> Communicator:
@@ -48,7 +65,12 @@ def world() -> Communicator:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a mismatch is reported below, with what to do about it
+            library = mpi_library()
             from mpi4py import MPI
+
+            foreign = variable.startswith("OMPI") and "MPICH" in library  # MPICH would abort when it is initialized
+            if not foreign and not MPI.Is_initialized():
+                MPI.Init_thread()
     except (ImportError, RuntimeError) as error:
         if size == 1:
             return Communicator()
@@ -56,12 +78,12 @@ def world() -> Communicator:
             f"{size} processes were launched ({variable}={size}) but no MPI library can be loaded "
             f"({' '.join(str(error).split())}); install one with: pip install 'gossip-mpi[mpich]'"
         ) from error
-    if launch is not None and MPI.COMM_WORLD.size != size:
-        library = MPI.Get_library_version().split("\n")[0].strip("\0 ")
+    if foreign or (launch is not None and MPI.COMM_WORLD.size != size):
+        seen = "cannot be started by it" if foreign else f"sees {MPI.COMM_WORLD.size}"
         raise UsageError(
-            f"the launcher started {size} processes ({variable}={size}) but the MPI library ({library}) sees "
-            f"{MPI.COMM_WORLD.size}; use the mpirun that belongs to this library, under Slurm srun --mpi=pmi2 with "
-            f"MPICH, or unset {variable} to run one process"
+            f"the launcher started {size} processes ({variable}={size}) but the MPI library ({library}) {seen}; "
+            f"use the mpirun that belongs to this library, under Slurm srun --mpi=pmi2 with MPICH, or unset {variable} "
+            f"to run one process"
         )
     return over(MPI.COMM_WORLD)
 
@@ -99,36 +121,39 @@ def failing_together(communicator: Communicator) -> Iterator[None]:
         end_job(communicator, error)
 
 
-def exit_code(command: Callable[[Communicator], int]) -> int:
-    """Run a command on all processes that were launched together, and give its exit code or that of its error."""
+def exit_code(
+    command: Callable[[Communicator], int], without_world: Callable[[GossipError, int], None] | None = None
+) -> int:
+    """Run a command on all processes that were launched together, and give its exit code or that of its error.
+
+    Args:
+        command: What to run.
+        without_world: What to do if the processes cannot find each other, with the error and the number of this one;
+            by default the first says what the error is.
+    """
     try:
         processes = world()
     except GossipError as error:
         launched = launched_as()
-        complain(error, launched[2] if launched else 0)
+        (without_world or complain)(error, launched[2] if launched else 0)
         return error.exit_code
     try:
         with failing_together(processes):
-            return command(processes)
+            code = command(processes)
     except GossipError as error:
         complain(error, processes.rank)
-        return error.exit_code
+        code = error.exit_code
+    if processes.bereaved:
+        leave(code)
+    return code
 
 
-def end_job(communicator: Communicator, error: BaseException) -> None:
-    """Print an exception that may have come on this rank alone and end all processes: the others wait for this one."""
-    from algorithms import NonFiniteError
-
-    diverged = isinstance(error, NonFiniteError)
-    try:
-        # When all ranks fail alike, the first to print ends the others while they still wait.
-        time.sleep(min(1 + 0.3 * communicator.rank, 5.0) if communicator.rank else 0)
-        if not diverged:
-            traceback.print_exception(error)
-        print(f"[{communicator.name}] {type(error).__name__}: {error}", file=sys.stderr, flush=True)
-        time.sleep(0.5)  # for the launcher to pass it on: the abort may take what is still under way
-    finally:
-        communicator.abort(DivergedError.exit_code if diverged else FAILURE)
+def leave(code: int) -> NoReturn:
+    """End this process, of a job that has lost some: MPI's own way waits for them where there are many."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    time.sleep(PARTING)
+    os._exit(code)
 
 
 def complain(error: GossipError, rank: int) -> None:

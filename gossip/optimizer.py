@@ -120,6 +120,10 @@ class Optimizer(torch.optim.Optimizer):
             raise ValueError(f"{name} has no learning rate lr, so it cannot be an optimizer")
         if algorithm.auxiliary:
             raise ValueError(f"{name} has auxiliary nodes, and in one's own loop every node has data")
+        if algorithm.takes_norms:
+            raise ValueError(
+                f"{name} as set up needs the norms of gradients of single samples, which a loop does not give"
+            )
         self._shown = learning_rate(lr, 0)  # what a schedule last set in the parameter groups
         if local is None:
             self._local = None

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gossip.errors import DataError
+from gossip.logs import log
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -42,20 +43,6 @@ def create_run_directory(output: Path, name: str, config: str) -> Path:
             f"cannot write the run directory {directory} ({error.strerror}); choose another output"
         ) from error
     return directory
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a text file at once, in the place of the one that is there.
-
-    Raises:
-        DataError: if it cannot be written.
-    """
-    new = path.with_name(f".{path.name}")
-    try:
-        new.write_text(text)
-        new.replace(path)
-    except OSError as error:
-        raise DataError(f"cannot write {path} ({error.strerror})") from error
 
 
 class Recorder:
@@ -88,21 +75,44 @@ class Recorder:
                 print(f"{name.replace('_', ' ')}: {value:.6g}" if isinstance(value, float) else f"{name}: {value}")
 
     def add(self, record: dict[str, Any]) -> None:
-        """Append one record to the history and to metrics.jsonl."""
+        """Append one record to the history and to metrics.jsonl.
+
+        Raises:
+            DataError: if that cannot be written.
+        """
         self.history.append(record)
+        log.info("step %d  %s", record["step"], self._status())
         if self.directory is not None:
-            with (self.directory / "metrics.jsonl").open("a") as file:
-                file.write(to_json(record) + "\n")
+            path = self.directory / "metrics.jsonl"
+            try:
+                with path.open("a") as file:
+                    file.write(to_json(record) + "\n")
+            except OSError as error:
+                raise DataError(f"cannot write {path} ({error.strerror})") from error
 
     def resume(self, history: list[dict[str, Any]]) -> None:
         """Go on after these records; what a stopped run has written after them is given up.
 
         Raises:
-            DataError: metrics.jsonl cannot be written.
+            DataError: if metrics.jsonl cannot be written.
         """
         self.history = history
-        if self.directory is not None:
-            replace_text(self.directory / "metrics.jsonl", "".join(to_json(record) + "\n" for record in history))
+        self.replace("metrics.jsonl", "".join(to_json(record) + "\n" for record in history))
+
+    def replace(self, name: str, text: str) -> None:
+        """Replace a file of the run directory, if there is one, at once.
+
+        Raises:
+            DataError: if it cannot be written.
+        """
+        if self.directory is None:
+            return
+        path, new = self.directory / name, self.directory / f".{name}"
+        try:
+            new.write_text(text)
+            new.replace(path)
+        except OSError as error:
+            raise DataError(f"cannot write {path} ({error.strerror})") from error
 
     def progress(self, step: int) -> None:
         """Show how far the run is; cheap enough to be called at every step."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gossip.network.communicator import Communicator
+    from gossip.signals import Signals
     from gossip.trainer import Training
 
 
@@ -18,24 +19,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     # Before torch is imported: its threads spin between two operations, which ruins a host that is shared.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from gossip import launch
+    from gossip.signals import Signals
 
-    return launch.exit_code(lambda processes: train(arguments, processes))
+    with Signals() as signals:  # before the long imports, during which one may come
+        from gossip import launch
+
+        return launch.exit_code(lambda processes: train(arguments, processes, signals))
 
 
-def train(arguments: Sequence[str], processes: Communicator) -> int:
+def train(arguments: Sequence[str], processes: Communicator, signals: Signals) -> int:
     """Parse on rank 0, send what was understood to all ranks, train together."""
     from gossip.trainer import Training
 
     training = processes.from_root(lambda: _parse(arguments, processes.size))
     if not isinstance(training, Training):
         return training
-    finished = training.run(processes)
+    finished = training.run(processes, signals)
     if training.progress and processes.rank == 0:
         from gossip.recorder import print_summary
 
         print_summary(finished.summary, finished.directory)
-    processes.barrier()  # ranks that are done early would spin in MPI's own finalization
+    if not processes.bereaved:
+        processes.barrier()  # ranks that are done early would spin in MPI's own finalization
     return 0
 
 

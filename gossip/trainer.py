@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,15 +15,20 @@ import torch
 from torch import Tensor
 
 from algorithms import Algorithm, Full, NonFiniteError, Oracle, Sample, ShardedWorkload, State
-from gossip import launch
-from gossip.checkpoint import Every, Keeper, Moment, Signals, find
+from gossip import failures, launch
+from gossip.checkpoint import Every, Keeper, Moment, find
 from gossip.checkpoint.configuration import described
 from gossip.describe import describe
-from gossip.errors import DivergedError, PreemptedError
+from gossip.errors import DivergedError, GossipError
+from gossip.failures import OnFailure
+from gossip.logs import logs
 from gossip.measure import measure
 from gossip.needs import check_needs, warn_of_bias
 from gossip.network import Communicator, InProcessNetwork, SimulatedClock, Transport, connect
-from gossip.recorder import Recorder, create_run_directory, replace_text
+from gossip.recorder import Recorder, create_run_directory
+from gossip.signals import Signals
+from gossip.stage import Stage
+from gossip.trace import traced
 from gossip.workloads.workload import Workload
 from topologies import Schedule, Topology
 from topologies.placement import Placement, blocks, crossing, place
@@ -31,8 +37,13 @@ if TYPE_CHECKING:
     import networkx
     from mpi4py import MPI
 
+    from gossip.network.mpi import MpiCommunicator
+    from gossip.survival import Survival
+
 EVALUATIONS = 10  # of a run, unless told otherwise
 EVALUATED_NODES = 64
+STALL_TIMEOUT = 600.0  # seconds
+
 CHECKPOINTS = 2  # that are kept
 
 
@@ -83,22 +94,58 @@ class Training:
     output: str | Path | None = "runs"
     progress: bool = False
     config: str | None = None  # text kept in the run directory; a description of the fields if None
+    stall_timeout: float | None = STALL_TIMEOUT
+    on_failure: OnFailure = "abort"
+    trace: str | Path | None = None
     checkpoint_every: int | str | None = None
     resume: str | Path | None = None
     keep: int = CHECKPOINTS
 
-    def run(self, processes: Communicator) -> Finished:
-        """Train on these processes; collective."""
+    def run(self, processes: Communicator, signals: Signals) -> Finished:
+        """Train on these processes, until a signal stops it if there are to be checkpoints; collective."""
+        if not self._keeps:
+            signals.ignore()
         launch.share_cores(processes)
-        topology = processes.together(lambda: self._check(processes.size))
-        workload = processes.together(lambda: self._shard(topology.n - self.algorithm.auxiliary, processes))
-        hosted = processes.from_root(lambda: place(topology, processes.hosts, self.placement))
+        processes.patience = self.stall_timeout or math.inf
+        processes.together(lambda: self.check(processes.size))
+        if self.on_failure != "abort":
+            processes.together(lambda: failures.check_survival(self, processes.size))
+        stage = self.prepare(processes)
+        with (
+            failures.watched(processes, stage.directory) if self.on_failure == "abort" else nullcontext(),
+            logs(stage.directory, processes),
+            traced(self.trace, processes, self.algorithm, self.oracle, stage.workload),
+        ):
+            if self.on_failure == "abort":
+                return self.conduct(stage, processes, signals)
+            from gossip.survival import Survival
+
+            return Survival(self, cast("MpiCommunicator", processes), stage, signals).conduct()
+
+    def prepare(self, processes: Communicator, directory: Path | None = None) -> Stage:
+        """What the run stands on at first; collective.
+
+        Args:
+            directory: The run directory, if there is one already.
+        """
+        topology = self.topology if isinstance(self.topology, Schedule) else Topology(self.topology)
         auxiliary = self.algorithm.auxiliary
-        network = connect(topology, processes, self.seed, self.transport, hosted, self.clock, auxiliary)
+        workload = processes.together(lambda: self._shard(topology.n - auxiliary, processes))
+        hosted = processes.from_root(lambda: place(topology, processes.hosts, self.placement))
+        transport = self.transport if self.on_failure == "abort" else "peer-to-peer"
+        network = connect(topology, processes, self.seed, transport, hosted, self.clock, auxiliary)
         x = processes.together(lambda: self._initial(workload, network))
         configuration = processes.from_root(lambda: self._configuration(topology, x)) if self._keeps else {}
         folder = processes.from_root(lambda: self._find(topology, configuration))
-        directory = processes.from_root(lambda: self._create_directory(topology, folder))
+        directory = directory or processes.from_root(lambda: self._create_directory(topology, folder))
+        return Stage(topology, workload, hosted, network, x, range(topology.n), configuration, folder, directory)
+
+    def conduct(
+        self, stage: Stage, processes: Communicator, signals: Signals, survival: Survival | None = None
+    ) -> Finished:
+        """Train, and write down the outcome; collective."""
+        topology, workload, network, x = stage.topology, stage.workload, stage.network, stage.x
+        directory, hosted, configuration = stage.directory, stage.hosted, stage.configuration
         root = processes.rank == 0
         if root:
             warn_of_bias(self.algorithm, topology, stacklevel=4)
@@ -110,33 +157,43 @@ class Training:
                 {"bytes_between_hosts_per_round": placed, "bytes_between_hosts_per_round_if_contiguous": before}
             )
 
-        stopped: DivergedError | PreemptedError | None = None
-        with Signals() if self._keeps else nullcontext() as signals:
-            keeper = None
-            if signals is not None and directory is not None:
-                about = {"configuration": configuration, "layout": dict(workload.layout.shapes)}
-                with_data = topology.n - self.algorithm.auxiliary
-                every = Every.of(self.checkpoint_every)
-                keeper = Keeper(
-                    directory, every, self.keep, self.steps, about, with_data, processes, network, recorder, signals
-                )
-            try:
-                model = self._train(
-                    x, workload, network, processes, recorder, keeper, folder
-                ).clone()  # memory of its own
-            except (DivergedError, PreemptedError) as error:
-                stopped = error
-            finally:
-                recorder.close()
-            if keeper is not None:
-                keeper.close()
+        if survival is not None:
+            processes.together(lambda: recorder.resume(list(stage.history)))
+        keeper = None
+        if self._keeps and directory is not None and stage.whole:  # what is left of a run is another run
+            about = {"configuration": configuration, "layout": dict(workload.layout.shapes), "nodes": topology.n}
+            every = Every.of(self.checkpoint_every)
+            keeper = Keeper(
+                directory,
+                every,
+                self.keep,
+                self.steps,
+                about,
+                self.algorithm.auxiliary,
+                processes,
+                network,
+                recorder,
+                signals,
+            )
+        stopped: GossipError | None = None
+        try:
+            model = self._train(stage, processes, recorder, keeper, survival).clone()  # memory of its own
+        except GossipError as error:
+            stopped = error
+        finally:
+            recorder.close()
+        if keeper is not None:
+            keeper.close()
+        if survival is not None:
+            survival.close()
         network.close()
-        if isinstance(stopped, PreemptedError):
+        if stopped is not None and not isinstance(stopped, DivergedError):
             processes.barrier()
             raise stopped
         summary = self._summary(topology, processes, recorder, "diverged" if stopped else "finished")
-        recorder.write_outcome(summary, topology)
-        processes.barrier()
+        if survival is not None and survival.losses:
+            summary["losses"] = survival.losses
+        processes.from_root(lambda: recorder.write_outcome(summary, topology))
         if stopped:
             raise stopped
         return Finished(model, network, recorder.history, summary, recorder.directory)
@@ -146,25 +203,31 @@ class Training:
         """Whether checkpoints are written."""
         return self.checkpoint_every is not None or self.resume is not None
 
+    def prepared(self, workload: ShardedWorkload, ids: Sequence[int]) -> Algorithm:
+        """The algorithm for this workload's model and these nodes' data."""
+        with_data = ids[: len(ids) - self.algorithm.auxiliary]
+        return self.algorithm.on(workload.layout).for_examples([workload.examples(node) for node in with_data])
+
     def _train(
         self,
-        x: Tensor,
-        workload: ShardedWorkload,
-        network: InProcessNetwork,
+        stage: Stage,
         processes: Communicator,
         recorder: Recorder,
         keeper: Keeper | None,
-        folder: Path | None,
+        survival: Survival | None,
     ) -> Tensor:
         """The loop. Everything measured at step t is about the models after t steps."""
+        workload, network, x = stage.workload, stage.network, stage.x
         auxiliary = self.algorithm.auxiliary
-        examples = [workload.examples(node) for node in range(network.n - auxiliary)]
-        algorithm = processes.together(lambda: self.algorithm.on(workload.layout).for_examples(examples))
+        algorithm = processes.together(lambda: self.prepared(workload, stage.ids))
         evaluate_every = self.evaluate_every or max(1, self.steps // EVALUATIONS)
         began = time.perf_counter()
-        with_data = [node for node in network.nodes if node < network.n - auxiliary]
-        if keeper is not None and folder is not None:
-            moment = keeper.resume(folder, algorithm, x.device)
+        with_data = [stage.ids[node] for node in network.nodes if node < network.n - auxiliary]
+        if stage.moment is not None:
+            moment = stage.moment
+        elif keeper is not None and stage.folder is not None:
+            moment = keeper.resume(stage.folder, algorithm, x.device)
+            processes.from_root(lambda: recorder.replace("config.yaml", self._config(network.topology)))
         else:
             state = processes.together(lambda: algorithm.start(x, network))
             network.finish_step()
@@ -175,6 +238,8 @@ class Training:
         if keeper is not None:
             keeper.begin(moment.step)
         for step in range(moment.step, self.steps + 1):
+            if survival is not None:
+                survival.keep(step, state, oracle, seconds, network, recorder.history)
             if keeper is not None and keeper.due(step):
                 seconds += time.perf_counter() - began
                 keeper.save(Moment(step, state, oracle, seconds), algorithm)
@@ -183,7 +248,7 @@ class Training:
             if not evaluate:  # so that what is recorded does not include a round ahead
                 algorithm.post(state, network)
             counts = ("gradients", "queries") if evaluate else ()
-            used = {name: padded(vars(oracle)[name].clone(), len(x)) for name in counts}  # before the next sample
+            used = {name: padded(vars(oracle)[name].clone(), len(state.x)) for name in counts}  # before the next sample
             sample = self._sample(oracle, workload, state.x, with_data, step)
             if evaluate:
                 seconds += time.perf_counter() - began
@@ -195,7 +260,7 @@ class Training:
                 times = {"seconds": processes.broadcast(seconds)}
                 if self.clock is not None:
                     times["simulated_seconds"] = network.seconds
-                recorder.add({"step": step, **metrics, **times})
+                processes.together(partial(recorder.add, {"step": step, **metrics, **times}))
                 _check_finite(step, metrics)
                 began = time.perf_counter()
             recorder.progress(step)
@@ -225,10 +290,15 @@ class Training:
         if not with_data:
             return Sample(torch.zeros_like(x), torch.zeros_like(x[:, 0]))
         sample = self.oracle.sample(oracle, workload, x[: len(with_data)], with_data, step, self.seed)
-        return Sample(padded(sample.gradient, len(x)), padded(sample.loss, len(x)))
+        norms = None if sample.norms is None else padded(sample.norms, len(x))
+        return Sample(padded(sample.gradient, len(x)), padded(sample.loss, len(x)), norms)
 
-    def _check(self, ranks: int) -> Schedule:
-        """The topology, if this can be run at all on so many ranks."""
+    def check(self, ranks: int) -> Schedule:
+        """The topology, if this can be run at all on so many ranks.
+
+        Raises:
+            ValueError: It cannot.
+        """
         for name, value, least in (
             ("steps", self.steps, 0),
             ("seed", self.seed, 0),
@@ -238,6 +308,10 @@ class Training:
         ):
             if value is not None and value < least:
                 raise ValueError(f"{name} = {value} is not allowed; it must be >= {least}")
+        if self.stall_timeout is not None and not self.stall_timeout > 0:
+            raise ValueError(
+                f"stall_timeout = {self.stall_timeout} is not allowed; it must be > 0, in seconds, or None"
+            )
         Every.of(self.checkpoint_every)
         if self._keeps and self.output is None:
             raise ValueError("checkpoints are written into the run directory: output must say where that is to be made")
@@ -251,6 +325,11 @@ class Training:
             raise ValueError(
                 f"{type(self.algorithm).__name__}: auxiliary = {self.algorithm.auxiliary} is not allowed; it must be "
                 f"below the number of nodes, {topology.n}"
+            )
+        if self.algorithm.takes_norms and not self.oracle.tells_norms:
+            raise ValueError(
+                f"{type(self.algorithm).__name__} with this optimizer needs the norms of gradients of single samples, "
+                f"which {type(self.oracle).__name__} as set up does not tell; Minibatch(microbatch=1) does"
             )
         if self.clock is not None:
             self.clock.check_nodes(topology.n - self.algorithm.auxiliary)
@@ -297,9 +376,15 @@ class Training:
         return f"{type(self.algorithm).__name__}-{topology.name}"
 
     def _create_directory(self, topology: Schedule, folder: Path | None) -> Path | None:
+        """The run directory; that of the checkpoint to go on from, if any."""
         if self.output is None:
             return None
-        config = self.config or describe(
+        if folder is not None:
+            return folder.parent.parent
+        return create_run_directory(Path(self.output), self._name(topology), self._config(topology))
+
+    def _config(self, topology: Schedule) -> str:
+        return self.config or describe(
             workload=self.workload,
             topology=topology,
             algorithm=self.algorithm,
@@ -309,13 +394,7 @@ class Training:
             start=self.start,
             evaluate_every=self.evaluate_every,
             evaluate_nodes=self.evaluate_nodes,
-            clock=self.clock,
         )
-        if folder is not None:
-            directory = folder.parent.parent
-            replace_text(directory / "config.yaml", config)
-            return directory
-        return create_run_directory(Path(self.output), self._name(topology), config)
 
     def _summary(self, topology: Schedule, processes: Communicator, recorder: Recorder, status: str) -> dict[str, Any]:
         last = recorder.history[-1]
@@ -370,6 +449,9 @@ def run(
     clock: SimulatedClock | None = None,
     output: str | Path | None = "runs",
     progress: bool = False,
+    stall_timeout: float | None = STALL_TIMEOUT,
+    on_failure: OnFailure = "abort",
+    trace: str | Path | None = None,
     checkpoint_every: int | str | None = None,
     resume: str | Path | None = None,
     keep: int = CHECKPOINTS,
@@ -395,6 +477,12 @@ def run(
             history; it changes nothing else.
         output: Where the run directory is made; None for no directory.
         progress: Show the progress, on rank 0.
+        stall_timeout: Seconds after which a rank that still waits for others says for whom and ends the job; None to
+            wait for ever.
+        on_failure: What happens when a rank is killed. "abort": the job ends. With an MPI library that has ULFM,
+            "continue": the others go on without its nodes, on a healed graph; or "rehost": they go on with all nodes
+            from the last checkpoint. See `gossip.survival`.
+        trace: A file for a timeline of all ranks in Chrome's format, for ui.perfetto.dev; see `gossip.trace`.
         checkpoint_every: Write a checkpoint into the run directory every so many steps, such as 500, or seconds, such
             as "30s", and one at the end. With this or `resume`, SIGTERM and SIGUSR1 stop the run between two steps.
         resume: Go on from a checkpoint, given by its run directory or by itself, with the same models as if the run
@@ -425,12 +513,15 @@ def run(
         clock=clock,
         output=output,
         progress=progress,
+        stall_timeout=stall_timeout,
+        on_failure=on_failure,
+        trace=trace,
         checkpoint_every=checkpoint_every,
         resume=resume,
         keep=keep,
     )
-    with launch.failing_together(processes):
-        finished = training.run(processes)
+    with launch.failing_together(processes), Signals() as signals:
+        finished = training.run(processes, signals)
         model = finished.network.all_rows(finished.model)
         processes.close()
     return Result(model, finished.history, finished.summary, finished.directory)

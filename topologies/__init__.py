@@ -35,6 +35,7 @@ from topologies.graphs import (
     symmetric_exponential,
     torus,
 )
+from topologies.healing import heal
 from topologies.learned import d_cliques, stl_fw
 from topologies.links import (
     Links,
@@ -65,6 +66,7 @@ from topologies.random_schedules import (
 )
 from topologies.schedules import (
     alternating_hierarchical,
+    elastic_averaging_tree,
     one_peer_exponential,
     one_peer_hypercube,
     round_robin,
@@ -112,6 +114,7 @@ FAMILIES = (
     complete,
     star,
     elastic_averaging,
+    elastic_averaging_tree,
     torus,
     grid,
     hypercube,
@@ -197,6 +200,7 @@ __all__ = [
     "double_binary_tree",
     "edge_dropout",
     "elastic_averaging",
+    "elastic_averaging_tree",
     "equi_topo",
     "erdos_renyi",
     "exponential",
@@ -205,6 +209,7 @@ __all__ = [
     "generalized_hypercube",
     "gilbert_elliott",
     "grid",
+    "heal",
     "hierarchical",
     "hypercube",
     "karate_club",

@@ -182,6 +182,7 @@ class Topology(Schedule):
             needs).
         arrays: the same as `Arrays`, which takes no scipy.
         labels: the graph's own node labels in the order of the node numbers; None if they are 0..n-1.
+        rule: the weight rule; None for a matrix. A function is not kept where the topology is pickled.
         name: what reports call it.
         symmetric: whether W equals its transpose (to 1e-12).
         row_stochastic: whether the rows of W sum to 1 (to 1e-9).
@@ -198,6 +199,7 @@ class Topology(Schedule):
 
     arrays: Arrays
     labels: tuple[Any, ...] | None
+    rule: str | WeightRule | None = None
 
     def __init__(
         self,
@@ -209,7 +211,8 @@ class Topology(Schedule):
     ) -> None:
         self.labels = None
         if hasattr(graph_or_matrix, "is_multigraph"):  # a networkx graph, recognised without importing networkx
-            matrix = _weigh(graph_or_matrix, weights)
+            self.rule = weights or ("uniform" if graph_or_matrix.is_directed() else "metropolis")
+            matrix = _weigh(graph_or_matrix, self.rule)
             labels = tuple(graph_or_matrix.nodes)
             if labels != tuple(range(len(labels))):
                 self.labels = labels
@@ -279,7 +282,9 @@ class Topology(Schedule):
         adjacency = csr_array((np.ones(len(ends[0])), ends), shape=(n, n))  # sums what is there twice
         adjacency.data[:] = 1
         rule = weights or ("uniform" if directed else "metropolis")
-        return cls(_ruled(adjacency, adjacency, rule), name=name, connected=connected)
+        topology = cls(_ruled(adjacency, adjacency, rule), name=name, connected=connected)
+        topology.rule = rule
+        return topology
 
     @classmethod
     def from_matrix(cls, matrix: Any, *, name: str | None = None, connected: bool = True) -> Topology:
@@ -355,6 +360,9 @@ class Topology(Schedule):
     def _support(self) -> csr_array:
         return self.matrix
 
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"rule": self.rule if isinstance(self.rule, str) else None}
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         read_only(self.arrays)  # pickle does not keep the flag
@@ -381,7 +389,7 @@ def _kinds(values: Sequence[object]) -> str:
     return ", ".join(sorted({type(value).__name__ for value in values})) or "none"
 
 
-def _weigh(graph: nx.Graph, weights: str | WeightRule | None) -> csr_array:
+def _weigh(graph: nx.Graph, weights: str | WeightRule) -> csr_array:
     """The mixing matrix of a graph under a rule, with weights on edges and the diagonal only."""
     import networkx as nx
 

@@ -39,8 +39,8 @@ from algorithms.compressed.replica import consensus_step, hear, publish, start_r
 from algorithms.compressors import Compressor, Identity
 from algorithms.compressors.contraction import check_contraction
 from algorithms.event_trigger import EventThreshold, check_threshold, fires, share_fired, start_trigger
-from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
-from algorithms.local_steps import check_period, synchronizes
+from algorithms.learning_rate import LearningRate, check_learning_rate
+from algorithms.local_steps import Period, check_period, current_rate, ends_period, report_period, start_period
 from algorithms.network import Network, Spectrum
 
 
@@ -57,7 +57,7 @@ class SquarmSGD(Algorithm):
     Args:
         lr: Learning rate, > 0, or a schedule of it.
         momentum: Nesterov momentum beta of the local steps, in [0, 1).
-        period: Iterations H from one exchange to the next, >= 1.
+        period: Iterations H from one exchange to the next, >= 1, or a controller.
         threshold: c_t >= 0, in squared gradients, or a schedule of it; with 0 all nodes fire, with infinity none does.
         gamma: Consensus step size, in (0, 1], smaller for stronger compression; "theory" for the one that is guaranteed
             to work, "auto" for the best one of a short measured search.
@@ -68,7 +68,7 @@ class SquarmSGD(Algorithm):
 
     lr: float | LearningRate = 0.1
     momentum: float = 0.9
-    period: int = 5
+    period: Period = 5
     threshold: float | EventThreshold = 0.0
     gamma: float | Literal["theory", "auto"] = "theory"
     compressor: Compressor = field(default_factory=Identity)
@@ -84,16 +84,17 @@ class SquarmSGD(Algorithm):
         check_contraction(self, self.compressor, x.shape[1])
         state = State(x=x.clone(), step=0)
         start_momentum(state, self.momentum)
+        start_period(state, self.period)
         start_trigger(state)
         start_replicas(self, state, network)
         start_gamma(self, state, self.gamma, self.compressor, network, squarm_theory)
         return state
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
-        lr = learning_rate(self.lr, state.step)
+        lr = current_rate(self.lr, self.period, state)
         direction = descent_direction(state, sample.gradient, self.momentum, nesterov=True)
         state.x = add_scaled(state.x, -lr, direction)
-        if synchronizes(state.step, self.period):
+        if ends_period(self.period, state, sample, lr, network):
             publish(state, state.x, self.compressor, network, lambda moved: fires(state, moved, self.threshold, lr))
             hear(state, network)
             state.x = state.x + consensus_step(state, network)
@@ -103,4 +104,4 @@ class SquarmSGD(Algorithm):
         return chosen_gamma(state)
 
     def report(self, state: State) -> dict[str, Tensor]:
-        return {"share_fired": share_fired(state)}
+        return {**report_period(self.period, state), "share_fired": share_fired(state)}

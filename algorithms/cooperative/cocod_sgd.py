@@ -3,7 +3,7 @@
 Shen, Yu, Zhang, Wang, Cheng, "Faster Distributed Deep Net Training: Computation and Communication Decoupled Stochastic
 Gradient Descent", IJCAI 2019, arXiv 1906.12043.
 
-    every iteration    x_i <- x_i - lr v_i(x_i),   v_i the gradient or the local momentum
+    every iteration    x_i <- x_i - lr v_i(x_i),   v_i the gradient, or by another local optimizer
     every tau-th       s_i = x_i, and the average of all s_j begins to travel
     tau later          x_i <- mean of all s_j + (x_i - s_i),   then s_i = x_i and so on
 
@@ -11,8 +11,8 @@ Iteration t = 0, 1, ... communicates if tau divides t + 1. The paper's first ave
 that is the average of the starting points, which are the same there, so nothing needs to be sent for it. Here the
 first one is sent after tau steps and used after 2 tau, also where the starting points differ.
 
-Sent: one dense vector up and one down a binary tree over the nodes, every tau iterations. W is not used. The momentum
-is local and goes on through an averaging.
+Sent: one dense vector up and one down a binary tree over the nodes, every tau iterations. W is not used. What the
+local optimizer remembers goes on through an averaging.
 """
 
 from __future__ import annotations
@@ -22,45 +22,45 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, State, check_momentum, descent_direction, start_momentum
-from algorithms.arithmetic import add_scaled
-from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
-from algorithms.local_steps import check_period, synchronizes
+from algorithms.algorithm import Sample, State
+from algorithms.learning_rate import LearningRate
+from algorithms.local_steps import Period
+from algorithms.local_updates import LocalUpdates
 from algorithms.network import Network
+from algorithms.optimizers import LocalOptimizer
 
 
 @dataclass(frozen=True)
-class CocodSGD(Algorithm):
+class CocodSGD(LocalUpdates):
     """CoCoD-SGD.
 
     Args:
         lr: Learning rate, > 0, or a schedule of it.
-        period: Local steps during which an average travels, tau >= 1.
+        period: Local steps during which an average travels, tau >= 1, or a controller.
         momentum: Momentum of the local direction, in [0, 1).
         nesterov: Use Nesterov's variant; needs momentum > 0.
+        optimizer: The local update rule, instead of SGD with this momentum.
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
 
     lr: float | LearningRate = 0.1
-    period: int = 8
+    period: Period = 8
     momentum: float = 0.0
     nesterov: bool = False
+    optimizer: LocalOptimizer | None = None
 
     def __post_init__(self) -> None:
-        check_learning_rate(self, self.lr)
-        check_period(self, self.period)
-        check_momentum(self, self.momentum, self.nesterov)
+        self.check_updates()
 
     def start(self, x: Tensor, network: Network) -> State:
         state = State(x=x.clone(), sent=None, step=0)
-        start_momentum(state, self.momentum)
+        self.start_updates(state)
         return state
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
-        v = descent_direction(state, sample.gradient, self.momentum, self.nesterov)
-        state.x = add_scaled(state.x, -learning_rate(self.lr, state.step), v)
-        if synchronizes(state.step, self.period):
+        state.x = self.updated(state, sample, network)
+        if self.ends_period(state, sample, network):
             if state.sent is not None:
                 state.x = network.mean(state.sent) + (state.x - state.sent)
             state.sent = state.x.clone()

@@ -4,7 +4,7 @@ Wang & Joshi, "Cooperative SGD: A Unified Framework for the Design and Analysis 
 JMLR 22(213), 2021, arXiv 1808.07576.
 
 Of the m + v nodes the last v are auxiliary: they have no data and their gradients are 0. With X the models, one a
-row, G the gradients or the local momenta, and iterations t = 0, 1, ...
+row, G the gradients, and iterations t = 0, 1, ...
 
     X <- W_t (X - lr G),   W_t = W if tau divides t + 1, otherwise I
 
@@ -17,12 +17,14 @@ The method is to be judged at the average u of all m + v models, which is what i
 
     u <- u - lr m / (m + v) mean of the gradients of the m nodes with data,
 
-so that its learning rate is lr m / (m + v), the effective one, and not lr. Momentum is local, never averaged, and
-outside the paper's theory.
+so that its learning rate is lr m / (m + v), the effective one, and not lr. With another local optimizer, its moves of
+the parameters take the place of -lr G, and auxiliary nodes stay where they are. What it remembers, such as momentum, is
+never averaged, and outside the paper's theory.
 
 A(1, J, 0) is fully synchronous SGD and A(tau, J, 0) local SGD, for which `LocalSGD` has exact averages; A(1, W, 0) is
 decentralized SGD; A(tau, W, 0) decentralized periodic averaging; A(tau, W_alpha, 1) elastic averaging on the topology
-`elastic_averaging`; A(infinity, I, 0) independent SGDs.
+`elastic_averaging`, and with v = groups + 1 its hierarchical form on `elastic_averaging_tree`; A(infinity, I, 0)
+independent SGDs.
 """
 
 from __future__ import annotations
@@ -33,62 +35,70 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, State, check_momentum, descent_direction, start_momentum
-from algorithms.arithmetic import add_scaled
+from algorithms.algorithm import Sample, State
 from algorithms.checks import check
-from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
-from algorithms.local_steps import check_period, synchronizes
+from algorithms.learning_rate import LearningRate, learning_rate
+from algorithms.local_steps import Period
+from algorithms.local_updates import LocalUpdates
 from algorithms.network import Network
+from algorithms.optimizers import LocalOptimizer
 
 
 @dataclass(frozen=True)
-class CooperativeSGD(Algorithm):
+class CooperativeSGD(LocalUpdates):
     """Cooperative SGD.
 
     Args:
         lr: Learning rate, > 0, or a schedule of it.
-        period: Iterations from one averaging to the next, tau >= 1.
+        period: Iterations from one averaging to the next, tau >= 1, or a controller.
         auxiliary: How many nodes, the last ones, have no data, v >= 0.
         momentum: Momentum of the local direction, in [0, 1).
         nesterov: Use Nesterov's variant; needs momentum > 0.
+        optimizer: The local update rule, instead of SGD with this momentum.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("symmetric",)
 
     lr: float | LearningRate = 0.1
-    period: int = 1
+    period: Period = 1
     auxiliary: int = 0
     momentum: float = 0.0
     nesterov: bool = False
+    optimizer: LocalOptimizer | None = None
 
     def __post_init__(self) -> None:
-        check_learning_rate(self, self.lr)
-        check_period(self, self.period)
+        self.check_updates()
         check(self.auxiliary >= 0, self, "auxiliary", ">= 0")
-        check_momentum(self, self.momentum, self.nesterov)
+        alone = not (self.auxiliary and self.rule.communicates)
+        check(alone, self, "optimizer", "one that sends nothing beside auxiliary nodes, which have no gradients")
 
     def start(self, x: Tensor, network: Network) -> State:
         check(self.auxiliary < network.n, self, "auxiliary", f"below the number of nodes, {network.n}")
         state = State(x=x.clone(), n=network.n, step=0)
-        start_momentum(state, self.momentum)
+        self.start_updates(state)
         return state
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
-        v = descent_direction(state, sample.gradient, self.momentum, self.nesterov)
-        adapted = network.empty(v.shape[1], v.dtype, v.device)
-        state.x = add_scaled(state.x, -learning_rate(self.lr, state.step), v, out=adapted)
-        if synchronizes(state.step, self.period):
+        x = state.x
+        state.x = self.updated(state, sample, network, out=network.empty(x.shape[1], x.dtype, x.device))
+        if self.auxiliary:  # stay where they are, whatever the optimizer makes of no gradient, such as weight decay
+            with_data = sum(node < network.n - self.auxiliary for node in network.nodes)
+            state.x[with_data:] = x[with_data:]
+        if self.ends_period(state, sample, network):
             state.x = network.mix(state.x)
         state.step += 1
 
     def report(self, state: State) -> dict[str, Tensor]:
-        return {
-            "effective_lr": torch.full((len(state.x),), self.effective_lr(state.n, state.step), dtype=torch.float64)
-        }
+        lr = self.rate(state) * self._share(state.n)
+        return {**super().report(state), "effective_lr": torch.full((len(state.x),), lr, dtype=torch.float64)}
 
     def effective_lr(self, n: int, t: int = 0) -> float:
         """lr m / (m + v): the learning rate of the average of all n = m + v models, in iteration t."""
-        return learning_rate(self.lr, t) * (n - self.auxiliary) / n
+        return learning_rate(self.lr, t) * self._share(n)
+
+    def _share(self, n: int) -> float:
+        """Of all n nodes, of those with data."""
+        return (n - self.auxiliary) / n
 
 
 def decentralized_sgd(lr: float | LearningRate, **options: Any) -> CooperativeSGD:
@@ -101,6 +111,11 @@ def decentralized_periodic_averaging(lr: float | LearningRate, period: int, **op
     return CooperativeSGD(lr, period, **options)
 
 
-def elastic_averaging_sgd(lr: float | LearningRate, period: int = 1, **options: Any) -> CooperativeSGD:
-    """A(tau, W_alpha, 1), to be run on the topology `elastic_averaging`, whose last node is the anchor."""
-    return CooperativeSGD(lr, period, auxiliary=1, **options)
+def elastic_averaging_sgd(
+    lr: float | LearningRate, period: int = 1, auxiliary: int = 1, **options: Any
+) -> CooperativeSGD:
+    """A(tau, W_alpha, v), to be run on the topology `elastic_averaging`, whose last node is the anchor.
+
+    On `elastic_averaging_tree`, whose anchors are the last groups + 1 nodes, it is the hierarchical form (EASGD Tree).
+    """
+    return CooperativeSGD(lr, period, auxiliary, **options)

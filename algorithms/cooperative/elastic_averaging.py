@@ -13,7 +13,8 @@ With m nodes, z the anchor, the same on all of them, and g_i(x) the gradient, in
 first exchange is between the starting points. "sequential", the gradient first, is that of the second, the same as
 `CooperativeSGD` on the topology `elastic_averaging`: if tau divides t + 1. The two differ by alpha lr |g| a round.
 
-With momentum (EAMSGD) v_i <- momentum v_i - lr g_i(x_i + momentum v_i) takes the place of -lr g_i(x_i).
+With momentum (EAMSGD) v_i <- momentum v_i - lr g_i(x_i + momentum v_i) takes the place of -lr g_i(x_i); with another
+local optimizer, its move of the parameters does.
 
 alpha is in (0, 2 / (m + 1)), and the mixing contracts fastest for 2 / (m + 2), the default; the first paper has
 alpha = 0.9 / m. Along curvature h and with c = 1 - lr h the average of all nodes and the anchor are stable together for
@@ -34,99 +35,85 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import torch
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, State
-from algorithms.arithmetic import add_scaled
+from algorithms.algorithm import Sample, State
 from algorithms.checks import check, positive
-from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
-from algorithms.local_steps import check_period, synchronizes
+from algorithms.learning_rate import LearningRate
+from algorithms.local_steps import Period
+from algorithms.local_updates import LocalUpdates
 from algorithms.network import Network
+from algorithms.optimizers import LocalOptimizer, NesterovMomentum
 
 ORDERS = ("simultaneous", "sequential")
 
 
 @dataclass(frozen=True)
-class ElasticAveraging(Algorithm):
+class ElasticAveraging(LocalUpdates):
     """Elastic averaging SGD.
 
     Args:
         lr: Learning rate, > 0, or a schedule of it.
         alpha: Elasticity, in (0, 2 / (m + 1)) on m nodes; 2 / (m + 2) by default.
-        period: Iterations from one communication to the next, tau >= 1.
+        period: Iterations from one communication to the next, tau >= 1, or a controller.
         order: Whether the pull takes place beside the gradient step ("simultaneous") or after it ("sequential").
         momentum: Momentum of EAMSGD, in [0, 1).
         overlap: Let the anchor's next value travel during the local steps.
+        optimizer: The local update rule, instead of that of EAMSGD with this momentum.
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
 
     lr: float | LearningRate = 0.1
     alpha: float | None = None
-    period: int = 1
+    period: Period = 1
     order: Literal["simultaneous", "sequential"] = "sequential"
     momentum: float = 0.0
     overlap: bool = True
+    optimizer: LocalOptimizer | None = None
 
     def __post_init__(self) -> None:
-        check_learning_rate(self, self.lr)
+        self.check_updates()
         check(self.alpha is None or positive(self.alpha), self, "alpha", "> 0 and below 2 / (nodes + 1)")
-        check_period(self, self.period)
         check(self.order in ORDERS, self, "order", f"one of {', '.join(ORDERS)}")
-        check(0 <= self.momentum < 1, self, "momentum", "in [0, 1)")
+
+    @property
+    def rule(self) -> LocalOptimizer:
+        return self.optimizer or NesterovMomentum(self.momentum)
 
     def start(self, x: Tensor, network: Network) -> State:
         most = 2 / (network.n + 1)
         check(self.alpha is None or self.alpha < most, self, "alpha", f"below 2 / (nodes + 1) = {most:.4g}")
         anchor = network.mean(x).repeat(len(x), 1)
-        state = State(x=x.clone(), anchor=anchor, sent=None, n=network.n, step=0)
-        if self.momentum:
-            state.velocity = torch.zeros_like(x)
-            state.iterate = state.x
+        due = self.order == "simultaneous"  # whether the next iteration begins with an exchange
+        state = State(x=x.clone(), anchor=anchor, sent=None, n=network.n, due=due, step=0)
+        self.start_updates(state)
         return state
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
-        t = state.step
-        x = self._iterate(state)
-        if self.order == "simultaneous":
-            pull = self._exchange(x, state, network) if t % self.period == 0 else None
-            x = self._descend(x, state, sample)
-        else:
-            x = self._descend(x, state, sample)
-            pull = self._exchange(x, state, network) if synchronizes(t, self.period) else None
+        pull = self._exchange(state, network) if state.due else None
+        state.x = self.updated(state, sample, network)
+        ends = self.ends_period(state, sample, network)
+        state.due = ends and self.order == "simultaneous"
+        if ends and self.order == "sequential":
+            pull = self._exchange(state, network)
         if pull is not None:
-            x = x - pull
-        if self.momentum:
-            state.iterate = x
-            state.x = add_scaled(x, self.momentum, state.velocity)  # where EAMSGD wants the gradient
-        else:
-            state.x = x
+            state.x = state.x - pull  # and with it the model, which is as far from it as before
         state.step += 1
 
     def model(self, state: State) -> Tensor:
-        x = self._iterate(state)
+        x = super().model(state)
         if state.sent is not None:
             x = x + self._elasticity(state.n) * (state.sent - state.anchor)
         return (state.n * x + state.anchor) / (state.n + 1)
 
-    def _iterate(self, state: State) -> Tensor:
-        iterate: Tensor = state.iterate if self.momentum else state.x
-        return iterate
-
     def _elasticity(self, n: int) -> float:
         return 2 / (n + 2) if self.alpha is None else self.alpha
 
-    def _descend(self, x: Tensor, state: State, sample: Sample) -> Tensor:
-        lr = learning_rate(self.lr, state.step)
-        if not self.momentum:
-            return add_scaled(x, -lr, sample.gradient)
-        state.velocity = add_scaled(self.momentum * state.velocity, -lr, sample.gradient)
-        return x + state.velocity
-
-    def _exchange(self, x: Tensor, state: State, network: Network) -> Tensor:
+    def _exchange(self, state: State, network: Network) -> Tensor:
         """alpha (x - z), and send x to the anchor."""
         self._receive_anchor(state, network)
+        x = super().model(state)
         pull = self._elasticity(network.n) * (x - state.anchor)
         state.sent = x
         if self.overlap:

@@ -3,129 +3,158 @@
 Teng, Gao, Chalus, Choromanska, Goldfarb, Weller, "Leader Stochastic Gradient Descent for Distributed Training of Deep
 Learning Models", NeurIPS 2019, arXiv 1905.10395.
 
-The nodes form groups of neighbouring numbers. A group's leader l is the node whose training loss, averaged over the
-iterations since the last communication, is lowest, that of smallest number if several are; the leader of all is called
-L. In iteration t = 0, 1, ...
+The nodes form groups, by default those that are on the same host. A group's leader l is the node whose training loss,
+averaged over the iterations since the last communication, is lowest, that of smallest number if several are; the leader
+of all is called L. In iteration t = 0, 1, ...
 
-    x_i <- x_i - lr v_i(x_i),   v_i the gradient or the local momentum
+    x_i <- x_i - lr v_i(x_i),   v_i the gradient, or by another local optimizer
     x_i <- x_i - (global_proximal / tau_G) (x_i - L),  x_i <- x_i - (proximal / tau) (x_i - l),   as they were stored
     if tau divides t + 1:      l is chosen and stored;   x_i <- x_i - pull (x_i - l)
     if tau_G divides t + 1:    L is chosen and stored;   x_i <- x_i - global_pull (x_i - L)
 
 A single group has only l, with `period`, `pull` and `proximal`. There are no stored leaders, and no proximal terms,
 before the first communication. This is the order of the authors' code, except that the code counts iterations of
-all nodes, which here go at the same pace. Neither momentum nor anything else of the leader is copied.
+all nodes, which here go at the same pace. Nothing else of the leader is copied, such as momentum.
 
 Sent: every tau iterations the losses, n numbers of the stack's type, and for each group the leader's vector, up and
 down a binary tree over the nodes; every tau_G iterations another vector. W is not used.
+
+By default the result so depends on how many hosts there are, and on which nodes they have; with given groups it is the
+same everywhere. A run's summary has those of the hosts, if there were several.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, State, check_momentum, descent_direction, start_momentum
-from algorithms.arithmetic import add_scaled
+from algorithms.adacomm import AdaComm
+from algorithms.algorithm import Sample, State
 from algorithms.checks import NonFiniteError, check
-from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
-from algorithms.local_steps import check_period
+from algorithms.gathering import losses_of_all
+from algorithms.learning_rate import LearningRate
+from algorithms.local_steps import Period, current_period
+from algorithms.local_updates import LocalUpdates
 from algorithms.network import Network
+from algorithms.optimizers import LocalOptimizer
 
 
 @dataclass(frozen=True)
-class LeaderSGD(Algorithm):
+class LeaderSGD(LocalUpdates):
     """Leader SGD.
 
     Args:
         lr: Learning rate, > 0, or a schedule of it.
-        period: Iterations from one pull towards the group's leader to the next, tau >= 1.
+        period: Iterations from one pull towards the group's leader to the next, tau >= 1, or a controller.
         pull: Its strength, in [0, 1].
         proximal: Strength of the pull towards the stored leader, over a whole period, in [0, period].
-        groups: Number of groups, >= 1.
+        groups: "hosts" for the nodes of each host, so one group in a single process; a number of groups of neighbouring
+            node numbers, >= 1; or (n,) a group's number for each node.
         global_every: Every how many periods there is a pull towards the leader of all, tau_G / tau >= 1; only with
             several groups.
         global_pull: Its strength, in [0, 1].
         global_proximal: As `proximal`, for the leader of all, over tau_G iterations, in [0, tau_G].
         momentum: Momentum of the local direction, in [0, 1).
         nesterov: Use Nesterov's variant; needs momentum > 0.
+        optimizer: The local update rule, instead of SGD with this momentum.
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
 
     lr: float | LearningRate = 0.1
-    period: int = 4
+    period: Period = 4
     pull: float = 0.1
     proximal: float = 0.1
-    groups: int = 1
+    groups: int | tuple[int, ...] | Literal["hosts"] = "hosts"
     global_every: int = 4
     global_pull: float = 0.1
     global_proximal: float = 0.1
     momentum: float = 0.0
     nesterov: bool = False
+    optimizer: LocalOptimizer | None = None
 
     def __post_init__(self) -> None:
-        check_learning_rate(self, self.lr)
-        check_period(self, self.period)
+        self.check_updates()
         check(0 <= self.pull <= 1, self, "pull", "in [0, 1]")
-        check(0 <= self.proximal <= self.period, self, "proximal", f"in [0, period = {self.period}]")
-        check(self.groups >= 1, self, "groups", ">= 1")
+        least = 1 if isinstance(self.period, AdaComm) else self.period
+        check(0 <= self.proximal <= least, self, "proximal", f"in [0, period = {least}]")
+        if isinstance(self.groups, str):
+            check(self.groups == "hosts", self, "groups", 'a number, those of all nodes, or "hosts"')
+        elif isinstance(self.groups, int):
+            check(self.groups >= 1, self, "groups", ">= 1")
         check(self.global_every >= 1, self, "global_every", ">= 1")
         check(0 <= self.global_pull <= 1, self, "global_pull", "in [0, 1]")
-        tau = self._global_period
-        check(0 <= self.global_proximal <= tau, self, "global_proximal", f"in [0, period * global_every = {tau}]")
-        check_momentum(self, self.momentum, self.nesterov)
+        most = least * self.global_every
+        check(0 <= self.global_proximal <= most, self, "global_proximal", f"in [0, period * global_every = {most}]")
 
     def start(self, x: Tensor, network: Network) -> State:
-        check(self.groups <= network.n, self, "groups", f"at most the number of nodes, {network.n}")
-        state = State(x=x.clone(), leader=None, global_leader=None, loss=torch.zeros_like(x[:, 0]), step=0)
-        start_momentum(state, self.momentum)
+        state = State(
+            x=x.clone(),
+            groups=self._settled(network),
+            leader=None,
+            global_leader=None,
+            loss=torch.zeros_like(x[:, 0]),
+            exchanges=0,
+            step=0,
+        )
+        self.start_updates(state)
         return state
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
-        v = descent_direction(state, sample.gradient, self.momentum, self.nesterov)
-        x = add_scaled(state.x, -learning_rate(self.lr, state.step), v)
-        x = pulled(x, state.global_leader, self.global_proximal / self._global_period)
-        x = pulled(x, state.leader, self.proximal / self.period)
+        x = self.updated(state, sample, network)
+        tau = current_period(self.period, state)
+        x = pulled(x, state.global_leader, self.global_proximal / (tau * self.global_every))
+        x = pulled(x, state.leader, self.proximal / tau)
         state.loss = state.loss + sample.loss.to(x)
-        state.step += 1
-        if state.step % self.period == 0:
+        if self.ends_period(state, sample, network):
+            state.exchanges += 1
             losses = self._losses(state, network)
-            state.leader = self._group_leaders(x, losses, network)
+            state.leader = _group_leaders(state.groups, x, losses, network)
             x = pulled(x, state.leader, self.pull)
-            if self.groups > 1 and state.step % self._global_period == 0:
+            if max(state.groups) > 0 and state.exchanges % self.global_every == 0:
                 state.global_leader = row_of(int(np.argmin(losses)), x, network).repeat(len(x), 1)
                 x = pulled(x, state.global_leader, self.global_pull)
         state.x = x
+        state.step += 1
 
-    @property
-    def _global_period(self) -> int:
-        return self.period * self.global_every
+    def chosen(self, state: State) -> dict[str, Any]:
+        return {"groups": list(state.groups)} if self.groups == "hosts" and max(state.groups) else {}
+
+    def _settled(self, network: Network) -> tuple[int, ...]:
+        """(n,): the group of each node, numbered in the order of their first nodes."""
+        if isinstance(self.groups, int):
+            check(self.groups <= network.n, self, "groups", f"at most the number of nodes, {network.n}")
+            parts = np.array_split(np.arange(network.n), self.groups)
+            return tuple(group for group, part in enumerate(parts) for _ in part)
+        given = network.hosts if self.groups == "hosts" else self.groups
+        check(len(given) == network.n, self, "groups", f"as many as there are nodes, {network.n}")
+        order = {group: i for i, group in enumerate(dict.fromkeys(given))}
+        return tuple(order[group] for group in given)
 
     def _losses(self, state: State, network: Network) -> np.ndarray:
         """(n,): what the nodes have lost since the last communication, in sum; infinity in place of NaN."""
-        diagonal = torch.zeros(len(state.x), network.n, dtype=state.loss.dtype, device=state.loss.device)
-        for row, node in enumerate(network.nodes):
-            diagonal[row, node] = state.loss[row].nan_to_num(nan=np.inf, posinf=np.inf)
-        losses = network.sum(diagonal).cpu().numpy()
+        losses = losses_of_all(state.loss, network)
         if np.isinf(losses).all():
             raise NonFiniteError("LeaderSGD: no node has a finite loss; in one's own loop, step needs a closure")
         state.loss = torch.zeros_like(state.loss)
         return losses
 
-    def _group_leaders(self, x: Tensor, losses: np.ndarray, network: Network) -> Tensor:
-        """(k, d): the leader of each local node's group."""
-        leaders = torch.empty_like(x)
-        for group in np.array_split(np.arange(network.n), self.groups):
-            leader = row_of(int(group[np.argmin(losses[group])]), x, network)
-            for row, node in enumerate(network.nodes):
-                if group[0] <= node <= group[-1]:
-                    leaders[row] = leader
-        return leaders
+
+def _group_leaders(groups: Sequence[int], x: Tensor, losses: np.ndarray, network: Network) -> Tensor:
+    """(k, d): the leader of each local node's group."""
+    leaders = torch.empty_like(x)
+    for group in range(max(groups) + 1):
+        members = np.flatnonzero(np.array(groups) == group)
+        leader = row_of(int(members[np.argmin(losses[members])]), x, network)
+        for row, node in enumerate(network.nodes):
+            if groups[node] == group:
+                leaders[row] = leader
+    return leaders
 
 
 def pulled(x: Tensor, towards: Tensor | None, strength: float) -> Tensor:

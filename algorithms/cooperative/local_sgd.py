@@ -7,7 +7,7 @@ Rabbat, "SlowMo: Improving Communication-Efficient Distributed SGD with Slow Mom
 which with slow_lr 1 is block-wise model update filtering (BMUF), Chen & Huo, ICASSP 2016. Averages every iteration
 are fully synchronous SGD.
 
-    every iteration    x_i <- x_i - lr v_i(x_i),   v_i the gradient or the local momentum
+    every iteration    x_i <- x_i - lr v_i(x_i),   v_i the gradient, or by another local optimizer
     every tau-th       x_i <- mean of all x_j
 
 In place of the mean, with slow momentum, u = 0 at the start and z where the last averaging left all nodes (at the
@@ -21,8 +21,8 @@ paper; BMUF keeps the product, which is the same where it does not change.
 Iteration t = 0, 1, ... averages if tau divides t + 1. In post-local SGD every iteration before `switch` averages, and
 from there on those where tau divides t + 1 - switch.
 
-Sent: one dense vector up and one down a binary tree over the nodes, every tau iterations. W is not used. The local
-momentum is not averaged; it goes on through an averaging, or starts anew there with `reset_momentum`.
+Sent: one dense vector up and one down a binary tree over the nodes, every tau iterations. W is not used. What the
+local optimizer remembers is not averaged; it goes on through an averaging, or starts anew there with `reset_momentum`.
 """
 
 from __future__ import annotations
@@ -33,64 +33,67 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, State, check_momentum, descent_direction, start_momentum
+from algorithms.adacomm import AdaComm
+from algorithms.algorithm import Sample, State
 from algorithms.arithmetic import add_scaled
 from algorithms.checks import check, positive
-from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
-from algorithms.local_steps import check_period
+from algorithms.learning_rate import LearningRate
+from algorithms.local_steps import Period
+from algorithms.local_updates import LocalUpdates
 from algorithms.network import Network
+from algorithms.optimizers import LocalOptimizer
 
 
 @dataclass(frozen=True)
-class LocalSGD(Algorithm):
+class LocalSGD(LocalUpdates):
     """Local SGD, post-local SGD, SlowMo.
 
     Args:
         lr: Learning rate, > 0, or a schedule of it.
-        period: Iterations from one averaging to the next, tau >= 1.
+        period: Iterations from one averaging to the next, tau >= 1, or a controller.
         momentum: Momentum of the local direction, in [0, 1).
         nesterov: Use Nesterov's variant; needs momentum > 0.
-        reset_momentum: Start the local momentum anew at each averaging; needs momentum > 0.
+        reset_momentum: Start the local momentum, or optimizer, anew at each averaging; needs one.
         switch: Iterations at the start that all average, >= 0: post-local SGD.
         slow_momentum: Momentum of the averages, in [0, 1).
         slow_lr: Multiplies what an averaging changes, > 0.
+        optimizer: The local update rule, instead of SGD with this momentum.
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
 
     lr: float | LearningRate = 0.1
-    period: int = 8
+    period: Period = 8
     momentum: float = 0.0
     nesterov: bool = False
     reset_momentum: bool = False
     switch: int = 0
     slow_momentum: float = 0.0
     slow_lr: float = 1.0
+    optimizer: LocalOptimizer | None = None
 
     def __post_init__(self) -> None:
-        check_learning_rate(self, self.lr)
-        check_period(self, self.period)
-        check_momentum(self, self.momentum, self.nesterov)
-        check(not self.reset_momentum or self.momentum > 0, self, "reset_momentum", "false where momentum is 0")
+        self.check_updates()
+        remembers = self.momentum > 0 or self.optimizer is not None
+        check(not self.reset_momentum or remembers, self, "reset_momentum", "false where momentum is 0")
         check(self.switch >= 0, self, "switch", ">= 0")
         check(0 <= self.slow_momentum < 1, self, "slow_momentum", "in [0, 1)")
         check(positive(self.slow_lr), self, "slow_lr", "> 0")
 
     def start(self, x: Tensor, network: Network) -> State:
         state = State(x=x.clone(), step=0)
-        start_momentum(state, self.momentum)
+        self.start_updates(state)
         if self._slow:
             state.anchor = network.mean(x).repeat(len(x), 1)
             state.slow = torch.zeros_like(x)
         return state
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
-        lr = learning_rate(self.lr, state.step)
-        v = descent_direction(state, sample.gradient, self.momentum, self.nesterov)
-        state.x = add_scaled(state.x, -lr, v)
-        state.step += 1
-        if state.step <= self.switch or (state.step - self.switch) % self.period == 0:
+        lr = self.rate(state)
+        state.x = self.updated(state, sample, network)
+        if state.step < self.switch or self.ends_period(state, sample, network, state.step - self.switch):
             self._average(state, lr, network)
+        state.step += 1
 
     def _average(self, state: State, lr: float, network: Network) -> None:
         mean = network.mean(state.x).repeat(len(state.x), 1)
@@ -101,7 +104,7 @@ class LocalSGD(Algorithm):
         else:
             state.x = mean
         if self.reset_momentum:
-            state.momentum = torch.zeros_like(state.x)
+            self.rule.start(state)
 
     @property
     def _slow(self) -> bool:
@@ -116,3 +119,25 @@ def fully_synchronous_sgd(lr: float | LearningRate, **options: Any) -> LocalSGD:
 def periodic_averaging_sgd(lr: float | LearningRate, period: int, **options: Any) -> LocalSGD:
     """A(tau, J, 0)."""
     return LocalSGD(lr, period, **options)
+
+
+def adacomm_sgd(
+    lr: float | LearningRate,
+    start: int = 20,
+    interval: float = 60.0,
+    momentum: float = 0.9,
+    block_momentum: float = 0.3,
+    **options: Any,
+) -> LocalSGD:
+    """Local SGD with periods by AdaComm and its block momentum: a slow one, beside a local one that starts anew.
+
+    Args:
+        lr: Learning rate, > 0, or a schedule of it.
+        start: Period at the start.
+        interval: Seconds from one change of it to the next.
+        momentum: Of the local steps.
+        block_momentum: Of the averages.
+        options: Others of `AdaComm`.
+    """
+    period = AdaComm(start, interval, **options)
+    return LocalSGD(lr, period, momentum=momentum, reset_momentum=momentum > 0, slow_momentum=block_momentum)

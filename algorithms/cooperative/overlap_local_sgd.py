@@ -3,7 +3,7 @@
 Wang, Liang, Joshi, "Overlap Local-SGD: An Algorithmic Approach to Hide Communication Delays in Distributed SGD",
 ICASSP 2020, arXiv 2002.09539.
 
-With z the anchor, the same on all nodes, and d_i the gradient or the local momentum,
+With z the anchor, the same on all nodes, and d_i the gradient, or by another local optimizer,
 
     every iteration    x_i <- x_i - lr d_i(x_i)
     every tau-th       x_i <- (1 - alpha) x_i + alpha z
@@ -15,8 +15,8 @@ all progress, and with 0 no node would hear of the others.
 
 lr in the last line is that of the last iteration: v, in the units of a gradient, stays as it is where the learning
 rate changes, as in the authors' code. The first averaging in the code comes after tau + 1 iterations, as a counter is
-tested before it counts; here after tau. The local momentum is not changed by the pull, as in the code. The anchor
-starts at the average of the starting points.
+tested before it counts; here after tau. What the local optimizer remembers is not changed by the pull, as in the code.
+The anchor starts at the average of the starting points.
 
 Sent: one dense vector up and one down a binary tree over the nodes, every tau iterations. W is not used.
 """
@@ -29,56 +29,57 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, State, check_momentum, descent_direction, start_momentum
+from algorithms.algorithm import Sample, State
 from algorithms.arithmetic import add_scaled
 from algorithms.checks import check
-from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
-from algorithms.local_steps import check_period, synchronizes
+from algorithms.learning_rate import LearningRate
+from algorithms.local_steps import Period
+from algorithms.local_updates import LocalUpdates
 from algorithms.network import Network
+from algorithms.optimizers import LocalOptimizer
 
 
 @dataclass(frozen=True)
-class OverlapLocalSGD(Algorithm):
+class OverlapLocalSGD(LocalUpdates):
     """Overlap Local-SGD.
 
     Args:
         lr: Learning rate, > 0, or a schedule of it.
-        period: Local steps from one pull to the next, tau >= 1.
+        period: Local steps from one pull to the next, tau >= 1, or a controller.
         alpha: How far the anchor pulls, in (0, 1).
         beta: Momentum of the anchor, in [0, 1).
         momentum: Momentum of the local direction, in [0, 1).
         nesterov: Use Nesterov's variant; needs momentum > 0.
+        optimizer: The local update rule, instead of SGD with this momentum.
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
 
     lr: float | LearningRate = 0.1
-    period: int = 2
+    period: Period = 2
     alpha: float = 0.6
     beta: float = 0.7
     momentum: float = 0.0
     nesterov: bool = False
+    optimizer: LocalOptimizer | None = None
 
     def __post_init__(self) -> None:
-        check_learning_rate(self, self.lr)
-        check_period(self, self.period)
+        self.check_updates()
         check(0 < self.alpha < 1, self, "alpha", "in (0, 1)")
         check(0 <= self.beta < 1, self, "beta", "in [0, 1)")
-        check_momentum(self, self.momentum, self.nesterov)
 
     def start(self, x: Tensor, network: Network) -> State:
         anchor = network.mean(x).repeat(len(x), 1)
         state = State(x=x.clone(), anchor=anchor, sent=None, step=0)
-        start_momentum(state, self.momentum)
+        self.start_updates(state)
         if self.beta:
             state.anchor_momentum = torch.zeros_like(x)
         return state
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
-        lr = learning_rate(self.lr, state.step)
-        direction = descent_direction(state, sample.gradient, self.momentum, self.nesterov)
-        state.x = add_scaled(state.x, -lr, direction)
-        if synchronizes(state.step, self.period):
+        lr = self.rate(state)
+        state.x = self.updated(state, sample, network)
+        if self.ends_period(state, sample, network):
             self._receive_anchor(state, network)
             state.x = (1 - self.alpha) * state.x + self.alpha * state.anchor
             state.sent = self._contribution(state, lr)

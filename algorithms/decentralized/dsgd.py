@@ -36,20 +36,21 @@ from typing import Literal
 
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, State, check_momentum
+from algorithms.algorithm import Sample, State
 from algorithms.arithmetic import add_scaled
 from algorithms.checks import check
-from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
-from algorithms.local_steps import check_period, synchronizes
+from algorithms.learning_rate import LearningRate
+from algorithms.local_steps import Period, synchronizes
+from algorithms.local_updates import LocalUpdates
 from algorithms.network import Network
-from algorithms.optimizers import SGD, LocalOptimizer
+from algorithms.optimizers import LocalOptimizer
 from algorithms.proximal import Proximal, check_prox, proximal_step
 
 ORDERS = ("adapt-then-combine", "combine-then-adapt", "consensus")
 
 
 @dataclass(frozen=True)
-class DecentralizedSGD(Algorithm):
+class DecentralizedSGD(LocalUpdates):
     """Decentralized SGD.
 
     Args:
@@ -58,7 +59,7 @@ class DecentralizedSGD(Algorithm):
             ("combine-then-adapt"), or beside it ("consensus", the order of D-PSGD).
         momentum: Momentum of the local direction, in [0, 1).
         nesterov: Use Nesterov's variant; needs momentum > 0.
-        period: Iterations from one averaging to the next, >= 1.
+        period: Iterations from one averaging to the next, >= 1, or a controller.
         prox: A regularizer r to be minimised along with the losses.
         optimizer: The local update rule, instead of SGD with this momentum.
     """
@@ -67,54 +68,48 @@ class DecentralizedSGD(Algorithm):
     order: Literal["adapt-then-combine", "combine-then-adapt", "consensus"] = "adapt-then-combine"
     momentum: float = 0.0
     nesterov: bool = False
-    period: int = 1
+    period: Period = 1
     prox: Proximal | None = None
     optimizer: LocalOptimizer | None = None
 
     def __post_init__(self) -> None:
-        check_learning_rate(self, self.lr)
+        self.check_updates()
         check(self.order in ORDERS, self, "order", f"one of {', '.join(ORDERS)}")
-        check_momentum(self, self.momentum, self.nesterov)
-        check_period(self, self.period)
+        known = isinstance(self.period, int) or self.order != "combine-then-adapt"
+        check(known, self, "period", "a number in the order combine-then-adapt, which averages ahead")
         check_prox(self, self.prox)
-        check(not (self.optimizer and self.momentum), self, "momentum", "0 beside an optimizer, which has its own")
         check(not (self.optimizer and self.prox), self, "prox", "absent beside an optimizer: its steps are not lr's")
-
-    @property
-    def rule(self) -> LocalOptimizer:
-        """The local update rule."""
-        return self.optimizer or SGD(self.momentum, self.nesterov)
-
-    @property
-    def proportional(self) -> bool:
-        return super().proportional and self.rule.proportional
 
     def start(self, x: Tensor, network: Network) -> State:
         state = State(x=x.clone(), step=0)
-        self.rule.start(state)
+        self.start_updates(state)
         if self.order == "combine-then-adapt":
             state.adapted = state.x
-            state.x = self._average(state.x, 0, network)
+            state.x = self._average(state.x, self._synchronizes(0), network)
         return state
 
     def post(self, state: State, network: Network) -> None:
-        if self.order == "consensus" and synchronizes(state.step, self.period):
+        if self.order == "consensus" and self._synchronizes(state.step):
             network.post(state.x)
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
-        t = state.step
-        lr = learning_rate(self.lr, t)
-        move = self.rule.update(state, sample.gradient, lr, network)
+        lr = self.rate(state)
+        move = self.move(state, sample, network)
+        ends = self.ends_period(state, sample, network)
         match self.order:
             case "adapt-then-combine":
-                state.x = proximal_step(self.prox, self._average(self._adapt(state.x, move, network), t, network), lr)
+                averaged = self._average(self._adapt(state.x, move, network), ends, network)
+                state.x = proximal_step(self.prox, averaged, lr)
             case "combine-then-adapt":
                 # The next iteration starts with its averaging, whose result is where the gradient is wanted.
                 state.adapted = proximal_step(self.prox, self._adapt(state.x, move, network), lr)
-                state.x = self._average(state.adapted, t + 1, network)
+                state.x = self._average(state.adapted, self._synchronizes(state.step + 1), network)
             case "consensus":
-                state.x = proximal_step(self.prox, self._average(state.x, t, network, plus=move), lr)
+                state.x = proximal_step(self.prox, self._average(state.x, ends, network, plus=move), lr)
         state.step += 1
+
+    def survive(self, state: State, network: Network) -> State:
+        return state
 
     def model(self, state: State) -> Tensor:
         adapted: Tensor = state.adapted if self.order == "combine-then-adapt" else state.x
@@ -124,8 +119,12 @@ class DecentralizedSGD(Algorithm):
         """x + c y, where neighbours can read it."""
         return add_scaled(x, *move, out=network.empty(x.shape[1], x.dtype, x.device))
 
-    def _average(self, x: Tensor, t: int, network: Network, plus: tuple[float, Tensor] | None = None) -> Tensor:
-        """W x, or x where iteration t does not average, plus c y where such a pair is given."""
-        if synchronizes(t, self.period):
+    def _synchronizes(self, t: int) -> bool:
+        """Whether iteration t averages, as far as that is known before it."""
+        return isinstance(self.period, int) and synchronizes(t, self.period)
+
+    def _average(self, x: Tensor, ends: bool, network: Network, plus: tuple[float, Tensor] | None = None) -> Tensor:
+        """W x, or x where the iteration does not average, plus c y where such a pair is given."""
+        if ends:
             return network.mix(x, plus)
         return add_scaled(x, *plus) if plus else x

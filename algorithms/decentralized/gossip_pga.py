@@ -12,7 +12,8 @@ Sent: one dense vector to each out-neighbour in a step of gossip; in a global av
 sends, a vector up and a vector down each of its edges. Period 1 is parallel SGD on the average gradient, a period
 without end is decentralized SGD, adapt-then-combine; W = I makes local SGD of it.
 
-Momentum is local and never communicated: v_i <- momentum v_i + g_i, applied as in torch.optim.SGD.
+Momentum is local and never communicated: v_i <- momentum v_i + g_i, applied as in torch.optim.SGD. With another local
+optimizer, its move c y of the parameters takes the place of -lr v.
 """
 
 from __future__ import annotations
@@ -21,44 +22,44 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, State, check_momentum, descent_direction, start_momentum
-from algorithms.arithmetic import add_scaled
-from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
-from algorithms.local_steps import check_period, synchronizes
+from algorithms.algorithm import Sample, State
+from algorithms.learning_rate import LearningRate
+from algorithms.local_steps import Period
+from algorithms.local_updates import LocalUpdates
 from algorithms.network import Network
+from algorithms.optimizers import LocalOptimizer
 
 
 @dataclass(frozen=True)
-class GossipPGA(Algorithm):
+class GossipPGA(LocalUpdates):
     """Gossip-PGA.
 
     Args:
         lr: Learning rate, > 0, or a schedule of it.
-        period: Steps from one global average to the next, >= 1 (the paper's H).
+        period: Steps from one global average to the next, >= 1 (the paper's H), or a controller.
         momentum: Momentum of the local direction, in [0, 1).
         nesterov: Use Nesterov's variant; needs momentum > 0.
+        optimizer: The local update rule, instead of SGD with this momentum.
     """
 
     lr: float | LearningRate = 0.1
-    period: int = 6
+    period: Period = 6
     momentum: float = 0.0
     nesterov: bool = False
+    optimizer: LocalOptimizer | None = None
 
     def __post_init__(self) -> None:
-        check_learning_rate(self, self.lr)
-        check_period(self, self.period)
-        check_momentum(self, self.momentum, self.nesterov)
+        self.check_updates()
 
     def start(self, x: Tensor, network: Network) -> State:
         state = State(x=x.clone(), step=0)
-        start_momentum(state, self.momentum)
+        self.start_updates(state)
         return state
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
-        v = descent_direction(state, sample.gradient, self.momentum, self.nesterov)
         x = state.x
-        y = add_scaled(x, -learning_rate(self.lr, state.step), v, out=network.empty(x.shape[1], x.dtype, x.device))
-        if synchronizes(state.step, self.period):
+        y = self.updated(state, sample, network, out=network.empty(x.shape[1], x.dtype, x.device))
+        if self.ends_period(state, sample, network):
             state.x = network.mean(y).expand_as(y).clone()
         else:
             state.x = network.mix(y)

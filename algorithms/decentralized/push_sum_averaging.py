@@ -31,6 +31,10 @@ class PushSumAveraging(Algorithm):
     """Push-sum averaging; the gradients are not used."""
 
     needs: ClassVar[tuple[str, ...]] = ("column_stochastic",)
+    mass: ClassVar[str | None] = "weight"
+
+    def survive(self, state: State, network: Network) -> State:
+        return state
 
     def start(self, x: Tensor, network: Network) -> State:
         return start_push_sum(x)

@@ -54,6 +54,7 @@ class PushSumSGD(Algorithm):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("column_stochastic",)
+    mass: ClassVar[str | None] = "weight"
 
     lr: float | LearningRate = 0.1
     momentum: float = 0.0
@@ -87,6 +88,15 @@ class PushSumSGD(Algorithm):
         else:
             push_sum(state, adapted, network)
         state.step += 1
+
+    def survive(self, state: State, network: Network) -> State:
+        """Go on with the numerators and weights; what travels comes back to its senders, as receivers may be gone."""
+        if self.overlap and state.travelling is not None:
+            numerator, weight = (h - share for h, share in zip(state.travelling, state.kept, strict=True))
+            state.numerator, state.weight = state.numerator + numerator, state.weight + weight
+            state.x = state.numerator / state.weight
+            state.travelling, state.kept = None, None
+        return state
 
     def _push_late(self, state: State, numerator: Tensor, network: Network) -> None:
         """Keep the own shares, add what arrives from the step before, divide."""

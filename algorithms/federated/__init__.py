@@ -3,6 +3,8 @@
 from algorithms.federated.fed_adam import FedAdam as FedAdam
 from algorithms.federated.fed_avg import FedAvg as FedAvg
 from algorithms.federated.fed_mom import FedMom as FedMom
+from algorithms.federated.fed_nova import FedNova as FedNova
 from algorithms.federated.fed_prox import FedProx as FedProx
+from algorithms.federated.fed_yogi import FedYogi as FedYogi
 from algorithms.federated.federated import Federated as Federated
 from algorithms.federated.scaffold import Scaffold as Scaffold

@@ -61,6 +61,10 @@ class FedAdam(Federated):
     def end_round(self, state: State, server_lr: float, network: Network) -> None:
         D = -self.pseudo_gradient(state, network)
         state.server_first = add_scaled((1 - self.beta1) * D, self.beta1, state.server_first)
-        state.server_second = add_scaled((1 - self.beta2) * (D * D), self.beta2, state.server_second)
+        state.server_second = self.next_second(state.server_second, D * D)
         direction = state.server_first / (state.server_second.sqrt() + self.tau)
         state.server = add_scaled(state.server, server_lr, direction)
+
+    def next_second(self, second: Tensor, square: Tensor) -> Tensor:
+        """(k, d): the second moment, given D^2."""
+        return add_scaled((1 - self.beta2) * square, self.beta2, second)

@@ -11,7 +11,8 @@ Clients that do not take part ignore their gradients and stay at w. Local optimi
 
 There is no server: g is an exact mean over all nodes, the same bits everywhere, and what the server would keep every
 node keeps. Sent: one dense vector along the tree that `network.mean` sums over, up and down again, at the end of each
-round and once at the start, from and to all nodes whether they take part or not. With a server w would travel down to
+round and once at the start, from and to all nodes whether they take part or not; with power-of-choice also the losses
+of the clients, n numbers, in a round's first iteration. With a server w would travel down to
 the clients that take part, and w - u_k up.
 
 The server starts from the mean of what the nodes start from.
@@ -24,12 +25,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, Self
 
+import numpy as np
 from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample, State
 from algorithms.arithmetic import add_scaled
-from algorithms.checks import check
-from algorithms.federated.sampling import SAMPLINGS, WEIGHTINGS, Sampling, Weighting, draw_clients, multiples
+from algorithms.checks import NonFiniteError, check
+from algorithms.federated.sampling import (
+    SAMPLINGS,
+    WEIGHTINGS,
+    Sampling,
+    Weighting,
+    choose_clients,
+    draw_candidates,
+    draw_clients,
+    multiples,
+)
+from algorithms.gathering import losses_of_all
 from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
 from algorithms.local_steps import synchronizes
 from algorithms.network import Network
@@ -48,12 +60,17 @@ class Federated(Algorithm):
         participation: How many clients take part in a round: an integer for their number, or a share of all in (0, 1],
             such as 1.0 for everyone, of which the nearest number is used, at least 1.
         sampling: How they are drawn: "uniform", without replacement; "proportional", to their weights and with
-            replacement; or "independent", each one by itself.
+            replacement; "independent", each one by itself; or "power-of-choice", those with the largest losses in the
+            first iteration of the round, out of some `candidates`.
         weighting: Whether those of a round count as much as all ("sampled"), as what they are of these ("all"), or so
             that the expectation over samples is the sum over all ("unbiased").
         weights: (n,) how much each client counts, in any unit; "equal", as in the objective of a run; or "examples",
             the numbers of training examples that they have, which a run knows.
         optimizer: The clients' update rule.
+        candidates: With "power-of-choice", from how many clients it chooses: at least those that take part, and no more
+            than there are with a weight.
+        client_steps: (n,) how many local iterations each client makes in a round, between 1 and local_steps, if not
+            all of them; it ignores its gradients in the others.
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
@@ -66,6 +83,8 @@ class Federated(Algorithm):
     weighting: Weighting = "sampled"
     weights: tuple[float, ...] | Literal["equal", "examples"] = "equal"
     optimizer: LocalOptimizer = field(default_factory=SGD)
+    candidates: int | None = None
+    client_steps: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         check_learning_rate(self, self.lr)
@@ -77,11 +96,23 @@ class Federated(Algorithm):
         check(valid, self, "participation", "an integer >= 1, or a share in (0, 1]")
         check(self.sampling in SAMPLINGS, self, "sampling", f"one of {', '.join(SAMPLINGS)}")
         check(self.weighting in WEIGHTINGS, self, "weighting", f"one of {', '.join(WEIGHTINGS)}")
+        choosing = self.sampling == "power-of-choice"
+        if choosing:
+            check(
+                self.weighting != "unbiased", self, "weighting", "sampled or all with power-of-choice, which is biased"
+            )
+        check(
+            (self.candidates is not None) == choosing, self, "candidates", "given with power-of-choice, and only then"
+        )
         if isinstance(self.weights, str):
             check(self.weights in ("equal", "examples"), self, "weights", 'numbers, "equal" or "examples"')
         else:
             valid = all(0 <= weight < math.inf for weight in self.weights) and any(self.weights)
             check(valid, self, "weights", ">= 0, and not all 0")
+        valid = all(1 <= steps <= self.local_steps for steps in self.client_steps or ())
+        check(valid, self, "client_steps", f"between 1 and local_steps = {self.local_steps}")
+        plain = self.client_steps is None or type(self.optimizer).model is LocalOptimizer.model
+        check(plain, self, "client_steps", "None with this optimizer, whose models are not where gradients are taken")
         check(not self.optimizer.communicates, self, "optimizer", "one that sends nothing in local iterations")
 
     @property
@@ -92,18 +123,25 @@ class Federated(Algorithm):
         return replace(self, weights=tuple(map(float, examples))) if self.weights == "examples" else self
 
     def start(self, x: Tensor, network: Network) -> State:
-        self._sizes(network.n), self._clients(network.n)  # in range?
+        self._check_for(network)
         server = network.mean(x).expand_as(x)
         state = State(x=server.clone(), server=server.clone(), step=0)
         self._start_round(state, network)
         return state
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
+        if self.candidates is not None and state.step % self.local_steps == 0:
+            self._choose(state, sample, network)
         lr = learning_rate(self.lr, state.step)
         gradient = self.local_gradient(state, sample.gradient)
-        state.x = add_scaled(state.x, *self.optimizer.update(state, gradient, lr, network))
+        before = state.x
+        state.x = add_scaled(before, *self.optimizer.update(state, gradient, lr, network))
         for row in absent(state):
             state.x[row] = state.server[row]
+        if self.client_steps is not None:
+            for row, steps in enumerate(self.steps_of(network)):
+                if state.step % self.local_steps >= steps:
+                    state.x[row] = before[row]
         if synchronizes(state.step, self.local_steps):
             self.end_round(state, learning_rate(self.server_lr, state.step // self.local_steps), network)
             state.x = state.server.clone()
@@ -133,13 +171,35 @@ class Federated(Algorithm):
         """n q_k of the local clients: how many times the average share of the data they have."""
         return multiples(self._sizes(network.n))[network.nodes].tolist()
 
+    def steps_of(self, network: Network) -> list[int]:
+        """How many iterations of a round each local client makes."""
+        if self.client_steps is None:
+            return [self.local_steps] * len(network.nodes)
+        if len(self.client_steps) != network.n:
+            given = len(self.client_steps)
+            raise ValueError(f"{type(self).__name__}: there are {given} client_steps for {network.n} clients")
+        return [self.client_steps[node] for node in network.nodes]
+
     def _start_round(self, state: State, network: Network) -> None:
         """Draw the clients of the round, the same ones everywhere: `state.counts` are n p_k of the local ones."""
         random = stream(network.draw("clients").key(0).common)
         sizes, clients = self._sizes(network.n), self._clients(network.n)
-        counts = draw_clients(sizes, clients, self.sampling, self.weighting, random)
-        state.counts = counts[network.nodes].tolist()
+        if self.candidates is not None:
+            state.candidates = draw_candidates(sizes, self.candidates, random)
+        else:
+            counts = draw_clients(sizes, clients, self.sampling, self.weighting, random)
+            state.counts = counts[network.nodes].tolist()
         self.optimizer.start(state)
+
+    def _choose(self, state: State, sample: Sample, network: Network) -> None:
+        """The clients of the round, given what they lose at the server's parameters."""
+        losses = losses_of_all(sample.loss, network)
+        if not np.isfinite(losses[list(state.candidates)]).any():
+            raise NonFiniteError(
+                f"{type(self).__name__}: no candidate has a finite loss; in one's own loop, step needs a closure"
+            )
+        counts = choose_clients(losses, state.candidates, self._clients(network.n), self.weighting)
+        state.counts = counts[network.nodes].tolist()
 
     def _sizes(self, n: int) -> tuple[float, ...]:
         if self.weights == "equal":
@@ -149,6 +209,14 @@ class Federated(Algorithm):
         if len(self.weights) != n:
             raise ValueError(f"{type(self).__name__}: there are {len(self.weights)} weights for {n} clients")
         return self.weights
+
+    def _check_for(self, network: Network) -> None:
+        """Refuse what is out of range for so many clients."""
+        sizes, clients = self._sizes(network.n), self._clients(network.n)
+        self.steps_of(network)
+        if self.candidates is not None:
+            most = sum(size > 0 for size in sizes)
+            check(clients <= self.candidates <= most, self, "candidates", f"in [{clients}, {most}]")
 
     def _clients(self, n: int) -> int:
         if not isinstance(self.participation, int):

@@ -12,9 +12,14 @@ The samples are
     proportional    M draws with replacement, client k with probability q_k; E[r_k] = M q_k
     independent     each client with probability M / K, so their number varies; E[r_k] = M / K
 
-so that "all" is q_k r_k in the first and the last, and M / K times the plain mean of the draws in the second. McMahan,
-Moore, Ramage, Hampson, Aguera y Arcas, AISTATS 2017, arXiv 1602.05629 sample uniformly and weigh by q_k among the
-sampled; Li, Sahu, Zaheer, Sanjabi, Talwalkar, Smith, MLSys 2020, arXiv 1812.06127 draw proportionally.
+    power-of-choice d candidates without replacement, drawn like that one by one with the q_k of those that are left; of
+                    these the M whose losses at w are largest, those of smaller numbers if some are equal
+
+so that "all" is q_k r_k in the first and the third, and M / K times the plain mean of the draws in the second. In the
+last, which is biased, the server uses the plain mean of the M clients, or M / K times it with "all". McMahan, Moore,
+Ramage, Hampson, Aguera y Arcas, AISTATS 2017, arXiv 1602.05629 sample uniformly and weigh by q_k among the sampled; Li,
+Sahu, Zaheer, Sanjabi, Talwalkar, Smith, MLSys 2020, arXiv 1812.06127 draw proportionally. Power-of-choice: Cho, Wang,
+Joshi, "Towards Understanding Biased Client Selection in Federated Learning", AISTATS 2022, arXiv 2010.01243.
 """
 
 from __future__ import annotations
@@ -26,9 +31,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Sampling = Literal["uniform", "proportional", "independent"]
+Sampling = Literal["uniform", "proportional", "independent", "power-of-choice"]
 Weighting = Literal["sampled", "all", "unbiased"]
-SAMPLINGS = ("uniform", "proportional", "independent")
+SAMPLINGS = ("uniform", "proportional", "independent", "power-of-choice")
 WEIGHTINGS = ("sampled", "all", "unbiased")
 
 
@@ -64,4 +69,21 @@ def draw_clients(
         weights *= clients / total
     elif weighting == "sampled" and weights.any():
         weights *= total / math.fsum(weights)
+    return weights
+
+
+def draw_candidates(sizes: Sequence[float], candidates: int, random: np.random.Generator) -> tuple[int, ...]:
+    """The clients from which power-of-choice takes those of a round; see `draw_clients`."""
+    shares = multiples(sizes) / len(sizes)
+    drawn = random.choice(len(sizes), candidates, replace=False, p=shares)
+    return tuple(sorted(drawn.tolist()))
+
+
+def choose_clients(
+    losses: NDArray[np.float64], candidates: Sequence[int], clients: int, weighting: Weighting
+) -> NDArray[np.float64]:
+    """(K,) K p_k of a round by power-of-choice, given the losses (K,) of all clients."""
+    weights: NDArray[np.float64] = np.zeros(len(losses))
+    chosen = sorted(candidates, key=lambda client: (-losses[client], client))[:clients]
+    weights[chosen] = 1.0 if weighting == "all" else len(losses) / clients
     return weights

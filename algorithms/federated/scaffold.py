@@ -41,6 +41,7 @@ class Scaffold(Federated):
         super().__post_init__()
         plain = isinstance(self.optimizer, SGD) and not self.optimizer.momentum
         check(plain, self, "optimizer", "SGD without momentum")
+        check(self.client_steps is None, self, "client_steps", "None: all clients make as many steps here")
 
     def start(self, x: Tensor, network: Network) -> State:
         state = super().start(x, network)

@@ -6,6 +6,8 @@ from algorithms.optimizers.clars import Clars as Clars
 from algorithms.optimizers.clipped import Clipped as Clipped
 from algorithms.optimizers.lamb import Lamb as Lamb
 from algorithms.optimizers.lars import Lars as Lars
+from algorithms.optimizers.nesterov_momentum import NesterovMomentum as NesterovMomentum
 from algorithms.optimizers.optimizer import LocalOptimizer as LocalOptimizer
 from algorithms.optimizers.residual_sgd import ResidualSGD as ResidualSGD
 from algorithms.optimizers.sgd import SGD as SGD
+from algorithms.optimizers.torch_optimizer import TorchOptimizer as TorchOptimizer

@@ -3,16 +3,17 @@
 Huo, Gu, Huang, "Large Batch Optimization for Deep Learning Using New Complete Layer-Wise Adaptive Rate Scaling",
 AAAI 2021, arXiv 2002.01576; released code slowbull/largebatch.
 
-For each tensor w, where node j, of n, has the gradient g_j:
+For each tensor w with gradient g, which is the mean of B parts g_j:
 
-    scale = min(limit, trust |w| / ((1/n) sum_j |g_j|))                       1 where a norm is 0
+    scale = min(limit, trust |w| / ((1/B) sum_j |g_j|))                       1 where a norm is 0
     v <- momentum v + g + weight_decay w;   w <- w - lr scale v               "accumulate-then-scale", as released
     v <- momentum v + lr scale (g + weight_decay w);   w <- w - v             "scale-then-accumulate"
 
-The paper's mean is over the samples of the batch. Here it is over the nodes, so a node's batch is one of its
-microbatches: with a batch of one example per node it is the paper's, with one node it is LARS without weight decay in
-the norm. The paper's formula has no limit; its code has 0.1, adds 1e-6 to norms below a fraction, and estimates the
-mean from 64 microbatches of 8 examples of their own.
+The paper's parts are the samples of the batches of all nodes: `over` "samples", with the oracle
+Minibatch(microbatch=1). A microbatch of more examples makes coarser parts; the nodes' whole batches, which cost no
+further gradients, are the parts `over` "nodes". One part in all is LARS without weight decay in the norm. The paper's
+formula has no limit; its code has 0.1, adds 1e-6 to norms below a fraction, and estimates the mean from 64 microbatches
+of 8 examples of their own.
 
 Sent: the norms of the tensors, L numbers, averaged exactly over all nodes in each iteration, which so ends a round.
 """
@@ -21,10 +22,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 
-from algorithms.algorithm import State, check_momentum, start_momentum
+from algorithms.algorithm import Sample, State, check_momentum, start_momentum
 from algorithms.checks import check, positive
 from algorithms.network import Network
 from algorithms.optimizers.layerwise import ORDERS, Layerwise, Order, ratios
@@ -42,6 +44,7 @@ class Clars(Layerwise):
         weight_decay: Multiple of the parameters that is added to their gradient, >= 0; the norms are without.
         order: Whether the momentum buffer holds what has been scaled, or is scaled where it is used.
         limit: Largest scale, > 0.
+        over: What the mean of norms is over: the gradients of the "nodes", or those of all their "samples".
     """
 
     trust: float = 0.01
@@ -49,6 +52,7 @@ class Clars(Layerwise):
     weight_decay: float = 0.0
     order: Order = "accumulate-then-scale"
     limit: float = math.inf
+    over: Literal["nodes", "samples"] = "nodes"
 
     def __post_init__(self) -> None:
         check(positive(self.trust), self, "trust", "> 0")
@@ -56,16 +60,28 @@ class Clars(Layerwise):
         check_weight_decay(self, self.weight_decay)
         check(self.order in ORDERS, self, "order", f"one of {', '.join(ORDERS)}")
         check(self.limit > 0, self, "limit", "> 0")
+        check(self.over in ("nodes", "samples"), self, "over", '"nodes" or "samples"')
 
     @property
     def communicates(self) -> bool:
         return True
 
+    @property
+    def takes_norms(self) -> bool:
+        return self.over == "samples"
+
     def start(self, state: State) -> None:
         start_momentum(state, self.momentum)
 
+    def observe(self, state: State, sample: Sample) -> None:
+        if self.over == "samples":
+            if sample.norms is None:
+                raise ValueError("Clars: over = 'samples' needs samples with norms, of Minibatch(microbatch=1)")
+            state.norms = sample.norms[:, self.chosen(state.x.shape[1])]
+
     def update(self, state: State, gradient: Tensor, lr: float, network: Network) -> tuple[float, Tensor]:
-        average = network.mean(self.norms(gradient).to(gradient.dtype)).double()
+        norms = self.norms(gradient) if self.over == "nodes" else state.norms
+        average = network.mean(norms.to(gradient.dtype)).double()
         scales = ratios(self.trust * self.norms(state.x), average).clamp(max=self.limit)
         decayed = with_weight_decay(gradient, self.weight_decay, state.x)
         return self.momentum_update(state, decayed, lr, scales, self.momentum, self.order)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import State
+from algorithms.algorithm import Sample, State
 from algorithms.checks import check
 from algorithms.compressors.quantize import lengths
 from algorithms.network import Network
@@ -39,8 +39,15 @@ class Clipped(LocalOptimizer):
     def communicates(self) -> bool:
         return self.optimizer.communicates
 
+    @property
+    def takes_norms(self) -> bool:
+        return self.optimizer.takes_norms
+
     def start(self, state: State) -> None:
         self.optimizer.start(state)
+
+    def observe(self, state: State, sample: Sample) -> None:
+        self.optimizer.observe(state, sample)
 
     def update(self, state: State, gradient: Tensor, lr: float, network: Network) -> tuple[float, Tensor]:
         d = gradient.shape[1]

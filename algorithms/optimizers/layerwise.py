@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Literal, Self
@@ -39,24 +40,19 @@ class Layerwise(LocalOptimizer):
 
     def places(self, d: int) -> list[slice]:
         """Where in a vector of length d the tensors are that get step sizes of their own, L of them."""
-        shapes = ((d,),) if self.shapes is None else self.shapes
-        held = sum(map(prod, shapes))
-        if held != d:
-            raise ValueError(f"{type(self).__name__}: the tensors hold {held} numbers, the vector has {d}")
+        layout = self._layout(d)
+        every = layout.places
+        return [every[i] for i in self.chosen(d)]
+
+    def chosen(self, d: int) -> list[int]:
+        """Which tensors these are, by number."""
+        shapes = self._layout(d).shapes.values()
         every = self.vectors or all(len(shape) < 2 for shape in shapes)
-        places, start = [], 0
-        for shape in shapes:
-            stop = start + prod(shape)
-            if stop > start and (every or len(shape) >= 2):
-                places.append(slice(start, stop))
-            start = stop
-        return places
+        return [i for i, shape in enumerate(shapes) if prod(shape) and (every or len(shape) >= 2)]
 
     def norms(self, x: Tensor) -> Tensor:
         """(k, L) the l2 norms of these tensors in the rows of x (k, d), in double precision."""
-        places = self.places(x.shape[1])
-        rows = [torch.cat([lengths(row[each], each.stop - each.start) for each in places]) for row in x.contiguous()]
-        return torch.stack(rows)
+        return norms(x, self.places(x.shape[1]))
 
     def multiplied(self, x: Tensor, scales: Tensor) -> Tensor:
         """The rows of x (k, d) with these tensors multiplied by `scales` (k, L), in new memory."""
@@ -64,6 +60,13 @@ class Layerwise(LocalOptimizer):
         for place, scale in zip(self.places(x.shape[1]), scales.to(x.dtype).unbind(dim=1), strict=True):
             result[:, place] *= scale[:, None]
         return result
+
+    def _layout(self, d: int) -> Layout:
+        """Of vectors of length d."""
+        layout = Layout({str(i): shape for i, shape in enumerate(((d,),) if self.shapes is None else self.shapes)})
+        if layout.d != d:
+            raise ValueError(f"{type(self).__name__}: the tensors hold {layout.d} numbers, the vector has {d}")
+        return layout
 
     def momentum_update(
         self, state: State, gradient: Tensor, lr: float, scales: Tensor, momentum: float, order: str
@@ -76,6 +79,14 @@ class Layerwise(LocalOptimizer):
         step = self.multiplied(gradient, scales)
         step *= lr
         return -1.0, add_scaled(step, momentum, state.momentum, out=state.momentum)
+
+
+def norms(x: Tensor, places: Sequence[slice]) -> Tensor:
+    """(k, L) the l2 norms of these parts of the rows of x (k, d), in double precision."""
+    if x.is_cpu:
+        import numba  # noqa: F401 - with it `lengths` compiles: norms of a few hundred iterations pay for the import
+    rows = [torch.cat([lengths(row[each], each.stop - each.start) for each in places]) for row in x.contiguous()]
+    return torch.stack(rows)
 
 
 def ratios(above: Tensor, below: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Self
 
 from torch import Tensor
 
-from algorithms.algorithm import State
+from algorithms.algorithm import Sample, State
 from algorithms.compressors.message import made_for
 from algorithms.layout import Layout
 from algorithms.network import Network
@@ -30,12 +30,20 @@ class LocalOptimizer:
         """Whether a gradient c times as large does what a learning rate c times as large does, entry by entry."""
         return False
 
+    @property
+    def takes_norms(self) -> bool:
+        """Whether samples must have `norms`, and `observe` is to be called."""
+        return False
+
     def on(self, layout: Layout) -> Self:
         """This rule for a model of these tensors, which it may treat one by one."""
         return made_for(layout, self)
 
     def start(self, state: State) -> None:
         """Add what the rule remembers to a state that has `x`, or renew it there: nothing seen so far."""
+
+    def observe(self, state: State, sample: Sample) -> None:
+        """Keep what `update` needs of the sample, beside the gradient; to be called before it."""
 
     def update(self, state: State, gradient: Tensor, lr: float, network: Network) -> tuple[float, Tensor]:
         """One iteration: the number c and the stack y (k, d) that take the parameters x to x + c y.

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from algorithms.algorithm import Sample, State
 from algorithms.checks import check
-from algorithms.oracles.oracle import Oracle, ShardedWorkload
+from algorithms.optimizers.layerwise import norms
+from algorithms.oracles.oracle import HasNorms, Oracle, ShardedWorkload
 from algorithms.randomness import generator
 
 
@@ -26,28 +27,60 @@ class Minibatch(Oracle):
 
     Args:
         batch: Examples per node and iteration, >= 1.
+        microbatch: Compute the gradient in parts of so many of these examples, a divisor of batch, and tell the mean of
+            the norms of the parts' gradients, which Clars takes; 1 for those of single examples. None for no norms.
     """
 
     batch: int = 32
+    microbatch: int | None = None
 
     def __post_init__(self) -> None:
         check(self.batch >= 1, self, "batch", ">= 1")
+        divides = self.microbatch is None or (self.microbatch >= 1 and self.batch % self.microbatch == 0)
+        check(divides, self, "microbatch", f"a divisor of batch = {self.batch}, or None")
+
+    @property
+    def tells_norms(self) -> bool:
+        return self.microbatch is not None
 
     def sample(
         self, state: State, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], step: int, seed: int
     ) -> Sample:
         state.gradients += self.batch
         batches = [self.examples(workload.examples(node), node, step, seed) for node in nodes]
-        return workload.gradient(x, nodes, torch.from_numpy(np.stack(batches)))
+        examples = torch.from_numpy(np.stack(batches))
+        if self.microbatch is None:
+            return workload.gradient(x, nodes, examples)
+        if self.microbatch == 1 and isinstance(workload, HasNorms):
+            sample = workload.gradient_and_norms(x, nodes, examples)
+            if sample is not None:
+                return sample
+        return _in_parts(workload, x, nodes, examples.split(self.microbatch, dim=1))
 
     def examples(self, size: int, node: int, step: int, seed: int) -> NDArray[np.int64]:
         """(batch,): which of its `size` examples this node uses in this iteration."""
+        epoch, place = divmod(step * self.batch, size)
+        if place + self.batch <= size:
+            return _order(size, node, epoch, seed)[place : place + self.batch]
         epochs, places = np.divmod(np.arange(step * self.batch, (step + 1) * self.batch), size)
         chosen = np.empty(self.batch, np.int64)
         for epoch in np.unique(epochs):
             here = epochs == epoch
             chosen[here] = _order(size, node, int(epoch), seed)[places[here]]
         return chosen
+
+
+def _in_parts(workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], parts: Sequence[Tensor]) -> Sample:
+    """The mean over parts of a batch, each (k, size), with that of the norms of their gradients."""
+    places = workload.layout.places
+    gradient, loss = torch.zeros_like(x), torch.zeros_like(x[:, 0])
+    total = torch.zeros(len(x), len(places), dtype=torch.float64)
+    for part in parts:
+        sample = workload.gradient(x, nodes, part.contiguous())
+        gradient += sample.gradient
+        loss += sample.loss
+        total += norms(sample.gradient, places)
+    return Sample(gradient / len(parts), loss / len(parts), total / len(parts))
 
 
 @lru_cache(maxsize=2**16)

@@ -58,6 +58,14 @@ class HasLosses(Protocol):
 
 
 @runtime_checkable
+class HasNorms(Protocol):
+    """What a workload gives that computes the norms of single examples' gradients without these."""
+
+    def gradient_and_norms(self, x: Tensor, nodes: Sequence[int], examples: Tensor) -> Sample | None:
+        """As `gradient`, with the `norms` of a sample whose parts are the single examples; None if it cannot."""
+
+
+@runtime_checkable
 class HasSlopes(Protocol):
     """What a linear model gives: the gradient of example a_j at x is slope_j a_j + l2 x."""
 
@@ -90,6 +98,11 @@ class Oracle:
     * `gradients`: the component gradients, those of the loss of a single example, that each node evaluated so far;
     * `queries`: the function values, likewise of a single example, that each node asked for so far.
     """
+
+    @property
+    def tells_norms(self) -> bool:
+        """Whether its samples have `norms`."""
+        return False
 
     def start(self, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], seed: int) -> State:
         """The state before the first iteration, for these nodes at x (k, d).

@@ -4,5 +4,4 @@ from gossip.checkpoint.keeper import Every as Every
 from gossip.checkpoint.keeper import Keeper as Keeper
 from gossip.checkpoint.keeper import Moment as Moment
 from gossip.checkpoint.keeper import find as find
-from gossip.checkpoint.signals import Signals as Signals
 from gossip.checkpoint.store import Checkpoint as Checkpoint

@@ -23,17 +23,18 @@ def described(**parts: Any) -> dict[str, Any]:
 
 def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str | None:
     """The first thing in which two configurations differ, in words; None if they are the same."""
-    one, other = dict(_flat(there)), dict(_flat(here))
+    one, other = dict(flat(there)), dict(flat(here))
     for name in [*one, *[name for name in other if name not in one]]:
         if one.get(name, "absent") != other.get(name, "absent"):
             return f"{name} is {one.get(name, 'absent')} there and {other.get(name, 'absent')} here"
     return None
 
 
-def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """The parts of nested dictionaries, with the names on the way to each."""
     if isinstance(value, Mapping):
         for name, part in value.items():
-            yield from _flat(part, f"{path}.{name}" if path and name else path or name)
+            yield from flat(part, f"{path}.{name}" if path and name else path or name)
     else:
         yield path, value
 

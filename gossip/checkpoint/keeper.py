@@ -20,11 +20,11 @@ from algorithms import Algorithm, State, Traffic
 from gossip.checkpoint.agreement import Agreement
 from gossip.checkpoint.configuration import difference
 from gossip.checkpoint.entries import Outline, Parts, Whole
-from gossip.checkpoint.signals import Signals
 from gossip.checkpoint.store import Checkpoint, Writer, checkpoints, newest, remove_others, step_folder
 from gossip.errors import DataError, PreemptedError, UsageError
 from gossip.network import Communicator, InProcessNetwork
 from gossip.recorder import Recorder
+from gossip.signals import Signals
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Keeper:
         keep: How many of them are left, >= 1.
         steps: Of the run.
         about: What is written into each: the configuration of the run, the layout of its model.
-        with_data: Number of nodes that have data.
+        auxiliary: How many nodes, the last ones, have no data.
         processes: The ranks,
         network: and what links their nodes.
         recorder: Has the history.
@@ -95,7 +95,7 @@ class Keeper:
         keep: int,
         steps: int,
         about: Mapping[str, Any],
-        with_data: int,
+        auxiliary: int,
         processes: Communicator,
         network: InProcessNetwork,
         recorder: Recorder,
@@ -104,10 +104,10 @@ class Keeper:
         self._directory, self._every, self._keep, self._steps, self._about = directory, every, keep, steps, about
         self._processes, self._network, self._recorder, self._signals = processes, network, recorder, signals
         nodes = network.nodes
-        self._with_data = with_data
+        self._with_data = network.n - auxiliary
         self._nodes = {
             "algorithm": nodes,
-            "oracle": [node for node in nodes if node < with_data],
+            "oracle": [node for node in nodes if node < self._with_data],
             "network": nodes,
             "model": nodes,
         }
@@ -191,11 +191,13 @@ class Keeper:
     ) -> None:
         """On rank 0: what is common to all ranks, once they have written theirs."""
         files: dict[str, Any] = {}
+        states: dict[str, dict[str, Outline]] = {}
         for rank, (written, nodes, _, outline) in enumerate(everyone):
             files |= {name: {**about, "nodes": nodes} for name, about in written.items()}
+            if nodes[0] >= self._with_data:  # what an oracle has is not known here
+                del outline["oracle"]
             for section in outline:
-                if section != "oracle" or nodes[0] < self._with_data:
-                    _check_same(section, parts.outline[section], outline[section], rank)
+                _check_same(section, states.setdefault(section, outline[section]), outline[section], rank)
         posted = self._network.posted
         manifest = {
             "step": moment.step,
@@ -203,7 +205,7 @@ class Keeper:
             "written": datetime.now(UTC).isoformat(timespec="seconds"),
             "ranks": len(everyone),
             **self._about,
-            "states": parts.outline,
+            "states": states,
             "posted": [parts.name(value) for value in posted[0]],
             "posted_means": [parts.name(value) for value in posted[1]],
             "clock": clock,
@@ -221,7 +223,7 @@ class Keeper:
         processes, network = self._processes, self._network
         checkpoint = processes.together(lambda: Checkpoint(folder))
         processes.from_root(checkpoint.check_names)
-        self._recorder.resume(processes.from_root(checkpoint.history))
+        history = processes.from_root(checkpoint.history)
         outlines = checkpoint.manifest["states"]
         whole = Whole(algorithm, checkpoint, device)
 
@@ -232,6 +234,8 @@ class Keeper:
             }
 
         restored = processes.together(states)
+        checkpoint.close()
+        processes.together(lambda: self._recorder.resume(history))
         counts = restored["network"]
         # What ranks have handed to MPI; fewer ranks than before carry on the counts of several.
         wire = np.sum(checkpoint.manifest["wire"][processes.rank :: processes.size] or [[0, 0]], axis=0).tolist()
@@ -264,15 +268,9 @@ def find(resume: str | Path, runs: Path, configuration: Mapping[str, Any], steps
         DataError: There is none, or it is damaged.
         UsageError: It is one of another configuration, or of a later step.
     """
-    if resume == "auto":
-        for directory in sorted(runs.glob("*"), key=lambda path: path.stat().st_mtime, reverse=True):
-            found = checkpoints(directory)
-            if not found or _is_over(directory, steps):
-                continue
-            if difference(Checkpoint(found[-1]).manifest["configuration"], configuration) is None:
-                return found[-1]
+    folder = _last_of(configuration, runs, steps) if resume == "auto" else newest(Path(resume))
+    if folder is None:
         return None
-    folder = newest(Path(resume))
     checkpoint = Checkpoint(folder)
     differs = difference(checkpoint.manifest["configuration"], configuration)
     if differs:
@@ -280,6 +278,17 @@ def find(resume: str | Path, runs: Path, configuration: Mapping[str, Any], steps
     if checkpoint.step > steps:
         raise UsageError(f"the checkpoint {folder} is beyond steps = {steps}; ask for more, or give an earlier one")
     return folder
+
+
+def _last_of(configuration: Mapping[str, Any], runs: Path, steps: int) -> Path | None:
+    """The last checkpoint of the last run that "auto" means."""
+    for directory in sorted(runs.glob("*"), key=lambda path: path.stat().st_mtime, reverse=True):
+        found = checkpoints(directory)
+        if not found or _is_over(directory, steps):
+            continue
+        if difference(Checkpoint(found[-1]).manifest["configuration"], configuration) is None:
+            return found[-1]
+    return None
 
 
 def _is_over(directory: Path, steps: int) -> bool:
@@ -296,5 +305,5 @@ def _check_same(section: str, first: Mapping[str, Outline], other: Mapping[str, 
     for name in first.keys() | other.keys():
         if json.dumps(first.get(name)) != json.dumps(other.get(name)):  # which says that NaN is NaN
             raise UsageError(
-                f"{section}.{name} is not a stack, and not the same on ranks 0 and {rank}: it cannot be saved"
+                f"{section}.{name} is not a stack, and not the same on rank {rank} as on others: it cannot be saved"
             )

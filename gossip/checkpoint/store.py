@@ -5,8 +5,8 @@
         history.json                what was recorded so far
         rank-0000.safetensors       the rows of the nodes that this rank hosted
 
-It is written into a hidden folder beside it, which is renamed when everything is on disk. Older checkpoints are removed
-after that, hidden ones first of all; so whatever is not hidden is whole, and there is one at any time after the first.
+It is written into a hidden folder, which is renamed when everything is on disk. Older checkpoints are removed after
+that, and hidden before they are. So whatever is not hidden is whole, and there is one at any time after the first.
 """
 
 from __future__ import annotations
@@ -36,9 +36,18 @@ def step_folder(directory: Path, step: int) -> Path:
     return directory / FOLDER / f"step-{step:08d}"
 
 
+def step_of(folder: Path) -> int:
+    """Of which step a checkpoint is."""
+    return int(folder.name.removeprefix("step-"))
+
+
 def checkpoints(directory: Path) -> list[Path]:
     """All of a run, the oldest first."""
-    return sorted((directory / FOLDER).glob("step-*"))
+    return sorted((directory / FOLDER).glob("step-*"), key=_age)
+
+
+def _age(folder: Path) -> tuple[int, str]:
+    return len(folder.name), folder.name  # a step may have more digits than most
 
 
 def newest(path: Path) -> Path:
@@ -90,7 +99,7 @@ class Writer:
         """Write the rest, and put the checkpoint in its place."""
         files |= {HISTORY: self._write(HISTORY, _dump(list(history)))}
         manifest = {"format": FORMAT, **manifest, "files": files}
-        self._write(MANIFEST, _dump({"checksum": _checksum(_dump(manifest)), "checkpoint": manifest}))
+        self._write(MANIFEST, _sealed(_dump(manifest)))
         with _explained(self.final):
             _sync(self._folder)
             if self.final.exists():
@@ -113,7 +122,7 @@ class Writer:
 def remove_others(kept: Path, keep: int) -> None:
     """Of all checkpoints of a run leave this one and those before it, `keep` in all."""
     others = [each for each in checkpoints(kept.parent.parent) if each != kept]
-    before = [each for each in others if each.name < kept.name]
+    before = [each for each in others if _age(each) < _age(kept)]
     for each in set(others) - set(before[len(before) - (keep - 1) :]):
         shutil.rmtree(_hide(each), ignore_errors=True)
 
@@ -200,7 +209,11 @@ class Checkpoint:
         """What a list holds for this node."""
         file = next(file for file, hosted in self._hosted.items() if node in hosted)
         item: Tensor = self._opened(file).get_tensor(name)
-        return item
+        return item.clone()  # out of the file, which will be removed
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._open.clear()
 
     def _opened(self, name: str) -> Any:
         if name not in self._open:
@@ -212,23 +225,21 @@ class Checkpoint:
 
     def _read_manifest(self) -> dict[str, Any]:
         try:
-            whole = json.loads((self.folder / MANIFEST).read_bytes())
-            manifest: dict[str, Any] = whole["checkpoint"]
-            checksum, version = whole["checksum"], manifest["format"]
+            sealed = (self.folder / MANIFEST).read_bytes()
         except FileNotFoundError:
             raise self._damaged(MANIFEST, "is missing") from None
         except OSError as error:
             raise self._damaged(MANIFEST, f"cannot be read ({error.strerror})") from error
-        except (ValueError, TypeError, KeyError):
-            raise self._damaged(MANIFEST, "is not one of a checkpoint") from None
-        if version != FORMAT:
-            raise self._damaged(MANIFEST, f"is of format {version!r}, and this program reads {FORMAT}")
-        if checksum != _checksum(_dump(manifest)):
+        content = sealed[len(_sealed(b"")) - 1 : -1]
+        if sealed != _sealed(content):
             raise self._damaged(MANIFEST, "is not what was written")
+        manifest: dict[str, Any] = json.loads(content)
+        if manifest["format"] != FORMAT:
+            raise self._damaged(MANIFEST, f"is of format {manifest['format']}, and this program reads {FORMAT}")
         return manifest
 
     def _damaged(self, name: str, reason: str) -> DataError:
-        before = [each for each in checkpoints(self.folder.parent.parent) if each.name < self.folder.name]
+        before = [each for each in checkpoints(self.folder.parent.parent) if _age(each) < _age(self.folder)]
         way_out = f"; the one before it is {before[-1]}" if before else ""
         return DataError(f"the checkpoint {self.folder} is damaged: {name} {reason}{way_out}")
 
@@ -258,6 +269,11 @@ def _sync(folder: Path) -> None:
 
 def _dump(value: Any) -> bytes:
     return json.dumps(value).encode()
+
+
+def _sealed(manifest: bytes) -> bytes:
+    """With its checksum, as JSON."""
+    return b'{"checksum": "%s", "checkpoint": %s}' % (_checksum(manifest).encode(), manifest)
 
 
 def _checksum(content: bytes) -> str:

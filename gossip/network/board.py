@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from gossip.network import futex
-from gossip.network.mpi import MpiCommunicator
+from gossip.network.mpi import MpiCommunicator, Wait
 from gossip.network.windows import allocate
 
 LANES = 2  # what is mixed at once, and what is posted ahead, each completed in its own order
@@ -104,18 +104,22 @@ class Board:
         words = self._words[rank]
         if words[word] < value:
             if self._all_local and futex.AVAILABLE:
-                self._sleep(words, word, value, self._addresses[rank] + 8 * word)
+                self._sleep(rank, word, value)
             else:  # messages to and from other hosts must go on meanwhile
                 mpi = self._communicator.mpi
-                self._communicator.poll(lambda: words[word] >= value or bool(mpi.Iprobe() and False))
+                self._communicator.poll(lambda: words[word] >= value or bool(mpi.Iprobe() and False), lambda: [rank])
 
-    def _sleep(self, words: memoryview, word: int, value: int, address: int) -> None:
+    def _sleep(self, rank: int, word: int, value: int) -> None:
+        words, address = self._words[rank], self._addresses[rank] + 8 * word
         if not self._communicator.crowded:
             spin_until = time.perf_counter() + SPIN
             while words[word] < value and time.perf_counter() < spin_until:
                 pass
         self._mine[ASLEEP] = 1
         self._sync()
+        wait = Wait(self._communicator)
         while (seen := words[word]) < value:
             futex.wait(address, seen & 0xFFFFFFFF, LONGEST_WAIT)  # the low half of the word comes first
+            if words[word] < value:
+                wait.look(lambda: [rank])
         self._mine[ASLEEP] = 0

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from math import inf
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gossip.errors import GossipError, explained
+
+if TYPE_CHECKING:
+    from gossip.watcher import Watch
 
 T = TypeVar("T")
 
@@ -18,6 +22,21 @@ T = TypeVar("T")
 def usable_cores() -> set[int]:
     """The cores that this process may run on."""
     return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+
+
+class StalledError(Exception):
+    """Raised on a rank that has waited for others longer than it is to, while these may be in any state.
+
+    Args:
+        ranks: Those that it waits for; None where that is not known.
+        seconds: For so long.
+        what: The same in words.
+    """
+
+    def __init__(self, ranks: Sequence[int] | None, seconds: float, what: str) -> None:
+        super().__init__(what)
+        self.ranks = ranks
+        self.seconds = seconds
 
 
 class Communicator:
@@ -29,6 +48,10 @@ class Communicator:
         hosts: (size,) the host of each, as a number.
         local_size: Number of them on this host.
         local_cores: Number of cores that these may use together.
+        patience: Seconds after which a wait for other ranks is given up.
+        blocks: The nodes of each rank, once they are known, for messages.
+        bereaved: Whether some processes have been lost.
+        watch: Tells of ranks that are killed, where somebody watches.
     """
 
     rank = 0
@@ -36,6 +59,10 @@ class Communicator:
     hosts: NDArray[np.int64] = np.zeros(1, np.int64)
     local_size = 1
     local_cores = len(usable_cores())
+    patience = inf
+    blocks: Sequence[Sequence[int]] | None = None
+    bereaved = False
+    watch: Watch | None = None
 
     @property
     def name(self) -> str:
@@ -77,6 +104,17 @@ class Communicator:
         """The values of all ranks (picklable objects), in their order, on every rank. For set-up, not for the loop."""
         return [value]
 
+    def collect(self, packed: bytes) -> list[bytes]:
+        """What all ranks give, in their order, on rank 0; nothing on others. For what is too much for all of them."""
+        return [packed]
+
+    def confer(self, report: Any) -> dict[int, Any]:
+        """What those ranks say that fail at about the same time: rank -> what it gave (a picklable object).
+
+        For a rank that is about to end the job; the others need not take part.
+        """
+        return {self.rank: report}
+
     def post_maximum(self, values: Sequence[float]) -> Callable[[], list[float]]:
         """Begin to take the maxima over all ranks of so many numbers; what is given waits for them."""
         return lambda: list(values)
@@ -100,3 +138,15 @@ def _attempt(function: Callable[[], Any]) -> tuple[Any, GossipError | None]:
         return function(), None
     except (GossipError, ValueError, OSError, ImportError) as error:
         return None, explained(error)
+
+
+def listed(numbers: Sequence[int], kind: str = "rank") -> str:
+    """Ascending numbers in words: "rank 3", "ranks 0-2, 5"."""
+    spans: list[list[int]] = []
+    for number in numbers:
+        if spans and number == spans[-1][-1] + 1:
+            spans[-1].append(number)
+        else:
+            spans.append([number])
+    text = ", ".join(str(span[0]) if len(span) == 1 else f"{span[0]}-{span[-1]}" for span in spans)
+    return f"{kind}{'s' if len(numbers) > 1 else ''} {text}"

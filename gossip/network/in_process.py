@@ -113,6 +113,11 @@ class InProcessNetwork:
         return self.topology.n
 
     @property
+    def hosts(self) -> Sequence[int]:
+        """(n,): the host that each node is on, as a number."""
+        return [0] * self.n
+
+    @property
     def period(self) -> int | None:
         """Rounds after which the mixing matrices repeat: 1 if W is the same in all rounds."""
         return self.topology.period

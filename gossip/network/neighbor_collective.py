@@ -81,7 +81,7 @@ class CollectiveLink:
         sizes = np.array([len(each) for each in packed], np.int64)
         self._sent = np.concatenate([*packed, np.empty(0, np.uint8)])
         self._sizes = np.empty(len(receive), np.int64)
-        communicator.wait([graph.Ineighbor_alltoall(sizes, self._sizes)])
+        self._wait_for(graph.Ineighbor_alltoall(sizes, self._sizes))
         self._received = np.empty(self._sizes.sum(), np.uint8)
         self._request = graph.Ineighbor_alltoallv(
             [self._sent, sizes, None, MPI.BYTE], [self._received, self._sizes, None, MPI.BYTE]
@@ -90,7 +90,7 @@ class CollectiveLink:
     def wait(self, stop: int) -> None:
         if self.rows or not self._receive:
             return
-        self._communicator.wait([self._request])
+        self._wait_for(self._request)
         pieces = np.split(self._received, np.cumsum(self._sizes)[:-1])
         self.rows = {
             source: self._unpack(piece, len(rows))
@@ -99,7 +99,10 @@ class CollectiveLink:
 
     def finish(self) -> None:
         self.wait(0)
-        self._communicator.wait([self._request])
+        self._wait_for(self._request)
+
+    def _wait_for(self, request: MPI.Request) -> None:
+        self._communicator.poll(request.Test, lambda: list(self._receive))
 
     def _unpack(self, piece: Bytes, expected: int) -> Rows:
         if isinstance(self._value, Message):

@@ -17,7 +17,7 @@ from gossip.network.in_process import Exchange, InProcessNetwork, Rows, T
 from gossip.network.memory import as_bytes, in_whole_pages
 from gossip.network.mixing import Sums
 from gossip.network.mpi import MpiCommunicator
-from gossip.network.plan import HaloPlan, Indices
+from gossip.network.plan import HaloPlan, Indices, owners_of
 from gossip.network.progress import Progress
 from gossip.network.tree import Total, TreePlan
 from gossip.network.tree_total import TreeTotal
@@ -87,12 +87,18 @@ class PeerToPeerNetwork(InProcessNetwork):
     ) -> None:
         super().__init__(topology, seed, hosted, communicator.rank)
         self.communicator = communicator
+        communicator.blocks = hosted
         self._streamed //= len(communicator.local_ranks)
         self._tree = TreePlan.build(self._hosted)
         self._idle: list[Channel] = []
         self._sends_in_a_mean = self._tree.sends(communicator.rank)
         self._totals = 0  # begun so far, the same number on all ranks
         self._progress = Progress(communicator, self._advance)
+
+    @property
+    def hosts(self) -> Sequence[int]:
+        hosts: list[int] = self.communicator.hosts[owners_of(self._hosted)].tolist()
+        return hosts
 
     def post(self, value: Tensor | Message) -> None:
         super().post(value)
@@ -138,11 +144,11 @@ class PeerToPeerNetwork(InProcessNetwork):
     ) -> MessageLink:
         packed = {row: message.pack(row) for row in {row for needed in send.values() for row in needed.tolist()}}
         tag = MESSAGE + POSTED * posted
-        requests = []
+        requests = {}
         for target, needed in send.items():
             buffer = np.concatenate([packed[row] for row in needed.tolist()])
             self._count_wire(len(buffer))
-            requests.append(self.communicator.mpi.Isend(buffer, target, tag))
+            requests[target] = self.communicator.mpi.Isend(buffer, target, tag)
         return MessageLink(self.communicator, message, receive, requests, tag)
 
     def _count_wire(self, size: int, messages: int = 1) -> None:
@@ -196,6 +202,10 @@ class PeerToPeerNetwork(InProcessNetwork):
         if (np.diff(order) < 0).any():
             rows = rows[np.argsort(order)]
         return rows.to(value.device)
+
+    def abandon(self) -> None:
+        """Leave what is under way as it is: other ranks are gone."""
+        self._progress.stop()
 
     def close(self) -> None:
         super().close()
@@ -269,6 +279,7 @@ class Channel:
             for part in self._segments
         ]
         self._direct = [target for target in send if target not in self._outbox]
+        self._targets = [*self._outbox, *self._direct] * len(self._segments)
         self._sends_from: dict[int, list[list[MPI.Prequest]]] = {}
         self._row_bytes, self._itemsize = d * like.itemsize, like.itemsize
         self._value: Tensor | None = None  # what is being sent
@@ -317,7 +328,7 @@ class Channel:
     def wait(self, stop: int) -> None:
         while self._arrived < len(self._segments) and self._segments[self._arrived].start < stop:
             part = self._segments[self._arrived]
-            self._communicator.wait(self._receives[self._arrived])
+            self._communicator.wait(self._receives[self._arrived], self._inbox)
             if self._arrived + IN_FLIGHT < len(self._segments):
                 self._start_segment(self._arrived + IN_FLIGHT)
             if self._staged:
@@ -327,7 +338,7 @@ class Channel:
 
     def finish(self) -> None:
         self.wait(self._segments[-1].stop if self._segments else 0)
-        self._communicator.wait([request for requests in self._sends for request in requests])
+        self._communicator.wait([request for requests in self._sends for request in requests], self._targets)
         self._value = None  # its memory may be used again
         self._retire(self)
 
@@ -345,7 +356,7 @@ class MessageLink:
         communicator: MpiCommunicator,
         message: Message,
         receive: Mapping[int, Indices],
-        sends: Sequence[MPI.Request],
+        sends: Mapping[int, MPI.Request],
         tag: int,
     ) -> None:
         self._communicator = communicator
@@ -365,7 +376,7 @@ class MessageLink:
 
     def finish(self) -> None:
         self.wait(0)
-        self._communicator.wait(self._sends)
+        self._communicator.wait(list(self._sends.values()), self._sends)
 
     def _buffers(self) -> dict[int, Bytes]:
         mpi = self._communicator.mpi
@@ -383,7 +394,7 @@ class MessageLink:
                     requests.append(arrived.Irecv(buffers[source]))
             return len(buffers) == len(self._receive)
 
-        self._communicator.poll(poll)
+        self._communicator.poll(poll, lambda: [source for source in self._receive if source not in buffers])
         self._communicator.wait(requests)
         return buffers
 

@@ -61,6 +61,9 @@ class Progress:
             self._active.wait()
             if self._stopped:
                 return
-            self._communicator.mpi.Iprobe()
-            self._advance()
+            try:
+                self._communicator.mpi.Iprobe()
+                self._advance()
+            except MPI.Exception:  # who waits for it finds out as well
+                self._active.clear()
             pause.wait(INTERVAL)

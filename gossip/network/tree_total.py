@@ -33,7 +33,7 @@ class TreeTotal(Total):
         super().__init__(value.detach())
         self._plan, self._nodes, self._tag = plan, nodes, tag
         self._communicator = communicator
-        self._sends: list[MPI.Request] = []
+        self._sends: list[tuple[MPI.Request, int]] = []
         self._total: Tensor | None = None
         self._lock = threading.Lock()
         self._receives = self._walk()
@@ -42,18 +42,18 @@ class TreeTotal(Total):
     def advance(self) -> bool:
         """Go on as far as messages have come; whether the total is there."""
         with self._lock:
-            while self._awaited is not None and self._awaited.Test():
+            while self._awaited is not None and self._awaited[0].Test():
                 self._awaited = next(self._receives, None)
             return self._awaited is None
 
     def wait(self) -> Tensor:
-        self._communicator.poll(self.advance)
-        self._communicator.wait(self._sends)
+        self._communicator.poll(self.advance, lambda: [] if self._awaited is None else [self._awaited[1]])
+        self._communicator.wait([request for request, _ in self._sends], [target for _, target in self._sends])
         assert self._total is not None
         return self._total
 
-    def _walk(self) -> Iterator[MPI.Request]:
-        """Up the tree and down again; yields what must have been received before it goes on."""
+    def _walk(self) -> Iterator[tuple[MPI.Request, int]]:
+        """Up the tree and down again; yields what must have been received, and from whom, before it goes on."""
         rank, like = self._communicator.rank, self._value[0]
         sums = {}
         for part in self._plan.subtrees[rank]:
@@ -65,7 +65,7 @@ class TreeTotal(Total):
                     right = sums[join.right]
                 else:
                     vector, request = self._receive(like, join.right_rank)
-                    yield request
+                    yield request, join.right_rank
                     right = vector.to(like.device)
                 sums[join.left] = sums[join.left] + right
             elif join.right_rank == rank:
@@ -75,7 +75,7 @@ class TreeTotal(Total):
         for source, target in self._plan.shares:
             if target == rank:
                 vector, request = self._receive(like, source)
-                yield request
+                yield request, source
                 total = vector.to(like.device)
             elif source == rank:
                 assert total is not None  # the tree is walked from its root
@@ -83,7 +83,8 @@ class TreeTotal(Total):
         self._total = total
 
     def _send(self, vector: Tensor, target: int) -> None:
-        self._sends.append(self._communicator.mpi.Isend(as_bytes(vector.cpu().contiguous()), target, self._tag))
+        sent = as_bytes(vector.cpu().contiguous())
+        self._sends.append((self._communicator.mpi.Isend(sent, target, self._tag), target))
 
     def _receive(self, like: Tensor, source: int) -> tuple[Tensor, MPI.Request]:
         vector = torch.empty(like.shape, dtype=like.dtype)

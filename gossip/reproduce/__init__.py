@@ -7,7 +7,21 @@ from importlib import import_module
 from gossip.reproduce.study import Study
 
 # A study is a module here that defines `STUDY`.
-NAMES = ("choco", "exact_diffusion", "fedmom", "momentum", "prox_lead", "squarm", "transformer", "zo_prox")
+NAMES = (
+    "adacomm",
+    "choco",
+    "clars",
+    "cooperative",
+    "exact_diffusion",
+    "fedmom",
+    "leader_sgd",
+    "momentum",
+    "overlap_local_sgd",
+    "prox_lead",
+    "squarm",
+    "transformer",
+    "zo_prox",
+)
 
 
 def find(name: str) -> Study:

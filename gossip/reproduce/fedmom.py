@@ -13,6 +13,10 @@ Every method has its own local and server rates, the best of its candidates with
 table. A method has reached the target when the mean accuracy of the last 5 rounds has: with 4 clients it swings, and
 passing the target once is no arrival. Momentum is the paper's 0.9.
 
+The claim about the loss at the end fails. Rates are those that lead to the target soonest, and with them FedMom ends at
+0.49, FedAvg at 0.43: momentum carries on what 4 clients of very different sizes happen to want, and removes no noise.
+With a local rate of 0.003 and a server rate of 10 it ended at 0.40 and 0.43 in two runs, in 36 and 33 rounds.
+
 The paper sees FedAvg as a gradient method whose g = sum_k p_k (w - u_k), biased as it is, points away from the optimum
 w*: <g, w - w*> > 0. Here w* is what 600 steps with the gradients of all clients and Nesterov's momentum find.
 """
@@ -97,8 +101,13 @@ def methods(clients: int, taking_part: int, local_steps: int, batch: int) -> dic
     def grid(**options: Sequence[float]) -> list[dict[str, float]]:
         return [dict(zip(options, values, strict=True)) for values in product(*options.values())]
 
-    def make(kind: type[Federated], local_steps: int = local_steps, **fixed: float) -> Callable[..., Federated]:
-        common = {"participation": taking_part, "weights": "examples", "weighting": "all", "local_steps": local_steps}
+    def make(kind: type[Federated], local_steps: int = local_steps, **fixed: Any) -> Callable[..., Federated]:
+        common: dict[str, Any] = {
+            "participation": taking_part,
+            "weights": "examples",
+            "weighting": "all",
+            "local_steps": local_steps,
+        }
         return lambda **options: kind(**common, **fixed, **options)
 
     return {
@@ -233,12 +242,13 @@ def _claims(curves: Mapping[str, Any], target: float) -> list[Claim]:
     claims = []
     ours = curves[FEDMOM]
     for rival in (FEDAVG, FEDPROX, FEDSGD):
-        ratio = float(np.mean(ours["rounds"])) / float(np.mean(curves[rival]["rounds"]))
+        theirs = curves[rival]
         claims.append(
             Claim(
                 f"FedMom reaches an accuracy of {target} in fewer rounds than {rival}",
-                f"in {ratio:.2f} times as many ({_listed(ours['rounds'])} against {_listed(curves[rival]['rounds'])})",
-                ratio < 1,
+                f"{np.mean(ours['rounds']):.1f} against {np.mean(theirs['rounds']):.1f} "
+                f"({_listed(ours['rounds'])} against {_listed(theirs['rounds'])})",
+                bool(np.mean(ours["rounds"]) < np.mean(theirs["rounds"])),
             )
         )
     best = min((FEDAVG, FEDPROX, FEDSGD), key=lambda name: float(np.mean(curves[name]["loss"])))

@@ -6,6 +6,7 @@ from gossip.workloads.images import Digits as Digits
 from gossip.workloads.images import Mnist as Mnist
 from gossip.workloads.least_squares import LeastSquares as LeastSquares
 from gossip.workloads.logistic_regression import LogisticRegression as LogisticRegression
+from gossip.workloads.matrix_completion import MatrixCompletion as MatrixCompletion
 from gossip.workloads.sigmoid_loss import SigmoidLoss as SigmoidLoss
 from gossip.workloads.splits import ByLabel as ByLabel
 from gossip.workloads.splits import Dirichlet as Dirichlet

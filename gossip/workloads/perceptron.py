@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 
@@ -71,20 +73,32 @@ class Perceptron:
         # Without further parameters, and none used twice.
         return cls(layout, tuple(layers), loss) if known and usual and layout.d == numbers else None
 
-    def losses_and_gradients(self, x: Tensor, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def losses_and_gradients(
+        self, x: Tensor, inputs: Tensor, targets: Tensor, norms: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The losses (c,) and gradients (c, d) of c nodes, in float32.
 
         Args:
             x: (c, d), the model of each.
             inputs: (c, batch, ...), contiguous.
             targets: (c, batch) or (c, batch, outputs).
+            norms: (c, tensors) float64, where to write the mean over the examples of the norms of the tensors of their
+                gradients. That of a weight is the norm of an outer product, slope times input: no gradient of a
+                single example is computed.
         """
         gradient = _alike(x.shape)
         points, slopes = self.layout.unflatten(_alike(x.shape).copy_(x)), self.layout.unflatten(gradient)
         values = self._values(points, inputs)
         losses, slope = self._loss(values.pop(), targets)
+        names = list(self.layout.shapes)
         for weight, bias, before in reversed(self.layers):
             value = values.pop()
+            if norms is not None:
+                for row in range(len(x)):
+                    steepness = _lengths(slope[row])  # over the batch: the loss is the mean over its examples
+                    norms[row, names.index(weight)] = float(np.einsum("b,b->", _lengths(value[row]), steepness))
+                    if bias:
+                        norms[row, names.index(bias)] = float(np.einsum("b->", steepness))
             _products(slope.mT, value, out=slopes[weight])
             if bias:
                 slopes[bias].copy_(slope.sum(dim=1))
@@ -137,6 +151,12 @@ def _alike(shape: Sequence[int]) -> Tensor:
         strides.insert(0, size * strides[0])
     strides[0] += -strides[0] % ALIGNED
     return torch.empty_strided(tuple(shape), strides)
+
+
+def _lengths(rows: Tensor) -> NDArray[np.float64]:
+    """(batch,) float64: the l2 norm of each row (batch, width)."""
+    values = rows.numpy()
+    return np.sqrt(np.einsum("bi,bi->b", values, values), dtype=np.float64)
 
 
 def _products(left: Tensor, right: Tensor, out: Tensor | None = None) -> Tensor:

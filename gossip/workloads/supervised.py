@@ -85,6 +85,15 @@ class Supervised:
 
     def gradient(self, x: Tensor, nodes: Sequence[int], examples: Tensor | None = None) -> Sample:
         """See `ShardedWorkload`. Computed in float32, given in the type of x."""
+        return self._sample(x, nodes, examples)
+
+    def gradient_and_norms(self, x: Tensor, nodes: Sequence[int], examples: Tensor) -> Sample | None:
+        """See `HasNorms`; None unless the model is a perceptron."""
+        if self._perceptron is None:
+            return None
+        return self._sample(x, nodes, examples, torch.empty(len(x), len(self.layout.shapes), dtype=torch.float64))
+
+    def _sample(self, x: Tensor, nodes: Sequence[int], examples: Tensor | None, norms: Tensor | None = None) -> Sample:
         here = np.asarray(nodes, np.int64)
         if examples is not None:
             check_examples(examples, self._sizes[here])
@@ -93,10 +102,13 @@ class Supervised:
         loss = torch.empty(len(here), dtype=x.dtype)
 
         def compute(some: slice | NDArray[np.int64], places: Tensor) -> None:
-            loss[some], gradient[some] = self._losses_and_gradients(x[some], places)
+            lengths = None if norms is None else norms[some]
+            loss[some], gradient[some] = self._losses_and_gradients(x[some], places, lengths)
+            if norms is not None and lengths is not None:  # which may be a copy of them
+                norms[some] = lengths
 
         self._in_parts(here, examples, compute)
-        return Sample(gradient, loss)
+        return Sample(gradient, loss, norms)
 
     def losses(self, x: Tensor, nodes: Sequence[int], examples: Tensor) -> Tensor:
         """See `HasLosses`. Computed in float32, given in the type of x."""
@@ -163,11 +175,14 @@ class Supervised:
             values = [self._loss(model(a), b) for a, b in zip(inputs[0].split(1), targets[0].split(1), strict=True)]
         return torch.stack(values)[None]
 
-    def _losses_and_gradients(self, x: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-        """Losses (c,) and gradients (c, d) at the rows of x (c, d), on the examples at these places (c, batch)."""
+    def _losses_and_gradients(self, x: Tensor, places: Tensor, norms: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Losses (c,) and gradients (c, d) at the rows of x (c, d), on the examples at these places (c, batch).
+
+        `norms` (c, tensors), if given, is filled, see `Perceptron`.
+        """
         inputs, targets = self._at(places)
         if self._perceptron is not None:
-            return self._perceptron.losses_and_gradients(x, inputs, targets)
+            return self._perceptron.losses_and_gradients(x, inputs, targets, norms)
         with self._model_at(x[0]) as model, torch.enable_grad():
             value = self._loss(model(inputs[0]), targets[0])
             pieces = torch.autograd.grad(value, list(model.parameters()), materialize_grads=True)

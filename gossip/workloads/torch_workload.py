@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from algorithms.imports import imported
 from gossip.workloads.splits import Iid, Split, held_out
 from gossip.workloads.supervised import Supervised, seeded
 from gossip.workloads.workload import Arrays, Read, Workload, read_here
@@ -51,9 +51,9 @@ class TorchWorkload(Workload):
             ValueError: An import path does not resolve; or a dataset is empty, or its items are not pairs of
                 numbers of one shape.
         """
-        loss = self._resolve("loss")
+        loss = imported(self, "loss")
         with seeded(seed, "model"):
-            model = self._resolve("model")(**self.model_args)
+            model = imported(self, "model")(**self.model_args)
         arrays = read(self._read)
         inputs, targets = torch.tensor(arrays["inputs"]), _targets(arrays["targets"])
         if self.test_dataset is None:
@@ -81,7 +81,7 @@ class TorchWorkload(Workload):
     def _stack(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """The inputs and the targets of the dataset in this field."""
         with seeded(0, name):
-            dataset = self._resolve(name)(**getattr(self, f"{name}_args"))
+            dataset = imported(self, name)(**getattr(self, f"{name}_args"))
             items = [dataset[i] for i in range(len(dataset))]
         where = f"TorchWorkload: {name} = {getattr(self, name)!r}"
         if not items:
@@ -96,18 +96,6 @@ class TorchWorkload(Workload):
             if parts[0].dtype.kind not in "biuf":
                 raise ValueError(f"{where}: the {what} are not numbers")
         return np.stack(inputs), np.stack(targets)
-
-    def _resolve(self, name: str) -> Any:
-        """What the import path in this field names."""
-        path = getattr(self, name)
-        try:
-            found = pkgutil.resolve_name(path)
-        except (ImportError, AttributeError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise ValueError(f"TorchWorkload: {name} = {path!r} cannot be imported: {reason}") from error
-        if not callable(found):
-            raise ValueError(f"TorchWorkload: {name} = {path!r} is a {type(found).__name__}, not callable")
-        return found
 
 
 def _targets(values: np.ndarray) -> Tensor:

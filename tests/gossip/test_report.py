@@ -127,6 +127,14 @@ def test_one_svg_per_figure_with_unique_ids_that_resolve(text: str) -> None:
     assert page.references and {reference[1:] for reference in page.references} <= set(page.ids)
 
 
+def test_simulated_time_is_shown_beside_the_real_one(written: Written, text: str) -> None:
+    history = [record(step, simulated_seconds=60.0 * step) for step in range(0, 500, 10)]
+    clocked = written(history, simulated_seconds=history[-1]["simulated_seconds"])
+    assert "<dt>simulated time</dt><dd>8 h 10 min</dd>" in clocked
+    assert "simulated time (h)" in clocked  # an axis
+    assert "simulated time" not in text
+
+
 def test_every_summary_value_is_shown_exactly(written: Written) -> None:
     text = written(extra="a < b")
     for value in summary(HISTORY[-1], extra="a &lt; b").values():

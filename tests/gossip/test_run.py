@@ -84,6 +84,7 @@ def test_run_directory_holds_the_whole_run(tmp_path: Path) -> None:
     assert result.directory is not None
     assert sorted(file.name for file in result.directory.iterdir()) == [
         "config.yaml",
+        "logs",
         "metrics.jsonl",
         "report.html",
         "summary.json",

@@ -15,6 +15,7 @@ SIZES = {
     ),
     **dict.fromkeys("random_regular ramanujan watts_strogatz".split(), LARGER),
     "elastic_averaging": ANY[1:],
+    "elastic_averaging_tree": ANY[2:],
     "stochastic_block": ANY[1:],
     "barabasi_albert": ANY[2:],
     "random_out": ANY[2:],

@@ -76,7 +76,6 @@ def test_optima_of_the_built_in_solver(graph: nx.Graph, averaging: float, chain:
 
 
 def test_optima_of_cvxpy() -> None:
-    pytest.importorskip("cvxpy")
     for solve in (fastest_averaging, fastest_markov_chain):
         a, b = (solve(in_adjacency(TREE), solver).toarray() for solver in ("cvxpy", "smoothing"))
         norms = [np.linalg.norm(off + np.diag(1 - off.sum(axis=1)) - 1 / 15, 2) for off in (a, b)]

@@ -140,12 +140,29 @@ def test_no_loss_at_all_is_refused() -> None:
         drive(LeaderSGD(period=1), problem, starts(problem), 1, lambda *_: np.full(4, np.nan))
 
 
+def test_groups_of_ones_own() -> None:
+    problem = least_squares(7)
+    options = {"period": 2, "global_every": 2, "momentum": 0.5, "pull": 0.2, "proximal": 0.15}
+    of_all = {"global_pull": 0.1, "global_proximal": 0.05}
+    algorithm = LeaderSGD(DECAY, groups=(5, 1, 5, 1, 1, 3, 5), **options, **of_all)
+    models, _ = drive(algorithm, problem, starts(problem), STEPS)
+    groups = [[0, 2, 6], [1, 3, 4], [5]]
+    assert np.abs(models - transcription(problem, starts(problem), groups, options | of_all)).max() <= 1e-10
+
+
+def test_in_one_process_there_is_one_group() -> None:
+    problem = least_squares(7)
+    runs = [drive(LeaderSGD(0.05, **options), problem, starts(problem), 20)[0] for options in ({}, {"groups": 1})]
+    np.testing.assert_array_equal(*runs)
+
+
 def test_refusals() -> None:
     for options, name in (
         ({"period": 0}, "period"),
         ({"pull": 1.5}, "pull"),
         ({"proximal": 5.0}, "proximal"),
         ({"groups": 0}, "groups"),
+        ({"groups": "racks"}, "groups"),
         ({"global_every": 0}, "global_every"),
         ({"global_pull": -0.1}, "global_pull"),
         ({"global_proximal": 17.0}, "global_proximal"),
@@ -154,3 +171,5 @@ def test_refusals() -> None:
             LeaderSGD(**options)
     with pytest.raises(ValueError, match="LeaderSGD: groups = 5 is not allowed; it must be at most the number of"):
         LeaderSGD(groups=5).start(torch.zeros(4, 3), connect(ring(4), Communicator()))
+    with pytest.raises(ValueError, match=r"LeaderSGD: groups = \(0, 1\) .* as many as there are nodes, 4"):
+        LeaderSGD(groups=(0, 1)).start(torch.zeros(4, 3), connect(ring(4), Communicator()))

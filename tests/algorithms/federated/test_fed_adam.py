@@ -1,11 +1,11 @@
-"""FedAdam."""
+"""FedAdam and FedYogi."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from algorithms import FedAdam
+from algorithms import FedAdam, FedYogi
 from tests.algorithms.federated.literal import RATE, STEPS, Weights, assert_serves, drawn, everyone, rounds
 from tests.algorithms.helpers import Array, LeastSquares, common, least_squares, run, starts
 from topologies import ring
@@ -36,6 +36,25 @@ def test_literal_equations(clients: int, b1: float, b2: float, tau: float, v0: f
     models = run(algorithm, ring(N), problem, x, STEPS).models
     p = everyone(N) if clients == N else drawn((1.0,) * N, clients, "uniform", "sampled")
     assert_serves(models, fed_adam(problem, x.mean(axis=0), p, b1, b2, tau, v0))
+
+
+@pytest.mark.parametrize(("b1", "b2", "v0"), [(0.9, 0.99, 1e-4), (0.5, 0.8, 0.0)])
+@pytest.mark.parametrize("clients", [2, N])
+def test_yogi(clients: int, b1: float, b2: float, v0: float) -> None:
+    problem = least_squares(N)
+    x = starts(problem)
+    algorithm = FedYogi(RATE, 0.1, 5, clients, beta1=b1, beta2=b2, tau=1e-2, second_moment=v0)
+    models = run(algorithm, ring(N), problem, x, STEPS).models
+    m, v = np.zeros(problem.d), np.full(problem.d, v0)
+
+    def server(w: Array, delta: Array, r: int) -> Array:
+        nonlocal m, v
+        m = b1 * m + (1 - b1) * delta
+        v = np.where(v > delta**2, v - (1 - b2) * delta**2, v + (1 - b2) * delta**2)
+        return w + 0.1 * m / (np.sqrt(v) + 1e-2)
+
+    p = everyone(N) if clients == N else drawn((1.0,) * N, clients, "uniform", "sampled")
+    assert_serves(models, rounds(problem, x.mean(axis=0), 5, p, server))
 
 
 def test_the_first_step_is_not_corrected() -> None:

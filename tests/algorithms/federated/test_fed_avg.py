@@ -19,7 +19,9 @@ from algorithms import (
     FedAvg,
     Federated,
     FedMom,
+    FedNova,
     FedProx,
+    FedYogi,
     Full,
     LocalOptimizer,
     ResidualSGD,
@@ -43,7 +45,7 @@ from topologies import Topology, exponential, ring
 
 N = 6
 SIZES = (3.0, 1.0, 4.0, 1.0, 5.0, 9.0)
-METHODS = [FedAvg(), FedProx(), FedMom(), FedAdam(), Scaffold()]
+METHODS = [FedAvg(), FedProx(), FedMom(), FedAdam(), FedYogi(), FedNova(), Scaffold()]
 
 
 def fed_avg(problem: LeastSquares, w: Array, local_steps: int, p: Weights, steps: int = STEPS) -> Array:
@@ -135,8 +137,10 @@ def test_the_network_does_not_matter_and_rounds_are_counted(method: Federated) -
     np.testing.assert_array_equal(first.models, second.models)
     assert first.rounds == 1 + 3
     means = 1 + (6 if isinstance(method, Scaffold) else 3)
-    assert first.messages.sum() == means * 2 * (N - 1)  # up the tree and down
-    assert first.bytes.sum() == first.messages.sum() * problem.d * 8
+    numbers = 3 if isinstance(method, FedNova) else 0
+    edges = 2 * (N - 1)  # up the tree and down
+    assert first.messages.sum() == (means + numbers) * edges
+    assert first.bytes.sum() == (means * problem.d + numbers) * edges * 8
 
 
 @pytest.mark.filterwarnings("error")
@@ -210,6 +214,11 @@ BAD = [
     ({"weights": (1.0, -1.0)}, "weights = (1.0, -1.0) "),
     ({"weights": "sizes"}, "weights = 'sizes' "),
     ({"optimizer": Clars()}, "optimizer = Clars("),
+    ({"client_steps": (1, 11)}, "client_steps = (1, 11) "),
+    ({"client_steps": (1, 0)}, "client_steps = (1, 0) "),
+    ({"candidates": 2}, "candidates = 2 "),
+    ({"sampling": "power-of-choice"}, "candidates = None "),
+    ({"sampling": "power-of-choice", "weighting": "unbiased", "candidates": 2}, "weighting = 'unbiased' "),
 ]
 
 
@@ -226,6 +235,12 @@ def test_refusals(options: dict[str, Any], says: str) -> None:
     [
         ({"participation": 7}, "FedAvg: participation = 7 of 6 clients"),
         ({"weights": (1.0, 2.0)}, "FedAvg: there are 2 weights for 6 clients"),
+        ({"client_steps": (1, 2)}, "FedAvg: there are 2 client_steps for 6 clients"),
+        ({"sampling": "power-of-choice", "participation": 3, "candidates": 2}, r"candidates = 2 .* in \[3, 6\]"),
+        (
+            {"sampling": "power-of-choice", "participation": 1, "candidates": 6, "weights": (1.0, 0, 1, 1, 1, 1)},
+            r"candidates = 6 .* in \[1, 5\]",
+        ),
         ({"weights": "examples"}, "FedAvg: weights = 'examples' is for runs; give the numbers here"),
     ],
 )

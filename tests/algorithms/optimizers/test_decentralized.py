@@ -26,26 +26,12 @@ from algorithms import (
     StepDecay,
 )
 from tests.algorithms.helpers import ALL, Array, LeastSquares, dense, least_squares, run, starts
+from tests.algorithms.optimizers.literal import LiteralAdamW
 from topologies import Schedule, ring
 
 STEPS = 200
 RATE = StepDecay(lr=0.03, milestones=(60, 61, 120), factor=0.3)
 ORDERS = ("adapt-then-combine", "combine-then-adapt", "consensus")
-
-
-class LiteralAdamW:
-    def __init__(self, b1: float, b2: float, eps: float, decay: float) -> None:
-        self.b1, self.b2, self.eps, self.decay = b1, b2, eps, decay
-        self.m: Array | float = 0.0
-        self.v: Array | float = 0.0
-        self.t = 0
-
-    def direction(self, X: Array, G: Array) -> Array:
-        self.t += 1
-        self.m = self.b1 * self.m + (1 - self.b1) * G
-        self.v = self.b2 * self.v + (1 - self.b2) * G**2
-        m, v = self.m / (1 - self.b1**self.t), self.v / (1 - self.b2**self.t)
-        return m / (np.sqrt(v) + self.eps) + self.decay * X
 
 
 def literal(problem: LeastSquares, topology: Schedule, order: str, period: int) -> Array:

@@ -15,6 +15,7 @@ from algorithms import (
     Algorithm,
     Clipped,
     DecentralizedSGD,
+    ElasticAveraging,
     FedAdam,
     FedAvg,
     FedMom,
@@ -22,10 +23,12 @@ from algorithms import (
     Lars,
     ResidualSGD,
     Scaffold,
+    TorchOptimizer,
 )
 
 ALGORITHMS: list[Algorithm] = [
     DecentralizedSGD(lr=0.01, optimizer=AdamW()),
+    ElasticAveraging(lr=0.01, period=3, optimizer=TorchOptimizer("torch.optim.NAdam")),
     DecentralizedSGD(lr=0.5, optimizer=Clipped(0.5, Lars())),
     DecentralizedSGD(lr=0.01, optimizer=ResidualSGD(0.3, momentum=0.5)),
     FedAvg(lr=0.05, local_steps=3, optimizer=AdamW()),

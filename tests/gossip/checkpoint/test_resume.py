@@ -1,0 +1,272 @@
+"""A run that goes on from a checkpoint is the run that never stopped, bit for bit."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, is_dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import gossip
+from algorithms import (
+    Algorithm,
+    ChocoSGD,
+    DecentralizedSGD,
+    Full,
+    Minibatch,
+    Oracle,
+    RandomK,
+    RelaySGD,
+    Saga,
+    StepDecay,
+    TopK,
+)
+from gossip.config import UNFINISHED
+from gossip.errors import DataError, UsageError
+from gossip.recorder import Recorder
+from gossip.workloads import Digits, LeastSquares
+from tests.conftest import REPOSITORY
+from tests.mpi.cases import Case
+from topologies import exponential, one_peer_exponential, path, ring
+
+FAMILIES = sorted(file.stem for file in (REPOSITORY / "tests/mpi/cases").glob("[!_]*.py"))
+
+Records = list[dict[str, Any]]
+
+
+@pytest.fixture(autouse=True)
+def no_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take longer than the runs."""
+    monkeypatch.setattr(Recorder, "write_outcome", lambda *_: None)
+
+
+def without_times(history: Records) -> Records:
+    return [{name: value for name, value in record.items() if name != "seconds"} for record in history]
+
+
+def step_of(directory: Path, step: int) -> Path:
+    return directory / "checkpoints" / f"step-{step:08d}"
+
+
+def assert_resumes(case: Case, output: Path) -> None:
+    middle = case.steps // 2 + 1
+    options = {"oracle": case.oracle, "steps": case.steps, "clock": case.clock, "evaluate_every": 3, "output": output}
+    run = (case.workload, case.topology, case.algorithm)
+    whole = gossip.run(*run, **options, checkpoint_every=middle)  # type: ignore[arg-type]
+    assert whole.directory is not None
+    again = gossip.run(*run, **options, resume=step_of(whole.directory, middle))  # type: ignore[arg-type]
+    assert torch.equal(again.model, whole.model), case
+    assert without_times(again.history) == without_times(whole.history), case
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_algorithm_and_oracle(family: str, tmp_path: Path) -> None:
+    for i, case in enumerate(import_module(f"tests.mpi.cases.{family}").CASES):
+        assert_resumes(case, tmp_path / str(i))
+
+
+def test_no_algorithm_nor_oracle_is_left_out() -> None:
+    def below(kind: type) -> set[type]:
+        return {kind}.union(*map(below, kind.__subclasses__()))
+
+    def parts(owner: object) -> set[type]:
+        inside = [getattr(owner, field.name) for field in fields(owner)] if is_dataclass(owner) else []  # type: ignore[arg-type]
+        return {type(owner)}.union(*map(parts, inside))
+
+    cases = [case for family in FAMILIES for case in import_module(f"tests.mpi.cases.{family}").CASES]
+    tried = set().union(*(parts(case.algorithm) | parts(case.oracle) for case in cases))
+    missing = {kind.__name__ for kind in below(Algorithm) | below(Oracle) if kind.__module__.startswith("algorithms.")}
+    missing -= {kind.__name__ for kind in tried} | UNFINISHED | {"Algorithm", "Oracle"}
+    assert not missing
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "topology"),
+    [
+        (ChocoSGD(lr=0.05, gamma=0.3, compressor=RandomK(k=3)), one_peer_exponential),  # a period of 3
+        (RelaySGD(lr=0.03), path),
+    ],
+)
+def test_as_many_nodes_as_parameters_and_examples(algorithm: Algorithm, topology: Any, tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    workload = LeastSquares(random.normal(size=(8, 8, 8)), random.normal(size=(8, 8)))
+    assert_resumes(Case(algorithm, topology(8), Saga(2), workload), tmp_path)
+
+
+class Small:
+    """A run of a few steps, and what it is compared with."""
+
+    def __init__(self, output: Path) -> None:
+        random = np.random.default_rng(1)
+        self.workload = LeastSquares(random.normal(size=(5, 6, 4)), random.normal(size=(5, 6)), l2=0.1)
+        self.output = output
+
+    def run(self, **options: Any) -> gossip.Result:
+        arguments = {
+            "workload": self.workload,
+            "topology": ring(5),
+            "algorithm": ChocoSGD(lr=0.05, gamma=0.3, compressor=TopK(k=2), momentum=0.9),
+            "oracle": Saga(2),
+            "steps": 10,
+            "evaluate_every": 2,
+            "output": self.output,
+        }
+        return gossip.run(**(arguments | options))  # type: ignore[arg-type]
+
+    def first(self, **options: Any) -> Path:
+        directory = self.run(**({"steps": 7, "checkpoint_every": 3} | options)).directory
+        assert directory is not None
+        return directory
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Small:
+    return Small(tmp_path / "runs")
+
+
+def test_more_steps_than_first_asked_for(small: Small) -> None:
+    directory = small.first()
+    whole = small.run(output=None)
+    again = small.run(resume=directory)
+    assert again.directory == directory
+    assert torch.equal(again.model, whole.model)
+    # The first run evaluated its own last step too, before it was known that it would go on.
+    kept = [record for record in again.history if record["step"] in range(0, 11, 2)]
+    assert without_times(kept) == without_times(whole.history)
+    written = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    assert written == again.history
+    assert [record["step"] for record in written] == [0, 2, 4, 6, 8, 10]
+
+
+def test_what_was_written_after_the_checkpoint_is_written_again(small: Small) -> None:
+    directory = small.first()
+    again = small.run(resume=step_of(directory, 6), steps=7)
+    steps = [json.loads(line)["step"] for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    assert steps == [0, 2, 4, 6, 7]
+    assert [record["step"] for record in again.history] == steps
+    times = [record["seconds"] for record in again.history]
+    assert times == sorted(times)
+
+
+def test_auto_begins_continues_and_leaves_finished_runs_alone(
+    small: Small, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.undo()  # with a summary, by which a run is known to be finished
+
+    def directories() -> list[Path]:
+        return sorted(path.parent for path in small.output.rglob("config.yaml"))
+
+    small.run(resume="auto", algorithm=DecentralizedSGD(), steps=2)  # another configuration, more recent than none
+    (other,) = directories()
+    begun = small.run(resume="auto", steps=4)
+    assert begun.directory not in (other, None)
+    assert small.run(resume="auto", steps=10).directory == begun.directory
+    another = small.run(resume="auto", steps=10)
+    assert another.directory not in (other, begun.directory)
+    assert torch.equal(another.model, small.run(output=None).model)
+
+
+def test_the_last_ones_are_kept(small: Small) -> None:
+    def kept(directory: Path) -> list[int]:
+        return [int(each.name.removeprefix("step-")) for each in sorted((directory / "checkpoints").iterdir())]
+
+    assert kept(small.first()) == [6, 7]
+    assert kept(small.first(keep=1)) == [7]
+    assert kept(small.first(keep=9, checkpoint_every=2)) == [2, 4, 6, 7]
+    directory = small.first(keep=3)
+    assert kept(directory) == [3, 6, 7]
+    small.run(resume=step_of(directory, 3), steps=5, keep=3)  # what came later is another run's
+    assert kept(directory) == [3, 5]
+
+
+@pytest.mark.parametrize(
+    ("changed", "names"),
+    [
+        ({"algorithm": DecentralizedSGD()}, "algorithm is ChocoSGD there and DecentralizedSGD here"),
+        (
+            {"algorithm": ChocoSGD(lr=0.06, gamma=0.3, compressor=TopK(k=2), momentum=0.9)},
+            "algorithm.lr is 0.05 there and 0.06 here",
+        ),
+        (
+            {"algorithm": ChocoSGD(lr=StepDecay(0.05), gamma=0.3, compressor=TopK(k=2), momentum=0.9)},
+            "algorithm.lr is 0.05 there and StepDecay here",
+        ),
+        (
+            {"algorithm": ChocoSGD(lr=0.05, gamma=0.3, compressor=TopK(k=3), momentum=0.9)},
+            "algorithm.compressor.k is 2 there and 3 here",
+        ),
+        ({"topology": exponential(5)}, "topology is ring there and exponential here"),
+        ({"oracle": Full()}, "oracle is Saga there and Full here"),
+        ({"oracle": Saga(3)}, "oracle.batch is 2 there and 3 here"),
+        ({"seed": 1}, "seed is 0 there and 1 here"),
+        (
+            {"workload": LeastSquares(np.ones((5, 6, 4)), np.ones((5, 6)), l2=0.1)},
+            "workload.features is float64[5, 6, ",
+        ),
+        ({"workload": Digits(), "oracle": Minibatch()}, "workload is LeastSquares there and Digits here"),
+        ({"start": torch.ones(4, dtype=torch.float64)}, "start is None there and float64[4]"),
+    ],
+)
+def test_another_configuration_is_refused(changed: dict[str, Any], names: str, small: Small) -> None:
+    directory = small.first()
+    with pytest.raises(UsageError, match="is of another run: ") as refused:
+        small.run(**changed, resume=directory)
+    message = str(refused.value)
+    assert names in message
+    assert "\n" not in message
+
+
+def test_what_does_not_change_the_models_may_change(small: Small, tmp_path: Path) -> None:
+    directory = small.first()
+    whole = small.run(output=None)
+    again = small.run(
+        resume=directory,
+        output=tmp_path / "elsewhere",
+        transport="peer-to-peer",
+        evaluate_every=5,
+        evaluate_nodes=2,
+        keep=5,
+    )
+    assert torch.equal(again.model, whole.model)
+    assert again.directory == directory
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (
+            {"checkpoint_every": 0},
+            "checkpoint_every = 0 is not allowed; it must be a number of steps >= 1 such as 500, or",
+        ),
+        ({"checkpoint_every": "0s"}, "checkpoint_every = 0s is not allowed"),
+        ({"checkpoint_every": "5m"}, "checkpoint_every = 5m is not allowed"),
+        ({"checkpoint_every": 3, "keep": 0}, "keep = 0 is not allowed; it must be >= 1"),
+        ({"checkpoint_every": 3, "output": None}, "checkpoints are written into the run directory"),
+    ],
+)
+def test_options_out_of_range(options: dict[str, Any], says: str, small: Small) -> None:
+    with pytest.raises(UsageError) as refused:
+        small.run(**options)
+    assert says in str(refused.value)
+
+
+def test_nothing_to_resume(small: Small, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="there is no checkpoint in "):
+        small.run(resume=tmp_path)
+    directory = small.first()
+    with pytest.raises(UsageError, match="is beyond steps = 6; ask for more, or give an earlier one"):
+        small.run(resume=directory, steps=6)
+    small.run(resume=step_of(directory, 6), steps=6)
+
+
+def test_seconds(small: Small) -> None:
+    options = {"steps": 200, "evaluate_every": 100}
+    directory = small.first(**options, checkpoint_every="0.02s", keep=200)
+    first, *_, last = sorted((directory / "checkpoints").iterdir())  # how many depends on the machine
+    assert last == step_of(directory, 200)
+    assert torch.equal(small.run(**options, resume=first).model, small.run(**options, output=None).model)

@@ -1,0 +1,148 @@
+"""The studies of FedMom, LSGD and CLARS, at sizes too small to prove anything; and that wrong results are noticed."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from algorithms import Minibatch
+from gossip.reproduce import clars, fedmom, leader_sgd
+from gossip.reproduce.study import Findings
+from gossip.workloads import Mnist
+
+
+def complete(findings: Findings, lines: int) -> None:
+    """Every line of the table has the same columns, every claim its numbers, and the plot can be drawn."""
+    assert len(findings.rows) == lines
+    assert {tuple(row) for row in findings.rows} == {tuple(findings.rows[0])}
+    assert all(claim.text and claim.measured for claim in findings.claims)
+    figure = Figure()
+    findings.draw(figure)
+    assert all(axes.has_data() for axes in figure.axes)
+
+
+def test_fedmom(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fedmom, "RATES", (0.05,))
+    monkeypatch.setattr(fedmom, "OPTIMUM_STEPS", 20)
+    sizes = {"clients": 6, "taking_part": 2, "rounds": 3, "local_steps": 2, "batch": 4, "hidden": 4}
+    findings = fedmom.run([0, 1], lambda text: None, target=0.05, **sizes)
+    complete(findings, 5)
+    assert len(findings.claims) == 5
+    for row in findings.rows:
+        curve = findings.curves[row["method"]]
+        assert [len(each) for each in curve["accuracies"]] == [4, 4]
+        assert row["accuracy (%)"] == pytest.approx(100 * np.mean(curve["accuracy"]))
+        tried = findings.curves["tuning"][row["method"]]
+        best = min(tried, key=lambda each: (each["rounds"], each["loss"]))
+        assert (row["local rate"], row["server rate"]) == (best["lr"], best["server_lr"])
+    assert len(findings.curves["cosines"]) == 3 and all(-1 <= each <= 1 for each in findings.curves["cosines"])
+
+
+def test_wrong_results_of_fedmom_are_noticed() -> None:
+    good = {"rounds": [10, 12], "loss": [0.3, 0.3]}
+    bad = {"rounds": [20, 30], "loss": [0.4, 0.4]}
+    curves: dict[str, Any] = {name: bad for name in (fedmom.FEDAVG, fedmom.FEDPROX, fedmom.FEDSGD)}
+    curves |= {fedmom.FEDMOM: good, "cosines": [0.1, 0.2]}
+    assert all(claim.holds for claim in fedmom._claims(curves, 0.9))
+    curves |= {fedmom.FEDMOM: bad, fedmom.FEDAVG: good, "cosines": [-0.1, 0.05]}
+    assert [claim.holds for claim in fedmom._claims(curves, 0.9)] == [False] * 5
+    curves[fedmom.FEDMOM] = curves[fedmom.FEDAVG] = {"rounds": [math.inf, 20], "loss": [0.4, 0.4]}
+    assert not fedmom._claims(curves, 0.9)[0].holds
+
+
+def test_a_target_is_reached_by_the_mean_of_some_rounds() -> None:
+    history = [{"test_accuracy": value, "test_loss": 1 - value} for value in (0.1, 0.9, 0.1, 0.8, 0.8, 0.8, 0.8)]
+    assert fedmom.averaged([1.0, 3.0, 5.0]).tolist() == [1, 2, 3]
+    assert fedmom.rounds_to(history, 0.65) == 5
+    assert fedmom.rounds_to(history, 0.9) == fedmom.rounds_to([], 0.1) == math.inf
+    assert fedmom.at_end(history, "test_accuracy") == pytest.approx(0.66)
+    assert fedmom.at_end([], "test_loss") == math.inf and fedmom.at_end([], "test_accuracy") == 0
+
+
+def test_cosines_are_those_of_the_pseudo_gradient() -> None:
+    shards = Mnist(hidden=4).shard(3, 0)
+    optimum = torch.randn(shards.layout.d, generator=torch.Generator().manual_seed(0))
+    options = {"lr": 0.1, "server_lr": 0.5, "local_steps": 2}
+    history = fedmom.train(shards, 3, fedmom.Watched(**options, optimum=optimum), Minibatch(4), 2, 0)
+    w = shards.initial()
+    for metrics in history[1:]:
+        u = torch.stack([w] * 3)
+        step = int(metrics["step"]) - 2
+        for t in (step, step + 1):
+            oracle = Minibatch(4)
+            u = u - 0.1 * oracle.sample(oracle.start(shards, u, range(3), 0), shards, u, range(3), t, 0).gradient
+        g = w - u.mean(dim=0)
+        expected = torch.nn.functional.cosine_similarity(g, w - optimum, dim=0)
+        assert metrics["cosine"] == pytest.approx(float(expected), abs=1e-4)
+        w = w - 0.5 * g
+
+
+def test_leader_sgd() -> None:
+    findings = leader_sgd.run([0], lambda text: None, size=8, hidden=4, steps=8)
+    complete(findings, 8)
+    assert len(findings.claims) == 4
+    for row in findings.rows:
+        curve = findings.curves[row["problem"]][row["method"]]
+        assert row["at the end"] == pytest.approx(np.mean(curve["end"]))
+        assert len(curve["values"][0]) == 9
+    sent = {(row["problem"], row["method"]): row["kB sent per worker"] for row in findings.rows}
+    # In both periods a vector up and down the 7 edges of a tree, with LSGD 8 losses too, with EASGD once at the start.
+    way = 1e-3 * 2 * 7 / 8 * 8
+    assert sent["matrix completion", "EASGD"] == pytest.approx(3 * way * 24)
+    assert sent["matrix completion", "LSGD"] == pytest.approx(2 * way * (24 + 8))
+
+
+def test_a_target_that_is_missed_later_is_not_reached() -> None:
+    landscape = leader_sgd.landscapes(8, 4, 40)[leader_sgd.COMPLETION]
+    history = [{"step": i, "objective": value} for i, value in enumerate((1.0, 1e-5, 1.0, 1e-5, 1e-6))]
+    assert landscape.steps_to_target(history) == 3 and landscape.at_end(history) == 1e-6
+    assert landscape.steps_to_target(history[:3]) == landscape.steps_to_target([]) == landscape.at_end([]) == math.inf
+
+
+def test_wrong_results_of_leader_sgd_are_noticed() -> None:
+    ours = {"steps": [10, 20], "end": [0.05]}
+    theirs = {"steps": [30, 20], "end": [0.06]}
+    methods = {leader_sgd.LSGD: ours, leader_sgd.GROUPS: ours}
+    methods |= {leader_sgd.EASGD: theirs, leader_sgd.EASGD_OF_CODE: theirs}
+    curves = {leader_sgd.COMPLETION: methods, leader_sgd.MNIST: methods}
+    assert all(claim.holds for claim in leader_sgd._claims(curves))
+    swapped = {leader_sgd.LSGD: theirs, leader_sgd.GROUPS: theirs}
+    swapped |= {leader_sgd.EASGD: ours, leader_sgd.EASGD_OF_CODE: ours}
+    curves = {leader_sgd.COMPLETION: swapped, leader_sgd.MNIST: swapped}
+    assert not any(claim.holds for claim in leader_sgd._claims(curves))
+
+
+def test_clars() -> None:
+    said: list[str] = []
+    findings = clars.run([0], said.append, epochs=1, small=1000, large=2000, hidden=4)
+    complete(findings, 4)
+    assert len(said) == 2 * 4 * 4 and len(findings.claims) == 5
+    for row in findings.rows:
+        curve = findings.curves[row["method"]]
+        assert row["rate, batch 2000"] == 2 * row["rate, batch 1000"] == 2 * curve["chosen"]
+        assert curve["small"][curve["rates"].index(curve["chosen"])] == max(curve["small"])
+        assert row["accuracy, scaled (%)"] == pytest.approx(100 * curve["large"][curve["rates"].index(curve["chosen"])])
+
+
+def test_wrong_results_of_clars_are_noticed() -> None:
+    trained = {"small": [0.9, 0.93], "large": [0.91, 0.1], "accuracy": [0.91]}
+    failed = {"small": [0.9, 0.93], "large": [0.3, 0.1], "accuracy": [0.3]}
+    curves = {clars.PLAIN: failed, clars.LARS: failed, clars.WARM: failed, clars.CLARS: trained}
+    assert all(claim.holds for claim in clars._claims(curves))
+    for name, wrong in ((clars.PLAIN, [1, 4]), (clars.LARS, [2, 4]), (clars.WARM, [3])):
+        changed = copy.deepcopy(curves) | {name: trained}
+        assert [i for i, claim in enumerate(clars._claims(changed)) if not claim.holds] == wrong
+    assert not any(claim.holds for claim in clars._claims(curves | {clars.CLARS: failed}))
+
+
+def test_warm_up_is_part_of_the_training() -> None:
+    schedule = clars.METHODS[clars.WARM].schedule(2.0, 36)
+    rates = [schedule(t) for t in range(37)]
+    assert rates[:3] == pytest.approx([2 / 3, 4 / 3, 2.0]) and rates[36] == 0
+    assert clars.METHODS[clars.LARS].schedule(2.0, 36)(0) == 2.0

