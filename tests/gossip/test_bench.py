@@ -35,6 +35,7 @@ TINY = {
     "mix": ("--dimension", "50", "1e2", "--topology", "ring", "star"),
     "train": ("--model", "mlp-small", "--batch", "2", "--steps", "1"),
     "scale": ("--nodes", "20", "--dimension", "10"),
+    "consensus": ("--nodes", "50", "--rounds", "5", "--topology", "ring", "one_peer_exponential"),
     "frontier": ("--hidden", "2", "--steps", "3", "--repeats", "2"),
 }
 
@@ -106,6 +107,14 @@ def test_scale_in_one_process(python: Run, tmp_path: Path) -> None:
         (case, topology, baseline)
         for topology in ("ring", "random_regular")
         for case, baseline in (("mix", "copy"), ("step", "gradient"))
+    ]
+
+
+def test_consensus_in_one_process(python: Run, tmp_path: Path) -> None:
+    rows = measured(python, tmp_path, "consensus", *TINY["consensus"])
+    assert [(row["topology"], row["dimension"], row["baseline"]) for row in rows] == [
+        ("ring", 16, "copy"),
+        ("one_peer_exponential", 16, "copy"),
     ]
 
 
