@@ -5,7 +5,10 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
 
+import yaml
 from jsonargparse import ArgumentError, ArgumentParser, class_from_function, set_parsing_settings
 
 import topologies
@@ -39,6 +42,11 @@ KINDS = {  # what may be named, by the last word of the option that names it
     "topology": Schedule,
     "unbiased": Compressor,
     "workload": Workload,
+}
+DEFAULTS = {  # where nothing else is named
+    "algorithm": {"class_path": "DecentralizedSGD", "init_args": {"lr": 0.05, "momentum": 0.9}},
+    "workload": {"class_path": "Mnist"},
+    "oracle": {"class_path": "Minibatch"},
 }
 UNFINISHED = {  # what others derive from
     "Composition",
@@ -75,6 +83,7 @@ def parse(arguments: Sequence[str], ranks: int) -> Training:
     """
     parser = _parser(ranks)
     try:
+        parser.set_defaults({name: default for name, default in DEFAULTS.items() if not _chosen(name, arguments)})
         options = parser.parse_args(list(arguments))
         config = parser.dump(options)
         chosen = parser.instantiate(options)
@@ -178,14 +187,17 @@ def _parser(ranks: int) -> ArgumentParser:
     )
     parser.add_argument("--keep", type=int, default=CHECKPOINTS, help="How many checkpoints to leave, the last ones.")
     parser.add_argument("--quiet", action="store_true", help="Show no progress and no closing table.")
-    parser.set_defaults(
-        {
-            "algorithm": {"class_path": "DecentralizedSGD", "init_args": {"lr": 0.05, "momentum": 0.9}},
-            "workload": {"class_path": "Mnist"},
-            "oracle": {"class_path": "Minibatch"},
-        }
-    )
     return parser
+
+
+def _chosen(name: str, arguments: Sequence[str]) -> bool:
+    """Whether a class is named for this option: it then has its own defaults, and none of another class."""
+    files = [value for option, value in pairwise(arguments) if option == "--config"]
+    files += [argument.removeprefix("--config=") for argument in arguments if argument.startswith("--config=")]
+    kept = [yaml.safe_load(Path(file).read_text()) for file in files if Path(file).is_file()]
+    return any(argument.split("=")[0] == f"--{name}" for argument in arguments) or any(
+        isinstance(options, dict) and name in options for options in kept
+    )
 
 
 def _one_line(message: str) -> str:

@@ -17,6 +17,7 @@ SMALL = {  # options that make a command short; those given last count
     "gossip.reproduce": "",
     "gossip.doctor": "--seconds 0.1",
     "gossip.hpc": "",
+    "topologies": "",
     "gossip.bench mix": "--repeats 1 --dimension 1e3",
     "gossip.bench train": "--repeats 1 --model mlp-small --batch 4 --steps 1",
     "gossip.bench scale": "--repeats 1 --nodes 50 --dimension 10",

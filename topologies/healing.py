@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from topologies.equi import EquiDyn
+from topologies.matchings import Matcha
 from topologies.random_schedules import Dropout, RandomizedGossip, RandomMatchings, RandomRegular
 from topologies.topology import Schedule, Topology
 from topologies.weights import FILES, LAZY, WeightRule
@@ -43,6 +44,8 @@ def heal(topology: Schedule, survivors: Sequence[int]) -> Schedule:
     match topology:
         case RandomizedGossip() | RandomMatchings():
             return type(topology)(_static(topology.base, survivors), seed, name)
+        case Matcha():
+            return Matcha(_static(topology.base, survivors), topology.budget, seed)
         case Dropout():
             base = _static(topology.base, survivors)
             return Dropout(base, topology.fail, topology.repair, topology.loss, topology.of, seed, name)

@@ -14,6 +14,11 @@ over some microbatches of 8. Every tensor, biases too, has a scale of its own, a
 One node has the whole batch: LARS and SGD want the mean gradient, and with it every method is the same on any number.
 
 A method trains if it ends at most 10 points below the best accuracy of any method with 256.
+
+Of the claims, those hold that are about SGD at the scaled rate, 30 % against CLARS's 89 %. LARS trains there as well,
+88 %, with warm-up 89 %; and at a tenth of its scaled rate SGD trains too, to 90 %. A reason may be that the paper's
+networks are deep, with batch normalisation, and this one has two layers; but with four hidden layers, of ReLU or of
+sigmoids, LARS without warm-up trained as well as CLARS in single runs.
 """
 
 from __future__ import annotations

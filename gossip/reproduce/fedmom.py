@@ -13,6 +13,10 @@ Every method has its own local and server rates, the best of its candidates with
 table. A method has reached the target when the mean accuracy of the last 5 rounds has: with 4 clients it swings, and
 passing the target once is no arrival. Momentum is the paper's 0.9.
 
+The claim about the loss at the end fails. Rates are those that lead to the target soonest, and with them FedMom ends at
+0.49, FedAvg at 0.43: momentum carries on what 4 clients of very different sizes happen to want, and removes no noise.
+With a local rate of 0.003 and a server rate of 10 it ended at 0.40 and 0.43 in two runs, in 36 and 33 rounds.
+
 The paper sees FedAvg as a gradient method whose g = sum_k p_k (w - u_k), biased as it is, points away from the optimum
 w*: <g, w - w*> > 0. Here w* is what 600 steps with the gradients of all clients and Nesterov's momentum find.
 """

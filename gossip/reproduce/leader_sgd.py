@@ -259,8 +259,8 @@ def _draw(figure: Figure, curves: Mapping[str, Any], places: Mapping[str, Landsc
     for axes, (where, methods) in zip(figure.subplots(1, 2), curves.items(), strict=True):
         for i, (name, curve) in enumerate(methods.items()):
             axes.plot([], [], color=f"C{i}", label=name)
-            for values in curve["values"]:
-                axes.semilogy(*zip(*values, strict=True), color=f"C{i}", alpha=0.8, linewidth=1) if values else None
+            for values in filter(None, curve["values"]):
+                axes.semilogy(*zip(*values, strict=True), color=f"C{i}", alpha=0.8, linewidth=1)
         axes.axhline(places[where].target, color="0.6", linestyle=":")
         axes.set_title(where, fontsize=10)
         axes.set_xlabel("iterations")

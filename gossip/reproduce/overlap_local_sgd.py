@@ -15,7 +15,8 @@ node is late; what is trained there does not matter.
 Two claims fail, both about tau = 8 and heterogeneous data. Overlap Local-SGD is 1.3 points less accurate than
 synchronous SGD there (1.8 with 32 hidden units), and 0.3 points less than CoCoD-SGD, which is given a smaller learning
 rate of its own. With one learning rate for all, that of synchronous SGD, it is CoCoD-SGD that is 2 points behind; in
-the paper it diverges.
+the paper it diverges. It seems a matter of time, of which the paper takes much more: with 600 steps the first seed has
+92.8 %, where CoCoD-SGD has 92.2 % and synchronous SGD 92.7 %.
 """
 
 from __future__ import annotations

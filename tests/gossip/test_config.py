@@ -13,7 +13,9 @@ from algorithms import (
     Composed,
     Compressor,
     Contraction,
+    DecentralizedSGD,
     Induced,
+    LocalSGD,
     PerTensor,
     RandomK,
     Threshold,
@@ -121,3 +123,11 @@ def test_clocks_that_are_none(options: str, says: str) -> None:
     with pytest.raises(UsageError) as raised:
         parse(["--clock", *options.split()], ranks=1)
     assert str(raised.value) == says
+
+
+def test_a_class_that_is_named_has_its_own_defaults(tmp_path: Path) -> None:
+    assert parse(["--algorithm.momentum", "0.5"], 1).algorithm == DecentralizedSGD(lr=0.05, momentum=0.5)
+    file = tmp_path / "run.yaml"
+    file.write_text("algorithm: LocalSGD\n")
+    for arguments in (["--algorithm", "LocalSGD"], ["--algorithm=LocalSGD"], ["--config", str(file)]):
+        assert parse(arguments, 1).algorithm == LocalSGD()

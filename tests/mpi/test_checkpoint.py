@@ -82,17 +82,7 @@ def test_a_job_that_is_stopped_or_killed_goes_on(python: Run, tmp_path: Path) ->
 
     def interrupted(ranks: int, number: signal.Signals, after: int) -> tuple[int, str]:
         """A run on so many ranks, of which one gets this signal when there is a checkpoint after this step."""
-        arguments = [
-            *RUN,
-            "--steps",
-            FOREVER,
-            "--checkpoint-every",
-            "50",
-            "--resume",
-            "auto",
-            "--evaluate-every",
-            FOREVER,
-        ]
+        arguments = ["--steps", FOREVER, "--evaluate-every", FOREVER, "--checkpoint-every", "50", "--resume", "auto"]
         with subprocess.Popen(
             [str(MPIRUN), "-n", str(ranks), sys.executable, "-m", "gossip.train", *RUN, *arguments],
             cwd=tmp_path,

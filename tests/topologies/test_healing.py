@@ -8,6 +8,7 @@ import pytest
 
 from topologies import (
     Dropout,
+    Matcha,
     RandomizedGossip,
     RandomMatchings,
     Schedule,
@@ -89,6 +90,7 @@ def test_schedules_keep_their_rounds() -> None:
 @pytest.mark.parametrize(
     "schedule",
     [
+        Matcha(ring(6), seed=3),
         RandomMatchings(ring(6), seed=3),
         Dropout(ring(6), fail=0.3, repair=0.7, seed=3),
         random_regular_rounds(6, 3, seed=3),

@@ -180,7 +180,7 @@ def test_a_read_only_disk(disk: Path) -> None:
     small = Small(disk / "runs")
     directory = small.first()
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
-    with pytest.raises(DataError, match=r"cannot write .*/metrics.jsonl \(Read-only file system\)$"):
+    with pytest.raises(DataError, match=r"^cannot write .* \(Read-only file system\)[^\n]*$"):
         small.run(resume=directory)
     subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
     assert torch.equal(small.run(resume=directory).model, small.run(output=None).model)

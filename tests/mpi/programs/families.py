@@ -9,7 +9,7 @@ import torch
 import topologies
 from gossip import launch
 from gossip.config import parse
-from gossip.network import SingleProcess
+from gossip.network import Communicator
 from tests.topologies.sizes import SIZES
 
 ALGORITHMS = {"random_out": "PushSumSGD"}  # its columns sum to 1 only
@@ -31,7 +31,7 @@ with launch.failing_together(communicator):
         finished = run.run(communicator)
         model = finished.network.all_rows(finished.model)
         if communicator.rank == 0:
-            alone = run.run(SingleProcess())
+            alone = run.run(Communicator())
             assert torch.equal(model, alone.network.all_rows(alone.model)), name
     if communicator.rank == 0:
         print(f"{len(names)} topologies, the same bits")
