@@ -34,6 +34,27 @@ def test_ring_eigenvalues(n: int) -> None:
     assert close(spectral_gap(ring(n)), 1 - np.sort(np.abs(closed_form))[-2])
 
 
+@pytest.mark.parametrize(("rows", "columns"), [(3, 3), (3, 5), (4, 7)])
+def test_torus_eigenvalues(rows: int, columns: int) -> None:
+    a, b = (2 * np.cos(2 * np.pi * np.arange(m) / m) for m in (rows, columns))
+    eigenvalues = np.linalg.eigvalsh(torus(rows * columns, rows).matrix.toarray())
+    np.testing.assert_allclose(eigenvalues, np.sort(np.add.outer(a, b).ravel() + 1) / 5, atol=1e-13)
+
+
+@pytest.mark.parametrize("dimension", [0, 1, 3, 5])
+def test_hypercube_eigenvalues(dimension: int) -> None:
+    eigenvalues = np.linalg.eigvalsh(hypercube(2**dimension).matrix.toarray())
+    expected = [(1 + dimension - 2 * bin(k).count("1")) / (1 + dimension) for k in range(2**dimension)]
+    np.testing.assert_allclose(eigenvalues, np.sort(expected), atol=1e-13)
+
+
+@pytest.mark.parametrize("n", [2, 3, 7])
+def test_complete_and_star_eigenvalues(n: int) -> None:
+    np.testing.assert_allclose(np.linalg.eigvalsh(complete(n).matrix.toarray()), [0] * (n - 1) + [1], atol=1e-13)
+    expected = np.sort([0, *[1 - 1 / n] * (n - 2), 1])
+    np.testing.assert_allclose(np.linalg.eigvalsh(star(n).matrix.toarray()), expected, atol=1e-13)
+
+
 @pytest.mark.parametrize("n", [1, 2, 3, 10])
 def test_complete_gap(n: int) -> None:
     assert close(spectral_gap(complete(n)), 1)
