@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 DRAWS = 1000  # of a random graph, until one is connected
 LARGE = 20_000  # nodes
+MOST_EDGES = 200_000_000  # what a machine holds, with room for what is made of them
 
 Ends = tuple[np.ndarray, np.ndarray]
 
@@ -46,6 +47,9 @@ def erdos_renyi(n: int, probability: float = 0.3, seed: int = 0, weights: str = 
     if not 0 <= probability <= 1:
         raise ValueError(f"erdos_renyi needs a probability between 0 and 1, got {probability}")
     fix = f"{n} nodes need a probability of about {math.log(n) / n:.2g} or more, got {probability}"
+    edges = probability * n * (n - 1) / 2
+    if edges > MOST_EDGES:
+        raise ValueError(f"erdos_renyi would have about {edges:.2g} edges, more than {MOST_EDGES:.0e}; {fix}")
     if n > LARGE:
         return _connected_edges(lambda random: _pairs(n, probability, random), n, weights, "erdos_renyi", seed, fix)
     graph = connected_draw(lambda seed: nx.fast_gnp_random_graph(n, probability, seed=seed), "erdos_renyi", seed, fix)

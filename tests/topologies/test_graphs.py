@@ -165,6 +165,10 @@ def test_ramanujan_is_certified() -> None:
         (lambda: hierarchical(4, graph="x"), "no graph 'x' of hosts, allowed are ring, path, complete, star"),
         (lambda: circulant(6, (2,)), "not connected"),
         (lambda: equi_topo(6, "x"), "no form 'x', allowed are u-static, d-static, od-dynamic, ou-dynamic"),
+        (
+            lambda: erdos_renyi(10**6),
+            "about 1.5e[+]11 edges, more than 2e[+]08; 1000000 nodes need",
+        ),
         (lambda: two_cliques(6, 4), "from 1 to n // 2 = 3 links, got 4"),
     ],
 )
