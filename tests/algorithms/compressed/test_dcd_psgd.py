@@ -31,7 +31,7 @@ def dcd(X: Array, gradient: Gradient, W: Array, rate: Rate, steps: int, compress
     return np.stack(models)
 
 
-@pytest.mark.parametrize(("topology", "compressor", "compress"), CASES, ids=str)
+@pytest.mark.parametrize(("topology", "compressor", "compress"), CASES, ids=[f"{case[0]}-{case[1]}" for case in CASES])
 def test_the_equations_of_the_paper(topology: Topology, compressor: Compressor, compress: Operator) -> None:
     problem = least_squares(topology.n)
     x = starts(problem)
