@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -29,13 +30,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0, 2 for wrong usage, 3 for files that cannot be written."""
     try:
         options = _parser().parse_args(arguments)
-        print(options.command(options))
+        print(options.command(options), flush=True)
         return 0
     except SystemExit as stop:
         return int(stop.code or 0)
     except (ValueError, ImportError) as error:
         print(f"topologies: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # whoever reads has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain at its end
+        return 0
     except OSError as error:
         print(f"topologies: error: cannot write {error.filename} ({error.strerror})", file=sys.stderr)
         return 3
@@ -45,7 +49,7 @@ def _parser() -> ArgumentParser:
     parser = Parser(prog="python -m topologies", description="Who talks to whom, how fast it averages, what it costs.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     about = "a name from `list`, with options as in 'circulant(offsets=(1, 3))'; a call such as "
-    about += "'networkx.caveman_graph(3, 4)'; or a file (GraphML, GML, edge list, JSON, .npy, .mtx, ...)"
+    about += "'networkx.connected_caveman_graph(3, 4)'; or a file (GraphML, GML, edge list, JSON, .npy, .mtx, ...)"
     listing = commands.add_parser("list", help="all families")
     listing.set_defaults(command=_list)
     describing = commands.add_parser("describe", help="all numbers of one topology, with a drawing")
