@@ -69,7 +69,7 @@ def networkx_graph(n: int, generator: str = "petersen_graph()", weights: str | N
 
     Args:
         n: number of nodes, as many as the graph gets; in the arguments it may stand for itself.
-        generator: a call with literal arguments, as "networkx.connected_caveman_graph(3, 4)"; the "networkx." may be left out.
+        generator: a call with literal arguments, as "networkx.star_graph(4)"; the "networkx." may be left out.
         weights: weight rule, `topologies.weights.find` knows them; "edge_weights" takes those of the edges.
 
     Raises:

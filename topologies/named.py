@@ -13,7 +13,7 @@ NODES = 16
 
 
 def named(text: str, families: Sequence[Callable[..., Schedule]], n: int | None, weights: str | None) -> Schedule:
-    """The topology that is meant by one of: ring, circulant(offsets=(1, 3)), networkx.connected_caveman_graph(3, 4), a file.
+    """The topology that is meant by one of: ring, circulant(offsets=(1, 3)), networkx.star_graph(4), a file.
 
     Args:
         text: a family with or without options, a call of networkx, or a file that `topologies.files` can read.
