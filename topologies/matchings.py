@@ -180,7 +180,7 @@ def _probabilities(laplacians: list[csr_array], budget: float) -> np.ndarray:
         expected = sum(p[j] * dense[j] for j in range(number))
         constraints = [expected >> connectivity * (np.eye(n) - 1 / n), p >= 0, p <= 1, cvxpy.sum(p) <= total]
         cvxpy.Problem(cvxpy.Maximize(connectivity), constraints).solve()
-        return np.clip(np.asarray(p.value), 0, 1)
+        return _within(np.asarray(p.value), total)
     from scipy.optimize import minimize
 
     def lost(p: np.ndarray) -> tuple[float, np.ndarray]:
@@ -194,7 +194,14 @@ def _probabilities(laplacians: list[csr_array], budget: float) -> np.ndarray:
     limit = {"type": "ineq", "fun": lambda p: total - p.sum(), "jac": lambda p: -np.ones(number)}
     start = np.full(number, budget)
     result = minimize(lost, start, jac=True, bounds=[(0, 1)] * number, constraints=[limit], method="SLSQP")
-    return np.clip(result.x, 0, 1)
+    return _within(result.x, total)
+
+
+def _within(p: np.ndarray, total: float) -> np.ndarray:
+    """What a solver gives, without what it exceeds the limits by."""
+    p = np.clip(p, 0, 1)
+    within: np.ndarray = p * min(1.0, total / p.sum())
+    return within
 
 
 def _second_moment(n: int, laplacians: list[csr_array], p: np.ndarray, alpha: float) -> np.ndarray:
