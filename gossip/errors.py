@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 
 class GossipError(Exception):
     """Raised alike on every rank, so that each can leave in an orderly way and rank 0 can speak for all."""
@@ -39,3 +41,9 @@ def explained(error: Exception) -> GossipError:
         return error
     kind = UsageError if isinstance(error, ValueError) else DataError
     return kind(" ".join(str(error).split()))
+
+
+def say(text: str) -> None:
+    """Print to standard error in one piece: lines of several ranks must not run into each other."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()

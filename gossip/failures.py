@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from gossip.errors import DivergedError, GossipError
+from gossip.errors import DivergedError, GossipError, say
 from gossip.network.communicator import Communicator, StalledError, listed
 
 if TYPE_CHECKING:
@@ -36,14 +36,14 @@ def end_job(communicator: Communicator, error: BaseException) -> None:
     code = DivergedError.exit_code if isinstance(error, NonFiniteError) else FAILURE
     try:
         if isinstance(error, StalledError):
-            print(f"gossip: {communicator.name} {error}", file=sys.stderr, flush=True)
+            say(f"gossip: {communicator.name} {error}")
         said = communicator.confer(Failure.of(error))
         place = list(said).index(communicator.rank)
         # The first to print ends the others while they still wait.
         time.sleep(min(1 + 0.3 * place, 5.0) if place else 0)
         if communicator.watch is not None:
             communicator.watch.hush()
-        print("\n".join(spoken(communicator, said)), file=sys.stderr, flush=True)
+        say("\n".join(spoken(communicator, said)))
         time.sleep(0.5)  # for the launcher to pass it on: the abort may take what is still under way
     finally:
         communicator.abort(code)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn
 
-from gossip.errors import GossipError, PreemptedError, UsageError
+from gossip.errors import GossipError, PreemptedError, UsageError, say
 from gossip.failures import end_job
 from gossip.network.communicator import Communicator
 
@@ -160,7 +160,7 @@ def complain(error: GossipError, rank: int) -> None:
     """Say in one line what went wrong, on the first rank only."""
     if rank == 0:
         kind = "" if isinstance(error, PreemptedError) else "error: "
-        print(f"gossip: {kind}{error}", file=sys.stderr, flush=True)
+        say(f"gossip: {kind}{error}")
 
 
 def speak_once(communicator: Communicator) -> None:

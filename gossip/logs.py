@@ -13,7 +13,7 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TextIO
 
-from gossip.errors import DataError, GossipError
+from gossip.errors import DataError, GossipError, say
 from gossip.network.communicator import Communicator, listed
 
 log = logging.getLogger("gossip")
@@ -96,7 +96,7 @@ def _print_warnings(processes: Communicator, counts: Counter[str]) -> None:
         ranks = [rank for rank, each in enumerate(everyone) if text in each]
         times = sum(each[text] for each in everyone)
         if processes.rank == 0 and ranks != [0]:
-            print(f"gossip: on {listed(ranks)}, {times} times: {text}", file=sys.stderr, flush=True)
+            say(f"gossip: on {listed(ranks)}, {times} times: {text}")
 
 
 class _Lines(io.TextIOBase):

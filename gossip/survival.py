@@ -16,7 +16,6 @@ worked is agreed upon by all before anyone builds on it, so that further losses 
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from copy import deepcopy
@@ -30,7 +29,7 @@ from mpi4py import MPI
 from algorithms import Algorithm, Later, LearningRate, State, Traffic
 from gossip.checkpoint import Moment
 from gossip.checkpoint.store import checkpoints, step_of
-from gossip.errors import GossipError, UsageError
+from gossip.errors import GossipError, UsageError, say
 from gossip.logs import log
 from gossip.needs import check_needs
 from gossip.network import InProcessNetwork, connect
@@ -251,7 +250,7 @@ class Survival:
         self._recovery, self._untold = None, []
         log.warning("%s", self.losses[-1])
         if self._processes.rank == 0:
-            print(f"gossip: {self.losses[-1]}", file=sys.stderr, flush=True)
+            say(f"gossip: {self.losses[-1]}")
 
 
 def _mass(algorithm: Algorithm, state: State, network: InProcessNetwork) -> float | None:
