@@ -52,7 +52,7 @@ def test_it_can(python: Run, aspect: str, ranks: int) -> None:
 @pytest.mark.parametrize(
     ("aspect", "says"),
     [
-        ("wrong_name", "there is no topology 'rung'; there are ring, path, complete, star,"),
+        ("wrong_name", "there is no topology 'rung'; there are ring, one_way_ring, path,"),
         ("wrong_number", "ring has 4 nodes but there are 3 ranks, and every rank is one node"),
         ("wrong_kind", "ExactDiffusion needs a topology that is symmetric, and custom is not"),
         ("wrong_model", "rank 1 has parameters or buffers of other shapes than rank 0"),

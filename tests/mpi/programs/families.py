@@ -10,6 +10,7 @@ import topologies
 from gossip import launch
 from gossip.config import parse
 from gossip.network import Communicator
+from gossip.signals import Signals
 from tests.topologies.sizes import SIZES
 
 ALGORITHMS = {"random_out": "PushSumSGD"}  # its columns sum to 1 only
@@ -28,10 +29,10 @@ with launch.failing_together(communicator):
             return parse(["--nodes", str(n), "--topology", name, *options.get(name, []), *algorithm, *rest], 1)
 
         run = communicator.from_root(training)
-        finished = run.run(communicator)
+        finished = run.run(communicator, Signals())
         model = finished.network.all_rows(finished.model)
         if communicator.rank == 0:
-            alone = run.run(Communicator())
+            alone = run.run(Communicator(), Signals())
             assert torch.equal(model, alone.network.all_rows(alone.model)), name
     if communicator.rank == 0:
         print(f"{len(names)} topologies, the same bits")

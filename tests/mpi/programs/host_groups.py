@@ -12,6 +12,7 @@ from algorithms import Full, LeaderSGD
 from gossip import launch
 from gossip.network import Communicator
 from gossip.network.mpi import MpiCommunicator
+from gossip.signals import Signals
 from gossip.trainer import Training
 from gossip.workloads import LeastSquares
 from topologies import Topology, torus
@@ -32,10 +33,10 @@ with launch.failing_together(communicator):
     )
     seen = []
     for placement in ("contiguous", "spectral"):
-        finished = dataclasses.replace(training, placement=placement).run(hosts)
+        finished = dataclasses.replace(training, placement=placement).run(hosts, Signals())
         groups = finished.summary["groups"]
         given = dataclasses.replace(training, algorithm=dataclasses.replace(leader, groups=tuple(groups)))
-        alone = given.run(Communicator())
+        alone = given.run(Communicator(), Signals())
         assert torch.equal(finished.network.all_rows(finished.model), alone.model)
         assert "groups" not in alone.summary
         seen.append(groups)
