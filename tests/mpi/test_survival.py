@@ -61,6 +61,7 @@ def seconds_from_kill_to_step(line: str, folder: Path, rank: int) -> float:
 
 def test_survivors_of_two_deaths_reach_the_target(outlive: Outlive, tmp_path: Path) -> None:
     options = ["--algorithm", "mortal.MortalSGD", "--algorithm.deaths", "25:3,60:0", "--algorithm.lr", "0.1"]
+    options += ["--algorithm.momentum", "0.9"]
     done, summary = outlive(8, *options, "--steps", "100", "--on-failure", "continue")
     assert (summary["ranks"], summary["nodes"], summary["steps"]) == (6, 6, 100)
     assert summary["test_loss"] < 0.2
