@@ -58,6 +58,7 @@ UNFINISHED = {  # what others derive from
     "LowRank",
     "Partition",
     "Quantizer",
+    "RandomSchedule",
     "Sparsifier",
     "Topology",
 }
@@ -83,7 +84,8 @@ def parse(arguments: Sequence[str], ranks: int) -> Training:
     """
     parser = _parser(ranks)
     try:
-        parser.set_defaults({name: default for name, default in DEFAULTS.items() if not _chosen(name, arguments)})
+        named = _named(arguments)
+        parser.set_defaults({name: default for name, default in DEFAULTS.items() if name not in named})
         options = parser.parse_args(list(arguments))
         config = parser.dump(options)
         chosen = parser.instantiate(options)
@@ -190,14 +192,18 @@ def _parser(ranks: int) -> ArgumentParser:
     return parser
 
 
-def _chosen(name: str, arguments: Sequence[str]) -> bool:
-    """Whether a class is named for this option: it then has its own defaults, and none of another class."""
+def _named(arguments: Sequence[str]) -> set[str]:
+    """The options for which a class is named: it then has its own defaults, and none of another class."""
+    options = {argument.split("=")[0].removeprefix("--") for argument in arguments}
     files = [value for option, value in pairwise(arguments) if option == "--config"]
     files += [argument.removeprefix("--config=") for argument in arguments if argument.startswith("--config=")]
-    kept = [yaml.safe_load(Path(file).read_text()) for file in files if Path(file).is_file()]
-    return any(argument.split("=")[0] == f"--{name}" for argument in arguments) or any(
-        isinstance(options, dict) and name in options for options in kept
-    )
+    for file in map(Path, files):
+        try:
+            kept = yaml.safe_load(file.read_text())
+        except (OSError, yaml.YAMLError):
+            continue  # the parser says what is wrong with it
+        options |= set(kept) if isinstance(kept, dict) else set()
+    return options
 
 
 def _one_line(message: str) -> str:

@@ -131,3 +131,12 @@ def test_a_class_that_is_named_has_its_own_defaults(tmp_path: Path) -> None:
     file.write_text("algorithm: LocalSGD\n")
     for arguments in (["--algorithm", "LocalSGD"], ["--algorithm=LocalSGD"], ["--config", str(file)]):
         assert parse(arguments, 1).algorithm == LocalSGD()
+
+
+def test_a_file_that_is_no_yaml_is_said_in_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("algorithm: [1\n")
+    for config in (str(file), str(tmp_path / "missing.yaml")):
+        with pytest.raises(UsageError) as raised:
+            parse(["--config", config], 1)
+        assert "\n" not in str(raised.value)
