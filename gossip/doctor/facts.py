@@ -35,7 +35,7 @@ class Facts:
     Attributes:
         host: Its name.
         versions: Python, packages (None: not installed) and a digest of gossip's own sources.
-        library: Name and version of the MPI library; None without one.
+        mpi: Name and version of the MPI library; None without one.
         library_file: The file that it was loaded from, if that can be told.
         wheels: Packages in this environment that bring an MPI library.
         thread_level: What the MPI library was initialized with; None if it was not.
@@ -57,7 +57,7 @@ class Facts:
 
     host: str
     versions: dict[str, str | None]
-    library: str | None
+    mpi: str | None
     library_file: str | None
     wheels: tuple[str, ...]
     thread_level: str | None
@@ -90,7 +90,7 @@ def collect(processes: Communicator, output: Path) -> list[Facts]:
         Facts(
             host=socket.gethostname(),
             versions={"Python": platform.python_version()} | {name: _version(name) for name in PACKAGES} | _sources(),
-            library=library,
+            mpi=library,
             library_file=_library_file(),
             wheels=tuple(filter(_is_here, WHEELS)),
             thread_level=_thread_level() if library else None,

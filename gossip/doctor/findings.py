@@ -70,20 +70,20 @@ def launcher(facts: Facts, size: int) -> Finding:
         if started == size:
             return Finding("launcher", f"started {processes}, and the MPI library finds as many")
         text = f"started {processes}, but each of them is alone: "
-        if facts.library is None:
+        if facts.mpi is None:
             return Finding("launcher", f"{text}there is no MPI library", INSTALL)
-        slurm = "srun --mpi=pmi2" if _family(facts.library) == "MPICH" else "this mpirun too, or srun --mpi=pmix"
+        slurm = "srun --mpi=pmi2" if _family(facts.mpi) == "MPICH" else "this mpirun too, or srun --mpi=pmix"
         return Finding(
             "launcher",
-            f"{text}the MPI library, {facts.library}, was not started by it",
+            f"{text}the MPI library, {facts.mpi}, was not started by it",
             f"{use}; under Slurm {slurm}",
         )
-    if facts.library is None:
+    if facts.mpi is None:
         return Finding("launcher", "none, and no MPI library: one process only", INSTALL)
     found = shutil.which("mpirun")
     if found is None:
         return Finding("launcher", "none, and no mpirun in the PATH: one process only", use)
-    families = [_family(text) for text in (_version_of(found), facts.library)]
+    families = [_family(text) for text in (_version_of(found), facts.mpi)]
     if None in families or families[0] == families[1]:
         return Finding("launcher", f"none, one process; {found} starts more")
     return Finding(
@@ -107,7 +107,7 @@ def _versions(facts: Sequence[Facts]) -> Finding:
 
 
 def _library(facts: Sequence[Facts]) -> Finding | None:
-    libraries = [each.library and f"{each.library}, {each.library_file or 'from an unknown file'}" for each in facts]
+    libraries = [each.mpi and f"{each.mpi}, {each.library_file or 'from an unknown file'}" for each in facts]
     if len(set(libraries)) > 1:
         return Finding("MPI", f"it differs: {_by_rank(libraries)}", "start all ranks from the same environment")
     if len(facts[0].wheels) > 1:
@@ -168,7 +168,7 @@ def _reading(facts: Sequence[Facts]) -> Finding | None:
 
 
 def _failures(facts: Sequence[Facts]) -> Finding | None:
-    library = facts[0].library
+    library = facts[0].mpi
     if library is None:
         return None
     if "Open MPI" not in library:

@@ -37,7 +37,7 @@ from torch import Tensor
 from algorithms import AdaComm, Layout, LocalSGD, Minibatch, Sample, ShardedWorkload
 from algorithms.local_steps import Period
 from gossip import SimulatedClock
-from gossip.reproduce.study import Claim, Findings, Say, Study, history_of
+from gossip.reproduce.study import Claim, Findings, History, Say, Study, history_of
 from gossip.workloads import Mnist
 from topologies import complete
 
@@ -50,8 +50,6 @@ AVERAGED = 3
 SYNCHRONOUS, ADACOMM = "synchronous", "AdaComm"
 FIXED = {SYNCHRONOUS: 1, "period 20": 20, "period 100": 100}
 FASTER = 2.0
-
-History = Sequence[Mapping[str, float]]
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ from algorithms import (
     TopK,
 )
 from algorithms.randomness import generator
-from gossip.reproduce.study import Claim, Findings, Say, Study, history_of
+from gossip.reproduce.study import Claim, Findings, History, Say, Study, history_of
 from gossip.workloads import LogisticRegression
 from gossip.workloads.images import read_mnist
 from gossip.workloads.splits import ByLabel, Iid, Split
@@ -69,8 +69,6 @@ TANG = ("DCD, random 1 %", "ECD, random 1 %", "DCD, QSGD-16", "ECD, QSGD-16")
 TARGET = 1e-2  # suboptimality until which bits are counted
 CLOSE, HOPELESS, FEWER = 1.5, 10, {"CHOCO, top 1 %": 100, "CHOCO, QSGD-16": 15}
 AUTHORS = {("CHOCO, top 1 %", "sorted"): 2.4, ("CHOCO, random 1 %", "sorted"): 2.9}  # suboptimality / exact; others 1
-
-History = Sequence[Mapping[str, float]]
 
 
 @dataclass(frozen=True)

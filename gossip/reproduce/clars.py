@@ -31,7 +31,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from algorithms import SGD, Clars, Cosine, DecentralizedSGD, Lars, LearningRate, LocalOptimizer, Minibatch, WarmUp
-from gossip.reproduce.study import Claim, Findings, Say, Study, history_of
+from gossip.reproduce.study import Claim, Findings, History, Say, Study, history_of
 from gossip.workloads import Mnist, Supervised
 from topologies import complete
 
@@ -40,8 +40,6 @@ EVALUATIONS = 10
 WARM_UP = 5 / 90  # of the iterations
 POINTS = 0.1
 PLAIN, LARS, WARM, CLARS = "SGD", "LARS", "LARS, warm-up", "CLARS"
-
-History = Sequence[Mapping[str, float]]
 
 
 @dataclass(frozen=True)

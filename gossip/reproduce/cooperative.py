@@ -64,13 +64,12 @@ from algorithms import (
 from algorithms.randomness import generator
 from gossip import SimulatedClock
 from gossip.reproduce.choco import digits
-from gossip.reproduce.study import Claim, Findings, Say, Study, history_of
+from gossip.reproduce.study import Claim, Findings, History, Say, Study, history_of
 from gossip.workloads import Iid
 from gossip.workloads.images import read_mnist
 from topologies import Links, Topology, elastic_averaging, ring
 
 Array = NDArray[np.float64]
-History = Sequence[Mapping[str, float]]
 
 NODES = 8  # with data: m
 ETA, SIGMA, BETA = 0.1, 1.0, 10.0

@@ -37,7 +37,7 @@ from torch import Tensor
 import gossip
 from algorithms import FedAvg, Federated, FedMom, FedProx, Full, Minibatch, Oracle, ShardedWorkload, State
 from algorithms.network import Network
-from gossip.reproduce.study import Claim, Findings, Say, Study, history_of
+from gossip.reproduce.study import Claim, Findings, History, Say, Study, history_of
 from gossip.workloads import Dirichlet, Mnist
 from topologies import complete
 
@@ -48,8 +48,6 @@ MUS = (0.01, 0.1)
 AVERAGED = 5  # rounds over which accuracies and losses are averaged
 OPTIMUM_STEPS = 600
 FEDSGD, FEDAVG, FEDPROX, FEDMOM = "FedSGD", "FedAvg", "FedProx", "FedMom"
-
-History = Sequence[Mapping[str, float]]
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from algorithms import Algorithm, ElasticAveraging, Full, LeaderSGD, Minibatch, Oracle
-from gossip.reproduce.study import Claim, Findings, Say, Study, history_of
+from gossip.reproduce.study import Claim, Findings, History, Say, Study, history_of
 from gossip.workloads import MatrixCompletion, Mnist, Workload
 from topologies import complete
 
@@ -39,8 +39,6 @@ BETA = 0.43  # of EASGD in the paper's code
 ALPHAS = (0.9 / WORKERS, 2 / (WORKERS + 2))  # that of EASGD's paper, and the fastest mixing
 EASGD, EASGD_OF_CODE, LSGD, GROUPS = "EASGD", "EASGD, beta 0.43", "LSGD", "LSGD, 2 groups"
 COMPLETION, MNIST = "matrix completion", "Mnist"
-
-History = Sequence[Mapping[str, float]]
 
 
 @dataclass(frozen=True)

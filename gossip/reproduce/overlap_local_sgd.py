@@ -44,12 +44,11 @@ from algorithms import (
 from algorithms.checks import check
 from algorithms.randomness import generator
 from gossip import SimulatedClock
-from gossip.reproduce.study import Claim, Findings, Say, Study, history_of
+from gossip.reproduce.study import Claim, Findings, History, Say, Study, history_of
 from gossip.workloads import Iid, LeastSquares, Mnist, Split
 from topologies import Links, complete
 
 Make = Callable[[LearningRate, int], Algorithm]
-History = Sequence[Mapping[str, float]]
 
 NODES = 16
 SHARE = 0.346  # of the time of a gradient, that an all-reduce takes

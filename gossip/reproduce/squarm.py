@@ -41,7 +41,7 @@ from algorithms import (
     StepwiseThreshold,
     TopK,
 )
-from gossip.reproduce.study import Claim, Findings, Say, Study, history_of
+from gossip.reproduce.study import Claim, Findings, History, Say, Study, history_of
 from gossip.workloads import Mnist
 from topologies import ring
 
@@ -53,8 +53,6 @@ FEWER_THAN_CHOCO, FEWER_THAN_UNCOMPRESSED, POINTS = 20, 500, 0.01
 UNCOMPRESSED = ("D-PSGD", "D-PSGD, momentum")
 CHOCO = ("CHOCO, sign", "CHOCO, top 1 %")
 SQUARM = "SQuARM"
-
-History = Sequence[Mapping[str, float]]
 
 
 @dataclass(frozen=True)

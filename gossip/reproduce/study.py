@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 """Tells whoever waits what is being computed."""
 
+History = Sequence[Mapping[str, float]]
+"""What `gossip.run` has measured of one run; empty if it diverged."""
+
 
 @dataclass(frozen=True)
 class Claim:

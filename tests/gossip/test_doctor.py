@@ -22,7 +22,7 @@ from tests.conftest import Run
 HEALTHY = Facts(
     host="a",
     versions={"Python": "3.11.7", "torch": "2.13.0", "numba": None, "sources": "0123abcd"},
-    library="Open MPI v5.0.11",
+    mpi="Open MPI v5.0.11",
     library_file="/opt/lib/libmpi.so.40",
     wheels=(),
     thread_level="multiple",
@@ -116,7 +116,7 @@ def test_what_is_merely_different_is_no_warning() -> None:
     assert found(*sockets)["core binding"].fix is None
     hosts = [{"host": "a", "cores": frozenset({0})}, {"host": "b", "cores": frozenset({0})}]
     assert found(*hosts)["core binding"].fix is None
-    assert found({"library": "MPICH 5.0.2"})["rank failure"].fix is None
+    assert found({"mpi": "MPICH 5.0.2"})["rank failure"].fix is None
     assert found(GPU, GPU)["GPUs"].text == "1 x H100; MPI takes their memory"
 
 
