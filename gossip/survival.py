@@ -231,7 +231,7 @@ class Survival:
         directory = self._stage.directory
         found = self._processes.from_root(lambda: checkpoints(directory) if directory else [])
         again = replace(self._training, resume=found[-1] if found else None)
-        stage = again.prepare(self._processes, directory)
+        stage = again.prepare(self._stage.topology, self._processes, directory)
         step = step_of(found[-1]) if found else 0
         whence = f"the checkpoint of step {step}" if found else "the beginning, as there is no checkpoint yet"
         note = f"goes on with all nodes from {whence} on {self._processes.size} ranks"

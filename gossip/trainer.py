@@ -107,10 +107,10 @@ class Training:
             signals.ignore()
         launch.share_cores(processes)
         processes.patience = self.stall_timeout or math.inf
-        processes.together(lambda: self.check(processes.size))
+        topology = processes.together(lambda: self.check(processes.size))
         if self.on_failure != "abort":
             processes.together(lambda: failures.check_survival(self, processes.size))
-        stage = self.prepare(processes)
+        stage = self.prepare(topology, processes)
         with (
             failures.watched(processes, stage.directory) if self.on_failure == "abort" else nullcontext(),
             logs(stage.directory, processes),
@@ -122,13 +122,14 @@ class Training:
 
             return Survival(self, cast("MpiCommunicator", processes), stage, signals).conduct()
 
-    def prepare(self, processes: Communicator, directory: Path | None = None) -> Stage:
+    def prepare(self, topology: Schedule, processes: Communicator, directory: Path | None = None) -> Stage:
         """What the run stands on at first; collective.
 
         Args:
+            topology: What `check` has given.
+            processes: The ranks.
             directory: The run directory, if there is one already.
         """
-        topology = self.topology if isinstance(self.topology, Schedule) else Topology(self.topology)
         auxiliary = self.algorithm.auxiliary
         workload = processes.together(lambda: self._shard(topology.n - auxiliary, processes))
         hosted = processes.from_root(lambda: place(topology, processes.hosts, self.placement))

@@ -10,6 +10,7 @@ Any networkx graph does as well: `Topology(networkx.karate_club_graph())`. `topo
 one.
 """
 
+from topologies.dropout import Dropout, edge_dropout, gilbert_elliott, node_dropout
 from topologies.equi import (
     EquiDyn,
     d_equi_static,
@@ -52,14 +53,10 @@ from topologies.random_graphs import (
     watts_strogatz,
 )
 from topologies.random_schedules import (
-    Dropout,
     RandomizedGossip,
     RandomMatchings,
     RandomRegular,
     RandomSchedule,
-    edge_dropout,
-    gilbert_elliott,
-    node_dropout,
     random_matching,
     random_regular_rounds,
     randomized_gossip,

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from topologies.dropout import Dropout
 from topologies.equi import EquiDyn
 from topologies.matchings import Matcha
-from topologies.random_schedules import Dropout, RandomizedGossip, RandomMatchings, RandomRegular
+from topologies.random_schedules import RandomizedGossip, RandomMatchings, RandomRegular
 from topologies.topology import Schedule, Topology
 from topologies.weights import FILES, LAZY, WeightRule
 

@@ -65,7 +65,7 @@ def place(topology: Schedule, hosts: np.ndarray, method: Placement = "auto") -> 
     for ranks, nodes, those in zip(ranks_of, on_hosts, sizes, strict=True):
         for rank, some in zip(ranks, divide(symmetric, nodes, those), strict=True):
             searched[rank] = np.sort(some).tolist()
-    if method == "auto" and crossing(topology, hosts, parts) <= crossing(topology, hosts, searched):
+    if method == "auto" and _crossing(messages, hosts, parts) <= _crossing(messages, hosts, searched):
         return list(parts)
     return searched
 
@@ -78,11 +78,15 @@ def crossing(topology: Schedule, hosts: np.ndarray, hosted: Sequence[Sequence[in
         hosts: (ranks,) the host of each rank.
         hosted: the nodes of each rank.
     """
-    host_of = np.empty(topology.n, np.int64)
+    return _crossing(_messages(topology), hosts, hosted)
+
+
+def _crossing(messages: csr_array, hosts: np.ndarray, hosted: Sequence[Sequence[int]]) -> float:
+    host_of = np.empty(messages.shape[0], np.int64)
     for host, nodes in zip(hosts, hosted, strict=True):
         host_of[nodes] = host
-    messages = _messages(topology).tocoo()
-    return float(messages.data[host_of[messages.row] != host_of[messages.col]].sum())
+    sent = messages.tocoo()
+    return float(sent.data[host_of[sent.row] != host_of[sent.col]].sum())
 
 
 def _messages(topology: Schedule) -> csr_array:
