@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from algorithms import Algorithm, Full, NonFiniteError, Oracle, Sample, ShardedWorkload, State
+from algorithms.oracles.oracle import COUNTS, remembers
 from gossip import failures, launch
 from gossip.checkpoint import Every, Keeper, Moment, find
 from gossip.checkpoint.configuration import described
@@ -248,9 +249,14 @@ class Training:
             evaluate = step % evaluate_every == 0 or step == self.steps
             if not evaluate:  # so that what is recorded does not include a round ahead
                 algorithm.post(state, network)
-            counts = ("gradients", "queries") if evaluate else ()
-            used = {name: padded(vars(oracle)[name].clone(), len(state.x)) for name in counts}  # before the next sample
-            sample = self._sample(oracle, workload, state.x, with_data, step)
+            used = {}
+            if evaluate:  # without what the next sample counts
+                data = range(len(with_data))
+                used = {name: placed(vars(oracle)[name].clone(), data, len(state.x)) for name in COUNTS}
+            idle = [] if remembers(oracle) else algorithm.idle(state, network)
+            sample = self._sample(oracle, workload, state.x, with_data, step, [] if evaluate else idle)
+            for name, count in used.items():  # what is measured without being used is not counted
+                vars(oracle)[name][idle] = count[idle]
             if evaluate:
                 seconds += time.perf_counter() - began
                 model = algorithm.model(state)
@@ -285,14 +291,28 @@ class Training:
         return self.oracle.start(workload, x[: len(with_data)], with_data, self.seed)
 
     def _sample(
-        self, oracle: State, workload: ShardedWorkload, x: Tensor, with_data: Sequence[int], step: int
+        self,
+        oracle: State,
+        workload: ShardedWorkload,
+        x: Tensor,
+        with_data: Sequence[int],
+        step: int,
+        idle: Sequence[int],
     ) -> Sample:
-        """Gradient estimates of the local nodes, 0 for those without data."""
-        if not with_data:
+        """Gradient estimates of the local nodes, 0 for those without data and for the idle rows."""
+        busy = sorted({*range(len(with_data))} - {*idle})
+        if not busy:
             return Sample(torch.zeros_like(x), torch.zeros_like(x[:, 0]))
-        sample = self.oracle.sample(oracle, workload, x[: len(with_data)], with_data, step, self.seed)
-        norms = None if sample.norms is None else padded(sample.norms, len(x))
-        return Sample(padded(sample.gradient, len(x)), padded(sample.loss, len(x)), norms)
+        if len(busy) == len(with_data):
+            sample = self.oracle.sample(oracle, workload, x[: len(busy)], with_data, step, self.seed)
+        else:
+            own = State(**{name: rows[busy] for name, rows in vars(oracle).items()})
+            nodes = [with_data[row] for row in busy]
+            sample = self.oracle.sample(own, workload, x[busy], nodes, step, self.seed)
+            for name, rows in vars(own).items():
+                vars(oracle)[name][busy] = rows
+        norms = None if sample.norms is None else placed(sample.norms, busy, len(x))
+        return Sample(placed(sample.gradient, busy, len(x)), placed(sample.loss, busy, len(x)), norms)
 
     def check(self, ranks: int) -> Schedule:
         """The topology, if this can be run at all on so many ranks.
@@ -417,10 +437,13 @@ class Training:
         }
 
 
-def padded(rows: Tensor, k: int) -> Tensor:
-    """With zeros for the nodes without data, which come last: (k, ...), a copy only where there are any."""
-    missing = k - len(rows)
-    return torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])]) if missing else rows
+def placed(rows: Tensor, places: Sequence[int], k: int) -> Tensor:
+    """(k, ...): these rows (len(places), ...) at their places and zeros elsewhere; a copy only if there are others."""
+    if len(rows) == k:
+        return rows
+    all_ = rows.new_zeros(k, *rows.shape[1:])
+    all_[list(places)] = rows
+    return all_
 
 
 def _check_finite(step: int, metrics: Mapping[str, float]) -> None:
