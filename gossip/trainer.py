@@ -179,6 +179,8 @@ class Training:
             stopped = error
         finally:
             recorder.close()
+            if keeper is not None:
+                keeper.release()
         if keeper is not None:
             keeper.close()
         if survival is not None:
