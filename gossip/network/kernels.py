@@ -13,9 +13,10 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic, models, register_model
 
 LINE = 64  # bytes of a cache line
-WIDTHS = 4 * LINE, LINE, LINE // 4  # bytes of a row that are summed in registers at a time
+WIDTHS = 16 * LINE, 4 * LINE, LINE, LINE // 4  # bytes of a row that are summed in registers at a time
 BLOCK = 4096  # bytes of the rows that are summed together, part by part: a loop over short ones has more to do
-AHEAD = 8192  # bytes of rows that are on their way to the caches: any row of a large stack may be the next
+AHEAD = 8192  # bytes of short rows that are on their way to the caches: any row of a stack may be the next
+SHORT = 1024  # bytes of a row; longer ones the processor foresees
 
 
 class Vector(types.Type):
@@ -83,18 +84,19 @@ def _store(context: Any, vector: Any, address: Any, stream: Any) -> Any:
 
 
 @intrinsic
-def _prefetch(context: Any, address: Any) -> Any:
-    """Ask for a cache line that is read soon."""
+def _prefetch(context: Any, like: Any, address: Any) -> Any:
+    """Ask for the cache lines of a vector like this, which is read soon."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         integer = ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, integer, integer, integer])
         function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
         to_read, into_all_caches, data = integer(0), integer(3), integer(1)
-        there = builder.inttoptr(arguments[0], cgutils.voidptr_t)
-        builder.call(function, [there, to_read, into_all_caches, data])
+        for offset in range(0, like.width * like.element.bitwidth // 8, LINE):
+            there = builder.inttoptr(builder.add(arguments[1], arguments[1].type(offset)), cgutils.voidptr_t)
+            builder.call(function, [there, to_read, into_all_caches, data])
 
-    return types.void(types.intp), generate
+    return types.void(like, types.intp), generate
 
 
 @intrinsic
@@ -138,7 +140,7 @@ def _loop(width: int, size: int) -> Callable[..., None]:
         """
         terms = np.uintp(len(offsets))  # unsigned: other indices would be checked for being negative
         row_bytes = max(d * size, 1)
-        ahead = np.uintp(AHEAD // row_bytes)
+        ahead = np.uintp(AHEAD // row_bytes if row_bytes <= SHORT else 0)
         block = max(BLOCK // row_bytes, 1)
         zero = weights.dtype.type(0)
         for begin in range(first_row, last_row, block):
@@ -154,7 +156,7 @@ def _loop(width: int, size: int) -> Callable[..., None]:
                     total = _filled(-zero if last > first else zero, width)  # -0.0 + x is x, also if x is -0.0
                     for t in range(first, last):
                         if later:
-                            _prefetch(source + offsets[t + later])
+                            _prefetch(total, source + offsets[t + later])
                         total = _plus(total, weights[t], source + offsets[t])
                     if added:
                         total = _plus(total, scale, also + np.intp(row) * added_stride)

@@ -117,6 +117,11 @@ class Sums:
             sums(indptr, weights, base + here, offsets, ahead, 0, factor, result + here, 0, columns, 0, 1, stream)
 
         threads = torch.get_num_threads() if d * k * size >= THREADED else 1
+        if threads == 1:
+            _kernel(d, size)(
+                indptr, weights, base, offsets, added, added_stride, factor, result, stride, d, 0, k, stream
+            )
+            return
         over_rows(*((some_columns, d) if k == 1 else (some_rows, k)), threads)
 
     def _term_by_term(self, out: Tensor, sources: Sequence[Tensor]) -> None:
