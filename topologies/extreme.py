@@ -109,11 +109,28 @@ def _factorized(matrix: csr_array, constant: float, side: int) -> float:
 
 
 def translation_eigenvalues(arrays: Arrays) -> np.ndarray | None:
-    """All n eigenvalues of a matrix that looks the same from every node, or None if it does not.
+    """All n eigenvalues of a matrix that looks the same from every node, or None if it does not: see `translations`.
 
-    That is, for some rows x columns = n, w_ij depends on the differences of the rows and of the columns of i and j only
-    (modulo rows and columns), as on rings, tori, circulant and exponential graphs. The eigenvalues are the discrete
-    Fourier transform of the first row.
+    They are the discrete Fourier transform of the first row.
+
+    Args:
+        arrays: of the matrix.
+    """
+    rows = translations(arrays)
+    if rows is None:
+        return None
+    n, first = len(arrays.indptr) - 1, slice(*arrays.indptr[:2])
+    row = np.zeros(n)
+    row[arrays.indices[first]] = arrays.data[first]
+    values: np.ndarray = np.fft.fft2(row.reshape(rows, n // rows)).ravel()
+    return values
+
+
+def translations(arrays: Arrays) -> int | None:
+    """The number of rows of which a matrix looks the same from every node, or None if there is none.
+
+    That is, for these rows x columns = n, w_ij depends on the differences of the rows and of the columns of i and j
+    only (modulo rows and columns), as on rings, tori, circulant and exponential graphs.
 
     Args:
         arrays: of the matrix.
@@ -125,12 +142,8 @@ def translation_eigenvalues(arrays: Arrays) -> np.ndarray | None:
     degree = int(degrees[0])
     indices, weights = arrays.indices.reshape(n, degree), arrays.data.reshape(n, degree)
     for rows in (r for r in range(1, math.isqrt(n) + 1) if n % r == 0):
-        columns = n // rows
-        if all(_translated(indices, weights, rows, columns, block) for block in _blocks(n)):
-            row = np.zeros(n)
-            row[indices[0]] = weights[0]
-            values: np.ndarray = np.fft.fft2(row.reshape(rows, columns)).ravel()
-            return values
+        if all(_translated(indices, weights, rows, n // rows, block) for block in _blocks(n)):
+            return rows
     return None
 
 
