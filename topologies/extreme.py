@@ -22,7 +22,8 @@ def ends(matrix: csr_array) -> tuple[float, float]:
     """The smallest and the largest eigenvalue of a symmetric matrix but for the one of the constant vector, which is an
     eigenvector, as of mixing matrices, Laplacians and the adjacency matrices of regular graphs.
 
-    Up to 1000 nodes from LAPACK. Above by the recurrence of Lanczos on vectors whose entries sum to 0, without
+    Up to 1000 nodes from LAPACK. Above, of matrices that look the same from every node, by a Fourier transform (see
+    `translations`), and of others by the recurrence of Lanczos on vectors whose entries sum to 0, without
     orthogonalizing any further, which yields some eigenvalues several times and the extreme ones all the same; where
     one of these takes too many steps, by factorization. To machine precision up to 100,000 nodes; beyond, the error is
     at most about 1e-4 of the distance from the eigenvalue of the constant vector, mostly far less.
@@ -31,14 +32,17 @@ def ends(matrix: csr_array) -> tuple[float, float]:
     Algebra and its Applications 34, 1980.
 
     Args:
-        matrix: (n, n), n > 1.
+        matrix: (n, n), n > 1, with ascending columns in each row.
     """
     n = matrix.shape[0]
     constant = float(matrix[[0], :].sum())
     if n <= DENSE_NODES:
-        values = np.linalg.eigvalsh(matrix.toarray())
-        others = np.delete(values, np.argmin(np.abs(values - constant)))
-        return float(others[0]), float(others[-1])
+        values: np.ndarray | None = np.linalg.eigvalsh(matrix.toarray())
+    else:
+        values = translation_eigenvalues(Arrays(matrix.indptr, matrix.indices, matrix.data))
+    if values is not None:
+        others = np.delete(values.real, np.argmin(np.abs(values - constant)))
+        return float(others.min()), float(others.max())
     # A graph that mixes slowly has small separators, so that factorizing its matrix is cheap. Of many nodes only trees
     # and the like are known to be such.
     few = n <= PRECISE_NODES or matrix.nnz < 3.5 * n

@@ -118,7 +118,9 @@ def measure(schedule: Schedule, parameters: float, links: Links, value_bytes: in
     curve = consensus(schedule) if schedule.row_stochastic else None
     needed = rounds_to(curve)
     seconds = float(np.mean([each_round.max(initial=0) for each_round in (links.exchange(r, size) for r in rounds)]))
-    regular = second_adjacency_eigenvalue(schedule) if dense and isinstance(schedule, Topology) and n > 1 else None
+    regular = (
+        second_adjacency_eigenvalue(schedule) if isinstance(schedule, Topology) and 1 < n <= PRECISE_NODES else None
+    )
     bound = 2 * math.sqrt(max(int(out[0, 0]) - 1, 0))
     exact = exact_after(schedule) if dense else None
     return Numbers(
@@ -157,8 +159,8 @@ def _spectrum(topology: Topology) -> tuple[float, float | None, float | None]:
     if topology.symmetric and topology.n > 1:
         low, high = symmetric_ends(topology)
         return 1 - max(-low, high), low, 1 - low
-    norm = laplacian_norm(topology) if topology.n <= DENSE_NODES else None
-    return spectral_gap(topology), 1.0 if topology.symmetric else None, norm
+    feasible = topology.n <= DENSE_NODES or translations(topology.arrays) is not None
+    return spectral_gap(topology), 1.0 if topology.symmetric else None, laplacian_norm(topology) if feasible else None
 
 
 def consensus(schedule: Schedule, columns: int | None = None) -> np.ndarray:
