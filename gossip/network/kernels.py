@@ -13,7 +13,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic, models, register_model
 
 LINE = 64  # bytes of a cache line
-WIDTHS = 16 * LINE, 4 * LINE, LINE, LINE // 4  # bytes of a row that are summed in registers at a time
+WIDTHS = 4 * LINE, LINE, LINE // 4  # bytes of a row that are summed in registers; more at a time are written too slowly
 BLOCK = 4096  # bytes of the rows that are summed together, part by part: a loop over short ones has more to do
 AHEAD = 8192  # bytes of short rows that are on their way to the caches: any row of a stack may be the next
 SHORT = 1024  # bytes of a row; longer ones the processor foresees
