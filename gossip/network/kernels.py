@@ -130,7 +130,7 @@ def _loop(width: int, size: int) -> Callable[..., None]:
             indptr: (k + 1,) int64, the terms of each row.
             weights: (terms,), of the type of all rows.
             base: An address, from which
-            offsets: (terms,) int64 bytes lead to rows, none overlapping the rows of `out`.
+            offsets: (terms,) int32 or int64 bytes lead to rows, none overlapping the rows of `out`.
             added, out: The addresses of their first rows,
             added_stride, out_stride: and the bytes from one row to the next.
             scale: In the type of `weights`.

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from algorithms.arithmetic import COMPILED, THREADED
@@ -17,13 +18,14 @@ from gossip.network.plan import HaloPlan, Indices
 
 Scaled = tuple[float, Tensor]
 TYPES = {torch.float32: "f", torch.float64: "d"}  # of the compiled kernel, and NumPy's names for them
+NARROW = 1 << 31  # bytes within which rows are found by 32 bits: of short rows that is much of what is read
 
 
 class Places(NamedTuple):
     """Where the rows of all terms lie: that of term t at the address base + offsets[t]."""
 
     base: int
-    offsets: Indices
+    offsets: NDArray[np.integer]
 
 
 class Sums:
@@ -40,9 +42,10 @@ class Sums:
         self.rows = rows
 
         @lru_cache(maxsize=8)
-        def offsets(sources: tuple[tuple[int, int], ...]) -> Indices:
+        def offsets(sources: tuple[tuple[int, int], ...]) -> NDArray[np.integer]:
             begins, strides = np.array(sources, np.int64).T
-            return begins[plan.owners] + rows * strides[plan.owners]
+            found = begins[plan.owners] + rows * strides[plan.owners]
+            return found.astype(np.int32) if np.abs(found).max(initial=0) < NARROW else found
 
         self._offsets = offsets
 

@@ -159,9 +159,12 @@ def test_by_size_the_ways_are_chosen_and_agree(ranks: int, threads: None) -> Non
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-@pytest.mark.parametrize("d", [1, 5, 16, 33, 200, 300])
-def test_many_short_rows(d: int, dtype: torch.dtype, threads: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More of them than are summed together."""
+@pytest.mark.parametrize(("d", "narrow"), [(1, 1 << 31), (5, 0), (16, 1 << 31), (33, 0), (200, 0), (300, 1 << 31)])
+def test_many_short_rows(
+    d: int, narrow: int, dtype: torch.dtype, threads: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More of them than are summed together, found by 32 or 64 bits."""
+    monkeypatch.setattr(mixing, "NARROW", narrow)
     n = 3000
     random = np.random.default_rng(0)
     matrix = random_array((n, n), density=4 / n, format="csr", random_state=random)
