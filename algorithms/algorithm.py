@@ -116,6 +116,10 @@ class Algorithm:
         A step gives the same result without it.
         """
 
+    def idle(self, state: State, network: Network) -> list[int]:
+        """The rows of the local nodes whose gradients and losses the next step ignores; they need not be computed."""
+        return []
+
     def step(self, state: State, sample: Sample, network: Network) -> None:
         """One iteration, in place, given gradients at `state.x`; leaves there the point for the next ones."""
         raise NotImplementedError

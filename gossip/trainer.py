@@ -1,28 +1,26 @@
-"""The training loop, and the library call around it."""
+"""A run, and the library call that makes one."""
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
 
-from algorithms import Algorithm, Full, NonFiniteError, Oracle, Sample, ShardedWorkload, State
+from algorithms import Algorithm, Full, Oracle, ShardedWorkload
 from gossip import failures, launch
-from gossip.checkpoint import Every, Keeper, Moment, find
+from gossip.checkpoint import Every, Keeper, find
 from gossip.checkpoint.configuration import described
 from gossip.describe import describe
 from gossip.errors import DivergedError, GossipError
 from gossip.failures import OnFailure
 from gossip.logs import logs
-from gossip.measure import measure
+from gossip.loop import train
 from gossip.needs import check_needs, warn_of_bias
 from gossip.network import Communicator, InProcessNetwork, SimulatedClock, Transport, connect
 from gossip.recorder import Recorder, create_run_directory
@@ -40,10 +38,8 @@ if TYPE_CHECKING:
     from gossip.network.mpi import MpiCommunicator
     from gossip.survival import Survival
 
-EVALUATIONS = 10  # of a run, unless told otherwise
 EVALUATED_NODES = 64
 STALL_TIMEOUT = 600.0  # seconds
-
 CHECKPOINTS = 2  # that are kept
 
 
@@ -103,7 +99,7 @@ class Training:
 
     def run(self, processes: Communicator, signals: Signals) -> Finished:
         """Train on these processes, until a signal stops it if there are to be checkpoints; collective."""
-        if not self._keeps:
+        if not self.keeps:
             signals.ignore()
         launch.share_cores(processes)
         processes.patience = self.stall_timeout or math.inf
@@ -136,7 +132,7 @@ class Training:
         transport = self.transport if self.on_failure == "abort" else "peer-to-peer"
         network = connect(topology, processes, self.seed, transport, hosted, self.clock, auxiliary)
         x = processes.together(lambda: self._initial(workload, network))
-        configuration = processes.from_root(lambda: self._configuration(topology, x)) if self._keeps else {}
+        configuration = processes.from_root(lambda: self._configuration(topology, x)) if self.keeps else {}
         folder = processes.from_root(lambda: self._find(topology, configuration))
         directory = directory or processes.from_root(lambda: self._create_directory(topology, folder))
         return Stage(topology, workload, hosted, network, x, range(topology.n), configuration, folder, directory)
@@ -161,7 +157,7 @@ class Training:
         if survival is not None:
             processes.together(lambda: recorder.resume(list(stage.history)))
         keeper = None
-        if self._keeps and directory is not None and stage.whole:  # what is left of a run is another run
+        if self.keeps and directory is not None and stage.whole:  # what is left of a run is another run
             about = {"configuration": configuration, "layout": dict(workload.layout.shapes), "nodes": topology.n}
             every = Every.of(self.checkpoint_every)
             keeper = Keeper(
@@ -178,11 +174,13 @@ class Training:
             )
         stopped: GossipError | None = None
         try:
-            model = self._train(stage, processes, recorder, keeper, survival).clone()  # memory of its own
+            model = train(self, stage, processes, recorder, keeper, survival).clone()  # memory of its own
         except GossipError as error:
             stopped = error
         finally:
             recorder.close()
+            if keeper is not None:
+                keeper.release()
         if keeper is not None:
             keeper.close()
         if survival is not None:
@@ -200,7 +198,7 @@ class Training:
         return Finished(model, network, recorder.history, summary, recorder.directory)
 
     @property
-    def _keeps(self) -> bool:
+    def keeps(self) -> bool:
         """Whether checkpoints are written."""
         return self.checkpoint_every is not None or self.resume is not None
 
@@ -208,91 +206,6 @@ class Training:
         """The algorithm for this workload's model and these nodes' data."""
         with_data = ids[: len(ids) - self.algorithm.auxiliary]
         return self.algorithm.on(workload.layout).for_examples([workload.examples(node) for node in with_data])
-
-    def _train(
-        self,
-        stage: Stage,
-        processes: Communicator,
-        recorder: Recorder,
-        keeper: Keeper | None,
-        survival: Survival | None,
-    ) -> Tensor:
-        """The loop. Everything measured at step t is about the models after t steps."""
-        workload, network, x = stage.workload, stage.network, stage.x
-        auxiliary = self.algorithm.auxiliary
-        algorithm = processes.together(lambda: self.prepared(workload, stage.ids))
-        evaluate_every = self.evaluate_every or max(1, self.steps // EVALUATIONS)
-        began = time.perf_counter()
-        with_data = [stage.ids[node] for node in network.nodes if node < network.n - auxiliary]
-        if stage.moment is not None:
-            moment = stage.moment
-        elif keeper is not None and stage.folder is not None:
-            moment = keeper.resume(stage.folder, algorithm, x.device)
-            processes.from_root(lambda: recorder.replace("config.yaml", self._config(network.topology)))
-        else:
-            state = processes.together(lambda: algorithm.start(x, network))
-            network.finish_step()
-            moment = Moment(0, state, processes.together(lambda: self._start_oracle(workload, state.x, with_data)), 0.0)
-        state, oracle = moment.algorithm, moment.oracle
-        seconds = moment.seconds  # spent training, without evaluation
-        recorder.settled(algorithm.chosen(state))
-        if keeper is not None:
-            keeper.begin(moment.step)
-        for step in range(moment.step, self.steps + 1):
-            if survival is not None:
-                survival.keep(step, state, oracle, seconds, network, recorder.history)
-            if keeper is not None and keeper.due(step):
-                seconds += time.perf_counter() - began
-                keeper.save(Moment(step, state, oracle, seconds), algorithm)
-                began = time.perf_counter()
-            evaluate = step % evaluate_every == 0 or step == self.steps
-            if not evaluate:  # so that what is recorded does not include a round ahead
-                algorithm.post(state, network)
-            counts = ("gradients", "queries") if evaluate else ()
-            used = {name: padded(vars(oracle)[name].clone(), len(state.x)) for name in counts}  # before the next sample
-            sample = self._sample(oracle, workload, state.x, with_data, step)
-            if evaluate:
-                seconds += time.perf_counter() - began
-                model = algorithm.model(state)
-                reported = algorithm.report(state)
-                metrics = measure(
-                    model, sample, used, workload, network, processes, self.evaluate_nodes, reported, auxiliary
-                )
-                times = {"seconds": processes.broadcast(seconds)}
-                if self.clock is not None:
-                    times["simulated_seconds"] = network.seconds
-                processes.together(partial(recorder.add, {"step": step, **metrics, **times}))
-                _check_finite(step, metrics)
-                began = time.perf_counter()
-            recorder.progress(step)
-            if step < self.steps:
-                try:
-                    if evaluate:  # now, so that what travels meanwhile in simulated time does not depend on it
-                        algorithm.post(state, network)
-                    network.finish_gradients(step)
-                    algorithm.step(state, sample, network)
-                    network.finish_step()
-                except NonFiniteError as error:
-                    # On several ranks the others do not know and wait: the job ends here.
-                    kind = DivergedError if processes.size == 1 else NonFiniteError
-                    raise kind(_diverged(step, str(error))) from error
-        return algorithm.model(state)
-
-    def _start_oracle(self, workload: ShardedWorkload, x: Tensor, with_data: Sequence[int]) -> State:
-        if not with_data:
-            nothing = torch.zeros(0, dtype=torch.int64)
-            return State(gradients=nothing, queries=nothing)
-        return self.oracle.start(workload, x[: len(with_data)], with_data, self.seed)
-
-    def _sample(
-        self, oracle: State, workload: ShardedWorkload, x: Tensor, with_data: Sequence[int], step: int
-    ) -> Sample:
-        """Gradient estimates of the local nodes, 0 for those without data."""
-        if not with_data:
-            return Sample(torch.zeros_like(x), torch.zeros_like(x[:, 0]))
-        sample = self.oracle.sample(oracle, workload, x[: len(with_data)], with_data, step, self.seed)
-        norms = None if sample.norms is None else padded(sample.norms, len(x))
-        return Sample(padded(sample.gradient, len(x)), padded(sample.loss, len(x)), norms)
 
     def check(self, ranks: int) -> Schedule:
         """The topology, if this can be run at all on so many ranks.
@@ -314,7 +227,7 @@ class Training:
                 f"stall_timeout = {self.stall_timeout} is not allowed; it must be > 0, in seconds, or None"
             )
         Every.of(self.checkpoint_every)
-        if self._keeps and self.output is None:
+        if self.keeps and self.output is None:
             raise ValueError("checkpoints are written into the run directory: output must say where that is to be made")
         topology = self.topology if isinstance(self.topology, Schedule) else Topology(self.topology)
         if ranks > topology.n:
@@ -382,9 +295,10 @@ class Training:
             return None
         if folder is not None:
             return folder.parent.parent
-        return create_run_directory(Path(self.output), self._name(topology), self._config(topology))
+        return create_run_directory(Path(self.output), self._name(topology), self.description(topology))
 
-    def _config(self, topology: Schedule) -> str:
+    def description(self, topology: Schedule) -> str:
+        """What is kept in the run directory."""
         return self.config or describe(
             workload=self.workload,
             topology=topology,
@@ -415,22 +329,6 @@ class Training:
             **{name: value for name, value in last.items() if name != "step"},
             **recorder.chosen,
         }
-
-
-def padded(rows: Tensor, k: int) -> Tensor:
-    """With zeros for the nodes without data, which come last: (k, ...), a copy only where there are any."""
-    missing = k - len(rows)
-    return torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])]) if missing else rows
-
-
-def _check_finite(step: int, metrics: Mapping[str, float]) -> None:
-    for name in ("train_loss", "test_loss"):
-        if not math.isfinite(metrics[name]):
-            raise DivergedError(_diverged(step, f"the {name.replace('_', ' ')} is {metrics[name]}"))
-
-
-def _diverged(step: int, reason: str) -> str:
-    return f"the run diverged: {reason} at step {step}; a smaller learning rate (or gamma) may help"
 
 
 def run(

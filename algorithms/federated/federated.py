@@ -7,7 +7,8 @@ The clients are the nodes. One `step` is one local iteration: a gradient at each
     g = sum_k p_k (w - u_k)            the pseudo-gradient, with the weights p_k of `sampling`
     w <- what the method makes of g
 
-Clients that do not take part ignore their gradients and stay at w. Local optimizers start anew in each round.
+Clients that do not take part stay at w; a run computes no gradients for them, except where it measures something.
+Local optimizers start anew in each round.
 
 There is no server: g is an exact mean over all nodes, the same bits everywhere, and what the server would keep every
 node keeps. Sent: one dense vector along the tree that `network.mean` sums over, up and down again, at the end of each
@@ -70,7 +71,7 @@ class Federated(Algorithm):
         candidates: With "power-of-choice", from how many clients it chooses: at least those that take part, and no more
             than there are with a weight.
         client_steps: (n,) how many local iterations each client makes in a round, between 1 and local_steps, if not
-            all of them; it ignores its gradients in the others.
+            all of them; in the others it stays where it is.
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
@@ -129,19 +130,21 @@ class Federated(Algorithm):
         self._start_round(state, network)
         return state
 
+    def idle(self, state: State, network: Network) -> list[int]:
+        done = state.step % self.local_steps
+        taking_part = zip(state.counts, self.steps_of(network), strict=True)
+        return [row for row, (count, steps) in enumerate(taking_part) if count == 0 or done >= steps]
+
     def step(self, state: State, sample: Sample, network: Network) -> None:
         if self.candidates is not None and state.step % self.local_steps == 0:
             self._choose(state, sample, network)
         lr = learning_rate(self.lr, state.step)
         gradient = self.local_gradient(state, sample.gradient)
-        before = state.x
-        state.x = add_scaled(before, *self.optimizer.update(state, gradient, lr, network))
-        for row in absent(state):
-            state.x[row] = state.server[row]
-        if self.client_steps is not None:
-            for row, steps in enumerate(self.steps_of(network)):
-                if state.step % self.local_steps >= steps:
-                    state.x[row] = before[row]
+        scale, direction = self.optimizer.update(state, gradient, lr, network)
+        idle = {*self.idle(state, network)}
+        for row, (u, along) in enumerate(zip(state.x, direction, strict=True)):
+            if row not in idle:
+                add_scaled(u, scale, along, out=u)
         if synchronizes(state.step, self.local_steps):
             self.end_round(state, learning_rate(self.server_lr, state.step // self.local_steps), network)
             state.x = state.server.clone()
@@ -181,11 +184,15 @@ class Federated(Algorithm):
         return [self.client_steps[node] for node in network.nodes]
 
     def _start_round(self, state: State, network: Network) -> None:
-        """Draw the clients of the round, the same ones everywhere: `state.counts` are n p_k of the local ones."""
+        """Draw the clients of the round, the same ones everywhere: `state.counts` are n p_k of the local ones.
+
+        Of candidates they are not 0, until the losses in the first iteration choose among them.
+        """
         random = stream(network.draw("clients").key(0).common)
         sizes, clients = self._sizes(network.n), self._clients(network.n)
         if self.candidates is not None:
             state.candidates = draw_candidates(sizes, self.candidates, random)
+            state.counts = [float(node in state.candidates) for node in network.nodes]
         else:
             counts = draw_clients(sizes, clients, self.sampling, self.weighting, random)
             state.counts = counts[network.nodes].tolist()

@@ -12,6 +12,9 @@ from torch import Tensor
 from algorithms.algorithm import Sample, State
 from algorithms.layout import Layout
 
+COUNTS = ("gradients", "queries")
+"""What all oracles count, see `Oracle`."""
+
 
 class ShardedWorkload(Protocol):
     """Data, model and loss, sharded over the nodes. `gossip.workloads` implements it.
@@ -126,6 +129,11 @@ class Oracle:
         A pure function of its arguments, the state included.
         """
         raise NotImplementedError
+
+
+def remembers(state: State) -> bool:
+    """Whether an oracle with this state remembers more of the nodes than counts; it has to see all their iterations."""
+    return not vars(state).keys() <= {*COUNTS}
 
 
 @runtime_checkable

@@ -20,6 +20,7 @@ from algorithms import Algorithm, State, Traffic
 from gossip.checkpoint.agreement import Agreement
 from gossip.checkpoint.configuration import difference
 from gossip.checkpoint.entries import Outline, Parts, Whole
+from gossip.checkpoint.lock import Lock
 from gossip.checkpoint.store import Checkpoint, Writer, checkpoints, newest, remove_others, step_folder
 from gossip.errors import DataError, PreemptedError, UsageError
 from gossip.network import Communicator, InProcessNetwork
@@ -86,6 +87,9 @@ class Keeper:
         network: and what links their nodes.
         recorder: Has the history.
         signals: Tell the run to stop.
+
+    Raises:
+        DataError: Another job works in the run directory, or nothing can be written there.
     """
 
     def __init__(
@@ -115,6 +119,11 @@ class Keeper:
         self._asked = time.monotonic()  # when one was last due
         self._stop = 0  # number of the signal
         self._agreement: Agreement | None = None
+        self._lock: Lock | None = None
+        processes.from_root(self._take)
+
+    def _take(self) -> None:
+        self._lock = Lock(self._directory)
 
     def begin(self, step: int) -> None:
         """The run begins, or goes on, with this step."""
@@ -244,6 +253,11 @@ class Keeper:
         network.load_clock_state(checkpoint.manifest["clock"])
         network.resume(counts.round, Traffic(counts.bytes, counts.messages, *wire), posted, means)
         return Moment(checkpoint.step, restored["algorithm"], restored["oracle"], checkpoint.manifest["seconds"])
+
+    def release(self) -> None:
+        """Leave the run directory to others; nothing is written after this. The one method that is not collective."""
+        if self._lock is not None:
+            self._lock.release()
 
     def close(self) -> None:
         """Complete what is under way."""

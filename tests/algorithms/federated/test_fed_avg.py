@@ -14,6 +14,7 @@ import gossip
 from algorithms import (
     SGD,
     AdamW,
+    AdditiveNoise,
     Clars,
     FedAdam,
     FedAvg,
@@ -24,9 +25,15 @@ from algorithms import (
     FedYogi,
     Full,
     LocalOptimizer,
+    LooplessSvrg,
+    Minibatch,
+    Oracle,
     ResidualSGD,
+    Saga,
     Sample,
     Scaffold,
+    Svrg,
+    ZerothOrder,
 )
 from gossip import workloads
 from gossip.network import Communicator, connect
@@ -248,3 +255,58 @@ def test_refusals_at_the_start(options: dict[str, Any], says: str) -> None:
     problem = least_squares(N)
     with pytest.raises(ValueError, match=says):
         run(FedAvg(**options), ring(N), problem, starts(problem), 1)
+
+
+class Counted(workloads.LeastSquares):
+    """Counts how often a node's gradient is computed."""
+
+    def gradient(self, x: torch.Tensor, nodes: Any, examples: torch.Tensor | None = None) -> Sample:
+        self.computed = getattr(self, "computed", 0) + len(nodes)
+        return super().gradient(x, nodes, examples)
+
+
+def counted() -> Counted:
+    random = np.random.default_rng(0)
+    return Counted(random.normal(size=(N, 12, 5)), random.normal(size=(N, 12)))
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "used"),
+    [
+        (FedAvg(0.05, local_steps=3, participation=2), 12 * 2),
+        (FedMom(0.05, local_steps=3, participation=1, weighting="unbiased", optimizer=AdamW()), 12),
+        (FedAvg(0.05, local_steps=3, participation=2, sampling="power-of-choice", candidates=4), 4 * (4 + 2 * 2)),
+        (FedNova(0.05, local_steps=3, client_steps=(1, 2, 3, 3, 1, 2)), 4 * 12),
+        (Scaffold(0.05, local_steps=3, participation=4), 12 * 4),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+@pytest.mark.parametrize("oracle", [Full(), Minibatch(5), ZerothOrder(Minibatch(5)), AdditiveNoise(deviation=0.1)])
+def test_gradients_that_nobody_needs_are_not_computed(algorithm: Federated, used: int, oracle: Oracle) -> None:
+    def train(evaluate_every: int) -> tuple[gossip.Result, int]:
+        workload = counted()
+        result = gossip.run(
+            workload, ring(N), algorithm, oracle=oracle, steps=12, evaluate_every=evaluate_every, output=None
+        )
+        return result, getattr(workload, "computed", 0)
+
+    (always, all_), (seldom, few) = train(1), train(12)
+    assert torch.equal(always.model, seldom.model)
+    if not isinstance(oracle, ZerothOrder):
+        needed_at_first = 4 if algorithm.candidates else N if algorithm.client_steps else algorithm.participation
+        assert (all_, few) == (13 * N, used - needed_at_first + 2 * N)  # everyone's at the start and at the end
+    name, each = ("gradients", 5 if isinstance(oracle, Minibatch) else 12)
+    if isinstance(oracle, ZerothOrder):
+        name, each = "queries", 2 * 5 * 5
+    assert always.summary[f"{name}_per_node"] == pytest.approx(each * used / N)
+    last, same = ({**result.history[-1], "seconds": 0} for result in (always, seldom))
+    assert last == same
+
+
+@pytest.mark.parametrize("oracle", [Saga(2), Svrg(2), LooplessSvrg(2)], ids=str)
+def test_oracles_that_remember_see_every_iteration_of_a_client(oracle: Oracle) -> None:
+    algorithm = FedAvg(0.05, local_steps=3, participation=2)
+    arguments: dict[str, Any] = {"oracle": oracle, "steps": 12, "output": None}
+    always, seldom = (gossip.run(counted(), ring(N), algorithm, evaluate_every=each, **arguments) for each in (1, 12))
+    assert torch.equal(always.model, seldom.model)
+    assert always.summary["gradients_per_node"] == seldom.summary["gradients_per_node"]

@@ -13,18 +13,16 @@ import gossip
 from algorithms import DecentralizedSGD, Minibatch
 from gossip.checkpoint.__main__ import main
 from gossip.config import parse
-from gossip.recorder import Recorder
 from gossip.workloads import Digits
-from tests.gossip.checkpoint.test_resume import Small
+from tests.gossip.checkpoint.conftest import Small
 from topologies import ring
 
 NODES = 3
 
 
 @pytest.fixture
-def digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> gossip.Result:
+def digits(tmp_path: Path) -> gossip.Result:
     """A run whose models are not the state's x."""
-    monkeypatch.setattr(Recorder, "write_outcome", lambda *_: None)
     algorithm = DecentralizedSGD(order="combine-then-adapt")
     run = (Digits(hidden=5), ring(NODES), algorithm)
     return gossip.run(*run, oracle=Minibatch(8), steps=4, output=tmp_path / "runs", checkpoint_every=2)
@@ -111,8 +109,7 @@ def test_options_of_a_run(every: str | None, expected: int | str | None) -> None
     assert (training.resume, training.keep) == (("auto", 5) if every else (None, 2))
 
 
-def test_the_average_of_an_export_is_that_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Recorder, "write_outcome", lambda *_: None)
+def test_the_average_of_an_export_is_that_of_a_run(tmp_path: Path) -> None:
     small = Small(tmp_path)
     assert main(["export", str(small.first()), str(tmp_path / "model.pt")]) == 0
     x = torch.load(tmp_path / "model.pt")["x"].numpy()

@@ -16,7 +16,7 @@ from algorithms.network import Network
 from gossip.errors import PreemptedError
 from gossip.recorder import Recorder
 from tests.conftest import REPOSITORY, Run
-from tests.gossip.checkpoint.test_resume import Small
+from tests.gossip.checkpoint.conftest import Small
 
 
 def test_no_checkpoint_is_lost_whenever_a_run_is_killed(python: Run, tmp_path: Path) -> None:

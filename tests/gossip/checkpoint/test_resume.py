@@ -28,21 +28,15 @@ from algorithms import (
 )
 from gossip.config import UNFINISHED
 from gossip.errors import DataError, UsageError
-from gossip.recorder import Recorder
 from gossip.workloads import Digits, LeastSquares
 from tests.conftest import REPOSITORY
+from tests.gossip.checkpoint.conftest import Small
 from tests.mpi.cases import Case
-from topologies import exponential, one_peer_exponential, path, ring
+from topologies import exponential, one_peer_exponential, path
 
 FAMILIES = sorted(file.stem for file in (REPOSITORY / "tests/mpi/cases").glob("[!_]*.py"))
 
 Records = list[dict[str, Any]]
-
-
-@pytest.fixture(autouse=True)
-def no_reports(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They take longer than the runs."""
-    monkeypatch.setattr(Recorder, "write_outcome", lambda *_: None)
 
 
 def without_times(history: Records) -> Records:
@@ -96,37 +90,6 @@ def test_as_many_nodes_as_parameters_and_examples(algorithm: Algorithm, topology
     random = np.random.default_rng(1)
     workload = LeastSquares(random.normal(size=(8, 8, 8)), random.normal(size=(8, 8)))
     assert_resumes(Case(algorithm, topology(8), Saga(2), workload), tmp_path)
-
-
-class Small:
-    """A run of a few steps, and what it is compared with."""
-
-    def __init__(self, output: Path) -> None:
-        random = np.random.default_rng(1)
-        self.workload = LeastSquares(random.normal(size=(5, 6, 4)), random.normal(size=(5, 6)), l2=0.1)
-        self.output = output
-
-    def run(self, **options: Any) -> gossip.Result:
-        arguments = {
-            "workload": self.workload,
-            "topology": ring(5),
-            "algorithm": ChocoSGD(lr=0.05, gamma=0.3, compressor=TopK(k=2), momentum=0.9),
-            "oracle": Saga(2),
-            "steps": 10,
-            "evaluate_every": 2,
-            "output": self.output,
-        }
-        return gossip.run(**(arguments | options))  # type: ignore[arg-type]
-
-    def first(self, **options: Any) -> Path:
-        directory = self.run(**({"steps": 7, "checkpoint_every": 3} | options)).directory
-        assert directory is not None
-        return directory
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Small:
-    return Small(tmp_path / "runs")
 
 
 def test_more_steps_than_first_asked_for(small: Small) -> None:

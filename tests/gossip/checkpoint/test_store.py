@@ -17,21 +17,10 @@ import torch
 
 from gossip.checkpoint import store
 from gossip.errors import DataError
-from gossip.recorder import Recorder
 from tests.conftest import lacking
-from tests.gossip.checkpoint.test_resume import Small
+from tests.gossip.checkpoint.conftest import Small
 
 FILES = ("manifest.json", "history.json", "rank-0000.safetensors")
-
-
-@pytest.fixture(autouse=True)
-def no_reports(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Recorder, "write_outcome", lambda *_: None)
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Small:
-    return Small(tmp_path / "runs")
 
 
 @pytest.fixture

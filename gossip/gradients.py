@@ -1,0 +1,69 @@
+"""What an oracle says of the gradients of the local nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from algorithms import Oracle, Sample, ShardedWorkload, State
+from algorithms.oracles.oracle import COUNTS, remembers
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """Of the local nodes, of which the first have data; what is said of the others is 0.
+
+    Attributes:
+        oracle: Estimates them
+        workload: from this,
+        nodes: in which the nodes with data have these numbers,
+        seed: with these draws.
+    """
+
+    oracle: Oracle
+    workload: ShardedWorkload
+    nodes: Sequence[int]
+    seed: int
+
+    def start(self, x: Tensor) -> State:
+        """The oracle's state for models (k, d) of the local nodes."""
+        if not self.nodes:
+            return State(**{name: torch.zeros(0, dtype=torch.int64) for name in COUNTS})
+        return self.oracle.start(self.workload, x[: len(self.nodes)], self.nodes, self.seed)
+
+    def sample(self, state: State, x: Tensor, step: int, idle: Sequence[int] = ()) -> Sample:
+        """At models (k, d), but for the idle rows, unless the oracle has to see these, too."""
+        rows = range(len(self.nodes))
+        busy = list(rows) if remembers(state) else [row for row in rows if row not in idle]
+        if not busy:
+            return Sample(torch.zeros_like(x), torch.zeros_like(x[:, 0]))
+        if len(busy) == len(rows):
+            sample = self.oracle.sample(state, self.workload, x[: len(busy)], self.nodes, step, self.seed)
+        else:
+            own = State(**{name: counted[busy] for name, counted in vars(state).items()})
+            sample = self.oracle.sample(own, self.workload, x[busy], [self.nodes[row] for row in busy], step, self.seed)
+            for name, counted in vars(own).items():
+                vars(state)[name][busy] = counted
+        norms = None if sample.norms is None else _placed(sample.norms, busy, len(x))
+        return Sample(_placed(sample.gradient, busy, len(x)), _placed(sample.loss, busy, len(x)), norms)
+
+    def look(self, state: State, x: Tensor, step: int, idle: Sequence[int]) -> tuple[Sample, dict[str, Tensor]]:
+        """The same of all rows, the idle ones for nothing, and what was counted before: (k,) each, by name."""
+        before = {name: vars(state)[name].clone() for name in COUNTS}
+        sample = self.sample(state, x, step)
+        if not remembers(state):
+            for name, count in before.items():
+                vars(state)[name][idle] = count[idle]
+        return sample, {name: _placed(count, range(len(count)), len(x)) for name, count in before.items()}
+
+
+def _placed(rows: Tensor, places: Sequence[int], k: int) -> Tensor:
+    """(k, ...): these rows (len(places), ...) at their places and zeros elsewhere; a copy only if there are others."""
+    if len(rows) == k:
+        return rows
+    all_ = rows.new_zeros(k, *rows.shape[1:])
+    all_[list(places)] = rows
+    return all_
