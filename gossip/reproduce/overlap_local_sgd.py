@@ -207,7 +207,7 @@ def run(
 
 def accuracy(history: History) -> float:
     """In percent, at the end; 0 if the run diverged."""
-    return 100 * history[-1]["test_accuracy"] if history else 0.0
+    return 100 * float(history[-1]["test_accuracy"]) if history else 0.0
 
 
 def _claims(
