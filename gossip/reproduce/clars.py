@@ -5,26 +5,29 @@ Huo, Gu, Huang, "Large Batch Optimization for Deep Learning Using New Complete L
 1708.03888.
 
 A perceptron on the Mnist workload, 4,000 images for training; as many epochs with batches of 256 and of 4,096, which
-is more than all images. The learning rate of each method is the best of its candidates with 256, times 16 for 4,096,
-the linear scaling of the paper. It falls along half a cosine to 0, and there is no warm-up, except where LARS gets one,
-over an eighteenth of the iterations, the 5 of 90 epochs that the paper gave it. Momentum is 0.9; trust and the limit of
-CLARS are those of its released code. CLARS takes the mean of the norms over all images of a batch, the released code
-over some microbatches of 8. Every tensor, biases too, has a scale of its own, as the papers' formulas say.
+is more than all images. The learning rate of each method is the best of its candidates with 256, on as many other seeds
+as are in the table, times 16 for 4,096, the linear scaling of the paper. It falls along half a cosine to 0, and there
+is no warm-up, except where LARS gets one, over an eighteenth of the iterations, the 5 of 90 epochs that the paper gave
+it: here 2 of 39. Trust, limit, weight decay, momentum 0.9 and its order are those of the released code, for LARS too:
+the buffer holds gradients, all of which are multiplied by the scale of the moment. CLARS takes the mean of the norms
+over all images of a batch, the released code over some microbatches of 8. Every tensor, biases too, has a scale of its
+own, as the papers' formulas say.
 
 One node has the whole batch: LARS and SGD want the mean gradient, and with it every method is the same on any number.
 
 A method trains if it ends at most 10 points below the best accuracy of any method with 256.
 
-Of the claims, those hold that are about SGD at the scaled rate, 30 % against CLARS's 89 %. LARS trains there as well,
-88 %, with warm-up 89 %; and at a tenth of its scaled rate SGD trains too, to 90 %. A reason may be that the paper's
-networks are deep, with batch normalisation, and this one has two layers; but with four hidden layers, of ReLU or of
-sigmoids, LARS without warm-up trained as well as CLARS in single runs.
+What fails at the scaled rate is LARS as the code of CLARS has it: in an iteration whose mean gradient is small its
+scale is large and multiplies the large gradients in the buffer; the mean of norms varies less. In the order of LARS's
+own paper, where the buffer keeps what has been scaled, it trains without warm-up as well, to 86 % against CLARS's 89 %.
+Nor is CLARS the only one that trains at any rate: at a tenth of the scaled ones SGD ends at 90 % and LARS at 88 %. And
+with 200 epochs CLARS failed too: 44 % in the mean of two runs at the scaled rate, where LARS had 10 % and SGD 23 %.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,7 +42,7 @@ IMAGES = 4000  # for training
 EVALUATIONS = 10
 WARM_UP = 5 / 90  # of the iterations
 POINTS = 0.1
-PLAIN, LARS, WARM, CLARS = "SGD", "LARS", "LARS, warm-up", "CLARS"
+PLAIN, LARS, WARM, OWN_ORDER, CLARS = "SGD", "LARS", "LARS, warm-up", "LARS, its own order", "CLARS"
 
 
 @dataclass(frozen=True)
@@ -63,15 +66,15 @@ class Method:
         return WarmUp(rising, falling) if rising else falling
 
 
-_LARS = Lars(trust=0.001, momentum=0.9, vectors=True)
+RELEASED: Any = {"momentum": 0.9, "weight_decay": 2e-4, "vectors": True, "order": "accumulate-then-scale"}
+_LARS = Lars(trust=0.001, **RELEASED)
+_RATES = (1.0, 3.0, 10.0, 30.0)
 METHODS = {
-    PLAIN: Method(SGD(momentum=0.9), (0.01, 0.03, 0.1, 0.3)),
-    LARS: Method(_LARS, (1.0, 3.0, 10.0, 30.0)),
-    WARM: Method(_LARS, (1.0, 3.0, 10.0, 30.0), WARM_UP),
-    CLARS: Method(
-        Clars(trust=0.01, momentum=0.9, limit=0.1, over="samples", vectors=True),
-        (0.3, 1.0, 3.0, 10.0),
-    ),
+    PLAIN: Method(SGD(momentum=0.9, weight_decay=2e-4), (0.01, 0.03, 0.1, 0.3)),
+    LARS: Method(_LARS, _RATES),
+    WARM: Method(_LARS, _RATES, WARM_UP),
+    OWN_ORDER: Method(replace(_LARS, order="scale-then-accumulate"), _RATES),
+    CLARS: Method(Clars(trust=0.01, limit=0.1, over="samples", **RELEASED), (0.3, 1.0, 3.0, 10.0)),
 }
 
 
@@ -94,7 +97,7 @@ def train(shards: Supervised, method: Method, lr: float, batch: int, epochs: int
 def run(
     seeds: Sequence[int], say: Say, epochs: int = 40, small: int = 256, large: int = 4096, hidden: int = 32
 ) -> Findings:
-    """Train with every method, both batches and all candidates, with each seed.
+    """Train with every method and all candidates, the small batch with as many other seeds as the large one.
 
     Args:
         epochs: Of a training.
@@ -102,41 +105,41 @@ def run(
         large: The batch for which they are scaled.
         hidden: Width of the perceptron's hidden layer.
     """
-    scaling = large / small
     mnist = Mnist(hidden=hidden)
-    shards = {seed: mnist.shard(1, seed) for seed in seeds}
+    others = [max(seeds) + 1 + i for i in range(len(seeds))]
+    shards = {seed: mnist.shard(1, seed) for seed in (*seeds, *others)}
     table: list[dict[str, Any]] = []
     curves: dict[str, Any] = {}
     for name, method in METHODS.items():
-        histories: dict[int, dict[float, list[History]]] = {small: {}, large: {}}
-        for batch, tried in histories.items():
+        histories: dict[tuple[int, float], list[History]] = {}
+        for batch, among in ((small, others), (large, seeds)):
             for lr in method.rates:
                 say(f"{name}, batch {batch}, learning rate {lr * batch / small:g}")
-                tried[lr] = [train(shards[seed], method, lr * batch / small, batch, epochs, seed) for seed in seeds]
-        means = {
-            batch: {lr: float(np.mean([accuracy(history) for history in each])) for lr, each in tried.items()}
-            for batch, tried in histories.items()
-        }
-        base, best = (max(means[batch], key=lambda lr: means[batch][lr]) for batch in (small, large))
-        scaled = [accuracy(history) for history in histories[large][base]]
+                histories[batch, lr] = [
+                    train(shards[seed], method, lr * batch / small, batch, epochs, seed) for seed in among
+                ]
+        accuracies = {key: [accuracy(history) for history in each] for key, each in histories.items()}
+        means = {key: float(np.mean(each)) for key, each in accuracies.items()}
+        base, best = (max(method.rates, key=lambda lr: means[batch, lr]) for batch in (small, large))
+        scaled = accuracies[large, base]
         curves[name] = {
             "rates": method.rates,
-            "small": [means[small][lr] for lr in method.rates],
-            "large": [means[large][lr] for lr in method.rates],
+            "small": [means[small, lr] for lr in method.rates],
+            "large": [means[large, lr] for lr in method.rates],
             "chosen": base,
             "accuracy": scaled,
-            "accuracies": [[metrics["test_accuracy"] for metrics in history] for history in histories[large][base]],
+            "accuracies": [[metrics["test_accuracy"] for metrics in history] for history in histories[large, base]],
         }
         table.append(
             {
                 "method": name,
                 f"rate, batch {small}": base,
-                "accuracy (%)": 100 * means[small][base],
-                f"rate, batch {large}": base * scaling,
+                "accuracy (%)": 100 * means[small, base],
+                f"rate, batch {large}": base * large / small,
                 "accuracy, scaled (%)": 100 * float(np.mean(scaled)),
-                "spread": 100 * float(np.ptp(scaled)),
-                "best rate": best * scaling,
-                "its accuracy (%)": 100 * means[large][best],
+                "of each seed": ", ".join(f"{100 * each:.1f}" for each in scaled),
+                "best rate": best * large / small,
+                "its accuracy (%)": 100 * means[large, best],
             }
         )
     return Findings(table, _claims(curves), lambda figure: _draw(figure, curves, small, large), curves)
@@ -150,7 +153,6 @@ def accuracy(history: History) -> float:
 def _claims(curves: Mapping[str, Any]) -> list[Claim]:
     least = max(max(curve["small"]) for curve in curves.values()) - POINTS
     scaled = {name: float(np.mean(curve["accuracy"])) for name, curve in curves.items()}
-    best = {name: max(curve["large"]) for name, curve in curves.items()}
     trains = f"trains, to at least {least:.1%}"
     return [
         Claim(
@@ -166,11 +168,6 @@ def _claims(curves: Mapping[str, Any]) -> list[Claim]:
             "at the scaled rate CLARS is more accurate than LARS with warm-up",
             f"{scaled[CLARS]:.1%} against {scaled[WARM]:.1%}",
             scaled[CLARS] > scaled[WARM],
-        ),
-        Claim(
-            "SGD and LARS do not train at any of the rates, while CLARS does",
-            ", ".join(f"{name} {best[name]:.1%}" for name in (PLAIN, LARS, CLARS)),
-            max(best[PLAIN], best[LARS]) < least <= best[CLARS],
         ),
     ]
 

@@ -16,8 +16,8 @@ node is late; what is trained there does not matter.
 
 One claim fails: with heterogeneous data and tau = 2 Overlap Local-SGD is not more accurate than CoCoD-SGD at a learning
 rate of CoCoD-SGD's own, but 0.27 points less, where seeds differ by 0.4 and 0.5; with the seeds 101 to 103, with which
-the setting was chosen, both have 93.1 %. The paper has one learning rate for all. At that of synchronous SGD and tau =
-8 CoCoD-SGD falls behind by 14 points; in the paper it diverges.
+the setting was chosen, both have 93.1 %. The paper has one learning rate for all. At that of synchronous SGD, tau = 8,
+CoCoD-SGD falls behind by 14 points; in the paper it diverges.
 
 With heterogeneous data and tau = 8 the gap to synchronous SGD is another for every seed: 0.1 points on average here,
 0.7 with 101 to 103, but 1.7 with 102, for which 600 or 1,800 steps with batches of 16 left 1.5.
