@@ -130,7 +130,6 @@ def train(
         steps=rounds * steps,
         seed=seed,
         evaluate_every=steps,
-        evaluate_nodes=0,
     )
 
 
@@ -293,7 +292,6 @@ def _draw(figure: Figure, curves: Mapping[str, Any], target: float) -> None:
     right.set_ylabel("cosine between FedAvg's g and w - w*")
     for axes in (left, right):
         axes.set_xlabel("rounds")
-        axes.grid(color="0.93")
 
 
 STUDY = Study(
