@@ -192,6 +192,9 @@ class Survival:
         network = connect(topology, processes, training.seed, "peer-to-peer", hosted)
         stage = replace(stage, topology=topology, hosted=hosted, network=network, ids=ids, whole=False)
         note = f"on {processes.size} ranks with {len(ids)} nodes and {len(topology.graph.edges)} links"
+        if training.keeps:  # what is left is another run than that of the checkpoints
+            note += ", without further checkpoints"
+            self._signals.ignore()
 
         last = self._copies[-1].moment.step if self._copies else -1
         step = -int(processes.post_maximum([-last])()[0])

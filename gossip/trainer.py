@@ -99,7 +99,7 @@ class Training:
 
     def run(self, processes: Communicator, signals: Signals) -> Finished:
         """Train on these processes, until a signal stops it if there are to be checkpoints; collective."""
-        if not self._keeps:
+        if not self.keeps:
             signals.ignore()
         launch.share_cores(processes)
         processes.patience = self.stall_timeout or math.inf
@@ -132,7 +132,7 @@ class Training:
         transport = self.transport if self.on_failure == "abort" else "peer-to-peer"
         network = connect(topology, processes, self.seed, transport, hosted, self.clock, auxiliary)
         x = processes.together(lambda: self._initial(workload, network))
-        configuration = processes.from_root(lambda: self._configuration(topology, x)) if self._keeps else {}
+        configuration = processes.from_root(lambda: self._configuration(topology, x)) if self.keeps else {}
         folder = processes.from_root(lambda: self._find(topology, configuration))
         directory = directory or processes.from_root(lambda: self._create_directory(topology, folder))
         return Stage(topology, workload, hosted, network, x, range(topology.n), configuration, folder, directory)
@@ -157,7 +157,7 @@ class Training:
         if survival is not None:
             processes.together(lambda: recorder.resume(list(stage.history)))
         keeper = None
-        if self._keeps and directory is not None and stage.whole:  # what is left of a run is another run
+        if self.keeps and directory is not None and stage.whole:  # what is left of a run is another run
             about = {"configuration": configuration, "layout": dict(workload.layout.shapes), "nodes": topology.n}
             every = Every.of(self.checkpoint_every)
             keeper = Keeper(
@@ -198,7 +198,7 @@ class Training:
         return Finished(model, network, recorder.history, summary, recorder.directory)
 
     @property
-    def _keeps(self) -> bool:
+    def keeps(self) -> bool:
         """Whether checkpoints are written."""
         return self.checkpoint_every is not None or self.resume is not None
 
@@ -227,7 +227,7 @@ class Training:
                 f"stall_timeout = {self.stall_timeout} is not allowed; it must be > 0, in seconds, or None"
             )
         Every.of(self.checkpoint_every)
-        if self._keeps and self.output is None:
+        if self.keeps and self.output is None:
             raise ValueError("checkpoints are written into the run directory: output must say where that is to be made")
         topology = self.topology if isinstance(self.topology, Schedule) else Topology(self.topology)
         if ranks > topology.n:

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from topologies.extreme import DENSE_NODES
+from topologies.extreme import DENSE_NODES, PRECISE_NODES
 from topologies.links import Links
 from topologies.matrices import is_directed
 from topologies.random_graphs import second_adjacency_eigenvalue
 from topologies.random_schedules import RandomSchedule
-from topologies.spectrum import contraction_per_round, laplacian_norm, smallest_eigenvalue, spectral_gap
+from topologies.spectrum import contraction_per_round, laplacian_norm, spectral_gap, symmetric_ends
 from topologies.topology import Schedule, Topology
 
 CONSENSUS = 1e-6  # of the distance at the start
@@ -111,7 +111,7 @@ def measure(schedule: Schedule, parameters: float, links: Links, value_bytes: in
     directed = is_directed(support)
     links_there = int(support.nnz - np.count_nonzero(support.diagonal()))
     size = parameters * value_bytes
-    gap = spectral_gap(schedule) if isinstance(schedule, Topology) else None
+    gap, smallest, norm = _spectrum(schedule) if isinstance(schedule, Topology) else (None, None, None)
     curve = consensus(schedule) if schedule.row_stochastic else None
     needed = rounds_to(curve)
     seconds = float(np.mean([each_round.max(initial=0) for each_round in (links.exchange(r, size) for r in rounds)]))
@@ -130,12 +130,8 @@ def measure(schedule: Schedule, parameters: float, links: Links, value_bytes: in
         column_stochastic=schedule.column_stochastic,
         spectral_gap=gap,
         second_eigenvalue=None if gap is None else 1 - gap,
-        smallest_eigenvalue=(
-            smallest_eigenvalue(schedule) if isinstance(schedule, Topology) and schedule.symmetric else None
-        ),
-        laplacian_norm=laplacian_norm(schedule)
-        if isinstance(schedule, Topology) and (dense or schedule.symmetric)
-        else None,
+        smallest_eigenvalue=smallest,
+        laplacian_norm=norm,
         contraction_per_round=contraction_per_round(schedule) if schedule.row_stochastic and dense else None,
         rounds_to_consensus=needed,
         exact_after=exact,
@@ -153,15 +149,26 @@ def measure(schedule: Schedule, parameters: float, links: Links, value_bytes: in
     )
 
 
-def consensus(schedule: Schedule, columns: int = 4) -> np.ndarray:
+def _spectrum(topology: Topology) -> tuple[float, float | None, float | None]:
+    """Spectral gap, smallest eigenvalue and ||I - W||, the symmetric ones from one search for both ends."""
+    if topology.symmetric and topology.n > 1:
+        low, high = symmetric_ends(topology)
+        return 1 - max(-low, high), low, 1 - low
+    norm = laplacian_norm(topology) if topology.n <= DENSE_NODES else None
+    return spectral_gap(topology), 1.0 if topology.symmetric else None, norm
+
+
+def consensus(schedule: Schedule, columns: int | None = None) -> np.ndarray:
     """(rounds + 1,): the distance of x to its consensus, as a part of that at the start, until 1e-6 or given up.
 
     x is (n, columns) and normal, the same for all schedules; the distance is that to the mean of its rows now.
 
     Args:
         schedule: with rows that sum to 1.
-        columns: independent runs, whose distances add up.
+        columns: independent runs, whose distances add up; 4 by default, and 1 of more than 100,000 nodes, which make
+            up for it.
     """
+    columns = columns or (4 if schedule.n <= PRECISE_NODES else 1)
     x = np.random.default_rng(0).normal(size=(schedule.n, columns))
     start = float(np.linalg.norm(x - x.mean(axis=0))) or 1.0
     distances = [1.0 if schedule.n > 1 else 0.0]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from topologies.extreme import second_modulus
+from topologies.extreme import ends
 from topologies.graphs import count
 from topologies.matrices import is_directed
 from topologies.topology import Topology
@@ -28,12 +28,13 @@ MOST_EDGES = 200_000_000  # what a machine holds, with room for what is made of 
 Ends = tuple[np.ndarray, np.ndarray]
 
 
-def erdos_renyi(n: int, probability: float = 0.3, seed: int = 0, weights: str = "metropolis") -> Topology:
+def erdos_renyi(n: int, probability: float | None = None, seed: int = 0, weights: str = "metropolis") -> Topology:
     """Erdos-Renyi random graph: every pair is linked with the same probability, drawn again until connected.
 
     Args:
         n: number of nodes.
-        probability: of each edge, between 0 and 1; well above ln(n) / n nearly every draw is connected.
+        probability: of each edge, between 0 and 1; well above ln(n) / n nearly every draw is connected. By default
+            twice that, and at most 0.3.
         seed: seed of the first draw; the next draws take seed + 1, seed + 2, ...
         weights: weight rule; `topologies.weights.find` knows them.
 
@@ -44,9 +45,11 @@ def erdos_renyi(n: int, probability: float = 0.3, seed: int = 0, weights: str = 
     import networkx as nx
 
     count("erdos_renyi", n)
+    if probability is None:
+        probability = min(2 * math.log(n) / n, 0.3) if n > 2 else 0.3
     if not 0 <= probability <= 1:
         raise ValueError(f"erdos_renyi needs a probability between 0 and 1, got {probability}")
-    fix = f"{n} nodes need a probability of about {math.log(n) / n:.2g} or more, got {probability}"
+    fix = f"{n} nodes need a probability of about {math.log(n) / n:.2g} or more, got {probability:.2g}"
     edges = probability * n * (n - 1) / 2
     if edges > MOST_EDGES:
         raise ValueError(f"erdos_renyi would have about {edges:.2g} edges, more than {MOST_EDGES:.0e}; {fix}")
@@ -291,7 +294,11 @@ def second_adjacency_eigenvalue(topology: Topology) -> float | None:
     degree = int(topology.in_degrees[0])
     if is_directed(topology.matrix) or (topology.in_degrees != degree).any():
         return None
-    return second_modulus(in_adjacency(topology.graph), degree)
+    if topology.n == 1:
+        return 0.0
+    low, high = ends(in_adjacency(topology.graph))
+    bipartite = low < (1e-9 - 1) * degree  # then the eigenvalues are symmetric about 0
+    return max(high, 0.0) if bipartite else max(-low, high)
 
 
 def connected_draw(draw: Callable[[int], nx.Graph], family: str, seed: int, fix: str) -> nx.Graph:

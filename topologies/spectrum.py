@@ -7,26 +7,43 @@ Math. J. 19(1), 1952), which spares sorting out that eigenvalue.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import numpy as np
 
-from topologies.extreme import DENSE_NODES, translation_eigenvalues
+from topologies.extreme import DENSE_NODES, PRECISE_NODES, ends, translation_eigenvalues
 from topologies.random_schedules import RandomSchedule
 from topologies.topology import Schedule, Topology
 
-if TYPE_CHECKING:
-    from scipy.sparse.linalg import LinearOperator
 
-PRECISE_NODES = 100_000  # above, 64 vectors take gigabytes, and machine precision minutes
+def symmetric_ends(topology: Topology) -> tuple[float, float]:
+    """The smallest and the second largest eigenvalue of a symmetric mixing matrix; of one node, 1 and 0.
+
+    Above 1000 nodes the eigenvalues of graphs that look the same from every node (rings, tori, circulant and
+    exponential ones) come from a Fourier transform, of others these two from `topologies.extreme.ends`: to machine
+    precision up to 100,000 nodes; beyond, the error is at most about 1e-4 of 1 minus the eigenvalue.
+
+    Args:
+        topology: a static topology with a symmetric matrix.
+
+    Raises:
+        ValueError: the topology varies with time, or its matrix is not symmetric.
+    """
+    if not isinstance(topology, Topology) or not topology.symmetric:
+        raise ValueError("the smallest eigenvalue needs a Topology whose mixing matrix is symmetric")
+    if topology.n == 1:
+        return 1.0, 0.0
+    values = translation_eigenvalues(topology.arrays) if topology.n > DENSE_NODES else None
+    if values is None:
+        return ends(topology.matrix)
+    others = np.delete(values.real, np.argmin(np.abs(values - 1)))
+    return float(others.min()), float(others.max())
 
 
 def spectral_gap(topology: Topology) -> float:
     """1 - |second largest eigenvalue modulus of W|: 1 averages in one round, near 0 mixes slowly.
 
-    One node has the gap 1. Above 1000 nodes the eigenvalues of graphs that look the same from every node (rings, tori,
-    circulant and exponential ones) come from a Fourier transform, of others the eigenvalue from ARPACK: to machine
-    precision up to 100,000 nodes; beyond, its error is below 1e-4 and mostly 1e-6.
+    One node has the gap 1. Of a symmetric W as precise as `symmetric_ends`. Of others with more than 1000 nodes that do
+    not look the same from every node, from ARPACK: to machine precision up to 100,000 nodes; beyond, the error is below
+    1e-4.
 
     Args:
         topology: a static topology; for a schedule see `contraction_per_round`.
@@ -37,19 +54,21 @@ def spectral_gap(topology: Topology) -> float:
     """
     if not isinstance(topology, Topology):
         raise ValueError("spectral_gap needs a Topology, got a Schedule: use contraction_per_round(schedule)")
-    if topology.n > DENSE_NODES:
-        values = translation_eigenvalues(topology.arrays)
-        if values is None:
-            return 1.0 - _largest_modulus(topology)
-        values[int(np.argmin(np.abs(values - 1)))] = 0
-        return float(1.0 - np.abs(values).max())
-    deviation = topology.matrix.toarray() - 1 / topology.n
-    eigenvalues = np.linalg.eigvalsh(deviation) if topology.symmetric else np.linalg.eigvals(deviation)
-    return float(1.0 - np.abs(eigenvalues).max())
+    if topology.n == 1:
+        return 1.0
+    if topology.symmetric:
+        return 1.0 - float(np.abs(symmetric_ends(topology)).max())
+    if topology.n <= DENSE_NODES:
+        return float(1.0 - np.abs(np.linalg.eigvals(topology.matrix.toarray() - 1 / topology.n)).max())
+    values = translation_eigenvalues(topology.arrays)
+    if values is None:
+        return 1.0 - _largest_modulus(topology)
+    values[int(np.argmin(np.abs(values - 1)))] = 0
+    return float(1.0 - np.abs(values).max())
 
 
 def smallest_eigenvalue(topology: Topology) -> float:
-    """The smallest eigenvalue of a symmetric mixing matrix, to machine precision.
+    """The smallest eigenvalue of a symmetric mixing matrix, as precise as `symmetric_ends`.
 
     Args:
         topology: a static topology with a symmetric matrix.
@@ -57,17 +76,7 @@ def smallest_eigenvalue(topology: Topology) -> float:
     Raises:
         ValueError: the topology varies with time, or its matrix is not symmetric.
     """
-    if not isinstance(topology, Topology) or not topology.symmetric:
-        raise ValueError("smallest_eigenvalue needs a Topology whose mixing matrix is symmetric")
-    if topology.n <= DENSE_NODES:
-        return float(np.linalg.eigvalsh(topology.matrix.toarray())[0])
-    values = translation_eigenvalues(topology.arrays)
-    if values is not None:
-        return float(values.real.min())
-    from scipy.sparse.linalg import eigsh
-
-    start, search = _search(topology.n)
-    return float(eigsh(topology.matrix, k=1, which="SA", v0=start, return_eigenvectors=False, **search)[0])
+    return symmetric_ends(topology)[0]
 
 
 def laplacian_norm(topology: Topology) -> float:
@@ -120,41 +129,15 @@ def contraction_per_round(schedule: Schedule) -> float:
 
 
 def _largest_modulus(topology: Topology) -> float:
-    """Largest eigenvalue modulus of W - J, W large and sparse."""
-    from scipy.sparse.linalg import ArpackNoConvergence, eigs, eigsh
+    """Largest eigenvalue modulus of W - J, W large, sparse and not symmetric."""
+    from scipy.sparse.linalg import LinearOperator, eigs
 
-    start, search = _search(topology.n)
-    # A graph that mixes slowly has small separators, so that factorizing its matrix is cheap. Of many nodes only trees
-    # and the like are known to be such.
-    cheap = topology.symmetric and (topology.n <= PRECISE_NODES or len(topology.arrays.data) < 3.5 * topology.n)
-    solve, restarts = (eigsh if topology.symmetric else eigs), 20 if cheap else 1000
-    try:
-        values = solve(_deviation(topology), k=1, v0=start, maxiter=restarts, return_eigenvectors=False, **search)
-    except ArpackNoConvergence:
-        if not cheap:
-            raise
-        # The shifts lie just outside the Gershgorin discs, hence the eigenvalues nearest to them are the extreme ones.
-        matrix, diagonal = topology.matrix.tocsc(), topology.matrix.diagonal()
-        radii = abs(topology.matrix).sum(axis=1) - np.abs(diagonal)
-        lowest, highest = (diagonal - radii).min() - 1e-9, (diagonal + radii).max() + 1e-9
-        low = eigsh(matrix, k=1, sigma=lowest, v0=start, return_eigenvectors=False)
-        high = eigsh(matrix, k=2, sigma=highest, v0=start, return_eigenvectors=False)  # 1 and the next
-        values = np.append(low, high.min())
-    return float(np.abs(values).max())
-
-
-def _search(n: int) -> tuple[np.ndarray, dict[str, Any]]:
-    """ARPACK's start vector, which is its own choice from call to call otherwise, and how it searches."""
-    start = np.random.default_rng(0).standard_normal(n)
-    return start, {"ncv": 64} if n <= PRECISE_NODES else {"ncv": 24, "tol": 1e-4}
-
-
-def _deviation(topology: Topology) -> LinearOperator:
-    """x -> (W - J) x without forming the dense J."""
-    from scipy.sparse.linalg import LinearOperator
-
-    def apply(x: np.ndarray) -> np.ndarray:
+    def deviation(x: np.ndarray) -> np.ndarray:
         result: np.ndarray = topology.matrix @ x - x.mean()
         return result
 
-    return LinearOperator((topology.n, topology.n), matvec=apply, dtype=np.float64)
+    n = topology.n
+    search = {"ncv": 64} if n <= PRECISE_NODES else {"ncv": 24, "tol": 1e-4}
+    operator = LinearOperator((n, n), matvec=deviation, dtype=np.float64)
+    start = np.random.default_rng(0).standard_normal(n)  # ARPACK's own choice differs from call to call
+    return float(np.abs(eigs(operator, k=1, v0=start, maxiter=1000, return_eigenvectors=False, **search)).max())

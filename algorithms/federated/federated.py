@@ -140,10 +140,11 @@ class Federated(Algorithm):
             self._choose(state, sample, network)
         lr = learning_rate(self.lr, state.step)
         gradient = self.local_gradient(state, sample.gradient)
-        before = state.x
-        state.x = add_scaled(before, *self.optimizer.update(state, gradient, lr, network))
-        for row in self.idle(state, network):
-            state.x[row] = before[row]
+        scale, direction = self.optimizer.update(state, gradient, lr, network)
+        idle = {*self.idle(state, network)}
+        for row, (u, along) in enumerate(zip(state.x, direction, strict=True)):
+            if row not in idle:
+                add_scaled(u, scale, along, out=u)
         if synchronizes(state.step, self.local_steps):
             self.end_round(state, learning_rate(self.server_lr, state.step // self.local_steps), network)
             state.x = state.server.clone()

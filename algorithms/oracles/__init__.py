@@ -1,7 +1,7 @@
 """Oracles: what turns a workload into gradient estimates."""
 
 from algorithms.oracles.additive_noise import AdditiveNoise as AdditiveNoise
-from algorithms.oracles.estimates import direction as direction
+from algorithms.oracles.estimates import directions as directions
 from algorithms.oracles.full import Full as Full
 from algorithms.oracles.loopless_svrg import LooplessSvrg as LooplessSvrg
 from algorithms.oracles.minibatch import Minibatch as Minibatch

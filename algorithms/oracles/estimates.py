@@ -3,11 +3,12 @@
 With a smoothing radius mu, of a single example's loss f_l:
 
     CooSGE   sum_j (f_l(x + mu e_j) - f_l(x - mu e_j)) / (2 mu) e_j                 2 d values
-    GauSGE   (f_l(x + mu u) - f_l(x)) / mu u,  u ~ N(0, I)                          2 values
+    GauSGE   mean_q (f_l(x + mu u_q) - f_l(x)) / mu u_q,  u_q ~ N(0, I)             q + 1 values
 
 (Huang, Gu, Huo, Chen, Huang, AAAI 2019, arXiv 1902.06158; GauSGE is Nesterov & Spokoiny's, Found. Comput. Math. 17,
-2017.) CooSGE is exact for quadratics and has an error of O(mu^2) otherwise. GauSGE averages, over u, to the gradient of
-f_l smoothed by a Gaussian of deviation mu, and has a variance of about d |grad f_l|^2.
+2017, with one direction; the mean over q is that of Liu et al., NeurIPS 2018, arXiv 1805.10367.) CooSGE is exact for
+quadratics and has an error of O(mu^2) otherwise. GauSGE averages, over u, to the gradient of f_l smoothed by a Gaussian
+of deviation mu, and has a variance of about d / q |grad f_l|^2.
 """
 
 from __future__ import annotations
@@ -31,17 +32,17 @@ AT_ONCE = 1 << 20  # numbers in the points where values are asked for
 Array = NDArray[Any]
 
 
-def direction(d: int, node: int, example: int, step: int, seed: int) -> NDArray[np.float64]:
-    """(d,): the Gaussian direction of an example of a node, drawn at this step."""
-    return generator(seed, "direction", node, example, step).standard_normal(d)
+def directions(d: int, node: int, example: int, step: int, seed: int, count: int = 1) -> NDArray[np.float64]:
+    """(count, d): the Gaussian directions of an example of a node, drawn at this step."""
+    return generator(seed, "direction", node, example, step).standard_normal((count, d))
 
 
 @lru_cache(maxsize=1)  # SVRG asks for the same ones at two points, one after the other
-def _directions(d: int, keys: tuple[tuple[int, int, int], ...], seed: int) -> NDArray[np.float64]:
-    """(len(keys), d): the directions of several (node, example, step)."""
-    stack = np.empty((len(keys), d))
+def _directions(d: int, keys: tuple[tuple[int, int, int], ...], seed: int, count: int) -> NDArray[np.float64]:
+    """(len(keys), count, d): the directions of several (node, example, step)."""
+    stack = np.empty((len(keys), count, d))
     for along, key in zip(stack, keys, strict=True):
-        along[:] = direction(d, *key, seed)
+        along[:] = directions(d, *key, seed, count)
     return stack
 
 
@@ -88,42 +89,44 @@ class CoordinateEstimates(Estimated):
 
     def gradient(self, x: Tensor, nodes: Sequence[int], examples: Tensor | None = None) -> Sample:
         """See `ShardedWorkload`; the loss is the mean of all values, O(mu^2) above that at x."""
-        rows = [self._row(*row) for row in zip(x, nodes, self._used(nodes, examples), strict=True)]
-        gradients, losses = zip(*rows, strict=True)
-        return Sample(torch.stack(gradients), torch.tensor(losses, dtype=x.dtype))
+        if examples is not None:
+            return self._rows(x, nodes, examples)
+        rows = [self._rows(x[[row]], [node], torch.arange(self.examples(node))[None]) for row, node in enumerate(nodes)]
+        return Sample(torch.cat([row.gradient for row in rows]), torch.cat([row.loss for row in rows]))
 
-    def _row(self, x: Tensor, node: int, examples: Tensor) -> tuple[Tensor, float]:
-        d = len(x)
-        gradient, total = torch.empty_like(x), 0.0
-        for some in torch.arange(d).split(max(1, AT_ONCE // (2 * d))):
+    def _rows(self, x: Tensor, nodes: Sequence[int], examples: Tensor) -> Sample:
+        k, d = x.shape
+        slopes, losses = np.empty((k, d)), np.empty((k, d))
+        for some in torch.arange(d).split(max(1, AT_ONCE // (2 * k * d))):
             c, here = len(some), torch.arange(len(some))
-            points = x.repeat(2 * c, 1)
-            points[here, some] += self.smoothing
-            points[c + here, some] -= self.smoothing
-            values = _numbers(self.estimated.losses(points, [node] * (2 * c), examples.expand(2 * c, -1)))
-            slopes = (values[:c] - values[c:]) / (2 * self.smoothing)
-            gradient[some] = torch.from_numpy(slopes.mean(axis=1)).to(x.dtype)
-            total += float(values.sum())
-        return gradient, total / (2 * d * len(examples))
+            points = x[:, None].repeat(1, 2 * c, 1)
+            points[:, here, some] += self.smoothing
+            points[:, c + here, some] -= self.smoothing
+            asked = points.reshape(-1, d), np.repeat(nodes, 2 * c).tolist(), examples.repeat_interleave(2 * c, dim=0)
+            values = _numbers(self.estimated.losses(*asked)).reshape(k, 2, c, -1)
+            slopes[:, some] = (values[:, 0] - values[:, 1]).mean(axis=2) / (2 * self.smoothing)
+            losses[:, some] = values.sum(axis=1).mean(axis=2) / 2
+        return Sample(torch.from_numpy(slopes).to(x.dtype), torch.from_numpy(losses.mean(axis=1)).to(x.dtype))
 
 
 class GaussianEstimates(Estimated):
-    """GauSGE: a difference along one direction for each example, drawn for it at some step.
+    """GauSGE: differences along random directions for each example, drawn for it at some step.
 
     Args:
         workload: Gives the losses.
         smoothing: mu.
+        count: q, the directions for each example.
         since: The step that the directions belong to; see `Estimates.drawn` for the shapes that it may have.
         seed: What the directions follow from.
     """
 
-    def __init__(self, workload: Any, smoothing: float, since: Tensor, seed: int) -> None:
+    def __init__(self, workload: Any, smoothing: float, count: int, since: Tensor, seed: int) -> None:
         super().__init__(workload, smoothing)
-        self._since, self._seed = since, seed
+        self._count, self._since, self._seed = count, since, seed
 
     def drawn(self, since: Tensor) -> GaussianEstimates:
         """See `Estimates`."""
-        return GaussianEstimates(self.estimated, self.smoothing, since, self._seed)
+        return GaussianEstimates(self.estimated, self.smoothing, self._count, since, self._seed)
 
     def gradient(self, x: Tensor, nodes: Sequence[int], examples: Tensor | None = None) -> Sample:
         """See `ShardedWorkload`."""
@@ -134,17 +137,22 @@ class GaussianEstimates(Estimated):
         since = self._since.reshape(len(used), -1) if self._since.ndim else self._since.expand(len(used), 1)
         steps = since[rows, 0] if since.shape[1] == 1 else since.flatten()
         gradient, loss = np.zeros(x.shape), np.zeros(len(x))
-        for part in np.array_split(np.arange(len(rows)), -(-2 * len(rows) * x.shape[1] // AT_ONCE)):
+        q, d = self._count, x.shape[1]
+        for part in np.array_split(np.arange(len(rows)), -(-(q + 1) * len(rows) * d // AT_ONCE)):
             where = [nodes[row] for row in rows[part]]
             keys = tuple(zip(where, chosen[part].tolist(), steps[part].tolist(), strict=True))
-            directions = _directions(x.shape[1], keys, self._seed)
-            points = x[rows[part]]
-            ahead = points + torch.from_numpy(self.smoothing * directions).to(x.dtype)
-            asked = torch.cat((points, ahead)), where * 2, chosen[part].repeat(2)[:, None]
-            here, there = np.split(_numbers(self.estimated.losses(*asked))[:, 0], 2)
-            slopes = (there - here) / self.smoothing
-            np.add.at(gradient, rows[part], slopes[:, None] * directions)  # one after the other
-            np.add.at(loss, rows[part], here)
+            along = _directions(d, keys, self._seed, q)
+            points = x[rows[part], None]
+            points = torch.cat((points, points + torch.from_numpy(self.smoothing * along).to(x.dtype)), dim=1)
+            asked = (
+                points.reshape(-1, d),
+                np.repeat(where, q + 1).tolist(),
+                chosen[part].repeat_interleave(q + 1)[:, None],
+            )
+            values = _numbers(self.estimated.losses(*asked)).reshape(-1, q + 1)
+            slopes = (values[:, 1:] - values[:, :1]) / self.smoothing
+            np.add.at(gradient, rows[part], (slopes[:, :, None] * along).mean(axis=1))  # one after the other
+            np.add.at(loss, rows[part], values[:, 0])
         gradient /= sizes[:, None]
         return Sample(torch.from_numpy(gradient).to(x.dtype), torch.from_numpy(loss / sizes).to(x.dtype))
 

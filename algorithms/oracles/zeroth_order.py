@@ -11,8 +11,8 @@ Minibatches and full gradients draw new directions in every iteration. SVRG uses
 until the next one, since the difference of two estimates along different directions does not vanish. SAGA uses those of
 the table's entries for the difference, and draws new ones for the entries that it replaces.
 
-Function values asked for, with m examples at a node: SVRG 2 d (m + 2 b period) per period with CooSGE, 2 (m + 2 b
-period) with GauSGE; SAGA 2 d m at the start and 2 d b per iteration with CooSGE, 2 m and 4 b with GauSGE.
+Function values asked for, with m examples at a node and c = 2 d for each estimate with CooSGE, c = q + 1 with GauSGE:
+SVRG c (m + 2 b period) per period; SAGA c m at the start, and per iteration c b with CooSGE, 2 c b with GauSGE.
 
 Directions follow from seed, node, example and step; nothing of them is stored. Learning rates for GauSGE are smaller by
 a factor of about d.
@@ -40,19 +40,28 @@ class ZerothOrder(Oracle):
 
     Args:
         oracle: What combines the estimates.
-        estimator: "coordinate", CooSGE, 2 d function values for each; or "gaussian", GauSGE, 2 values.
+        estimator: "coordinate", CooSGE, 2 d function values for each; or "gaussian", GauSGE, 1 + `directions` values.
         smoothing: mu, > 0, the length of the differences. Too small a one is lost in rounding: the best are around
             1e-5 in float64 and 5e-3 in float32 (the cube root of the precision) for CooSGE.
+        directions: q >= 1, the random directions whose mean an estimate of GauSGE is; 1 in the paper. Not for CooSGE.
     """
 
     oracle: Oracle = field(default_factory=Minibatch)
     estimator: Literal["coordinate", "gaussian"] = "coordinate"
     smoothing: float = 1e-3
+    directions: int = 1
 
     def __post_init__(self) -> None:
         check(not isinstance(self.oracle, ZerothOrder), self, "oracle", "an oracle that is not zeroth-order itself")
         check(self.estimator in ("coordinate", "gaussian"), self, "estimator", '"coordinate" or "gaussian"')
         check(positive(self.smoothing), self, "smoothing", "> 0")
+        check(self.directions >= 1, self, "directions", ">= 1")
+        random = self.estimator == "gaussian"
+        check(random or self.directions == 1, self, "directions", '1 with estimator = "coordinate", which draws none')
+
+    def queries_of_an_estimate(self, d: int) -> int:
+        """Function values of one example that its estimate takes, for d parameters."""
+        return 2 * d if self.estimator == "coordinate" else 1 + self.directions
 
     def start(self, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], seed: int) -> State:
         if not isinstance(workload, HasLosses):
@@ -73,10 +82,10 @@ class ZerothOrder(Oracle):
         """The workload as the other oracle sees it in this iteration."""
         if self.estimator == "coordinate":
             return CoordinateEstimates(workload, self.smoothing)
-        return GaussianEstimates(workload, self.smoothing, torch.tensor(step), seed)
+        return GaussianEstimates(workload, self.smoothing, self.directions, torch.tensor(step), seed)
 
     def _counted(self, state: State, x: Tensor) -> State:
         """The component gradients that the other oracle counted, as the function values that they were made of."""
-        state.queries += (2 * x.shape[1] if self.estimator == "coordinate" else 2) * state.gradients
+        state.queries += self.queries_of_an_estimate(x.shape[1]) * state.gradients
         state.gradients.zero_()
         return state

@@ -19,8 +19,8 @@ from algorithms.network import Neighborhood, Spectrum, Traffic
 from algorithms.randomness import Draw
 from gossip.network.clock import WallClock
 from gossip.network.memory import in_whole_pages
-from gossip.network.mixing import TYPES, Scaled, Sums
-from gossip.network.plan import HaloPlan, Indices, entries_of
+from gossip.network.mixing import TYPES, Places, Scaled, Sums
+from gossip.network.plan import HaloPlan, entries_of
 from gossip.network.tree import Total, messages_per_node
 from topologies import Schedule, Topology, contraction_per_round, laplacian_norm, spectral_gap
 
@@ -340,7 +340,7 @@ class InProcessNetwork:
         self._count_sent(value, plan)
         return Exchange(plan, sums, value)
 
-    def _sum(self, sums: Sums, out: Tensor, sources: Sequence[Tensor] | Indices, plus: Scaled | None) -> None:
+    def _sum(self, sums: Sums, out: Tensor, sources: Sequence[Tensor] | Places, plus: Scaled | None) -> None:
         sums.into(out, sources, plus, stream=out.nbytes >= self._streamed)
 
     def _count_sent(self, value: Tensor | Message, plan: HaloPlan) -> None:

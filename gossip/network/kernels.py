@@ -2,42 +2,101 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import carray, njit
+from numba import njit
 from numba.core import cgutils, types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, models, register_model
 
-BLOCK = 1024  # columns: the partial sums of a row stay in the first-level cache
-STREAMED_BLOCK = 64  # of what goes past the caches: longer bursts of such writes stop the reads meanwhile
 LINE = 64  # bytes of a cache line
+WIDTHS = 16 * LINE, 4 * LINE, LINE, LINE // 4  # bytes of a row that are summed in registers at a time
+BLOCK = 4096  # bytes of the rows that are summed together, part by part: a loop over short ones has more to do
+AHEAD = 8192  # bytes of short rows that are on their way to the caches: any row of a stack may be the next
+SHORT = 1024  # bytes of a row; longer ones the processor foresees
+
+
+class Vector(types.Type):
+    """Numbers in registers, added and multiplied side by side."""
+
+    def __init__(self, element: Any, width: int) -> None:
+        super().__init__(f"Vector({element}, {width})")
+        self.element, self.width = element, width
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, vector: Vector) -> None:
+        element = manager.lookup(vector.element).get_value_type()
+        super().__init__(manager, vector, ir.VectorType(element, vector.width))
+
+
+def _spread(builder: Any, value: Any, width: int) -> Any:
+    one = builder.insert_element(ir.Constant(ir.VectorType(value.type, width), ir.Undefined), value, ir.IntType(32)(0))
+    return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), width), None))
+
+
+@intrinsic(prefer_literal=True)
+def _filled(context: Any, value: Any, width: Any) -> Any:
+    """The vector of so many of this value."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _spread(builder, arguments[0], width.literal_value)
+
+    return Vector(value, width.literal_value)(value, width), generate
 
 
 @intrinsic
-def _pointer(context: Any, address: Any) -> Any:
-    """An address as a pointer: rows lie in several arrays, whose number is not known when this is compiled."""
+def _plus(context: Any, total: Any, weight: Any, address: Any) -> Any:
+    """total + weight * (what is at the address). Without fastmath, products and sums are rounded one by one, as the
+    torch operations round them."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+        before, factor, there = arguments
+        values = builder.load(builder.inttoptr(there, before.type.as_pointer()), align=total.element.bitwidth // 8)
+        return builder.fadd(before, builder.fmul(_spread(builder, factor, total.width), values))
 
-    return types.voidptr(types.intp), generate
+    return total(total, weight, types.intp), generate
 
 
 @intrinsic
-def _stream_line(context: Any, target: Any, source: Any) -> Any:
-    """Copy a cache line to an address that is a multiple of its size, past the caches."""
+def _store(context: Any, vector: Any, address: Any, stream: Any) -> Any:
+    """Write to the address; past the caches if told to, which takes whole cache lines."""
+    size = vector.width * vector.element.bitwidth // 8
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        half = ir.VectorType(ir.IntType(64), 4)
-        for offset in (0, LINE // 2):
-            to, origin = (builder.add(each, ir.Constant(each.type, offset)) for each in arguments)
-            values = builder.load(builder.inttoptr(origin, half.as_pointer()), align=4)
-            store = builder.store(values, builder.inttoptr(to, half.as_pointer()), align=LINE // 2)
-            store.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
+        values, there, past = arguments
+        pointer = builder.inttoptr(there, values.type.as_pointer())
+        if size % LINE:
+            builder.store(values, pointer, align=vector.element.bitwidth // 8)
+            return
+        with builder.if_else(past) as (streamed, kept):
+            with streamed:
+                store = builder.store(values, pointer, align=LINE)
+                store.set_metadata("nontemporal", builder.module.add_metadata([ir.IntType(32)(1)]))
+            with kept:
+                builder.store(values, pointer, align=vector.element.bitwidth // 8)
 
-    return types.void(types.intp, types.intp), generate
+    return types.void(vector, types.intp, types.boolean), generate
+
+
+@intrinsic
+def _prefetch(context: Any, like: Any, address: Any) -> Any:
+    """Ask for the cache lines of a vector like this, which is read soon."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        integer = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, integer, integer, integer])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        to_read, into_all_caches, data = integer(0), integer(3), integer(1)
+        for offset in range(0, like.width * like.element.bitwidth // 8, LINE):
+            there = builder.inttoptr(builder.add(arguments[1], arguments[1].type(offset)), cgutils.voidptr_t)
+            builder.call(function, [there, to_read, into_all_caches, data])
+
+    return types.void(like, types.intp), generate
 
 
 @intrinsic
@@ -50,133 +109,60 @@ def _fence(context: Any) -> Any:
     return types.void(), generate
 
 
-@njit(inline="always")
-def _vector(address, size, like):  # type: ignore[no-untyped-def]
-    return carray(_pointer(address), size, like.dtype)
+def weighted_sums(d: int, size: int) -> Callable[..., None]:
+    """The loop for rows of d numbers of so many bytes: see `_loop`."""
+    return _loop(next((width // size for width in WIDTHS if width <= d * size), 1), size)
 
 
-# Without fastmath every product and every sum is rounded by itself, as the torch operations round them.
+@cache
+def _loop(width: int, size: int) -> Callable[..., None]:
+    """The loop that sums so many columns at a time, compiled on first use. If fewer are left over at the end of a row,
+    some before them are summed again."""
 
+    @njit(cache=True, nogil=True)
+    def loop(  # type: ignore[no-untyped-def]
+        indptr, weights, base, offsets, added, added_stride, scale, out, out_stride, d, first_row, last_row, stream
+    ):
+        """Row i of `out` = sum over the terms t of row i, in order, of weights[t] * (the row at base + offsets[t]),
+        plus scale * (row i of `added`) unless `added` is 0.
 
-@njit(inline="always")
-def _set_1(out, u, a):  # type: ignore[no-untyped-def]
-    for c in range(out.size):
-        out[c] = u * a[c]
+        Args:
+            indptr: (k + 1,) int64, the terms of each row.
+            weights: (terms,), of the type of all rows.
+            base: An address, from which
+            offsets: (terms,) int64 bytes lead to rows, none overlapping the rows of `out`.
+            added, out: The addresses of their first rows,
+            added_stride, out_stride: and the bytes from one row to the next.
+            scale: In the type of `weights`.
+            d: Columns, not less than the width.
+            first_row, last_row: The rows to compute.
+            stream: Whether the result goes past the caches.
+        """
+        terms = np.uintp(len(offsets))  # unsigned: other indices would be checked for being negative
+        row_bytes = max(d * size, 1)
+        ahead = np.uintp(AHEAD // row_bytes if row_bytes <= SHORT else 0)
+        block = max(BLOCK // row_bytes, 1)
+        zero = weights.dtype.type(0)
+        for begin in range(first_row, last_row, block):
+            end = min(begin + block, last_row)
+            # The first part of a long row is so much shorter that the others begin with a cache line.
+            shift = ((out + begin * out_stride) & (LINE - 1)) // size if width * size > LINE else 0
+            for part in range((d + shift - 1) // width + 1):
+                offset = max(0, min(part * width - shift, d - width)) * size
+                source, target, also = base + offset, out + offset, added + offset
+                for row in range(np.uintp(begin), np.uintp(end)):
+                    first, last = np.uintp(indptr[row]), np.uintp(indptr[row + np.uintp(1)])
+                    later = min(ahead, terms - last)
+                    total = _filled(-zero if last > first else zero, width)  # -0.0 + x is x, also if x is -0.0
+                    for t in range(first, last):
+                        if later:
+                            _prefetch(total, source + offsets[t + later])
+                        total = _plus(total, weights[t], source + offsets[t])
+                    if added:
+                        total = _plus(total, scale, also + np.intp(row) * added_stride)
+                    address = target + np.intp(row) * out_stride
+                    _store(total, address, stream and address & (LINE - 1) == 0)
+        if stream:
+            _fence()
 
-
-@njit(inline="always")
-def _set_2(out, u, a, v, b):  # type: ignore[no-untyped-def]
-    for c in range(out.size):
-        out[c] = u * a[c] + v * b[c]
-
-
-@njit(inline="always")
-def _set_3(out, u, a, v, b, w, e):  # type: ignore[no-untyped-def]
-    for c in range(out.size):
-        out[c] = u * a[c] + v * b[c] + w * e[c]
-
-
-@njit(inline="always")
-def _add_1(out, u, a):  # type: ignore[no-untyped-def]
-    for c in range(out.size):
-        out[c] = out[c] + u * a[c]
-
-
-@njit(inline="always")
-def _add_2(out, u, a, v, b):  # type: ignore[no-untyped-def]
-    for c in range(out.size):
-        out[c] = out[c] + u * a[c] + v * b[c]
-
-
-@njit(inline="always")
-def _copy(out, a):  # type: ignore[no-untyped-def]
-    for c in range(out.size):
-        out[c] = a[c]
-
-
-@njit(cache=True, nogil=True)
-def weighted_sums(  # type: ignore[no-untyped-def]
-    indptr, weights, rows, added, added_stride, scale, out, out_stride, d, first_row, last_row, stream
-):
-    """Row i of `out` = sum over the terms t of row i, in order, of weights[t] * (the row at rows[t]),
-    plus scale * (row i of `added`) unless `added` is 0.
-
-    Args:
-        indptr: (k + 1,) int64, the terms of each row.
-        weights: (terms,), of the type of all rows.
-        rows: (terms,) int64 addresses, no row overlapping the rows of `out`.
-        added, out: The addresses of their first rows,
-        added_stride, out_stride: and the bytes from one row to the next.
-        scale: In the type of `weights`.
-        d: Columns.
-        first_row, last_row: The rows to compute.
-        stream: Whether the result goes past the caches.
-    """
-    itemsize = weights.itemsize
-    block = STREAMED_BLOCK if stream else BLOCK
-    scratch = np.empty(STREAMED_BLOCK, weights.dtype)
-    scratch_address = scratch.ctypes.data
-    for i in range(first_row, last_row):
-        first, last = indptr[i], indptr[i + 1]
-        terms = last - first
-        start = 0
-        while start < d:
-            offset = start * itemsize
-            address = out + i * out_stride + offset
-            size = min(block - address % LINE // itemsize, d - start)  # blocks end with a cache line
-            part = _vector(scratch_address if stream else address, size, weights)
-            t = first
-            if terms == 0:
-                part[:] = 0
-            elif terms == 1:
-                _set_1(part, weights[t], _vector(rows[t] + offset, size, weights))
-                t += 1
-            elif terms % 2 == 0:
-                _set_2(
-                    part,
-                    weights[t],
-                    _vector(rows[t] + offset, size, weights),
-                    weights[t + 1],
-                    _vector(rows[t + 1] + offset, size, weights),
-                )
-                t += 2
-            else:
-                _set_3(
-                    part,
-                    weights[t],
-                    _vector(rows[t] + offset, size, weights),
-                    weights[t + 1],
-                    _vector(rows[t + 1] + offset, size, weights),
-                    weights[t + 2],
-                    _vector(rows[t + 2] + offset, size, weights),
-                )
-                t += 3
-            while t < last:
-                _add_2(
-                    part,
-                    weights[t],
-                    _vector(rows[t] + offset, size, weights),
-                    weights[t + 1],
-                    _vector(rows[t + 1] + offset, size, weights),
-                )
-                t += 2
-            if added:
-                _add_1(part, scale, _vector(added + i * added_stride + offset, size, weights))
-            if stream:
-                _stream(address, scratch_address, size, weights)
-            start += size
-    if stream:
-        _fence()
-
-
-@njit(inline="always")
-def _stream(target, source, size, like):  # type: ignore[no-untyped-def]
-    """Copy a vector between these addresses past the caches, all but what does not fill a cache line."""
-    itemsize = like.itemsize
-    begin = min(-target % LINE // itemsize, size)
-    lines = (size - begin) * itemsize // LINE
-    done = begin + lines * LINE // itemsize
-    _copy(_vector(target, begin, like), _vector(source, begin, like))
-    for offset in range(begin * itemsize, done * itemsize, LINE):
-        _stream_line(target + offset, source + offset)
-    _copy(_vector(target + done * itemsize, size - done, like), _vector(source + done * itemsize, size - done, like))
+    return loop

@@ -7,6 +7,7 @@ import sys
 from functools import cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,11 +30,14 @@ def keep_freed_memory() -> None:
 
 
 def in_whole_pages(rows: int, d: int, dtype: torch.dtype) -> Tensor:
-    """(rows, d) on the CPU, uninitialised; a large one begins with a huge page, if the system gives any."""
+    """(rows, d) on the CPU, uninitialised; a large one begins with a huge page, if the system gives any.
+
+    Of NumPy's memory: NumPy asks the system for huge pages, where torch does not.
+    """
     size = rows * d * dtype.itemsize
     if size < HUGE:
         return torch.empty(rows, d, dtype=dtype)
-    memory = torch.empty(size + HUGE, dtype=torch.uint8)
+    memory = torch.from_numpy(np.empty(size + HUGE, np.uint8))
     begin = -memory.data_ptr() % HUGE
     return memory[begin : begin + size].view(dtype).view(rows, d)
 

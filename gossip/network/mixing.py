@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache, cached_property, lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +17,13 @@ from gossip.network.plan import HaloPlan, Indices
 
 Scaled = tuple[float, Tensor]
 TYPES = {torch.float32: "f", torch.float64: "d"}  # of the compiled kernel, and NumPy's names for them
+
+
+class Places(NamedTuple):
+    """Where the rows of all terms lie: that of term t at the address base + offsets[t]."""
+
+    base: int
+    offsets: Indices
 
 
 class Sums:
@@ -32,36 +40,37 @@ class Sums:
         self.rows = rows
 
         @lru_cache(maxsize=8)
-        def rows_at(sources: tuple[tuple[int, int], ...]) -> Indices:
-            addresses, strides = np.array(sources, np.int64).T
-            return addresses[plan.owners] + rows * strides[plan.owners]
+        def offsets(sources: tuple[tuple[int, int], ...]) -> Indices:
+            begins, strides = np.array(sources, np.int64).T
+            return begins[plan.owners] + rows * strides[plan.owners]
 
-        self._rows_at = rows_at
+        self._offsets = offsets
 
-    def rows_at(self, sources: tuple[tuple[int, int], ...]) -> Indices:
-        """(terms,) the address of each term's row, where what owner o provides lies at `sources[o]` = (address, bytes
-        from one row to the next)."""
-        return self._rows_at(sources)
+    def places(self, sources: Sequence[tuple[int, int]]) -> Places:
+        """Where the rows are if what owner o provides lies at `sources[o]` = (address, bytes from one row to the
+        next)."""
+        base = sources[0][0]
+        return Places(base, self._offsets(tuple([(address - base, stride) for address, stride in sources])))
 
     def into(
-        self, out: Tensor, sources: Sequence[Tensor] | Indices, plus: Scaled | None = None, stream: bool = False
+        self, out: Tensor, sources: Sequence[Tensor] | Places, plus: Scaled | None = None, stream: bool = False
     ) -> None:
         """Write the sums to `out` (k, d), in its precision; `sources[o]` (rows, d) is what owner o provides.
 
         Args:
-            sources: These, or the address of each term's row where `compiles(out)`.
+            sources: These, or where their rows are, where `compiles(out)`.
             plus: A number c and a stack y (k, d): the sums plus c y are written.
             stream: Whether to write past the caches: what nobody on this core reads soon.
         """
-        if isinstance(sources, np.ndarray):
+        if isinstance(sources, Places):
             self._in_one_pass(out, sources, plus, stream)
             return
         if compiles(out):
             if sources[0].stride(1) != 1:  # the caller's own rows
                 sources = [sources[0].contiguous(), *sources[1:]]
             size = out.itemsize
-            rows = self.rows_at(tuple([(source.data_ptr(), source.stride(0) * size) for source in sources]))
-            self._in_one_pass(out, rows, plus, stream)
+            places = self.places([(source.data_ptr(), source.stride(0) * size) for source in sources])
+            self._in_one_pass(out, places, plus, stream)
             return
         if out.dtype in TYPES and out.is_cpu and len(out) == 1:
             self._of_one_row(out.numpy()[0], sources)
@@ -87,7 +96,7 @@ class Sums:
         if not terms:
             out[:] = 0
 
-    def _in_one_pass(self, out: Tensor, rows: Indices, plus: Scaled | None, stream: bool) -> None:
+    def _in_one_pass(self, out: Tensor, places: Places, plus: Scaled | None, stream: bool) -> None:
         k, d = out.shape
         weights, factor = self._weights[TYPES[out.dtype]]
         added, added_stride = 0, 0
@@ -96,20 +105,23 @@ class Sums:
             added, added_stride = y.data_ptr(), y.stride(0) * y.itemsize
         result, size = out.data_ptr(), out.itemsize
         stride = out.stride(0) * size
-        indptr, sums = self._plan.indptr, _kernel()
-        threads = torch.get_num_threads() if d * k * size >= THREADED else 1
-        if threads == 1:
-            sums(indptr, weights, rows, added, added_stride, factor, result, stride, d, 0, k, stream)
-            return
+        indptr, (base, offsets) = self._plan.indptr, places
 
         def some_rows(first: int, last: int) -> None:
-            sums(indptr, weights, rows, added, added_stride, factor, result, stride, d, first, last, stream)
+            sums = _kernel(d, size)
+            sums(indptr, weights, base, offsets, added, added_stride, factor, result, stride, d, first, last, stream)
 
         def some_columns(first: int, last: int) -> None:
-            offset = first * size
-            ahead = added and added + offset
-            sums(indptr, weights, rows + offset, ahead, 0, factor, result + offset, 0, last - first, 0, 1, stream)
+            columns, here = last - first, first * size
+            ahead, sums = added and added + here, _kernel(columns, size)
+            sums(indptr, weights, base + here, offsets, ahead, 0, factor, result + here, 0, columns, 0, 1, stream)
 
+        threads = torch.get_num_threads() if d * k * size >= THREADED else 1
+        if threads == 1:
+            _kernel(d, size)(
+                indptr, weights, base, offsets, added, added_stride, factor, result, stride, d, 0, k, stream
+            )
+            return
         over_rows(*((some_columns, d) if k == 1 else (some_rows, k)), threads)
 
     def _term_by_term(self, out: Tensor, sources: Sequence[Tensor]) -> None:
@@ -159,8 +171,7 @@ def compiles(stack: Tensor) -> bool:
 
 
 @cache
-def _kernel() -> Callable[..., None]:
-    """Compiled on first use."""
+def _kernel(d: int, size: int) -> Callable[..., None]:
     from gossip.network.kernels import weighted_sums
 
-    return weighted_sums
+    return weighted_sums(d, size)

@@ -20,7 +20,7 @@ from algorithms.compressors.wire import Bytes
 from gossip.network.arena import SLOTS, STAGING, VIEWS, Arena
 from gossip.network.board import Board
 from gossip.network.in_process import PLANS, Exchange, Rows
-from gossip.network.mixing import Scaled, Sums, compiles
+from gossip.network.mixing import Places, Scaled, Sums, compiles
 from gossip.network.mpi import MpiCommunicator
 from gossip.network.peer_to_peer import LinkedExchange, PeerToPeerNetwork
 from gossip.network.plan import HaloPlan, Indices
@@ -126,7 +126,7 @@ class Direct:
         place: Where it lies,
         d: with so many columns
         dtype: of this type.
-        rows: The addresses of all rows that are summed, for the places of what the other ranks have published.
+        rows: Where all rows are that are summed, for the places of what the other ranks have published.
     """
 
     plan: HaloPlan
@@ -134,7 +134,7 @@ class Direct:
     place: Place
     d: int
     dtype: torch.dtype
-    rows: Callable[[tuple[Place, ...]], Indices]
+    rows: Callable[[tuple[Place, ...]], Places]
 
 
 class SharedMemoryNetwork(PeerToPeerNetwork):
@@ -196,12 +196,12 @@ class SharedMemoryNetwork(PeerToPeerNetwork):
             place = *found, stride[0] * dtype.itemsize
 
             @lru_cache(maxsize=SLOTS)
-            def rows(places: tuple[tuple[int, int, int], ...]) -> Indices:
+            def rows(places: tuple[Place, ...]) -> Places:
                 others = [
                     (self._arenas[arena].address(rank) + position, stride)
                     for rank, (arena, position, stride) in zip(plan.sources, places, strict=True)
                 ]
-                return routes(plan).sums.rows_at(((address, place[2]), *others))
+                return routes(plan).sums.places([(address, place[2]), *others])
 
             return Direct(plan, routes(plan), place, shape[1], dtype, rows)
 
@@ -303,7 +303,7 @@ class SharedMemoryNetwork(PeerToPeerNetwork):
         remote = self._link(value, plan, posted, routes.remote_send, routes.remote_receive)
         return LinkedExchange(plan, sums, value, [local, remote])
 
-    def _sum(self, sums: Sums, out: Tensor, sources: Sequence[Tensor] | Indices, plus: Scaled | None) -> None:
+    def _sum(self, sums: Sums, out: Tensor, sources: Sequence[Tensor] | Places, plus: Scaled | None) -> None:
         if not COMPILED <= out.nbytes < self._streamed:
             sums.into(out, sources, plus, stream=out.nbytes >= self._streamed)
             return

@@ -5,17 +5,18 @@ Its rivals: FedSGD and FedAvg, McMahan et al., arXiv 1602.05629; FedProx, Li et 
 
 A perceptron on Mnist; 40 clients, whose shares of each class are drawn from a Dirichlet distribution with alpha = 0.1,
 so that they know two or three classes and have between 2 and 400 images. 4 of them take part in a round, of 10 local
-iterations. They count by their share of the data of all clients, as in the paper: with a server rate of 1 the absent
-ones vote for what there was, with K / M = 10 those that take part are averaged, and the paper's rates are between the
-two. FedSGD has one full local gradient in the place of local iterations.
+iterations. They count by their share of the data of all clients, and the server's rate is the paper's K / M = 10, with
+which those that take part are averaged; momentum is 0.9. FedSGD has one full local gradient in the place of local
+iterations. 240 rounds, of the 2,000 in the authors' code.
 
-Every method has its own local and server rates, the best of its candidates with a seed that is not among those of the
-table. A method has reached the target when the mean accuracy of the last 5 rounds has: with 4 clients it swings, and
-passing the target once is no arrival. Momentum is the paper's 0.9.
+Every method has its own local rate: that with which its training loss, averaged over all rounds and over two seeds that
+are not in the table, is lowest. The training loss is the mean over all clients of that of a batch. The number of rounds
+and the candidates were chosen with the seeds 101 and 102. With 4 clients accuracies swing, and passing the target once
+is no arrival: a method has reached it when the mean of 5 evaluations has, 5 rounds apart.
 
-The claim about the loss at the end fails. Rates are those that lead to the target soonest, and with them FedMom ends at
-0.49, FedAvg at 0.43: momentum carries on what 4 clients of very different sizes happen to want, and removes no noise.
-With a local rate of 0.003 and a server rate of 10 it ended at 0.40 and 0.43 in two runs, in 36 and 33 rounds.
+Momentum makes the server's steps 10 times as long in the end, so FedMom takes a tenth of FedAvg's local rate. Its loss
+on held-out images is not the lowest, 0.37 where FedSGD has 0.31, although it errs least: it goes on to fit the training
+images, to a loss of 0.03 where FedSGD has 0.18, and is surer of its errors.
 
 The paper sees FedAvg as a gradient method whose g = sum_k p_k (w - u_k), biased as it is, points away from the optimum
 w*: <g, w - w*> > 0. Here w* is what 600 steps with the gradients of all clients and Nesterov's momentum find.
@@ -43,9 +44,12 @@ from topologies import complete
 
 ALPHA = 0.1
 MOMENTUM = 0.9
-RATES = (0.03, 0.1)
+RATES = (0.03, 0.1, 0.3)
+RATES_WITH_MOMENTUM = (0.003, 0.01, 0.03)
 MUS = (0.01, 0.1)
-AVERAGED = 5  # rounds over which accuracies and losses are averaged
+EVERY = 5  # rounds from one evaluation to the next
+AVERAGED = 5  # evaluations over which accuracies and losses are averaged
+METRICS = ("train_loss", "test_loss", "test_accuracy")
 OPTIMUM_STEPS = 600
 FEDSGD, FEDAVG, FEDPROX, FEDMOM = "FedSGD", "FedAvg", "FedProx", "FedMom"
 
@@ -92,8 +96,6 @@ class Watched(FedAvg):
 
 def methods(clients: int, taking_part: int, local_steps: int, batch: int) -> dict[str, Method]:
     """What is compared, by the names that the table gives them."""
-    most = clients / taking_part
-    server = (1.0, math.sqrt(most), most)
     local = Minibatch(batch=batch)
 
     def grid(**options: Sequence[float]) -> list[dict[str, float]]:
@@ -101,6 +103,7 @@ def methods(clients: int, taking_part: int, local_steps: int, batch: int) -> dic
 
     def make(kind: type[Federated], local_steps: int = local_steps, **fixed: Any) -> Callable[..., Federated]:
         common: dict[str, Any] = {
+            "server_lr": clients / taking_part,
             "participation": taking_part,
             "weights": "examples",
             "weighting": "all",
@@ -109,18 +112,17 @@ def methods(clients: int, taking_part: int, local_steps: int, batch: int) -> dic
         return lambda **options: kind(**common, **fixed, **options)
 
     return {
-        FEDSGD: Method(make(FedAvg, local_steps=1), grid(lr=(0.1, 0.3, 1.0), server_lr=(most,)), Full()),
-        "FedAvg, server rate 1": Method(make(FedAvg), grid(lr=RATES, server_lr=(1.0,)), local),
-        FEDAVG: Method(make(FedAvg), grid(lr=RATES, server_lr=server), local),
-        FEDPROX: Method(make(FedProx), grid(lr=RATES, server_lr=(most,), mu=MUS), local),
-        FEDMOM: Method(make(FedMom, momentum=MOMENTUM), grid(lr=RATES, server_lr=server), local),
+        FEDSGD: Method(make(FedAvg, local_steps=1), grid(lr=RATES), Full()),
+        FEDAVG: Method(make(FedAvg), grid(lr=RATES), local),
+        FEDPROX: Method(make(FedProx), grid(lr=RATES, mu=MUS), local),
+        FEDMOM: Method(make(FedMom, momentum=MOMENTUM), grid(lr=RATES_WITH_MOMENTUM), local),
     }
 
 
 def train(
     shards: ShardedWorkload, clients: int, algorithm: Federated, oracle: Oracle, rounds: int, seed: int
 ) -> History:
-    """What was measured after each round, with the start; empty if it diverged."""
+    """What was measured at the start and after every so many rounds; empty if it diverged."""
     steps = algorithm.local_steps
     return history_of(
         shards,
@@ -129,22 +131,22 @@ def train(
         oracle=oracle,
         steps=rounds * steps,
         seed=seed,
-        evaluate_every=steps,
+        evaluate_every=EVERY * steps,
     )
 
 
 def run(
     seeds: Sequence[int],
     say: Say,
-    target: float = 0.85,
+    target: float = 0.88,
     clients: int = 40,
     taking_part: int = 4,
-    rounds: int = 60,
+    rounds: int = 240,
     local_steps: int = 10,
     batch: int = 16,
     hidden: int = 32,
 ) -> Findings:
-    """Tune every method with one seed, then train with the others.
+    """Tune every method with two other seeds, then train with these.
 
     Args:
         target: The accuracy until which rounds are counted.
@@ -155,42 +157,45 @@ def run(
         batch: Images per client and iteration.
         hidden: Width of the perceptron's hidden layer.
     """
-    mnist, another = Mnist(hidden=hidden, split=Dirichlet(alpha=ALPHA)), max(seeds) + 1
-    shards = {seed: mnist.shard(clients, seed) for seed in (*seeds, another)}
+    mnist, others = Mnist(hidden=hidden, split=Dirichlet(alpha=ALPHA)), [max(seeds) + 1, max(seeds) + 2]
+    shards = {seed: mnist.shard(clients, seed) for seed in (*seeds, *others)}
+
+    def trained(algorithm: Federated, oracle: Oracle, seeds: Sequence[int]) -> list[History]:
+        return [train(shards[seed], clients, algorithm, oracle, rounds, seed) for seed in seeds]
+
     table: list[dict[str, Any]] = []
     curves: dict[str, Any] = {"tuning": {}}
-    compared = methods(clients, taking_part, local_steps, batch)
     chosen = {}
-    for name, method in compared.items():
+    for name, method in methods(clients, taking_part, local_steps, batch).items():
         tried = []
         for options in method.candidates:
             say(f"{name}: trying {', '.join(f'{key} {value:.3g}' for key, value in options.items())}")
-            history = train(shards[another], clients, method.make(**options), method.oracle, rounds, another)
-            tried.append({**options, "rounds": rounds_to(history, target), "loss": at_end(history, "test_loss")})
-        best = min(range(len(tried)), key=lambda i: (tried[i]["rounds"], tried[i]["loss"]))
+            histories = trained(method.make(**options), method.oracle, others)
+            tried.append({**options, "loss": mean_over(histories, "train_loss")})
+        best = min(range(len(tried)), key=lambda i: tried[i]["loss"])
         chosen[name] = method.make(**method.candidates[best])
-        histories = []
-        for seed in seeds:
-            say(f"{name}: seed {seed}")
-            histories.append(train(shards[seed], clients, chosen[name], method.oracle, rounds, seed))
+        say(f"{name}, local rate {chosen[name].lr}: the seeds of the table")
+        histories = trained(chosen[name], method.oracle, seeds)
+        ends = [history[-AVERAGED:] for history in histories]
         curves["tuning"][name] = tried
         curves[name] = {
             "rounds": [rounds_to(history, target) for history in histories],
-            "loss": [at_end(history, "test_loss") for history in histories],
-            "accuracy": [at_end(history, "test_accuracy") for history in histories],
-            "accuracies": [[metrics["test_accuracy"] for metrics in history] for history in histories],
+            **{metric: [mean_over([end], metric) for end in ends] for metric in METRICS},
+            "histories": [
+                [{metric: entry[metric] for metric in METRICS} for entry in history] for history in histories
+            ],
         }
         table.append(
             {
                 "method": name,
                 "local rate": chosen[name].lr,
-                "server rate": chosen[name].server_lr,
                 "mu": getattr(chosen[name], "mu", "-"),
                 f"rounds to {target}": float(np.mean(curves[name]["rounds"])),
-                "of each seed": ", ".join(map(str, curves[name]["rounds"])),
-                "accuracy (%)": 100 * float(np.mean(curves[name]["accuracy"])),
-                "spread": 100 * float(np.std(curves[name]["accuracy"])),
-                "test loss": float(np.mean(curves[name]["loss"])),
+                "of each seed": _listed(curves[name]["rounds"]),
+                "training loss": float(np.mean(curves[name]["train_loss"])),
+                "test loss": float(np.mean(curves[name]["test_loss"])),
+                "accuracy (%)": 100 * float(np.mean(curves[name]["test_accuracy"])),
+                "spread": 100 * float(np.std(curves[name]["test_accuracy"])),
             }
         )
     say("the direction of FedAvg's pseudo-gradient")
@@ -201,7 +206,7 @@ def run(
 def cosines(
     shards: ShardedWorkload, clients: int, algorithm: Federated, batch: int, rounds: int, seed: int
 ) -> list[float]:
-    """Of each round: the cosine between FedAvg's pseudo-gradient and w - w*."""
+    """Of the rounds before evaluations: the cosine between FedAvg's pseudo-gradient and w - w*."""
     optimum = gossip.run(
         shards,
         complete(clients),
@@ -218,27 +223,28 @@ def cosines(
 
 
 def averaged(values: Sequence[float]) -> np.ndarray:
-    """The mean of each round and those just before it, as many as are averaged."""
+    """The mean of each evaluation and those just before it, as many as are averaged."""
     return np.array([np.mean(values[max(0, i + 1 - AVERAGED) : i + 1]) for i in range(len(values))])
 
 
 def rounds_to(history: History, target: float) -> float:
-    """The first round whose averaged accuracy is at the target; infinite if none is."""
+    """The first evaluated round at which the averaged accuracy is at the target; infinite if there is none."""
     reached = np.flatnonzero(averaged([metrics["test_accuracy"] for metrics in history]) >= target)
-    return int(reached[0]) if len(reached) else math.inf
+    return EVERY * int(reached[0]) if len(reached) else math.inf
 
 
-def at_end(history: History, name: str) -> float:
-    """The mean of a metric over the last rounds; infinite for a loss, and 0 for an accuracy, if it diverged."""
-    if not history:
-        return math.inf if name == "test_loss" else 0.0
-    return float(np.mean([metrics[name] for metrics in history[-AVERAGED:]]))
+def mean_over(histories: Sequence[History], metric: str) -> float:
+    """The mean of a metric over histories; with one that diverged infinite for a loss, and 0 for an accuracy."""
+    if not all(histories):
+        return 0.0 if metric == "test_accuracy" else math.inf
+    return float(np.mean([entry[metric] for history in histories for entry in history]))
 
 
 def _claims(curves: Mapping[str, Any], target: float) -> list[Claim]:
     claims = []
+    rivals = (FEDAVG, FEDPROX, FEDSGD)
     ours = curves[FEDMOM]
-    for rival in (FEDAVG, FEDPROX, FEDSGD):
+    for rival in rivals:
         theirs = curves[rival]
         claims.append(
             Claim(
@@ -248,20 +254,28 @@ def _claims(curves: Mapping[str, Any], target: float) -> list[Claim]:
                 bool(np.mean(ours["rounds"]) < np.mean(theirs["rounds"])),
             )
         )
-    best = min((FEDAVG, FEDPROX, FEDSGD), key=lambda name: float(np.mean(curves[name]["loss"])))
-    loss, other = (float(np.mean(curves[name]["loss"])) for name in (FEDMOM, best))
-    claims.append(
-        Claim(
-            "FedMom has a lower test loss after as many rounds than all three",
-            f"{loss:.3f}, against {other:.3f} of {best}",
-            loss < other,
-        )
+    loss, accuracy = (
+        {name: float(np.mean(curves[name][metric])) for name in (FEDMOM, *rivals)}
+        for metric in ("train_loss", "test_accuracy")
     )
+    lowest, best = min(rivals, key=lambda name: loss[name]), max(rivals, key=lambda name: accuracy[name])
+    claims += [
+        Claim(
+            "FedMom has a lower training loss than all three after as many rounds",
+            f"{loss[FEDMOM]:.3f}, against {loss[lowest]:.3f} of {lowest}",
+            loss[FEDMOM] < loss[lowest],
+        ),
+        Claim(
+            "FedMom is more accurate than all three after as many rounds",
+            f"{accuracy[FEDMOM]:.1%}, against {accuracy[best]:.1%} of {best}",
+            accuracy[FEDMOM] > accuracy[best],
+        ),
+    ]
     positive = np.array(curves["cosines"]) > 0
     claims.append(
         Claim(
             "FedAvg's pseudo-gradient points away from the optimum in spite of its bias, <g, w - w*> > 0",
-            f"in {positive.mean():.0%} of the rounds, with a mean cosine of {np.mean(curves['cosines']):.3f}",
+            f"in {positive.mean():.0%} of the rounds looked at, with a mean cosine of {np.mean(curves['cosines']):.3f}",
             bool(np.mean(curves["cosines"]) > 0),
         )
     )
@@ -273,24 +287,30 @@ def _listed(values: Sequence[float]) -> str:
 
 
 def _draw(figure: Figure, curves: Mapping[str, Any], target: float) -> None:
-    """Accuracies over rounds, averaged as in the table, mean and range over the seeds; the cosines."""
-    figure.set_size_inches(10, 4.2)
-    left, right = figure.subplots(1, 2, width_ratios=(2, 1))
-    for i, name in enumerate(curves["tuning"]):
-        values = np.array([averaged(each) for each in curves[name]["accuracies"] if each])
-        if not len(values):
-            left.plot([], [], color=f"C{i}", label=f"{name} (diverged)")
-            continue
-        rounds = np.arange(values.shape[1])
-        left.plot(rounds, 100 * values.mean(axis=0), color=f"C{i}", label=name)
-        left.fill_between(rounds, *(100 * f(values, axis=0) for f in (np.min, np.max)), color=f"C{i}", alpha=0.15, lw=0)
-    left.axhline(100 * target, color="0.6", linestyle=":")
-    left.set_ylabel("test accuracy (%)")
-    left.legend(fontsize=8, frameon=False)
-    right.plot(np.arange(1, 1 + len(curves["cosines"])), curves["cosines"], color="0.3")
+    """Accuracies and training losses over rounds, averaged as in the table, mean and range over the seeds; cosines."""
+    figure.set_size_inches(13, 4.2)
+    accuracies, losses, right = figure.subplots(1, 3, width_ratios=(3, 3, 2))
+    for axes, metric, label, unit in (
+        (accuracies, "test_accuracy", "test accuracy (%)", 100),
+        (losses, "train_loss", "training loss", 1),
+    ):
+        for i, name in enumerate(curves["tuning"]):
+            kept = [averaged([entry[metric] for entry in history]) for history in curves[name]["histories"] if history]
+            if not kept:
+                axes.plot([], [], color=f"C{i}", label=f"{name} (diverged)")
+                continue
+            values = unit * np.array(kept)
+            rounds = EVERY * np.arange(values.shape[1])
+            axes.plot(rounds, values.mean(axis=0), color=f"C{i}", label=name)
+            axes.fill_between(rounds, values.min(axis=0), values.max(axis=0), color=f"C{i}", alpha=0.15, lw=0)
+        axes.set_ylabel(label)
+    accuracies.axhline(100 * target, color="0.6", linestyle=":")
+    accuracies.legend(fontsize=8, frameon=False)
+    losses.set_yscale("log")
+    right.plot(EVERY * np.arange(1, 1 + len(curves["cosines"])), curves["cosines"], color="0.3")
     right.axhline(0, color="0.6", linestyle=":")
     right.set_ylabel("cosine between FedAvg's g and w - w*")
-    for axes in (left, right):
+    for axes in figure.axes:
         axes.set_xlabel("rounds")
 
 

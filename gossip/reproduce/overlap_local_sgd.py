@@ -33,13 +33,14 @@ import gossip
 from algorithms import (
     Algorithm,
     CocodSGD,
-    Cosine,
     ElasticAveraging,
     LearningRate,
     LocalSGD,
     Minibatch,
     OverlapLocalSGD,
     ShardedWorkload,
+    StepDecay,
+    WarmUp,
 )
 from algorithms.checks import check
 from algorithms.randomness import generator
@@ -48,13 +49,13 @@ from gossip.reproduce.study import Claim, Findings, History, Say, Study, history
 from gossip.workloads import Iid, LeastSquares, Mnist, Split
 from topologies import Links, complete
 
-Make = Callable[[LearningRate, int], Algorithm]
+Make = Callable[[float | LearningRate, int], Algorithm]
 
 NODES = 16
 SHARE = 0.346  # of the time of a gradient, that an all-reduce takes
 HIDDEN_TO = 0.015
 PERIODS = (2, 8)
-RATES = (0.05, 0.1, 0.2)
+RATES = (0.025, 0.05, 0.1)
 POINTS = 1.0  # of accuracy, within which one is as good as the other
 EVALUATIONS = 10
 MOMENTUM: dict[str, Any] = {"momentum": 0.9, "nesterov": True}
@@ -98,13 +99,20 @@ class MajorClass(Split):
         return [np.concatenate(parts) for parts in zip(major, rest, strict=True)]
 
 
-SPLITS: dict[str, Split] = {"random": Iid(), "heterogeneous": MajorClass()}
+HETEROGENEOUS = "heterogeneous"
+SPLITS: dict[str, Split] = {"random": Iid(), HETEROGENEOUS: MajorClass()}
 
 
 def clock(row_bytes: int, compute_seconds: float, exponential_seconds: float = 0.0) -> SimulatedClock:
     """With an all-reduce of so many bytes that takes `SHARE` seconds."""
     bandwidth = Links(0.0, 1.0).all_reduce(NODES, row_bytes) / SHARE
     return SimulatedClock(compute_seconds, 0.0, bandwidth, exponential_seconds)
+
+
+def schedule(lr: float, steps: int, warm_up: int) -> LearningRate:
+    """The authors': a ramp of so many iterations up to lr, and a tenth of it after each of 1/2 and 5/6 of all."""
+    milestones = (steps // 2 - warm_up, 5 * steps // 6 - warm_up)
+    return WarmUp(warm_up, StepDecay(lr, milestones, 0.1))
 
 
 def train(shards: ShardedWorkload, algorithm: Algorithm, steps: int, batch: int, seed: int) -> History:
@@ -126,44 +134,48 @@ def seconds_when_some_are_late(make: Make, tau: int, steps: int, seed: int) -> f
     nothing = LeastSquares(np.zeros((NODES, 1, 10)), np.zeros((NODES, 1)))
     late = clock(8 * 10, 0.5, 0.5)
     arguments: dict[str, Any] = {"steps": steps, "seed": seed, "evaluate_every": steps, "output": None}
-    summary = gossip.run(nothing, complete(NODES), make(Cosine(), tau), clock=late, **arguments).summary
+    summary = gossip.run(nothing, complete(NODES), make(0.1, tau), clock=late, **arguments).summary
     return float(summary["simulated_seconds"]) / steps
 
 
 def run(
     seeds: Sequence[int],
     say: Say,
-    steps: int = 300,
-    batch: int = 16,
+    steps: int = 1000,
+    warm_up: int = 125,
+    batch: int = 10,
     hidden: int = 64,
     rates: Sequence[float] = RATES,
     late_steps: int = 400,
 ) -> Findings:
-    """Tune every method with the first seed, on both kinds of data, then train with the others.
+    """Tune every method on heterogeneous data with another seed, then train with these on both kinds of data.
 
     Args:
         steps: Iterations of each training.
+        warm_up: How many of these the learning rate grows for.
         batch: Images per node and iteration.
         hidden: Width of the perceptron's hidden layer.
         rates: The learning rates that are tried.
         late_steps: Iterations of the second part.
     """
-    table: list[dict[str, Any]] = []
-    curves: dict[str, Any] = {}
-    tuning: dict[str, dict[float, float]] = {}
+    another = max(seeds) + 1
     settings: list[tuple[str, int, Make]] = [(SYNCHRONOUS, 1, lambda lr, tau: LocalSGD(lr, tau, **MOMENTUM))]
     settings += [(name, tau, make) for tau in PERIODS for name, make in METHODS.items()]
-    for data, split in SPLITS.items():
-        shards = {seed: Mnist(hidden=hidden, split=split).shard(NODES, seed) for seed in seeds}
-        for name, tau, make in settings:
-            tried: dict[float, History] = {}
-            for lr in rates:
-                say(f"{data}, {name}, tau {tau}, learning rate {lr}")
-                tried[lr] = train(shards[seeds[0]], make(Cosine(lr, steps), tau), steps, batch, seeds[0])
-            best = max(tried, key=lambda lr: accuracy(tried[lr]))
-            say(f"{data}, {name}, tau {tau}, the other seeds")
-            others = [train(shards[seed], make(Cosine(best, steps), tau), steps, batch, seed) for seed in seeds[1:]]
-            histories = [tried[best], *others]
+
+    def trained(make: Make, tau: int, lr: float, data: str, seed: int) -> History:
+        shards = Mnist(hidden=hidden, split=SPLITS[data]).shard(NODES, seed)
+        return train(shards, make(schedule(lr, steps, warm_up), tau), steps, batch, seed)
+
+    table: list[dict[str, Any]] = []
+    curves: dict[str, Any] = {}
+    tuning: dict[tuple[str, int], dict[float, float]] = {}
+    for name, tau, make in settings:
+        say(f"{name}, tau {tau}: learning rates")
+        tuning[name, tau] = {lr: accuracy(trained(make, tau, lr, HETEROGENEOUS, another)) for lr in rates}
+        best = max(rates, key=tuning[name, tau].__getitem__)
+        for data in SPLITS:
+            say(f"{name}, tau {tau}, learning rate {best}, {data} data")
+            histories = [trained(make, tau, best, data, seed) for seed in seeds]
             accuracies = [accuracy(history) for history in histories]
             seconds = [history[-1]["simulated_seconds"] for history in histories if history]
             table.append(
@@ -178,9 +190,8 @@ def run(
                     "communication (%)": 100 * (float(np.mean(seconds)) / steps - 1) if seconds else np.inf,
                 }
             )
-            key = f"{data}, {name}, tau {tau}"
-            tuning[key] = {lr: accuracy(history) for lr, history in tried.items()}
-            curves[key] = {"tuning": tuning[key], "accuracies": accuracies, "history": histories[0]}
+            curves[f"{data}, {name}, tau {tau}"] = {"accuracies": accuracies, "history": histories[0]}
+    table.sort(key=lambda row: list(SPLITS).index(row["data"]))
     late = {
         f"{name}, tau {tau}" if name != SYNCHRONOUS else name: float(
             np.mean([seconds_when_some_are_late(make, tau, late_steps, seed) for seed in seeds])
@@ -188,6 +199,7 @@ def run(
         for tau in PERIODS
         for name, make in LATE.items()
     }
+    curves["learning rates"] = {f"{name}, tau {tau}": tried for (name, tau), tried in tuning.items()}
     curves["seconds of a step when some are late"] = late
     return Findings(table, _claims(table, tuning, late), lambda figure: _draw(figure, curves, late), curves)
 
@@ -198,7 +210,9 @@ def accuracy(history: History) -> float:
 
 
 def _claims(
-    table: Sequence[Mapping[str, Any]], tuning: Mapping[str, Mapping[float, float]], late: Mapping[str, float]
+    table: Sequence[Mapping[str, Any]],
+    tuning: Mapping[tuple[str, int], Mapping[float, float]],
+    late: Mapping[str, float],
 ) -> list[Claim]:
     rows = {(row["data"], row["method"], row["tau"]): row for row in table}
     first = next(iter(SPLITS))
@@ -220,7 +234,7 @@ def _claims(
             claims.append(Claim(text, f"by {gap:.2f} points", gap <= POINTS))
     others = [name for name in METHODS if name != OVERLAP]
     better = f"{OVERLAP} is more accurate than {' and '.join(others)}"
-    data = list(SPLITS)[-1]
+    data = HETEROGENEOUS
 
     def lead(text: str, accuracies: Mapping[str, float]) -> Claim:
         leads = {name: accuracies[OVERLAP] - accuracies[name] for name in others}
@@ -231,8 +245,8 @@ def _claims(
         own = {name: rows[data, name, tau]["accuracy (%)"] for name in METHODS}
         claims.append(lead(f"{data} data, tau = {tau}: {better}, each at its best learning rate", own))
     lr = rows[data, SYNCHRONOUS, 1]["learning rate"]
-    same = {name: tuning[f"{data}, {name}, tau {tau}"][lr] for name in METHODS}
-    claims.append(lead(f"{data} data, tau = {tau}: {better} at that of {SYNCHRONOUS}, {lr} (first seed)", same))
+    same = {name: tuning[name, tau][lr] for name in METHODS}
+    claims.append(lead(f"{data} data, tau = {tau}: {better} at that of {SYNCHRONOUS}, {lr} (one other seed)", same))
     slower = {tau: late[SYNCHRONOUS] / late[f"{OVERLAP}, tau {tau}"] for tau in PERIODS}
     blocked = {tau: late[f"local SGD, tau {tau}"] / late[f"{OVERLAP}, tau {tau}"] for tau in PERIODS}
     return [

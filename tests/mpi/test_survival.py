@@ -61,13 +61,15 @@ def seconds_from_kill_to_step(line: str, folder: Path, rank: int) -> float:
 
 def test_survivors_of_two_deaths_reach_the_target(outlive: Outlive, tmp_path: Path) -> None:
     options = ["--algorithm", "mortal.MortalSGD", "--algorithm.deaths", "25:3,60:0", "--algorithm.lr", "0.1"]
-    options += ["--algorithm.momentum", "0.9"]
+    options += ["--algorithm.momentum", "0.9", "--checkpoint-every", "15"]
     done, summary = outlive(8, *options, "--steps", "100", "--on-failure", "continue")
     assert (summary["ranks"], summary["nodes"], summary["steps"]) == (6, 6, 100)
     assert summary["test_loss"] < 0.2
     assert summary["test_accuracy"] > 0.93
     first, second = summary["losses"]
     assert re.match(r"rank 3 of 8 on \S+ \(node 3\) lost: the run goes on after step 20 on 7 ranks with 7 nodes", first)
+    assert ", without further checkpoints;" in first
+    assert [path.name for path in tmp_path.glob("runs/*/*/checkpoints/*")] == ["step-00000015"]
     assert re.match(
         r"rank 0 of 8 on \S+ \(node 0\) lost: the run goes on after step 60 on 6 ranks with 6 nodes", second
     )

@@ -166,7 +166,7 @@ def test_ramanujan_is_certified() -> None:
         (lambda: circulant(6, (2,)), "not connected"),
         (lambda: equi_topo(6, "x"), "no form 'x', allowed are u-static, d-static, od-dynamic, ou-dynamic"),
         (
-            lambda: erdos_renyi(10**6),
+            lambda: erdos_renyi(10**6, 0.3),
             "about 1.5e[+]11 edges, more than 2e[+]08; 1000000 nodes need",
         ),
         (lambda: two_cliques(6, 4), "from 1 to n // 2 = 3 links, got 4"),
@@ -329,6 +329,16 @@ def test_erdos_renyi_draws_until_connected() -> None:
     assert not nx.is_connected(nx.fast_gnp_random_graph(12, 0.15, seed=0))
     assert nx.is_connected(erdos_renyi(12, 0.15).graph)
     assert erdos_renyi(6, probability=1).graph.number_of_edges() == 15
+    assert [erdos_renyi(n).n for n in (1, 2, 3)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("n", "probability"), [(16, 0.3), (60, 2 * np.log(60) / 60), (30_000, 2 * np.log(3e4) / 3e4)])
+def test_erdos_renyi_has_a_probability_that_connects(n: int, probability: float) -> None:
+    edges, pairs = erdos_renyi(n).in_degrees.sum() / 2, n * (n - 1) / 2
+    assert abs(edges - pairs * probability) < 4 * np.sqrt(pairs * probability)
+
+
+def test_erdos_renyi_without_enough_edges() -> None:
     with pytest.raises(
         ValueError, match=r"^erdos_renyi found no connected graph in 1000 draws from seed 0: .*0\.23.*$"
     ):

@@ -20,7 +20,7 @@ from algorithms import (
     Saga,
     Svrg,
     ZerothOrder,
-    direction,
+    directions,
     uniform_batch,
 )
 from gossip.workloads import Digits, SigmoidLoss
@@ -99,7 +99,7 @@ def test_gaussian_differences_of_a_linear_function() -> None:
     oracle = ZerothOrder(Full(), "gaussian", 0.1)
     estimate, _ = sampled(oracle, Linear(), np.ones((2, 3)), step=4)
     for node in range(2):
-        u = [direction(3, node, example, 4, SEED) for example in range(2)]
+        u = [directions(3, node, example, 4, SEED)[0] for example in range(2)]
         expected = np.mean([(1 + l) * (a @ u[l]) * u[l] for l in range(2)], axis=0)  # noqa: E741
         np.testing.assert_allclose(estimate[node], expected, atol=1e-13)
     many = np.mean([sampled(oracle, Linear(), np.ones((2, 3)), step)[0] for step in range(2000)], axis=(0, 1))
@@ -107,11 +107,11 @@ def test_gaussian_differences_of_a_linear_function() -> None:
 
 
 def test_directions_are_gaussian_and_independent() -> None:
-    draws = np.stack([direction(3, *key, 0) for key in np.ndindex(5, 10, 40)])
+    draws = np.stack([directions(3, *key, 0)[0] for key in np.ndindex(5, 10, 40)])
     assert len(np.unique(draws)) == draws.size
     np.testing.assert_allclose(np.cov(draws.T), np.eye(3), atol=0.15)
     np.testing.assert_allclose(draws.mean(axis=0), 0, atol=0.1)
-    assert (direction(3, 0, 0, 0, 0) != direction(3, 0, 0, 0, 1)).all()
+    assert (directions(3, 0, 0, 0, 0)[0] != directions(3, 0, 0, 0, 1)[0]).all()
 
 
 @pytest.mark.parametrize(
@@ -126,19 +126,18 @@ def test_small_differences_follow_the_first_order_method(oracle: Oracle, lr: flo
     assert not state.gradients.any()
 
 
-def gauss(problem: Problem, i: int, l: int, x: Array, since: int) -> Array:  # noqa: E741
-    """The estimate of one component gradient, from its two values."""
-    u = direction(4, i, l, since, SEED)
+def gauss(problem: Problem, i: int, l: int, x: Array, since: int, q: int = 1) -> Array:  # noqa: E741
+    """The estimate of one component gradient, from its q + 1 values."""
     a, b = problem.A[problem.place(i, l)], problem.b[problem.place(i, l)]
 
     def f(z: Array) -> float:
         return float(np.log1p(np.exp(-b * (a @ z))) + problem.l2 / 2 * (z @ z))
 
-    return (f(x + MU * u) - f(x)) / MU * u
+    return np.mean([(f(x + MU * u) - f(x)) / MU * u for u in directions(4, i, l, since, SEED, q)], axis=0)
 
 
-@pytest.mark.parametrize("lr", [0.02, None])
-def test_gaussian_svrg(lr: float | None) -> None:
+@pytest.mark.parametrize(("lr", "q"), [(0.02, 1), (None, 1), (0.02, 3)])
+def test_gaussian_svrg(lr: float | None, q: int) -> None:
     """The directions of the snapshot are used in all terms until the next one."""
     problem, X, since = Problem(), starts(), {}
     snapshots: dict[int, Array] = {}
@@ -148,12 +147,12 @@ def test_gaussian_svrg(lr: float | None) -> None:
         for i, x in enumerate(X):
             if t % 5 == 0:
                 snapshots[i], since[i] = x.copy(), t
-            g = [[gauss(problem, i, l, y, since[i]) for l in range(SIZES[i])] for y in (x, snapshots[i])]  # noqa: E741
+            g = [[gauss(problem, i, l, y, since[i], q) for l in range(SIZES[i])] for y in (x, snapshots[i])]  # noqa: E741
             chosen = uniform_batch(SIZES[i], 2, i, t, SEED)
             G.append(np.mean([g[0][l] - g[1][l] for l in chosen], axis=0) + np.mean(g[1], axis=0))  # noqa: E741
         return np.stack(G)
 
-    ours, _ = drive(ZerothOrder(Svrg(2, 5), "gaussian", MU), Asked(problem.linear()), X, 40, lr)
+    ours, _ = drive(ZerothOrder(Svrg(2, 5), "gaussian", MU, q), Asked(problem.linear()), X, 40, lr)
     assert_same(ours, transcribed(estimate, X, 40, lr))
 
 
@@ -176,32 +175,31 @@ def test_gaussian_loopless_svrg() -> None:
     assert_same(ours, transcribed(estimate, X, 40, 0.02))
 
 
-@pytest.mark.parametrize("lr", [0.02, None])
-def test_gaussian_saga(lr: float | None) -> None:
-    """The difference uses the direction of the entry; a new entry has a new one."""
+@pytest.mark.parametrize(("lr", "q"), [(0.02, 1), (None, 1), (0.02, 3)])
+def test_gaussian_saga(lr: float | None, q: int) -> None:
+    """The difference uses the directions of the entry; a new entry has new ones."""
     problem, X = Problem(), starts()
-    table = [[gauss(problem, i, l, x, 0) for l in range(SIZES[i])] for i, x in enumerate(X)]  # noqa: E741
+    table = [[gauss(problem, i, l, x, 0, q) for l in range(SIZES[i])] for i, x in enumerate(X)]  # noqa: E741
     since = [[0] * m for m in SIZES]
 
     def estimate(t: int, X: Array) -> Array:
         G = []
         for i, x in enumerate(X):
             chosen = uniform_batch(SIZES[i], 2, i, t, SEED)
-            terms = [gauss(problem, i, l, x, since[i][l]) - table[i][l] for l in chosen]  # noqa: E741
+            terms = [gauss(problem, i, l, x, since[i][l], q) - table[i][l] for l in chosen]  # noqa: E741
             G.append(np.mean(terms, axis=0) + np.mean(table[i], axis=0))
             for l in chosen:  # noqa: E741
                 since[i][l] = t + 1
-                table[i][l] = gauss(problem, i, l, x, t + 1)
+                table[i][l] = gauss(problem, i, l, x, t + 1, q)
         return np.stack(G)
 
-    ours, _ = drive(ZerothOrder(Saga(2), "gaussian", MU), Asked(problem.linear()), X, 80, lr)
+    ours, _ = drive(ZerothOrder(Saga(2), "gaussian", MU, q), Asked(problem.linear()), X, 80, lr)
     assert_same(ours, transcribed(estimate, X, 80, lr))
 
 
-@pytest.mark.parametrize("estimator", ["coordinate", "gaussian"])
-def test_queries(estimator: str) -> None:
+@pytest.mark.parametrize(("estimator", "q", "each"), [("coordinate", 1, 8), ("gaussian", 1, 2), ("gaussian", 5, 6)])
+def test_queries(estimator: Any, q: int, each: int) -> None:
     """By the formulas, and by what the black box was really asked for."""
-    each = 8 if estimator == "coordinate" else 2
     m, b, T = np.array(SIZES), 2, 24
     expected = {
         Full(): T * m * each,
@@ -212,11 +210,11 @@ def test_queries(estimator: str) -> None:
     }
     for oracle, queries in expected.items():
         box = Asked(Problem().linear())
-        _, state = drive(ZerothOrder(oracle, estimator), box, starts(), T, 0.01)  # type: ignore[arg-type]
+        _, state = drive(ZerothOrder(oracle, estimator, directions=q), box, starts(), T, 0.01)
         assert state.queries.tolist() == box.count.tolist() == queries.tolist()
         assert not state.gradients.any()
     box = Asked(Problem().linear())
-    _, state = drive(ZerothOrder(LooplessSvrg(b), estimator), box, starts(), T, 0.01)  # type: ignore[arg-type]
+    _, state = drive(ZerothOrder(LooplessSvrg(b), estimator, directions=q), box, starts(), T, 0.01)
     assert state.queries.tolist() == box.count.tolist()
 
 
@@ -232,10 +230,10 @@ def test_the_same_directions_make_the_variance_of_svrg_vanish() -> None:
 
 
 @pytest.mark.parametrize("oracle", [Full(), Minibatch(2), Svrg(2), LooplessSvrg(2), Saga(2)])
-@pytest.mark.parametrize("estimator", ["coordinate", "gaussian"])
-def test_bits_do_not_depend_on_the_other_nodes(oracle: Oracle, estimator: str) -> None:
+@pytest.mark.parametrize(("estimator", "q"), [("coordinate", 1), ("gaussian", 1), ("gaussian", 3)])
+def test_bits_do_not_depend_on_the_other_nodes(oracle: Oracle, estimator: Any, q: int) -> None:
     workload, X = Problem().linear(), torch.tensor(starts())
-    zeroth = ZerothOrder(oracle, estimator)  # type: ignore[arg-type]
+    zeroth = ZerothOrder(oracle, estimator, directions=q)
 
     def after(nodes: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
         x = X[nodes]
@@ -269,6 +267,8 @@ def test_refused() -> None:
     for options, says in (
         ({"estimator": "sphere"}, "ZerothOrder: estimator = 'sphere'"),
         ({"smoothing": 0.0}, "ZerothOrder: smoothing = 0.0 .* > 0"),
+        ({"estimator": "gaussian", "directions": 0}, "ZerothOrder: directions = 0 .* >= 1"),
+        ({"directions": 3}, "ZerothOrder: directions = 3 .* draws none"),
         ({"oracle": ZerothOrder()}, "ZerothOrder: oracle = .* not zeroth-order itself"),
     ):
         with pytest.raises(ValueError, match=says):
@@ -292,7 +292,7 @@ def test_proximal_svrg_at_a_single_node() -> None:
         def f(z: Array) -> float:
             return 1 / (1 + float(np.exp(b[l] * (A[l] @ z))))
 
-        u = direction(4, 0, l, since, 0)
+        u = directions(4, 0, l, since, 0)[0]
         return (f(x + MU * u) - f(x)) / MU * u
 
     x = np.zeros(4)

@@ -30,44 +30,45 @@ def complete(findings: Findings, lines: int) -> None:
 
 
 def test_fedmom(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fedmom, "RATES", (0.05,))
-    monkeypatch.setattr(fedmom, "OPTIMUM_STEPS", 20)
-    sizes = {"clients": 6, "taking_part": 2, "rounds": 3, "local_steps": 2, "batch": 4, "hidden": 4}
+    for name, value in {"RATES": (0.05, 0.5), "MUS": (0.1,), "EVERY": 2, "OPTIMUM_STEPS": 20}.items():
+        monkeypatch.setattr(fedmom, name, value)
+    sizes = {"clients": 6, "taking_part": 2, "rounds": 6, "local_steps": 2, "batch": 4, "hidden": 4}
     findings = fedmom.run([0, 1], lambda text: None, target=0.05, **sizes)
-    complete(findings, 5)
-    assert len(findings.claims) == 5
+    complete(findings, 4)
+    assert len(findings.claims) == 6
     for row in findings.rows:
         curve = findings.curves[row["method"]]
-        assert [len(each) for each in curve["accuracies"]] == [4, 4]
-        assert row["accuracy (%)"] == pytest.approx(100 * np.mean(curve["accuracy"]))
-        tried = findings.curves["tuning"][row["method"]]
-        best = min(tried, key=lambda each: (each["rounds"], each["loss"]))
-        assert (row["local rate"], row["server rate"]) == (best["lr"], best["server_lr"])
+        assert [len(each) for each in curve["histories"]] == [4, 4]
+        assert row["accuracy (%)"] == pytest.approx(100 * np.mean(curve["test_accuracy"]))
+        best = min(findings.curves["tuning"][row["method"]], key=lambda each: each["loss"])
+        assert row["local rate"] == best["lr"]
     assert len(findings.curves["cosines"]) == 3 and all(-1 <= each <= 1 for each in findings.curves["cosines"])
 
 
 def test_wrong_results_of_fedmom_are_noticed() -> None:
-    good = {"rounds": [10, 12], "loss": [0.3, 0.3]}
-    bad = {"rounds": [20, 30], "loss": [0.4, 0.4]}
+    good = {"rounds": [10, 12], "train_loss": [0.3, 0.3], "test_accuracy": [0.9, 0.9]}
+    bad = {"rounds": [20, 30], "train_loss": [0.4, 0.4], "test_accuracy": [0.9, 0.8]}
     curves: dict[str, Any] = {name: bad for name in (fedmom.FEDAVG, fedmom.FEDPROX, fedmom.FEDSGD)}
     curves |= {fedmom.FEDMOM: good, "cosines": [0.1, 0.2]}
     assert all(claim.holds for claim in fedmom._claims(curves, 0.9))
     curves |= {fedmom.FEDMOM: bad, fedmom.FEDAVG: good, "cosines": [-0.1, 0.05]}
-    assert [claim.holds for claim in fedmom._claims(curves, 0.9)] == [False] * 5
-    curves[fedmom.FEDMOM] = curves[fedmom.FEDAVG] = {"rounds": [math.inf, 20], "loss": [0.4, 0.4]}
-    assert not fedmom._claims(curves, 0.9)[0].holds
+    assert [claim.holds for claim in fedmom._claims(curves, 0.9)] == [False] * 6
+    curves[fedmom.FEDMOM] = curves[fedmom.FEDAVG] = {**good, "rounds": [math.inf, 20]}
+    assert not any(claim.holds for claim in fedmom._claims(curves, 0.9)[:1])
 
 
 def test_a_target_is_reached_by_the_mean_of_some_rounds() -> None:
     history = [{"test_accuracy": value, "test_loss": 1 - value} for value in (0.1, 0.9, 0.1, 0.8, 0.8, 0.8, 0.8)]
     assert fedmom.averaged([1.0, 3.0, 5.0]).tolist() == [1, 2, 3]
-    assert fedmom.rounds_to(history, 0.65) == 5
+    assert fedmom.rounds_to(history, 0.65) == 5 * fedmom.EVERY
     assert fedmom.rounds_to(history, 0.9) == fedmom.rounds_to([], 0.1) == math.inf
-    assert fedmom.at_end(history, "test_accuracy") == pytest.approx(0.66)
-    assert fedmom.at_end([], "test_loss") == math.inf and fedmom.at_end([], "test_accuracy") == 0
+    assert fedmom.mean_over([history, history[:1]], "test_accuracy") == pytest.approx(4.4 / 8)
+    diverged = [history, []]
+    assert fedmom.mean_over(diverged, "test_loss") == math.inf and fedmom.mean_over(diverged, "test_accuracy") == 0
 
 
-def test_cosines_are_those_of_the_pseudo_gradient() -> None:
+def test_cosines_are_those_of_the_pseudo_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fedmom, "EVERY", 1)
     shards = Mnist(hidden=4).shard(3, 0)
     optimum = torch.randn(shards.layout.d, generator=torch.Generator().manual_seed(0))
     options = {"lr": 0.1, "server_lr": 0.5, "local_steps": 2}

@@ -21,6 +21,7 @@ from gossip.reproduce.overlap_local_sgd import (
     SYNCHRONOUS,
     MajorClass,
     run,
+    schedule,
     seconds_when_some_are_late,
 )
 
@@ -45,9 +46,15 @@ def test_synchronous_steps_take_as_long_as_the_last_node() -> None:
     assert seconds_when_some_are_late(LATE[SYNCHRONOUS], 1, 400, 0) == pytest.approx(wanted, rel=0.05)
 
 
+def test_the_learning_rate_grows_and_is_cut_twice() -> None:
+    rates = [schedule(0.4, 60, 3)(t) for t in range(60)]
+    assert rates[:3] == pytest.approx([0.1, 0.2, 0.3])
+    assert rates[3:] == pytest.approx([0.4] * 27 + [0.04] * 20 + [0.004] * 10)
+
+
 @pytest.fixture(scope="module")
 def findings() -> Any:
-    return run([0, 1], lambda text: None, steps=8, batch=4, hidden=4, rates=(0.01, 0.1), late_steps=16)
+    return run([0, 1], lambda text: None, steps=8, warm_up=2, batch=4, hidden=4, rates=(0.01, 0.1), late_steps=16)
 
 
 def test_the_table_and_the_plot(findings: Any) -> None:
@@ -57,7 +64,8 @@ def test_the_table_and_the_plot(findings: Any) -> None:
     assert all(claim.text and any(map(str.isdigit, claim.measured)) for claim in findings.claims)
     for row in findings.rows:
         curve = findings.curves[f"{row['data']}, {row['method']}, tau {row['tau']}"]
-        assert curve["tuning"][row["learning rate"]] == max(curve["tuning"].values())
+        tried = findings.curves["learning rates"][f"{row['method']}, tau {row['tau']}"]
+        assert tried[row["learning rate"]] == max(tried.values())
         assert row["accuracy (%)"] == pytest.approx(np.mean(curve["accuracies"]))
         if row["method"] == SYNCHRONOUS:
             assert row["seconds"] == pytest.approx(8 * (1 + SHARE))
@@ -72,7 +80,7 @@ def test_wrong_results_are_noticed(findings: Any) -> None:
     for row in good:
         row["accuracy (%)"] -= 1.5 * (row["method"] not in (SYNCHRONOUS, OVERLAP))
     early = late | {f"{OVERLAP}, tau {tau}": 0.9 for tau in PERIODS}
-    tuning = {f"{row['data']}, {row['method']}, tau {row['tau']}": {0.01: row["accuracy (%)"]} for row in good}
+    tuning = {(row["method"], row["tau"]): {0.01: row["accuracy (%)"]} for row in good}
     for row in good:
         row["learning rate"] = 0.01
     assert all(claim.holds for claim in overlap_local_sgd._claims(good, tuning, early))
@@ -81,7 +89,7 @@ def test_wrong_results_are_noticed(findings: Any) -> None:
         if row["method"] == OVERLAP:
             row["accuracy (%)"] -= 2.0
             row["communication (%)"] = 1.6
-    tuning[f"heterogeneous, {OVERLAP}, tau {PERIODS[-1]}"] = {0.01: 88.5}
+    tuning[OVERLAP, PERIODS[-1]] = {0.01: 88.5}
     assert not any(claim.holds for claim in overlap_local_sgd._claims(bad, tuning, late))
 
 
@@ -91,6 +99,6 @@ def test_what_diverges_counts_as_useless(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr("gossip.run", diverge)
     monkeypatch.setattr(overlap_local_sgd, "seconds_when_some_are_late", lambda *arguments: 1.0)
-    findings = run([0], lambda text: None, rates=(0.1,), steps=1, hidden=2)
+    findings = run([0], lambda text: None, rates=(0.1,), steps=10, warm_up=0, hidden=2)
     assert {row["accuracy (%)"] for row in findings.rows} == {0.0}
     findings.draw(Figure())
