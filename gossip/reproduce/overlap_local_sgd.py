@@ -129,7 +129,6 @@ def train(shards: ShardedWorkload, algorithm: Algorithm, steps: int, batch: int,
         steps=steps,
         seed=seed,
         evaluate_every=max(1, steps // EVALUATIONS),
-        evaluate_nodes=0,
         clock=clock(4 * shards.layout.d, 1.0),
     )
 
@@ -282,7 +281,6 @@ def _draw(figure: Figure, curves: Mapping[str, Any], late: Mapping[str, float]) 
                 diverged = "" if curve["history"] else " (diverged)"
                 axes.plot(seconds, accuracies, dashes, label=key.removeprefix(f"{data}, ") + diverged)
         axes.set(xlabel="simulated seconds", ylabel="test accuracy (%)", title=f"{data} data", ylim=(70, None))
-        axes.grid(color="0.93")
     panels[0].legend(fontsize=7, frameon=False)
     bars.barh(list(late), list(late.values()))
     bars.axvline(1.0, color="0.4", linestyle=":")

@@ -361,7 +361,6 @@ def _draw(figure: Figure, curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> 
         row[0].legend(fontsize=7, frameon=False)
         for each, what in zip(row, ("epochs", "bits sent per node"), strict=True):
             each.set_xlabel(what)
-            each.grid(color="0.93")
 
 
 STUDY = Study(

@@ -96,7 +96,6 @@ def train(
         steps=steps,
         seed=seed,
         evaluate_every=max(1, steps // EVALUATIONS),
-        evaluate_nodes=0,
     )
     return [(metrics["queries_per_node"] / one_pass, metrics["objective"]) for metrics in history]
 
@@ -204,7 +203,6 @@ def _draw(figure: Figure, curves: Mapping[str, Any], found: float) -> None:
                 axes.semilogy(runs[:, :, 0].mean(axis=0), gaps, style, color=color, label=name)
         axes.set_title(where, fontsize=10)
         axes.set_xlabel("function values, in passes of CooSGE")
-        axes.grid(color="0.93")
     figure.axes[0].set_ylabel("objective - least objective")
     figure.axes[1].legend(fontsize=8, frameon=False)
 
