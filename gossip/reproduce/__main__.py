@@ -114,6 +114,8 @@ def _report(options: Namespace, findings: Findings, seconds: float) -> None:
     (options.output / "results.json").write_text(to_json(record))
     figure = Figure(layout="constrained")
     findings.draw(figure)
+    for axes in figure.axes:
+        axes.grid(color="0.93")
     figure.savefig(options.output / "plot.svg")
     print(f"\n{study.paper}: {study.claim}", flush=True)
     table.show(findings.columns())

@@ -112,7 +112,6 @@ def train(
         steps=steps,
         seed=seed,
         evaluate_every=max(1, steps // points),
-        evaluate_nodes=0,
         clock=clock(shards.layout.d),
     )
 
@@ -236,7 +235,6 @@ def _draw(figure: Figure, curves: Mapping[str, Any]) -> None:
     for axes in (left, right):
         axes.set_xlim(0, curves["seconds"])
         axes.set_xlabel("simulated seconds")
-        axes.grid(color="0.93")
 
 
 STUDY = Study(

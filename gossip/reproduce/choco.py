@@ -139,7 +139,6 @@ def train(problem: LogisticRegression, topology: Topology, algorithm: Algorithm,
         steps=steps,
         seed=seed,
         evaluate_every=max(1, steps // EVALUATIONS),
-        evaluate_nodes=0,
     )
 
 
@@ -278,7 +277,6 @@ def _draw(figure: Figure, curves: Mapping[str, Any]) -> None:
         for axes, over in zip(column, ("iterations", "bits sent per node"), strict=True):
             axes.set_xlabel(over)
             axes.set_ylim(1e-4, 1)
-            axes.grid(color="0.93")
     for axes in panels[:, 0]:
         axes.set_ylabel("suboptimality of the average model")
     panels[0, -1].legend(fontsize=7, frameon=False)

@@ -90,7 +90,6 @@ def train(shards: Supervised, method: Method, lr: float, batch: int, epochs: int
         steps=steps,
         seed=seed,
         evaluate_every=max(1, steps // EVALUATIONS),
-        evaluate_nodes=0,
     )
 
 
@@ -189,8 +188,6 @@ def _draw(figure: Figure, curves: Mapping[str, Any], small: int, large: int) -> 
     left.legend(fontsize=8, frameon=False)
     right.set_xlabel("share of the training (%)")
     right.set_title(f"batch {large} at the scaled rate", fontsize=10)
-    for axes in (left, right):
-        axes.grid(color="0.93")
 
 
 STUDY = Study(

@@ -233,7 +233,6 @@ def train(shards: ShardedWorkload, name: str, lr: float, steps: int, seed: int, 
         steps=steps,
         seed=seed,
         evaluate_every=max(1, steps // evaluations),
-        evaluate_nodes=0,
         clock=SimulatedClock(compute_seconds=1.0, latency=0.0, bandwidth=bandwidth),
     )
 
@@ -439,7 +438,6 @@ def _draw(
     gaps.set(xlabel="simulated seconds", ylabel="suboptimality", title="logistic regression")
     for axes in figure.axes:
         axes.title.set_fontsize(10)
-        axes.grid(color="0.93")
         axes.legend(fontsize=7, frameon=False)
 
 

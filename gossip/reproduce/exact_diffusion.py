@@ -279,7 +279,6 @@ def _draw(
                 ]
                 axes.loglog(*zip(*points, strict=True), "o", color=f"C{i}", markersize=4)
             axes.set_title(f"{topology.name}, minimisers {kind}", fontsize=10)
-            axes.grid(color="0.93")
         line[0].set_ylabel("mean-square deviation")
     for axes in panels[-1]:
         axes.set_xlabel("learning rate mu")

@@ -132,7 +132,6 @@ def train(
         steps=rounds * steps,
         seed=seed,
         evaluate_every=EVERY * steps,
-        evaluate_nodes=0,
     )
 
 
@@ -313,7 +312,6 @@ def _draw(figure: Figure, curves: Mapping[str, Any], target: float) -> None:
     right.set_ylabel("cosine between FedAvg's g and w - w*")
     for axes in figure.axes:
         axes.set_xlabel("rounds")
-        axes.grid(color="0.93")
 
 
 STUDY = Study(

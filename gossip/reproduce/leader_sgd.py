@@ -3,19 +3,25 @@
 Teng, Gao, Chalus, Choromanska, Goldfarb, Weller, "Leader Stochastic Gradient Descent for Distributed Training of Deep
 Learning Models", NeurIPS 2019, arXiv 1905.10395; its rival: Zhang, Choromanska, LeCun, NIPS 2015, arXiv 1412.6651.
 
-8 workers, which communicate every so many iterations: a vector up and one down for EASGD, and for LSGD, which besides
-needs a loss of each worker; with two groups LSGD sends more. Judged is the average of the workers' models.
+First the completion of a symmetric matrix of low rank by 8 workers, with full gradients and a start of its own for
+every worker, as in the paper. A rotation of a minimum is a minimum: the workers head for different ones, and their
+average lies between these, which is where EASGD pulls them.
 
-First the completion of a symmetric matrix of low rank, with full gradients and a start of its own for every worker, as
-in the paper. A rotation of a minimum is a minimum: the workers head for different ones, and their average lies between
-these, which is where EASGD pulls them.
+Then Mnist with a common start and Nesterov's momentum 0.9 in all methods, as the paper has Cifar: a convolutional
+network and 4 workers with a common leader; and 16 workers in groups of 4, whose leaders are followed 4 times as often
+as that of all, for which there is time with a perceptron only. Workers communicate every 16 iterations, of the paper's
+4, 16 and 64. As in its code all pulls of LSGD are 0.1, EASGD has beta = 0.43, alpha = beta / m, and EASGD is judged by
+its centre, LSGD by the average of the workers. The second EASGD, with alpha = 2 / (m + 2) from later work (arXiv
+1808.07576), judged by the average of all, is no rival of the paper's.
 
-Then a perceptron on Mnist, with momentum 0.9 in both methods and a common start.
+The learning rate of every method, and the pull of LSGD in the completion, is the best of its candidates, with as many
+other seeds as are in the table. What counts are iterations. A communication is a vector up and one down for EASGD, and
+for LSGD, which besides needs a loss of each worker; each group has its own, so that four groups send 17 times as much.
 
-Every method has the best learning rate, and the best strength of its pull, of its candidates, with as many other seeds
-as are in the table. On Mnist EASGD also runs with beta = 0.43, alpha = beta / 8, as the paper's code has it. Tuned,
-it wins there, and the last claim fails: from a common start the workers are around the same minimum, where the average
-of 8 is better than the best of them, and alpha = 2 / (m + 2), which is from later work (arXiv 1808.07576), uses that.
+The claim that fails is the one against the second EASGD at the end with 16 workers, 10.7 % against 10.1 %: from a
+common start the workers are around the same minimum, where the average of all has less noise than the best of them.
+With a period of 4 the paper's EASGD ended below LSGD with the convolutional network as well, 5.0 % against 5.2 %, in
+single runs of 120 iterations.
 """
 
 from __future__ import annotations
@@ -28,17 +34,27 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from torch import Tensor
 
-from algorithms import Algorithm, ElasticAveraging, Full, LeaderSGD, Minibatch, Oracle
+from algorithms import SGD, Algorithm, ElasticAveraging, Full, LeaderSGD, Minibatch, Oracle, State
 from gossip.reproduce.study import Claim, Findings, History, Say, Study, history_of
 from gossip.workloads import MatrixCompletion, Mnist, Workload
 from topologies import complete
 
-WORKERS = 8
+EVALUATIONS = 20
+GROUP = 4  # workers of a group, whose leader is followed so many times as often as that of all
 BETA = 0.43  # of EASGD in the paper's code
-ALPHAS = (0.9 / WORKERS, 2 / (WORKERS + 2))  # that of EASGD's paper, and the fastest mixing
-EASGD, EASGD_OF_CODE, LSGD, GROUPS = "EASGD", "EASGD, beta 0.43", "LSGD", "LSGD, 2 groups"
-COMPLETION, MNIST = "matrix completion", "Mnist"
+PULLS = (0.1,)  # of LSGD in the paper's code
+EASGD, FAST, LSGD, GROUPS = "EASGD", "EASGD, 2 / (m + 2)", "LSGD", "LSGD, groups of 4"
+COMPLETION, CNN, PERCEPTRON = "matrix completion", "Mnist, CNN", "Mnist, perceptron"
+
+
+@dataclass(frozen=True)
+class Centre(ElasticAveraging):
+    """EASGD whose output is its anchor, which is what the paper tests; without `overlap`, as it is then complete."""
+
+    def model(self, state: State) -> Tensor:
+        return state.anchor
 
 
 @dataclass(frozen=True)
@@ -56,66 +72,75 @@ class Method:
 
 @dataclass(frozen=True)
 class Landscape:
-    """What is minimised, and what to look at.
+    """What is minimised, by how many workers, and what to look at.
 
     Args:
         workload: Data, model and loss.
         oracle: Where gradients come from.
+        workers: How many, a multiple of `GROUP`.
         steps: Iterations of a run.
-        period: Iterations from one communication to the next.
-        momentum: Of the local iterations.
+        period: Iterations from one communication of all workers to the next, a multiple of `GROUP`.
+        momentum: Nesterov's, of the local iterations.
         rates: Candidates for the learning rate.
         pulls: Candidates for the pulls of LSGD.
-        name: What is measured of the average model, the less the better.
+        compared: Names of methods.
+        name: What is measured, the less the better.
         value: It, from the metrics of a run.
         target: Of it, until which iterations are counted.
         last: Evaluations at the end over which it is averaged.
+        soonest: Whether the best candidate is the one that is soonest at the target, and not the best one at the end.
     """
 
     workload: Workload
     oracle: Oracle
+    workers: int
     steps: int
     period: int
     momentum: float
     rates: tuple[float, ...]
     pulls: tuple[float, ...]
+    compared: tuple[str, ...]
     name: str
     value: Callable[[Mapping[str, float]], float]
     target: float
     last: int
+    soonest: bool
 
     def methods(self) -> dict[str, Method]:
         """What is compared, by the names that the table gives them."""
-        common: dict[str, Any] = {"period": self.period, "momentum": self.momentum}
+        local = SGD(momentum=self.momentum, nesterov=self.momentum > 0)
+
+        def centre(lr: float, alpha: float) -> Algorithm:
+            return Centre(lr, alpha, self.period, overlap=False, optimizer=local)
 
         def elastic(lr: float, alpha: float) -> Algorithm:
-            return ElasticAveraging(lr, alpha=alpha, **common)
+            return ElasticAveraging(lr, alpha, self.period, optimizer=local)
 
         def leader(lr: float, pull: float) -> Algorithm:
-            return LeaderSGD(lr, pull=pull, proximal=pull, nesterov=self.momentum > 0, **common)
+            return LeaderSGD(lr, self.period, pull, pull, groups=1, optimizer=local)
 
         def leaders(lr: float, pull: float) -> Algorithm:
-            options: dict[str, Any] = {"pull": pull, "proximal": pull, "global_pull": pull, "global_proximal": pull}
-            return LeaderSGD(lr, groups=2, global_every=4, nesterov=self.momentum > 0, **options, **common)
+            groups, period = self.workers // GROUP, self.period // GROUP
+            return LeaderSGD(lr, period, pull, pull, groups, GROUP, pull, pull, optimizer=local)
 
-        return {
-            EASGD_OF_CODE: Method(elastic, (BETA / WORKERS,)),
-            EASGD: Method(elastic, (BETA / WORKERS, *ALPHAS)),
+        every = {
+            EASGD: Method(centre, (BETA / self.workers,)),
+            FAST: Method(elastic, (2 / (self.workers + 2),)),
             LSGD: Method(leader, self.pulls),
             GROUPS: Method(leaders, self.pulls),
         }
+        return {name: every[name] for name in self.compared}
 
     def train(self, algorithm: Algorithm, seed: int) -> History:
         """What was measured from the start to the end; empty if it diverged."""
         return history_of(
             self.workload,
-            complete(WORKERS),
+            complete(self.workers),
             algorithm,
             oracle=self.oracle,
             steps=self.steps,
             seed=seed,
-            evaluate_every=max(1, self.steps // 40),
-            evaluate_nodes=0,
+            evaluate_every=max(1, self.steps // EVALUATIONS),
         )
 
     def steps_to_target(self, history: History) -> float:
@@ -130,44 +155,49 @@ class Landscape:
 
 
 def landscapes(size: int, hidden: int, steps: int) -> dict[str, Landscape]:
-    """The two landscapes, by the names that the table gives them."""
+    """By the names that the table gives them; `steps` are those of the CNN, of which others have more."""
+    mnist: dict[str, Any] = {
+        "oracle": Minibatch(batch=16),
+        "period": 16,
+        "momentum": 0.9,
+        "rates": (0.01, 0.03),
+        "pulls": PULLS,
+        "name": "test error",
+        "value": lambda metrics: 1 - metrics["test_accuracy"],
+        "last": 4,
+        "soonest": False,
+    }
     return {
         COMPLETION: Landscape(
             MatrixCompletion(size=size, rank=3, observed=0.8),
             Full(),
-            steps=steps,
+            workers=8,
+            steps=3 * steps,
             period=4,
             momentum=0.0,
             rates=(3.0, 10.0, 20.0),
             pulls=(0.1, 0.3, 0.6),
+            compared=(EASGD, FAST, LSGD, GROUPS),
             name="objective",
             value=lambda metrics: metrics["objective"],
             target=1e-4,
             last=1,
+            soonest=True,
         ),
-        MNIST: Landscape(
-            Mnist(hidden=hidden),
-            Minibatch(batch=16),
-            steps=steps,
-            period=16,
-            momentum=0.9,
-            rates=(0.01, 0.03),
-            pulls=(0.03, 0.1, 0.3),
-            name="test error",
-            value=lambda metrics: 1 - metrics["test_accuracy"],
-            target=0.1,
-            last=8,
+        CNN: Landscape(Mnist(model="cnn"), workers=4, steps=steps, compared=(EASGD, FAST, LSGD), target=0.1, **mnist),
+        PERCEPTRON: Landscape(
+            Mnist(hidden=hidden), workers=16, steps=3 * steps, compared=(EASGD, FAST, GROUPS), target=0.12, **mnist
         ),
     }
 
 
-def run(seeds: Sequence[int], say: Say, size: int = 50, hidden: int = 64, steps: int = 300) -> Findings:
-    """On both landscapes, tune every method with as many other seeds, then train with these.
+def run(seeds: Sequence[int], say: Say, size: int = 50, hidden: int = 64, steps: int = 100) -> Findings:
+    """On every landscape, tune every method with as many other seeds, then train with these.
 
     Args:
         size: Of the matrix.
         hidden: Width of the perceptron's hidden layer.
-        steps: Iterations of a run.
+        steps: Iterations of a run with the CNN, a third of what the others have.
     """
     others = [max(seeds) + 1 + i for i in range(len(seeds))]
     table: list[dict[str, Any]] = []
@@ -183,7 +213,7 @@ def run(seeds: Sequence[int], say: Say, size: int = 50, hidden: int = 64, steps:
                     float(np.mean([f(history) for history in histories]))
                     for f in (landscape.steps_to_target, landscape.at_end)
                 )
-            lr, strength = min(tried, key=lambda options: _rank(where, *tried[options]))
+            lr, strength = min(tried, key=lambda options: tried[options] if landscape.soonest else tried[options][::-1])
             histories = []
             for seed in seeds:
                 say(f"{where}, {name}: seed {seed}")
@@ -219,29 +249,25 @@ def run(seeds: Sequence[int], say: Say, size: int = 50, hidden: int = 64, steps:
     )
 
 
-def _rank(where: str, steps: float, end: float) -> tuple[float, float]:
-    """What is best comes first: by the time it takes where all get to the bottom, by the end where they do not."""
-    return (steps, end) if where == COMPLETION else (end, steps)
-
-
 def _claims(curves: Mapping[str, Any]) -> list[Claim]:
     claims = []
-    for name, others in ((LSGD, EASGD), (GROUPS, EASGD)):
-        ours, theirs = (curves[COMPLETION][each]["steps"] for each in (name, others))
+    for where, name in ((COMPLETION, LSGD), (COMPLETION, GROUPS), (CNN, LSGD), (PERCEPTRON, GROUPS)):
+        ours, *theirs = (curves[where][each]["steps"] for each in (name, EASGD, FAST))
         claims.append(
             Claim(
-                f"{COMPLETION}: {name} gets to the target in fewer steps than {others}",
-                f"{np.mean(ours):.0f} against {np.mean(theirs):.0f} ({_listed(ours)} against {_listed(theirs)})",
-                bool(np.mean(ours) < np.mean(theirs)),
+                f"{where}: {name} gets to the target in fewer steps than either EASGD",
+                f"{np.mean(ours):.0f} ({_listed(ours)}) against "
+                + " and ".join(f"{np.mean(each):.0f} ({_listed(each)})" for each in theirs),
+                bool(np.mean(ours) < np.mean(theirs, axis=1).min()),
             )
         )
-    for others in (EASGD_OF_CODE, EASGD):
-        ours, theirs = (100 * np.array(curves[MNIST][each]["end"]) for each in (LSGD, others))
+    for (where, name), rival in product(((CNN, LSGD), (PERCEPTRON, GROUPS)), (EASGD, FAST)):
+        ours, other = (100 * float(np.mean(curves[where][each]["end"])) for each in (name, rival))
         claims.append(
             Claim(
-                f"{MNIST}: {LSGD} has a lower test error at the end than {others}",
-                f"{ours.mean():.2f} % against {theirs.mean():.2f} %",
-                bool(ours.mean() < theirs.mean()),
+                f"{where}: {name} has a lower test error at the end than {rival}",
+                f"{ours:.2f} % against {other:.2f} %",
+                ours < other,
             )
         )
     return claims
@@ -253,17 +279,17 @@ def _listed(values: Sequence[float]) -> str:
 
 def _draw(figure: Figure, curves: Mapping[str, Any], places: Mapping[str, Landscape]) -> None:
     """What is measured over iterations, every seed a line."""
-    figure.set_size_inches(10, 4.2)
-    for axes, (where, methods) in zip(figure.subplots(1, 2), curves.items(), strict=True):
-        for i, (name, curve) in enumerate(methods.items()):
-            axes.plot([], [], color=f"C{i}", label=name)
+    figure.set_size_inches(13, 4.2)
+    colors = {name: f"C{i}" for i, name in enumerate((EASGD, FAST, LSGD, GROUPS))}
+    for axes, (where, methods) in zip(figure.subplots(1, 3), curves.items(), strict=True):
+        for name, curve in methods.items():
+            axes.plot([], [], color=colors[name], label=name)
             for values in filter(None, curve["values"]):
-                axes.semilogy(*zip(*values, strict=True), color=f"C{i}", alpha=0.8, linewidth=1)
+                axes.semilogy(*zip(*values, strict=True), color=colors[name], alpha=0.8, linewidth=1)
         axes.axhline(places[where].target, color="0.6", linestyle=":")
         axes.set_title(where, fontsize=10)
         axes.set_xlabel("iterations")
-        axes.set_ylabel(f"{places[where].name} of the average model")
-        axes.grid(color="0.93")
+        axes.set_ylabel(places[where].name)
         axes.legend(fontsize=8, frameon=False)
 
 

@@ -158,7 +158,6 @@ def _draw(figure: Figure, curves: Mapping[str, Any]) -> None:
             axes.fill_between(steps, values.min(axis=0), values.max(axis=0), color=f"C{i}", alpha=0.15, linewidth=0)
         axes.set_title(title, fontsize=10)
         axes.set_xlabel("iterations")
-        axes.grid(color="0.93")
     figure.axes[0].set_ylabel("test accuracy (%)")
     figure.axes[0].set_ylim(bottom=50)
     figure.axes[1].legend(fontsize=8, frameon=False)

@@ -211,7 +211,6 @@ def _draw(figure: Figure, curves: Mapping[str, Any], target: float) -> None:
     axes.set_xlabel("bits sent per node")
     axes.set_ylabel("test accuracy of the average model")
     axes.set_ylim(0.7, 0.95)
-    axes.grid(color="0.93")
     axes.legend(fontsize=8, frameon=False)
 
 

@@ -83,9 +83,12 @@ class Study:
 
 
 def history_of(*what: Any, **options: Any) -> list[dict[str, Any]]:
-    """The history of `gossip.run` with these arguments, without a run directory; empty if it diverged."""
+    """The history of `gossip.run` with these arguments, by default of the average model alone; empty if it diverged.
+
+    No run directory is written.
+    """
     try:
-        return gossip.run(*what, output=None, **options).history
+        return gossip.run(*what, **{"output": None, "evaluate_nodes": 0, **options}).history
     except DivergedError:
         return []
 

@@ -46,7 +46,6 @@ def train(
         steps=steps,
         seed=seed,
         evaluate_every=max(1, steps // EVALUATIONS),
-        evaluate_nodes=0,
     )
     return [{"step": metrics["step"], "test_loss": metrics["test_loss"]} for metrics in history]
 
@@ -123,7 +122,6 @@ def _draw(figure: Figure, curves: Mapping[str, Any]) -> None:
             axes.plot(steps, losses, label=name)
     axes.set_xlabel("iterations")
     axes.set_ylabel("test loss (nats per character)")
-    axes.grid(color="0.93")
     axes.legend(fontsize=8, frameon=False)
 
 
