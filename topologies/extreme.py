@@ -22,7 +22,8 @@ def ends(matrix: csr_array) -> tuple[float, float]:
     """The smallest and the largest eigenvalue of a symmetric matrix but for the one of the constant vector, which is an
     eigenvector, as of mixing matrices, Laplacians and the adjacency matrices of regular graphs.
 
-    Up to 1000 nodes from LAPACK. Above by the recurrence of Lanczos on vectors whose entries sum to 0, without
+    Up to 1000 nodes from LAPACK. Above, of matrices that look the same from every node, by a Fourier transform (see
+    `translations`), and of others by the recurrence of Lanczos on vectors whose entries sum to 0, without
     orthogonalizing any further, which yields some eigenvalues several times and the extreme ones all the same; where
     one of these takes too many steps, by factorization. To machine precision up to 100,000 nodes; beyond, the error is
     at most about 1e-4 of the distance from the eigenvalue of the constant vector, mostly far less.
@@ -31,14 +32,17 @@ def ends(matrix: csr_array) -> tuple[float, float]:
     Algebra and its Applications 34, 1980.
 
     Args:
-        matrix: (n, n), n > 1.
+        matrix: (n, n), n > 1, with ascending columns in each row.
     """
     n = matrix.shape[0]
     constant = float(matrix[[0], :].sum())
     if n <= DENSE_NODES:
-        values = np.linalg.eigvalsh(matrix.toarray())
-        others = np.delete(values, np.argmin(np.abs(values - constant)))
-        return float(others[0]), float(others[-1])
+        values: np.ndarray | None = np.linalg.eigvalsh(matrix.toarray())
+    else:
+        values = translation_eigenvalues(Arrays(matrix.indptr, matrix.indices, matrix.data))
+    if values is not None:
+        others = np.delete(values.real, np.argmin(np.abs(values - constant)))
+        return float(others.min()), float(others.max())
     # A graph that mixes slowly has small separators, so that factorizing its matrix is cheap. Of many nodes only trees
     # and the like are known to be such.
     few = n <= PRECISE_NODES or matrix.nnz < 3.5 * n
@@ -109,11 +113,28 @@ def _factorized(matrix: csr_array, constant: float, side: int) -> float:
 
 
 def translation_eigenvalues(arrays: Arrays) -> np.ndarray | None:
-    """All n eigenvalues of a matrix that looks the same from every node, or None if it does not.
+    """All n eigenvalues of a matrix that looks the same from every node, or None if it does not: see `translations`.
 
-    That is, for some rows x columns = n, w_ij depends on the differences of the rows and of the columns of i and j only
-    (modulo rows and columns), as on rings, tori, circulant and exponential graphs. The eigenvalues are the discrete
-    Fourier transform of the first row.
+    They are the discrete Fourier transform of the first row.
+
+    Args:
+        arrays: of the matrix.
+    """
+    rows = translations(arrays)
+    if rows is None:
+        return None
+    n, first = len(arrays.indptr) - 1, slice(*arrays.indptr[:2])
+    row = np.zeros(n)
+    row[arrays.indices[first]] = arrays.data[first]
+    values: np.ndarray = np.fft.fft2(row.reshape(rows, n // rows)).ravel()
+    return values
+
+
+def translations(arrays: Arrays) -> int | None:
+    """The number of rows of which a matrix looks the same from every node, or None if there is none.
+
+    That is, for these rows x columns = n, w_ij depends on the differences of the rows and of the columns of i and j
+    only (modulo rows and columns), as on rings, tori, circulant and exponential graphs.
 
     Args:
         arrays: of the matrix.
@@ -125,12 +146,8 @@ def translation_eigenvalues(arrays: Arrays) -> np.ndarray | None:
     degree = int(degrees[0])
     indices, weights = arrays.indices.reshape(n, degree), arrays.data.reshape(n, degree)
     for rows in (r for r in range(1, math.isqrt(n) + 1) if n % r == 0):
-        columns = n // rows
-        if all(_translated(indices, weights, rows, columns, block) for block in _blocks(n)):
-            row = np.zeros(n)
-            row[indices[0]] = weights[0]
-            values: np.ndarray = np.fft.fft2(row.reshape(rows, columns)).ravel()
-            return values
+        if all(_translated(indices, weights, rows, n // rows, block) for block in _blocks(n)):
+            return rows
     return None
 
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from topologies.extreme import DENSE_NODES, PRECISE_NODES
+from topologies.extreme import DENSE_NODES, PRECISE_NODES, translations
 from topologies.links import Links
-from topologies.matrices import is_directed
+from topologies.matrices import Arrays, is_directed
 from topologies.random_graphs import second_adjacency_eigenvalue
 from topologies.random_schedules import RandomSchedule
 from topologies.spectrum import contraction_per_round, laplacian_norm, spectral_gap, symmetric_ends
 from topologies.topology import Schedule, Topology
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 CONSENSUS = 1e-6  # of the distance at the start
 ROUNDS = 100_000  # after which consensus is given up
@@ -47,7 +50,7 @@ class Numbers:
         contraction_per_round: jointly over a period; see `topologies.contraction_per_round`.
         rounds_to_consensus: measured: until the distance of random vectors to their mean is 1e-6 of what it was.
         exact_after: rounds after which the average is exact, if there are such.
-        diameter: of the communication graph, in hops.
+        diameter: of the communication graph, in hops; above 5000 nodes if it looks the same from every node.
         min_degree: the fewest others that a node sends to in any round.
         max_degree: the most.
         mean_degree: messages that a node sends in a round, on average.
@@ -115,7 +118,9 @@ def measure(schedule: Schedule, parameters: float, links: Links, value_bytes: in
     curve = consensus(schedule) if schedule.row_stochastic else None
     needed = rounds_to(curve)
     seconds = float(np.mean([each_round.max(initial=0) for each_round in (links.exchange(r, size) for r in rounds)]))
-    regular = second_adjacency_eigenvalue(schedule) if dense and isinstance(schedule, Topology) and n > 1 else None
+    regular = (
+        second_adjacency_eigenvalue(schedule) if isinstance(schedule, Topology) and 1 < n <= PRECISE_NODES else None
+    )
     bound = 2 * math.sqrt(max(int(out[0, 0]) - 1, 0))
     exact = exact_after(schedule) if dense else None
     return Numbers(
@@ -154,8 +159,8 @@ def _spectrum(topology: Topology) -> tuple[float, float | None, float | None]:
     if topology.symmetric and topology.n > 1:
         low, high = symmetric_ends(topology)
         return 1 - max(-low, high), low, 1 - low
-    norm = laplacian_norm(topology) if topology.n <= DENSE_NODES else None
-    return spectral_gap(topology), 1.0 if topology.symmetric else None, norm
+    feasible = topology.n <= DENSE_NODES or translations(topology.arrays) is not None
+    return spectral_gap(topology), 1.0 if topology.symmetric else None, laplacian_norm(topology) if feasible else None
 
 
 def consensus(schedule: Schedule, columns: int | None = None) -> np.ndarray:
@@ -200,12 +205,18 @@ def exact_after(schedule: Schedule) -> int | None:
     return None
 
 
-def diameter(support: Any) -> int | None:
-    """The largest distance in hops; None above 5000 nodes."""
-    from scipy.sparse.csgraph import shortest_path
+def diameter(support: csr_array) -> int | None:
+    """The largest distance in hops; above 5000 nodes of graphs that look the same from every node, else None."""
+    from scipy.sparse.csgraph import breadth_first_order, shortest_path
 
     if support.shape[0] > DIAMETER_NODES:
-        return None
+        if translations(Arrays(support.indptr, support.indices, support.data)) is None:
+            return None
+        order, before = breadth_first_order(support, 0)
+        node, hops = order[-1], 0
+        while node != 0:
+            node, hops = before[node], hops + 1
+        return hops
     pattern = (support != 0).astype(float)  # weights may be negative
     longest = 0.0
     for first in range(0, support.shape[0], 256):  # some rows of the distances at a time

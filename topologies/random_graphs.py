@@ -16,7 +16,6 @@ from topologies.extreme import ends
 from topologies.graphs import count
 from topologies.matrices import is_directed
 from topologies.topology import Topology
-from topologies.weights import in_adjacency
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -296,7 +295,10 @@ def second_adjacency_eigenvalue(topology: Topology) -> float | None:
         return None
     if topology.n == 1:
         return 0.0
-    low, high = ends(in_adjacency(topology.graph))
+    adjacency = (topology.matrix != 0).astype(float)
+    adjacency.setdiag(0)
+    adjacency.eliminate_zeros()
+    low, high = ends(adjacency)
     bipartite = low < (1e-9 - 1) * degree  # then the eigenvalues are symmetric about 0
     return max(high, 0.0) if bipartite else max(-low, high)
 

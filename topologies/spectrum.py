@@ -17,9 +17,8 @@ from topologies.topology import Schedule, Topology
 def symmetric_ends(topology: Topology) -> tuple[float, float]:
     """The smallest and the second largest eigenvalue of a symmetric mixing matrix; of one node, 1 and 0.
 
-    Above 1000 nodes the eigenvalues of graphs that look the same from every node (rings, tori, circulant and
-    exponential ones) come from a Fourier transform, of others these two from `topologies.extreme.ends`: to machine
-    precision up to 100,000 nodes; beyond, the error is at most about 1e-4 of 1 minus the eigenvalue.
+    To machine precision up to 100,000 nodes, and beyond if the graph looks the same from every node, as rings, tori and
+    circulant graphs do; else the error is at most about 1e-4 of 1 minus the eigenvalue: see `topologies.extreme.ends`.
 
     Args:
         topology: a static topology with a symmetric matrix.
@@ -29,13 +28,7 @@ def symmetric_ends(topology: Topology) -> tuple[float, float]:
     """
     if not isinstance(topology, Topology) or not topology.symmetric:
         raise ValueError("the smallest eigenvalue needs a Topology whose mixing matrix is symmetric")
-    if topology.n == 1:
-        return 1.0, 0.0
-    values = translation_eigenvalues(topology.arrays) if topology.n > DENSE_NODES else None
-    if values is None:
-        return ends(topology.matrix)
-    others = np.delete(values.real, np.argmin(np.abs(values - 1)))
-    return float(others.min()), float(others.max())
+    return ends(topology.matrix) if topology.n > 1 else (1.0, 0.0)
 
 
 def spectral_gap(topology: Topology) -> float:
@@ -82,13 +75,17 @@ def smallest_eigenvalue(topology: Topology) -> float:
 def laplacian_norm(topology: Topology) -> float:
     """|I - W|_2, the largest singular value of the Laplacian I - W: at most 2 for a doubly stochastic W >= 0.
 
-    For a symmetric W it is 1 minus the smallest eigenvalue. Otherwise it works on the dense (n, n) matrix.
+    For a symmetric W it is 1 minus the smallest eigenvalue. Of others it works on the dense (n, n) matrix, unless there
+    are more than 1000 nodes and all look the same.
 
     Args:
         topology: a static topology.
     """
     if topology.symmetric:
         return 1.0 - smallest_eigenvalue(topology)
+    values = translation_eigenvalues(topology.arrays) if topology.n > DENSE_NODES else None
+    if values is not None:  # W is normal
+        return float(np.abs(1 - values).max())
     return float(np.linalg.norm(np.eye(topology.n) - topology.matrix.toarray(), ord=2))
 
 

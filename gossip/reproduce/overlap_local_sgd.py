@@ -4,19 +4,23 @@ Wang, Liang, Joshi, "Overlap Local-SGD: An Algorithmic Approach to Hide Communic
 ICASSP 2020, arXiv 2002.09539.
 
 A perceptron on Mnist, 16 nodes with 250 images each: in random order, or heterogeneous as in the authors' code, 64 % of
-a node's images from one class and the others at random. Local Nesterov momentum 0.9 (EAMSGD: its own), a learning rate
-that falls along half a cosine, alpha = 0.6 and beta = 0.7 as recommended. Every method has the best of `RATES`, by its
-accuracy with the first seed. Accuracies are those of the averaged model.
+a node's images from one class and the others at random. 25 batches an epoch, as in the paper, for 40 epochs, where the
+paper takes 300. Local Nesterov momentum 0.9 (EAMSGD: its own), alpha = 0.6 and beta = 0.7 as recommended; the learning
+rate grows for 5 epochs and is divided by 10 after 1/2 and 5/6 of the training, as theirs. Its height is the best of
+`RATES` for each method, by its accuracy on heterogeneous data with a seed that is not in the table. Accuracies are
+those of the averaged model.
 
 Seconds are simulated: an all-reduce of the model takes 34.6 % of the time of a gradient, the share that the paper
 measured. In the second part gradients take 1/2 + E seconds, with E exponential of mean 1/2, so that at every step some
 node is late; what is trained there does not matter.
 
-Two claims fail, both about tau = 8 and heterogeneous data. Overlap Local-SGD is 1.3 points less accurate than
-synchronous SGD there (1.8 with 32 hidden units), and 0.3 points less than CoCoD-SGD, which is given a smaller learning
-rate of its own. With one learning rate for all, that of synchronous SGD, it is CoCoD-SGD that is 2 points behind; in
-the paper it diverges. It seems a matter of time, of which the paper takes much more: with 600 steps the first seed has
-92.8 %, where CoCoD-SGD has 92.2 % and synchronous SGD 92.7 %.
+One claim fails: with heterogeneous data and tau = 2 Overlap Local-SGD is not more accurate than CoCoD-SGD at a learning
+rate of CoCoD-SGD's own, but 0.27 points less, where seeds differ by 0.4 and 0.5; with the seeds 101 to 103, with which
+the setting was chosen, both have 93.1 %. The paper has one learning rate for all. At that of synchronous SGD, tau = 8,
+CoCoD-SGD falls behind by 14 points; in the paper it diverges.
+
+With heterogeneous data and tau = 8 the gap to synchronous SGD is another for every seed: 0.1 points on average here,
+0.7 with 101 to 103, but 1.7 with 102, for which 600 or 1,800 steps with batches of 16 left 1.5.
 """
 
 from __future__ import annotations
@@ -162,9 +166,14 @@ def run(
     settings: list[tuple[str, int, Make]] = [(SYNCHRONOUS, 1, lambda lr, tau: LocalSGD(lr, tau, **MOMENTUM))]
     settings += [(name, tau, make) for tau in PERIODS for name, make in METHODS.items()]
 
+    shards = {
+        (data, seed): Mnist(hidden=hidden, split=split).shard(NODES, seed)
+        for data, split in SPLITS.items()
+        for seed in (*seeds, another)
+    }
+
     def trained(make: Make, tau: int, lr: float, data: str, seed: int) -> History:
-        shards = Mnist(hidden=hidden, split=SPLITS[data]).shard(NODES, seed)
-        return train(shards, make(schedule(lr, steps, warm_up), tau), steps, batch, seed)
+        return train(shards[data, seed], make(schedule(lr, steps, warm_up), tau), steps, batch, seed)
 
     table: list[dict[str, Any]] = []
     curves: dict[str, Any] = {}
@@ -206,7 +215,7 @@ def run(
 
 def accuracy(history: History) -> float:
     """In percent, at the end; 0 if the run diverged."""
-    return 100 * history[-1]["test_accuracy"] if history else 0.0
+    return 100 * float(history[-1]["test_accuracy"]) if history else 0.0
 
 
 def _claims(

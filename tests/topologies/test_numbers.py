@@ -21,9 +21,18 @@ from topologies import (
     star,
     torus,
 )
+from topologies import extreme as extreme_module
 from topologies import numbers as numbers_module
 from topologies import spectrum as spectrum_module
-from topologies.numbers import consensus, effective_neighbors, effective_resistance, exact_after, measure, rounds_to
+from topologies.numbers import (
+    consensus,
+    diameter,
+    effective_neighbors,
+    effective_resistance,
+    exact_after,
+    measure,
+    rounds_to,
+)
 
 LINKS = Links(latency=1e-3, bandwidth=1e6)
 
@@ -105,13 +114,22 @@ def test_sparse_numbers_are_the_dense_ones(topology: Topology, monkeypatch: pyte
         eigenvalues = np.sort(np.abs(np.linalg.eigvals(topology.matrix.toarray())))
         assert gap == pytest.approx(1 - eigenvalues[-2], abs=1e-10)
         return
-    monkeypatch.setattr(spectrum_module, "DENSE_NODES", 5000)
+    for module in (spectrum_module, extreme_module):
+        monkeypatch.setattr(module, "DENSE_NODES", 5000)
     assert gap == pytest.approx(spectral_gap(topology), rel=1e-6, abs=1e-12)
     assert least == pytest.approx(smallest_eigenvalue(topology), abs=1e-9)
+
+
+@pytest.mark.parametrize("topology", [ring(17), torus(30), exponential(21), complete(5), random_regular(12), star(9)])
+def test_diameter(topology: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
+    exact = nx.diameter(topology.graph)
+    assert diameter(topology.matrix) == exact
+    monkeypatch.setattr(numbers_module, "DIAMETER_NODES", 4)  # then of what looks the same from every node only
+    assert diameter(topology.matrix) == (None if topology.name in ("random_regular", "star") else exact)
 
 
 def test_numbers_of_many_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(numbers_module, "WORK", 1000)
     m = measure(ring(6000), 10, LINKS)
-    assert m.diameter is None and m.effective_resistance is None and m.contraction_per_round is None
+    assert m.diameter == 3000 and m.effective_resistance is None and m.contraction_per_round is None
     assert m.spectral_gap == pytest.approx(2 / 3 * (1 - np.cos(2 * np.pi / 6000)), rel=1e-8)

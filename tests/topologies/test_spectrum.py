@@ -11,6 +11,7 @@ from topologies import (
     contraction_per_round,
     exponential,
     hypercube,
+    laplacian_norm,
     one_peer_exponential,
     random_regular,
     ring,
@@ -172,3 +173,9 @@ def test_smallest_eigenvalue_of_a_large_matrix(monkeypatch: pytest.MonkeyPatch) 
 def test_smallest_eigenvalue_is_that_of_a_symmetric_matrix(topology: Schedule) -> None:
     with pytest.raises(ValueError, match="symmetric"):
         smallest_eigenvalue(topology)
+
+
+def test_laplacian_norm_of_a_large_directed_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    dense = laplacian_norm(exponential(300))
+    monkeypatch.setattr(spectrum_module, "DENSE_NODES", 100)
+    assert close(laplacian_norm(exponential(300)), dense)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, random_array
 from torch import Tensor
 
 from gossip.network import mixing
@@ -77,7 +77,7 @@ def cases(draw: st.DrawFn) -> Case:
         terms = random.choice(n, draw(st.integers(0, min(n, 10))), replace=False)
         matrix[i, terms] = random.normal(size=len(terms))
     ranks = draw(st.integers(1, n))
-    d = draw(st.sampled_from([1, 2, 3, 17, 1023, 1024, 1025, 5000]))
+    d = draw(st.sampled_from([1, 2, 3, 16, 17, 40, 100, 1023, 1024, 1025, 5000]))
     rows = random.normal(size=(n, d))
     if draw(st.booleans()):
         where = random.random((n, d)) < 0.3
@@ -156,6 +156,30 @@ def test_by_size_the_ways_are_chosen_and_agree(ranks: int, threads: None) -> Non
         for rank in (0, ranks - 1):
             each = case(matrix, ranks, rank, rows)
             assert_same_bits(summed(each), each.expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("d", [1, 5, 16, 33, 200, 300])
+def test_many_short_rows(d: int, dtype: torch.dtype, threads: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More of them than are summed together."""
+    n = 3000
+    random = np.random.default_rng(0)
+    matrix = random_array((n, n), density=4 / n, format="csr", random_state=random)
+    rows = torch.from_numpy(random.normal(size=(n, d))).to(dtype)
+    sums = Sums(HaloPlan.build(matrix, [range(n)], 0), np.asarray(matrix.indices, np.int64))
+    by_torch, compiled = torch.empty(n, d, dtype=dtype), torch.empty(n, d, dtype=dtype)
+    plus = 0.3, rows
+    monkeypatch.setattr(mixing, "THREADED", 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(mixing, "COMPILED", NEVER)
+        patch.setattr(mixing, "sys", SimpleNamespace(modules={}))
+        sums.into(by_torch, [rows], plus)
+    monkeypatch.setattr(mixing, "COMPILED", 0)
+    for many in (1, 3):
+        torch.set_num_threads(many)
+        for stream in (False, True):
+            sums.into(compiled, [rows], plus, stream)
+            assert_same_bits(compiled, by_torch)
 
 
 def test_half_precision() -> None:

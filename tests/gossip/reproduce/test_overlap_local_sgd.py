@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from gossip.reproduce.overlap_local_sgd import (
     schedule,
     seconds_when_some_are_late,
 )
+from gossip.reproduce.study import to_json
 
 
 def test_most_images_of_a_node_are_of_one_class() -> None:
@@ -69,6 +71,7 @@ def test_the_table_and_the_plot(findings: Any) -> None:
         assert row["accuracy (%)"] == pytest.approx(np.mean(curve["accuracies"]))
         if row["method"] == SYNCHRONOUS:
             assert row["seconds"] == pytest.approx(8 * (1 + SHARE))
+    assert json.loads(to_json(findings.record()))["table"]
     figure = Figure()
     findings.draw(figure)
     assert all(axes.has_data() for axes in figure.axes)
