@@ -20,6 +20,7 @@ SMALL = {  # options that make a command short; those given last count
     "topologies": "",
     "gossip.bench mix": "--repeats 1 --dimension 1e3",
     "gossip.bench train": "--repeats 1 --model mlp-small --batch 4 --steps 1",
+    "gossip.bench consensus": "--repeats 1 --nodes 100 --rounds 10",
     "gossip.bench scale": "--repeats 1 --nodes 50 --dimension 10",
     "gossip.bench compressors": "--repeats 1 --operator TopK QSGD --dimension 1e3",
     "gossip.bench frontier": "--repeats 1 --hidden 2 --steps 2 --operator TopK QSGD --output frontier.svg",
