@@ -36,8 +36,8 @@ class Gradients:
 
     def sample(self, state: State, x: Tensor, step: int, idle: Sequence[int] = ()) -> Sample:
         """At models (k, d), but for the idle rows, unless the oracle has to see these, too."""
-        rows = range(len(self.nodes))
-        busy = list(rows) if remembers(state) else [row for row in rows if row not in idle]
+        rows, ignored = range(len(self.nodes)), {*idle}
+        busy = list(rows) if remembers(state) else [row for row in rows if row not in ignored]
         if not busy:
             return Sample(torch.zeros_like(x), torch.zeros_like(x[:, 0]))
         if len(busy) == len(rows):
