@@ -121,9 +121,7 @@ class Sums:
 
         threads = torch.get_num_threads() if d * k * size >= THREADED else 1
         if threads == 1:
-            _kernel(d, size)(
-                indptr, weights, base, offsets, added, added_stride, factor, result, stride, d, 0, k, stream
-            )
+            some_rows(0, k)
             return
         over_rows(*((some_columns, d) if k == 1 else (some_rows, k)), threads)
 
