@@ -36,7 +36,7 @@ class Facts:
         host: Its name.
         versions: Python, packages (None: not installed) and a digest of gossip's own sources.
         mpi: Name and version of the MPI library; None without one.
-        library_file: The file that it was loaded from, if that can be told.
+        mpi_file: The file that it was loaded from, if that can be told.
         wheels: Packages in this environment that bring an MPI library.
         thread_level: What the MPI library was initialized with; None if it was not.
         outlives: Whether the launcher was told that processes outlive each other (ULFM).
@@ -58,7 +58,7 @@ class Facts:
     host: str
     versions: dict[str, str | None]
     mpi: str | None
-    library_file: str | None
+    mpi_file: str | None
     wheels: tuple[str, ...]
     thread_level: str | None
     outlives: bool
@@ -91,7 +91,7 @@ def collect(processes: Communicator, output: Path) -> list[Facts]:
             host=socket.gethostname(),
             versions={"Python": platform.python_version()} | {name: _version(name) for name in PACKAGES} | _sources(),
             mpi=library,
-            library_file=_library_file(),
+            mpi_file=_mpi_file(),
             wheels=tuple(filter(_is_here, WHEELS)),
             thread_level=_thread_level() if library else None,
             outlives=tolerates_failures(),
@@ -137,7 +137,7 @@ def _sources() -> dict[str, str | None]:
     return {"sources": digest.hexdigest()[:8]}
 
 
-def _library_file() -> str | None:
+def _mpi_file() -> str | None:
     """Of what this process has loaded."""
     try:
         maps = Path("/proc/self/maps").read_text()

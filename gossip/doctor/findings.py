@@ -107,7 +107,7 @@ def _versions(facts: Sequence[Facts]) -> Finding:
 
 
 def _library(facts: Sequence[Facts]) -> Finding | None:
-    libraries = [each.mpi and f"{each.mpi}, {each.library_file or 'from an unknown file'}" for each in facts]
+    libraries = [each.mpi and f"{each.mpi}, {each.mpi_file or 'from an unknown file'}" for each in facts]
     if len(set(libraries)) > 1:
         return Finding("MPI", f"it differs: {_by_rank(libraries)}", "start all ranks from the same environment")
     if len(facts[0].wheels) > 1:
