@@ -51,6 +51,7 @@ CASES = [
             Saga(5),
             ZerothOrder(Minibatch(5)),
             ZerothOrder(Svrg(5), "gaussian"),
+            ZerothOrder(Minibatch(5), "gaussian", directions=3),
         )
     ),
     Case(
