@@ -1,25 +1,18 @@
 """Update rules, compressors and oracles, written once on node-stacked tensors: torch, no MPI, no I/O."""
 
-from algorithms.adacomm import AdaComm as AdaComm
 from algorithms.algorithm import Algorithm as Algorithm
 from algorithms.algorithm import Sample as Sample
 from algorithms.algorithm import State as State
+from algorithms.blocks.adacomm import AdaComm as AdaComm
+from algorithms.blocks.trigger import EventThreshold as EventThreshold
+from algorithms.blocks.trigger import StepwiseThreshold as StepwiseThreshold
 from algorithms.checks import NonFiniteError as NonFiniteError
 from algorithms.compressed import *
 from algorithms.compressors import *
 from algorithms.cooperative import *
 from algorithms.decentralized import *
-from algorithms.event_trigger import EventThreshold as EventThreshold
-from algorithms.event_trigger import StepwiseThreshold as StepwiseThreshold
 from algorithms.federated import *
 from algorithms.layout import Layout as Layout
-from algorithms.learning_rate import Constant as Constant
-from algorithms.learning_rate import Cosine as Cosine
-from algorithms.learning_rate import InverseTime as InverseTime
-from algorithms.learning_rate import Later as Later
-from algorithms.learning_rate import LearningRate as LearningRate
-from algorithms.learning_rate import StepDecay as StepDecay
-from algorithms.learning_rate import WarmUp as WarmUp
 from algorithms.network import Neighborhood as Neighborhood
 from algorithms.network import Network as Network
 from algorithms.network import Spectrum as Spectrum
@@ -35,3 +28,10 @@ from algorithms.proximal import NonNegative as NonNegative
 from algorithms.proximal import NuclearNorm as NuclearNorm
 from algorithms.proximal import Proximal as Proximal
 from algorithms.proximal import Simplex as Simplex
+from algorithms.schedules.learning_rate import Constant as Constant
+from algorithms.schedules.learning_rate import Cosine as Cosine
+from algorithms.schedules.learning_rate import InverseTime as InverseTime
+from algorithms.schedules.learning_rate import Later as Later
+from algorithms.schedules.learning_rate import LearningRate as LearningRate
+from algorithms.schedules.learning_rate import StepDecay as StepDecay
+from algorithms.schedules.learning_rate import WarmUp as WarmUp

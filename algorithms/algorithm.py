@@ -10,11 +10,11 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from algorithms.arithmetic import add_scaled
 from algorithms.checks import check
-from algorithms.compressors.message import made_for
+from algorithms.compressors.compressor import made_for
 from algorithms.layout import Layout
 from algorithms.network import Network
+from algorithms.numerics.sums import add_scaled
 
 
 class State(SimpleNamespace):

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from algorithms.checks import check, positive
 from algorithms.layout import Layout
-from algorithms.threads import side_by_side
+from algorithms.numerics.threads import side_by_side
 
 Shapes = tuple[tuple[int, ...], ...]
 

@@ -11,7 +11,7 @@ import gossip
 from algorithms import ChocoSGD, DecentralizedSGD, ExactDiffusion, TopK
 from gossip.workloads import LeastSquares
 from topologies import exponential, one_peer_exponential, ring, torus
-from topologies.drawing import draw
+from topologies.command.drawing import draw
 
 HERE = Path(__file__).parent
 

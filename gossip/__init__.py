@@ -11,20 +11,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gossip.execution.training import Result as Result
+    from gossip.execution.training import run as run
     from gossip.network import SimulatedClock as SimulatedClock
-    from gossip.optimizer import Optimizer as Optimizer
-    from gossip.trainer import Result as Result
-    from gossip.trainer import run as run
+    from gossip.optimizer.optimizer import Optimizer as Optimizer
 
 # Large tensors in huge pages, where the system has them on offer: torch looks once, at its first tensor. Copies from
 # the memory of another process are a third faster, and every pass over memory is a little.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 _HOMES = {
-    "Optimizer": "gossip.optimizer",
-    "Result": "gossip.trainer",
+    "Optimizer": "gossip.optimizer.optimizer",
+    "Result": "gossip.execution.training",
     "SimulatedClock": "gossip.network",
-    "run": "gossip.trainer",
+    "run": "gossip.execution.training",
 }
 __all__ = ["Optimizer", "Result", "SimulatedClock", "run"]
 

@@ -6,75 +6,12 @@
     >>> round(spectral_gap(ring(16)), 4)
     0.0507
 
-Any networkx graph does as well: `Topology(networkx.karate_club_graph())`. `topologies.drawing.draw` pictures
+Any networkx graph does as well: `Topology(networkx.karate_club_graph())`. `topologies.command.drawing.draw` pictures
 one.
 """
 
-from topologies.dropout import Dropout, edge_dropout, gilbert_elliott, node_dropout
-from topologies.equi import (
-    EquiDyn,
-    d_equi_static,
-    equi_topo,
-    od_equi_dyn,
-    ou_equi_dyn,
-    u_equi_static,
-)
-from topologies.files import file, networkx_graph
-from topologies.finite_time import base_graph, simple_base_graph
-from topologies.graphs import (
-    circulant,
-    complete,
-    elastic_averaging,
-    exponential,
-    generalized_hypercube,
-    grid,
-    hypercube,
-    one_way_ring,
-    path,
-    ring,
-    star,
-    symmetric_exponential,
-    torus,
-)
-from topologies.healing import heal
-from topologies.learned import d_cliques, stl_fw
-from topologies.links import (
-    Links,
-)
-from topologies.matchings import Matcha, matcha
-from topologies.random_graphs import (
-    barabasi_albert,
-    erdos_renyi,
-    ramanujan,
-    random_geometric,
-    random_out,
-    random_regular,
-    stochastic_block,
-    watts_strogatz,
-)
-from topologies.random_schedules import (
-    RandomizedGossip,
-    RandomMatchings,
-    RandomRegular,
-    RandomSchedule,
-    random_matching,
-    random_regular_rounds,
-    randomized_gossip,
-)
-from topologies.schedules import (
-    alternating_hierarchical,
-    elastic_averaging_tree,
-    one_peer_exponential,
-    one_peer_hypercube,
-    round_robin,
-)
-from topologies.spectrum import (
-    contraction_per_round,
-    laplacian_norm,
-    smallest_eigenvalue,
-    spectral_gap,
-)
-from topologies.structured import (
+from topologies.graphs.by_labels import d_cliques, stl_fw
+from topologies.graphs.cliques import (
     balanced_tree,
     barbell,
     binary_tree,
@@ -92,11 +29,74 @@ from topologies.structured import (
     two_cliques,
     wheel,
 )
+from topologies.graphs.files import file, networkx_graph
+from topologies.graphs.lattices import (
+    circulant,
+    complete,
+    elastic_averaging,
+    exponential,
+    generalized_hypercube,
+    grid,
+    hypercube,
+    one_way_ring,
+    path,
+    ring,
+    star,
+    symmetric_exponential,
+    torus,
+)
+from topologies.graphs.random import (
+    barabasi_albert,
+    erdos_renyi,
+    ramanujan,
+    random_geometric,
+    random_out,
+    random_regular,
+    stochastic_block,
+    watts_strogatz,
+)
+from topologies.healing import heal
+from topologies.links import (
+    Links,
+)
+from topologies.schedules.base_graph import base_graph, simple_base_graph
+from topologies.schedules.dropout import Dropout, edge_dropout, gilbert_elliott, node_dropout
+from topologies.schedules.equi import (
+    EquiDyn,
+    d_equi_static,
+    equi_topo,
+    od_equi_dyn,
+    ou_equi_dyn,
+    u_equi_static,
+)
+from topologies.schedules.matcha import Matcha, matcha
+from topologies.schedules.one_peer import (
+    alternating_hierarchical,
+    elastic_averaging_tree,
+    one_peer_exponential,
+    one_peer_hypercube,
+    round_robin,
+)
+from topologies.schedules.random import (
+    RandomizedGossip,
+    RandomMatchings,
+    RandomRegular,
+    RandomSchedule,
+    random_matching,
+    random_regular_rounds,
+    randomized_gossip,
+)
+from topologies.spectra.spectrum import (
+    contraction_per_round,
+    laplacian_norm,
+    smallest_eigenvalue,
+    spectral_gap,
+)
 from topologies.topology import (
     Schedule,
     Topology,
 )
-from topologies.weights import (
+from topologies.weights.rules import (
     WEIGHTS,
     metropolis,
     push,

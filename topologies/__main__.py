@@ -13,8 +13,8 @@ from typing import NoReturn
 import numpy as np
 
 from topologies import FAMILIES, Links, Schedule
-from topologies.named import named
-from topologies.numbers import Numbers, measure
+from topologies.command.named import named
+from topologies.spectra.measures import Numbers, measure
 
 PATTERN_NODES = 64  # up to which the pattern of W is drawn with letters
 
@@ -88,7 +88,7 @@ def _describe(options: Namespace) -> str:
     if options.json:
         Path(options.json).write_text(json.dumps(measured.record(), indent=1) + "\n", encoding="utf-8")
     if options.plot:
-        from topologies.drawing import draw
+        from topologies.command.drawing import draw
 
         draw(schedule).savefig(options.plot)
     record = measured.record()
@@ -99,7 +99,7 @@ def _describe(options: Namespace) -> str:
 
 def _compare(options: Namespace) -> str:
     """The table."""
-    from topologies.page import page, rows
+    from topologies.command.page import page, rows
 
     schedules = [named(each, FAMILIES, options.nodes, options.weights) for each in options.topology]
     measured = [_measure(each, options) for each in schedules]
@@ -121,7 +121,7 @@ def _compare(options: Namespace) -> str:
 
 def _gallery(options: Namespace) -> str:
     """Where the page is."""
-    from topologies.page import gallery
+    from topologies.command.page import gallery
 
     Path(options.html).write_text(gallery(FAMILIES), encoding="utf-8")
     return str(options.html)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from topologies.dropout import Dropout
-from topologies.equi import EquiDyn
-from topologies.matchings import Matcha
-from topologies.random_schedules import RandomizedGossip, RandomMatchings, RandomRegular
+from topologies.schedules.dropout import Dropout
+from topologies.schedules.equi import EquiDyn
+from topologies.schedules.matcha import Matcha
+from topologies.schedules.random import RandomizedGossip, RandomMatchings, RandomRegular
 from topologies.topology import Schedule, Topology
-from topologies.weights import FILES, LAZY, WeightRule
+from topologies.weights.rules import FILES, LAZY, WeightRule
 
 if TYPE_CHECKING:
     import networkx as nx

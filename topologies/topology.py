@@ -24,7 +24,7 @@ from topologies.matrices import (
     is_directed,
     read_only,
 )
-from topologies.weights import WeightRule, find, in_adjacency
+from topologies.weights.rules import WeightRule, find, in_adjacency
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -168,7 +168,7 @@ class Topology(Schedule):
         graph_or_matrix: a networkx Graph or DiGraph, or W itself as a square dense, sparse or nested-list
             matrix. Nodes may have any labels; they are numbered 0..n-1 in the order of `graph.nodes`.
             Self-loops and edge attributes are ignored by the rules of `WEIGHTS`, but for "edge_weights".
-        weights: how a graph becomes a matrix: a name as `topologies.weights.find` knows them, or a function that
+        weights: how a graph becomes a matrix: a name as `topologies.weights.rules.find` knows them, or a function that
             takes the graph (nodes renumbered 0..n-1, no self-loops) and returns W. By default "metropolis" for an
             undirected graph and "uniform" for a directed one, whose rows sum to 1; "push" makes the columns do so.
             A matrix holds its weights already and takes no rule.

@@ -14,11 +14,11 @@ difference to it. With v_i the descent direction:
 messages may travel while the next gradient is computed. They are different methods under compression. The public
 copies start at 0.
 
-The public copies are kept in the memory-efficient form (`algorithms.compressed.replica`), on a W that is the same in
+The public copies are kept in the memory-efficient form (`algorithms.blocks.replica`), on a W that is the same in
 all rounds or repeats with a period. The theory is for symmetric W; a directed doubly stochastic one keeps the average
 of the models as well. "overlapped" needs a static W, as a message is heard one iteration after it was made.
 
-Sent: one compressed vector to each out-neighbour, per round. The theory's gamma (`algorithms.compressed.gamma`), a
+Sent: one compressed vector to each out-neighbour, per round. The theory's gamma (`algorithms.blocks.gamma`), a
 guarantee for every start and the default, is 100 to 1000 times below what works: try "auto", or tune it between omega
 and 1.
 """
@@ -31,14 +31,14 @@ from typing import Any, ClassVar, Literal
 from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample, State, check_momentum, descent_direction, start_momentum
-from algorithms.arithmetic import add_scaled
+from algorithms.blocks.gamma import check_gamma, chosen_gamma, start_gamma
+from algorithms.blocks.replica import consensus_step, hear, publish, start_replicas
 from algorithms.checks import check
-from algorithms.compressed.gamma import check_gamma, chosen_gamma, start_gamma
-from algorithms.compressed.replica import consensus_step, hear, publish, start_replicas
 from algorithms.compressors import Compressor, Identity
-from algorithms.compressors.contraction import check_contraction
-from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.compressors.combined.contraction import check_contraction
 from algorithms.network import Network
+from algorithms.numerics.sums import add_scaled
+from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
 
 ORDERS = ("icml", "overlapped")
 

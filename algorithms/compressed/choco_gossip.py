@@ -8,7 +8,7 @@ Every node keeps a public copy h_i of its vector that its neighbours know too:
     q = C(x - h);  h+ = h + q;  x+ = x + gamma (W - I) h+
 
 The average of all x never changes, and for a gamma that is small enough all converge to it linearly. Gradients are not
-used. The public copies start at 0 (`algorithms.compressed.replica`), on a W that is static or repeats with a period.
+used. The public copies start at 0 (`algorithms.blocks.replica`), on a W that is static or repeats with a period.
 
 Sent: one compressed vector to each out-neighbour, per round.
 """
@@ -21,10 +21,10 @@ from typing import Any, ClassVar, Literal
 from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample, State
-from algorithms.compressed.gamma import check_gamma, chosen_gamma, start_gamma
-from algorithms.compressed.replica import consensus_step, hear, publish, start_replicas
+from algorithms.blocks.gamma import check_gamma, chosen_gamma, start_gamma
+from algorithms.blocks.replica import consensus_step, hear, publish, start_replicas
 from algorithms.compressors import Compressor, Identity
-from algorithms.compressors.contraction import check_contraction
+from algorithms.compressors.combined.contraction import check_contraction
 from algorithms.network import Network
 
 

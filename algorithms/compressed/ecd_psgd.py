@@ -26,12 +26,12 @@ from typing import ClassVar
 from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample, State
-from algorithms.arithmetic import add_scaled
-from algorithms.compressed.replica import exchange
+from algorithms.blocks.replica import exchange
 from algorithms.compressors import Compressor, Identity
-from algorithms.compressors.induced import check_unbiased
-from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.compressors.combined.induced import check_unbiased
 from algorithms.network import Network
+from algorithms.numerics.sums import add_scaled
+from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
 
 
 @dataclass(frozen=True)

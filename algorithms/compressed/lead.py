@@ -34,13 +34,13 @@ import torch
 from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample, State
-from algorithms.arithmetic import add_scaled
+from algorithms.blocks.replica import exchange
 from algorithms.checks import check, positive
-from algorithms.compressed.replica import exchange
 from algorithms.compressors import Compressor, InfinityNorm
-from algorithms.compressors.induced import check_unbiased
-from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.compressors.combined.induced import check_unbiased
 from algorithms.network import Network
+from algorithms.numerics.sums import add_scaled
+from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
 
 
 @dataclass(frozen=True)

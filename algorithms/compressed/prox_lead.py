@@ -24,9 +24,9 @@ from dataclasses import dataclass, field
 from algorithms.algorithm import Sample, State
 from algorithms.compressed.lead import Lead
 from algorithms.compressors import Compressor, InfinityNorm
-from algorithms.learning_rate import learning_rate
 from algorithms.network import Network
 from algorithms.proximal import L1, Proximal
+from algorithms.schedules.learning_rate import learning_rate
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ Every node keeps a public copy h_i of its model that its neighbours know too. In
     q = C(y - h) where |y - h|^2 > c_t lr^2, else 0;  h+ = h + q;  x+ = y + gamma (W - I) h+
 
 The momentum is Nesterov's in the form of torch.optim.SGD; its buffers v are never sent nor reset. Nodes that hear
-nothing take the consensus step all the same. The public copies start at 0 (`algorithms.compressed.replica`), so that
+nothing take the consensus step all the same. The public copies start at 0 (`algorithms.blocks.replica`), so that
 with c_t > 0 the first trigger compares the models themselves; W is static or repeats with a period, the r-th exchange
 using W_r. With H = 1, beta = 0 and c_t = 0 this is CHOCO-SGD in the order of its paper.
 
@@ -33,15 +33,15 @@ from typing import Any, ClassVar, Literal
 from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample, State, check_momentum, descent_direction, start_momentum
-from algorithms.arithmetic import add_scaled
-from algorithms.compressed.gamma import check_gamma, chosen_gamma, start_gamma
-from algorithms.compressed.replica import consensus_step, hear, publish, start_replicas
+from algorithms.blocks.gamma import check_gamma, chosen_gamma, start_gamma
+from algorithms.blocks.period import Period, check_period, current_rate, ends_period, report_period, start_period
+from algorithms.blocks.replica import consensus_step, hear, publish, start_replicas
+from algorithms.blocks.trigger import EventThreshold, check_threshold, fires, share_fired, start_trigger
 from algorithms.compressors import Compressor, Identity
-from algorithms.compressors.contraction import check_contraction
-from algorithms.event_trigger import EventThreshold, check_threshold, fires, share_fired, start_trigger
-from algorithms.learning_rate import LearningRate, check_learning_rate
-from algorithms.local_steps import Period, check_period, current_rate, ends_period, report_period, start_period
+from algorithms.compressors.combined.contraction import check_contraction
 from algorithms.network import Network, Spectrum
+from algorithms.numerics.sums import add_scaled
+from algorithms.schedules.learning_rate import LearningRate, check_learning_rate
 
 
 def squarm_theory(spectrum: Spectrum, omega: float) -> float:

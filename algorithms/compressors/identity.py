@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from algorithms.compressors import wire
-from algorithms.compressors.message import Compressor
+from algorithms.compressors.compressor import Compressor
+from algorithms.compressors.wire import frames
 from algorithms.randomness import Key
 
 
@@ -22,11 +22,11 @@ class Identity(Compressor):
     on_device: ClassVar[bool] = True
 
     def encode(self, x: Tensor, key: Key) -> Tensor:
-        return wire.as_bytes(x)
+        return frames.as_bytes(x)
 
     def decode(self, payload: Tensor, out: Tensor) -> None:
         self.check_length(payload, out.nbytes)
-        wire.as_bytes(out)[:] = payload
+        frames.as_bytes(out)[:] = payload
 
     @property
     def biased(self) -> bool:

@@ -23,11 +23,11 @@ from typing import ClassVar
 from torch import Tensor
 
 from algorithms.algorithm import Sample, State
-from algorithms.learning_rate import LearningRate
-from algorithms.local_steps import Period
-from algorithms.local_updates import LocalUpdates
+from algorithms.blocks.local_updates import LocalUpdates
+from algorithms.blocks.period import Period
 from algorithms.network import Network
 from algorithms.optimizers import LocalOptimizer
+from algorithms.schedules.learning_rate import LearningRate
 
 
 @dataclass(frozen=True)

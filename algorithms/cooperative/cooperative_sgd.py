@@ -36,12 +36,12 @@ import torch
 from torch import Tensor
 
 from algorithms.algorithm import Sample, State
+from algorithms.blocks.local_updates import LocalUpdates
+from algorithms.blocks.period import Period
 from algorithms.checks import check
-from algorithms.learning_rate import LearningRate, learning_rate
-from algorithms.local_steps import Period
-from algorithms.local_updates import LocalUpdates
 from algorithms.network import Network
 from algorithms.optimizers import LocalOptimizer
+from algorithms.schedules.learning_rate import LearningRate, learning_rate
 
 
 @dataclass(frozen=True)

@@ -38,12 +38,12 @@ from typing import ClassVar, Literal
 from torch import Tensor
 
 from algorithms.algorithm import Sample, State
+from algorithms.blocks.local_updates import LocalUpdates
+from algorithms.blocks.period import Period
 from algorithms.checks import check, positive
-from algorithms.learning_rate import LearningRate
-from algorithms.local_steps import Period
-from algorithms.local_updates import LocalUpdates
 from algorithms.network import Network
 from algorithms.optimizers import LocalOptimizer, NesterovMomentum
+from algorithms.schedules.learning_rate import LearningRate
 
 ORDERS = ("simultaneous", "sequential")
 

@@ -33,15 +33,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from algorithms.adacomm import AdaComm
 from algorithms.algorithm import Sample, State
+from algorithms.blocks.adacomm import AdaComm
+from algorithms.blocks.local_updates import LocalUpdates
+from algorithms.blocks.period import Period, current_period
 from algorithms.checks import NonFiniteError, check
 from algorithms.gathering import losses_of_all
-from algorithms.learning_rate import LearningRate
-from algorithms.local_steps import Period, current_period
-from algorithms.local_updates import LocalUpdates
 from algorithms.network import Network
 from algorithms.optimizers import LocalOptimizer
+from algorithms.schedules.learning_rate import LearningRate
 
 
 @dataclass(frozen=True)

@@ -33,15 +33,15 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from algorithms.adacomm import AdaComm
 from algorithms.algorithm import Sample, State
-from algorithms.arithmetic import add_scaled
+from algorithms.blocks.adacomm import AdaComm
+from algorithms.blocks.local_updates import LocalUpdates
+from algorithms.blocks.period import Period
 from algorithms.checks import check, positive
-from algorithms.learning_rate import LearningRate
-from algorithms.local_steps import Period
-from algorithms.local_updates import LocalUpdates
 from algorithms.network import Network
+from algorithms.numerics.sums import add_scaled
 from algorithms.optimizers import LocalOptimizer
+from algorithms.schedules.learning_rate import LearningRate
 
 
 @dataclass(frozen=True)

@@ -28,12 +28,12 @@ from typing import ClassVar
 from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample, State
-from algorithms.arithmetic import add_scaled
-from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
 from algorithms.network import Network
+from algorithms.numerics.sums import add_scaled
 from algorithms.optimizers import AdamW
 from algorithms.optimizers.moments import check_moments
 from algorithms.optimizers.weight_decay import check_weight_decay
+from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample, State
 from algorithms.decentralized.exact_diffusion import corrected
-from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
 from algorithms.network import Network
+from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
 
 
 @dataclass(frozen=True)

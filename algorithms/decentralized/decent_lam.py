@@ -33,9 +33,9 @@ import torch
 from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample, State, check_momentum
-from algorithms.arithmetic import add_scaled
-from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
 from algorithms.network import Network
+from algorithms.numerics.sums import add_scaled
+from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
 
 
 @dataclass(frozen=True)

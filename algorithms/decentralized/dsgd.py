@@ -37,14 +37,14 @@ from typing import Literal
 from torch import Tensor
 
 from algorithms.algorithm import Sample, State
-from algorithms.arithmetic import add_scaled
+from algorithms.blocks.local_updates import LocalUpdates
+from algorithms.blocks.period import Period, synchronizes
 from algorithms.checks import check
-from algorithms.learning_rate import LearningRate
-from algorithms.local_steps import Period, synchronizes
-from algorithms.local_updates import LocalUpdates
 from algorithms.network import Network
+from algorithms.numerics.sums import add_scaled
 from algorithms.optimizers import LocalOptimizer
 from algorithms.proximal import Proximal, check_prox, proximal_step
+from algorithms.schedules.learning_rate import LearningRate
 
 ORDERS = ("adapt-then-combine", "combine-then-adapt", "consensus")
 

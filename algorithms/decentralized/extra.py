@@ -28,8 +28,8 @@ import torch
 from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample, State
-from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
 from algorithms.network import Network
+from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,10 @@ from typing import ClassVar, Literal
 from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample, State, check_momentum, descent_direction, start_momentum
-from algorithms.arithmetic import add_scaled
 from algorithms.checks import check
-from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
 from algorithms.network import Network
+from algorithms.numerics.sums import add_scaled
+from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
 
 ORDERS = ("diging", "adapt-then-combine")
 

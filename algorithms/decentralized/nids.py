@@ -32,11 +32,11 @@ import torch
 from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample, State
-from algorithms.arithmetic import add_scaled
 from algorithms.checks import check
-from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
 from algorithms.network import Network
+from algorithms.numerics.sums import add_scaled
 from algorithms.proximal import Proximal, check_prox
+from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 
 from algorithms.algorithm import Sample, State
 from algorithms.decentralized.extra import Extra, extra_step
-from algorithms.learning_rate import learning_rate
 from algorithms.network import Network
 from algorithms.proximal import L1, Proximal, check_prox, proximal_step
+from algorithms.schedules.learning_rate import learning_rate
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,11 @@ import torch
 from torch import Tensor
 
 from algorithms.algorithm import State
-from algorithms.arithmetic import add_scaled
 from algorithms.checks import check, positive
 from algorithms.federated.federated import Federated
-from algorithms.learning_rate import LearningRate
 from algorithms.network import Network
+from algorithms.numerics.sums import add_scaled
+from algorithms.schedules.learning_rate import LearningRate
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from algorithms.algorithm import State
-from algorithms.arithmetic import add_scaled
 from algorithms.federated.federated import Federated
 from algorithms.network import Network
+from algorithms.numerics.sums import add_scaled
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,10 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from algorithms.algorithm import State, check_momentum
-from algorithms.arithmetic import add_scaled
 from algorithms.federated.federated import Federated
 from algorithms.federated.sampling import Weighting
 from algorithms.network import Network
+from algorithms.numerics.sums import add_scaled
 
 
 @dataclass(frozen=True)

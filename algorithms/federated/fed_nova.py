@@ -21,10 +21,10 @@ from dataclasses import dataclass
 import torch
 
 from algorithms.algorithm import State
-from algorithms.arithmetic import add_scaled
 from algorithms.checks import check
 from algorithms.federated.federated import Federated, absent, weighted_mean
 from algorithms.network import Network
+from algorithms.numerics.sums import add_scaled
 from algorithms.optimizers import SGD
 
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from algorithms.algorithm import State
-from algorithms.arithmetic import add_scaled
 from algorithms.checks import check
 from algorithms.federated.fed_avg import FedAvg
+from algorithms.numerics.sums import add_scaled
 
 
 @dataclass(frozen=True)

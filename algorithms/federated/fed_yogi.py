@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from algorithms.arithmetic import add_scaled
 from algorithms.federated.fed_adam import FedAdam
+from algorithms.numerics.sums import add_scaled
 
 
 @dataclass(frozen=True)

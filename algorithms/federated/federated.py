@@ -30,7 +30,7 @@ import numpy as np
 from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample, State
-from algorithms.arithmetic import add_scaled
+from algorithms.blocks.period import synchronizes
 from algorithms.checks import NonFiniteError, check
 from algorithms.federated.sampling import (
     SAMPLINGS,
@@ -43,11 +43,11 @@ from algorithms.federated.sampling import (
     multiples,
 )
 from algorithms.gathering import losses_of_all
-from algorithms.learning_rate import LearningRate, check_learning_rate, learning_rate
-from algorithms.local_steps import synchronizes
 from algorithms.network import Network
+from algorithms.numerics.sums import add_scaled
 from algorithms.optimizers import SGD, LocalOptimizer
 from algorithms.randomness import stream
+from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
 
 
 @dataclass(frozen=True)

@@ -25,12 +25,12 @@ import torch
 from torch import Tensor
 
 from algorithms.algorithm import Sample, State
-from algorithms.arithmetic import add_scaled
 from algorithms.checks import check
 from algorithms.federated.federated import Federated, absent, weighted_mean
-from algorithms.learning_rate import learning_rate
 from algorithms.network import Network
+from algorithms.numerics.sums import add_scaled
 from algorithms.optimizers import SGD
+from algorithms.schedules.learning_rate import learning_rate
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from algorithms.algorithm import Sample, State
 from algorithms.checks import check
-from algorithms.compressors.quantize import lengths
+from algorithms.compressors.quantizers.rounding import lengths
 from algorithms.network import Network
 from algorithms.optimizers.optimizer import LocalOptimizer
 from algorithms.optimizers.sgd import SGD

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from algorithms.algorithm import State
-from algorithms.arithmetic import add_scaled
-from algorithms.compressors.quantize import lengths
+from algorithms.compressors.quantizers.rounding import lengths
 from algorithms.layout import Layout
+from algorithms.numerics.sums import add_scaled
 from algorithms.optimizers.optimizer import LocalOptimizer
 
 ORDERS = ("scale-then-accumulate", "accumulate-then-scale")

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from algorithms.algorithm import State
-from algorithms.arithmetic import add_scaled
 from algorithms.checks import check, positive
+from algorithms.numerics.sums import add_scaled
 
 
 def check_moments(owner: object, beta1: float, beta2: float, epsilon: float) -> None:

@@ -8,7 +8,7 @@ from typing import Self
 from torch import Tensor
 
 from algorithms.algorithm import Sample, State
-from algorithms.compressors.message import made_for
+from algorithms.compressors.compressor import made_for
 from algorithms.layout import Layout
 from algorithms.network import Network
 

@@ -24,9 +24,9 @@ import torch
 from torch import Tensor
 
 from algorithms.algorithm import State, check_momentum, descent_direction, start_momentum
-from algorithms.arithmetic import add_scaled
 from algorithms.checks import check
 from algorithms.network import Network
+from algorithms.numerics.sums import add_scaled
 from algorithms.optimizers.optimizer import LocalOptimizer
 from algorithms.optimizers.weight_decay import check_weight_decay, with_weight_decay
 

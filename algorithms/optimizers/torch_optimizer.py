@@ -20,8 +20,8 @@ from algorithms.checks import check
 from algorithms.imports import imported
 from algorithms.layout import Layout
 from algorithms.network import Network
+from algorithms.numerics.threads import side_by_side
 from algorithms.optimizers.optimizer import LocalOptimizer
-from algorithms.threads import side_by_side
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import math
 
 from torch import Tensor
 
-from algorithms.arithmetic import add_scaled
 from algorithms.checks import check
+from algorithms.numerics.sums import add_scaled
 
 
 def check_weight_decay(owner: object, weight_decay: float) -> None:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from algorithms.algorithm import Sample, State
-from algorithms.arithmetic import add_scaled
 from algorithms.checks import check
+from algorithms.numerics.sums import add_scaled
 from algorithms.oracles.full import Full
 from algorithms.oracles.oracle import Oracle, ShardedWorkload
 from algorithms.randomness import generator

@@ -9,19 +9,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from gossip import launch
-from gossip.bench import table
 from gossip.bench.command import Command
+from gossip.console import table
+from gossip.console.parser import Parser
 from gossip.errors import DataError
 from gossip.network import Communicator
-from gossip.parser import Parser
+from gossip.processes import launcher
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0, 2 for wrong usage, 3 for output that cannot be written."""
     arguments = sys.argv[1:] if arguments is None else arguments
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `gossip.train`
-    return launch.exit_code(lambda processes: bench(arguments, processes))
+    return launcher.exit_code(lambda processes: bench(arguments, processes))
 
 
 def bench(arguments: Sequence[str], processes: Communicator) -> int:
@@ -29,7 +29,7 @@ def bench(arguments: Sequence[str], processes: Communicator) -> int:
     command = processes.from_root(lambda: _parse(arguments))
     if not isinstance(command, Command):
         return command
-    launch.share_cores(processes)
+    launcher.share_cores(processes)
     rows = command.run(processes)
 
     def report() -> None:
@@ -44,11 +44,11 @@ def bench(arguments: Sequence[str], processes: Communicator) -> int:
 
 def _parse(arguments: Sequence[str]) -> Command | int:
     """The subcommand with its options, or the exit code of --help."""
-    from gossip.bench.compressors import Compressors
-    from gossip.bench.consensus import Consensus
-    from gossip.bench.frontier import Frontier
-    from gossip.bench.mix import Mix
-    from gossip.bench.scale import Scale
+    from gossip.bench.compression.compressors import Compressors
+    from gossip.bench.compression.frontier import Frontier
+    from gossip.bench.network.consensus import Consensus
+    from gossip.bench.network.mix import Mix
+    from gossip.bench.network.scale import Scale
     from gossip.bench.train import Train
 
     parser = Parser(

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import topologies
 from algorithms.checks import check
-from gossip.bench import table
+from gossip.console import table
 from gossip.network import Communicator
 from topologies import Schedule
 

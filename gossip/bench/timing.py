@@ -96,7 +96,7 @@ def _slowest(seconds: np.ndarray, communicator: Communicator) -> np.ndarray:
 
 def mpi_of(communicator: Communicator) -> Any:
     """The mpi4py communicator behind one of several ranks."""
-    from gossip.network.mpi import MpiCommunicator
+    from gossip.processes.mpi import MpiCommunicator
 
     assert isinstance(communicator, MpiCommunicator)
     return communicator.mpi

@@ -18,14 +18,14 @@ from torch import Tensor
 
 from algorithms import Algorithm, State, Traffic
 from gossip.checkpoint.agreement import Agreement
-from gossip.checkpoint.configuration import difference
 from gossip.checkpoint.entries import Outline, Parts, Whole
-from gossip.checkpoint.lock import Lock
 from gossip.checkpoint.store import Checkpoint, Writer, checkpoints, newest, remove_others, step_folder
 from gossip.errors import DataError, PreemptedError, UsageError
 from gossip.network import Communicator, InProcessNetwork
-from gossip.recorder import Recorder
-from gossip.signals import Signals
+from gossip.processes.signals import Signals
+from gossip.records.configuration import difference
+from gossip.records.lock import Lock
+from gossip.records.recorder import Recorder
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from gossip.doctor.disk import Disk, try_disk
 from gossip.doctor.memory import try_reading, try_window
-from gossip.failures import tolerates_failures
-from gossip.launch import mpi_library, share_cores
 from gossip.network import Communicator
-from gossip.network.communicator import usable_cores
+from gossip.processes.communicator import usable_cores
+from gossip.processes.ending import tolerates_failures
+from gossip.processes.launcher import mpi_library, share_cores
 
 PACKAGES = ("gossip-mpi", "torch", "numpy", "scipy", "networkx", "numba", "mpi4py")
 SOURCES = ("algorithms", "gossip", "topologies")
@@ -154,7 +154,7 @@ def _thread_level() -> str | None:
 
 
 def _shared_memory() -> float:
-    from gossip.network.windows import free_shared_memory
+    from gossip.network.transports.shared_memory.windows import free_shared_memory
 
     return free_shared_memory()
 

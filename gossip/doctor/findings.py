@@ -13,8 +13,8 @@ from pathlib import Path
 
 from gossip.doctor.disk import SIZE
 from gossip.doctor.facts import Facts
-from gossip.launch import launched_as
-from gossip.network.communicator import listed
+from gossip.processes.communicator import listed
+from gossip.processes.launcher import launched_as
 
 SMALL = 10e6  # float32 parameters of a node: shared memory that has no room for these is worth a word
 ROOM = 3  # stacks that a rank has in shared memory at least

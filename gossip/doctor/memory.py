@@ -26,8 +26,8 @@ def try_window(processes: Communicator) -> str | None:
         return None
     from mpi4py import MPI
 
-    from gossip.network.mpi import MpiCommunicator
-    from gossip.network.windows import allocate
+    from gossip.network.transports.shared_memory.windows import allocate
+    from gossip.processes.mpi import MpiCommunicator
 
     assert isinstance(processes, MpiCommunicator)
     problem, window = None, None

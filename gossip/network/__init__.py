@@ -8,9 +8,9 @@ from typing import Any, Literal
 from gossip.network.clock import NodeTimes as NodeTimes
 from gossip.network.clock import SimulatedClock as SimulatedClock
 from gossip.network.clocked import ClockedNetwork, clocked
-from gossip.network.communicator import Communicator
-from gossip.network.in_process import InProcessNetwork
-from gossip.network.memory import keep_freed_memory
+from gossip.network.network import InProcessNetwork
+from gossip.network.sums.memory import keep_freed_memory
+from gossip.processes.communicator import Communicator
 from topologies import Schedule
 from topologies.placement import blocks
 
@@ -59,20 +59,20 @@ def _kind(
     """The class of the network; if there are several, the processes and the nodes of each."""
     if communicator.size == 1:
         return (InProcessNetwork,)
-    from gossip.network.mpi import MpiCommunicator
+    from gossip.processes.mpi import MpiCommunicator
 
     hosted = blocks(n, communicator.size) if hosted is None else hosted
     assert isinstance(communicator, MpiCommunicator)
     if transport == "auto":
         transport = "shared-memory" if communicator.shares_hosts else "peer-to-peer"
     if transport == "shared-memory":
-        from gossip.network.shared_memory import SharedMemoryNetwork
+        from gossip.network.transports.shared_memory.transport import SharedMemoryNetwork
 
         return SharedMemoryNetwork, communicator, hosted
     if transport == "peer-to-peer":
-        from gossip.network.peer_to_peer import PeerToPeerNetwork
+        from gossip.network.transports.peer_to_peer.transport import PeerToPeerNetwork
 
         return PeerToPeerNetwork, communicator, hosted
-    from gossip.network.neighbor_collective import NeighborCollectiveNetwork
+    from gossip.network.transports.neighbor_collective import NeighborCollectiveNetwork
 
     return NeighborCollectiveNetwork, communicator, hosted

@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from algorithms.compressors.message import Message
+from algorithms.compressors.compressor import Message
 from algorithms.network import Neighborhood
 from gossip.network.clock import NodeTimes, Seconds
-from gossip.network.in_process import InProcessNetwork
-from gossip.network.mixing import Scaled
+from gossip.network.network import InProcessNetwork
+from gossip.network.sums.mixing import Scaled
 
 UNSETTLED = 1024  # events that are kept at most
 

@@ -10,10 +10,10 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from gossip import launch
+from gossip.console.parser import Parser
 from gossip.errors import DataError, UsageError
 from gossip.network import Communicator
-from gossip.parser import Parser
+from gossip.processes import launcher
 from gossip.reproduce import NAMES, find
 from gossip.reproduce.study import Findings, Say, to_json
 
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `gossip.train`
-    return launch.exit_code(lambda processes: reproduce(arguments, processes))
+    return launcher.exit_code(lambda processes: reproduce(arguments, processes))
 
 
 def reproduce(arguments: Sequence[str], processes: Communicator) -> int:
@@ -36,7 +36,7 @@ def reproduce(arguments: Sequence[str], processes: Communicator) -> int:
     options = processes.from_root(lambda: _parse(arguments))
     if not isinstance(options, Namespace):
         return options
-    launch.share_cores(processes)
+    launcher.share_cores(processes)
     began = time.perf_counter()
     study = find(options.name)
     findings = study.run(range(options.seeds or study.seeds), _speaker(processes))
@@ -100,7 +100,7 @@ def _list() -> None:
 def _report(options: Namespace, findings: Findings, seconds: float) -> None:
     from matplotlib.figure import Figure
 
-    from gossip.bench import table
+    from gossip.console import table
 
     study = find(options.name)
     record = {

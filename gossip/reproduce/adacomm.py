@@ -35,7 +35,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from algorithms import AdaComm, Layout, LocalSGD, Minibatch, Sample, ShardedWorkload
-from algorithms.local_steps import Period
+from algorithms.blocks.period import Period
 from gossip import SimulatedClock
 from gossip.reproduce.study import Claim, Findings, History, Say, Study, history_of
 from gossip.workloads import Mnist

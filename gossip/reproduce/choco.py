@@ -52,7 +52,7 @@ from algorithms import (
 from algorithms.randomness import generator
 from gossip.reproduce.study import Claim, Findings, History, Say, Study, history_of
 from gossip.workloads import LogisticRegression
-from gossip.workloads.images import read_mnist
+from gossip.workloads.neural.images import read_mnist
 from gossip.workloads.splits import ByLabel, Iid, Split
 from gossip.workloads.workload import Arrays
 from topologies import Topology, complete, ring, torus

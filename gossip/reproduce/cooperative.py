@@ -66,7 +66,7 @@ from gossip import SimulatedClock
 from gossip.reproduce.choco import digits
 from gossip.reproduce.study import Claim, Findings, History, Say, Study, history_of
 from gossip.workloads import Iid
-from gossip.workloads.images import read_mnist
+from gossip.workloads.neural.images import read_mnist
 from topologies import Links, Topology, elastic_averaging, ring
 
 Array = NDArray[np.float64]

@@ -64,9 +64,9 @@ from algorithms import (
     Sample,
 )
 from gossip.reproduce.study import Claim, Findings, Say, Study
-from gossip.workloads.images import read_mnist
-from gossip.workloads.logistic_regression import ShardedLogisticRegression
-from gossip.workloads.two_classes import Divided
+from gossip.workloads.linear.logistic_regression import ShardedLogisticRegression
+from gossip.workloads.linear.two_classes import Divided
+from gossip.workloads.neural.images import read_mnist
 from topologies import ring
 
 NODES = 8

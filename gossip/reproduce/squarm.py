@@ -128,7 +128,7 @@ def run(
         fraction: Of the entries that are kept.
         hidden: Width of the perceptron.
     """
-    importlib.import_module("algorithms.compressors.kernels")  # faster, but vectors this short do not load them
+    importlib.import_module("algorithms.compressors.loops.kernels")  # faster, but vectors this short do not load them
     table: list[dict[str, Any]] = []
     curves: dict[str, Any] = {"tuning": {}}
     for name, method in methods(fraction, steps).items():

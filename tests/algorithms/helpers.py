@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from algorithms import Algorithm, Sample, State, StepDecay
-from algorithms.learning_rate import learning_rate
+from algorithms.schedules.learning_rate import learning_rate
 from gossip import workloads
 from gossip.network import Communicator, connect
 from topologies import Schedule, Topology, erdos_renyi, exponential, one_peer_exponential, ring

@@ -16,13 +16,13 @@ from numpy.testing import assert_allclose
 import algorithms
 from algorithms import Compressor, Contraction, TopK
 from algorithms.randomness import Draw
-from gossip.bench import looks
 from gossip.bench.__main__ import bench
-from gossip.bench.kernels import weighted_sum
-from gossip.bench.looks import Looks
-from gossip.bench.operators import build, curve, exported, label
+from gossip.bench.compression import looks
+from gossip.bench.compression.looks import Looks
+from gossip.bench.compression.operators import build, curve, exported, label
+from gossip.bench.compression.torch_forms import FORMS, torch_form
+from gossip.bench.network.kernels import weighted_sum
 from gossip.bench.timing import interleaved, repeated
-from gossip.bench.torch_forms import FORMS, torch_form
 from gossip.network import Communicator
 from tests.conftest import Run
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gossip.hpc import Job, main
+from gossip.hpc.__main__ import Job, main
 from tests.conftest import REPOSITORY, Run
 
 ONES = ("--algorithm", "GossipAveraging", "--workload", "Averaging")

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from gossip.checkpoint import Checkpoint
-from gossip.recorder import Recorder
+from gossip.records.recorder import Recorder
 from tests.conftest import MPIRUN, REPOSITORY, Run, lacking
 from tests.mpi.checkpoint_cases import SAVED, STEPS, results
 

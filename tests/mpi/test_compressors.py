@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from algorithms import Compressor
-from gossip.bench.operators import exported
-from gossip.train import main
+from gossip.bench.compression.operators import exported
+from gossip.train.__main__ import main
 from gossip.workloads import Digits
 from tests.conftest import REPOSITORY, Run
 

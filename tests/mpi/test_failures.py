@@ -82,15 +82,15 @@ def test_ranks_with_other_code_are_refused(python: Run, tmp_path: Path) -> None:
     other = tmp_path / "other"
     for package in ("gossip", "algorithms", "topologies"):
         shutil.copytree(REPOSITORY / package, other / package, ignore=shutil.ignore_patterns("__pycache__"))
-    with (other / "gossip/measure.py").open("a") as file:
+    with (other / "gossip/execution/measure.py").open("a") as file:
         file.write("# another version\n")
     command = f"import os, sys; sys.path.insert(0, {str(other)!r} if os.environ['PMI_RANK'] == '1' else ''); "
-    command += "from gossip.train import main; sys.exit(main(['--steps', '1', '--output', 'null']))"
+    command += "from gossip.train.__main__ import main; sys.exit(main(['--steps', '1', '--output', 'null']))"
     done = python("-P", "-c", command, ranks=3)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert "rank 1 runs other code than rank 0" in line
-    assert "gossip/measure.py" in line
+    assert "gossip/execution/measure.py" in line
     assert str(other) in line
 
 
@@ -113,5 +113,5 @@ def test_the_watcher_ends_with_its_ranks(python: Run) -> None:
     assert done.returncode == 0
     assert done.stderr == ""
     running = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    assert f"{REPOSITORY}/gossip/watcher.py" not in running
+    assert f"{REPOSITORY}/gossip/processes/watcher.py" not in running
     assert MPIRUN.parent == Path(sys.executable).parent

@@ -151,7 +151,7 @@ def test_an_infinite_threshold_holds_without_a_learning_rate_and_nan_fires() -> 
     import torch
 
     from algorithms import State
-    from algorithms.event_trigger import fires, start_trigger
+    from algorithms.blocks.trigger import fires, start_trigger
 
     state = State(x=torch.zeros(3, 2), step=0)
     start_trigger(state)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from algorithms import Compressor, ExponentialDithering, NaturalDithering
-from algorithms.compressors import symbols
+from algorithms.compressors.wire import symbols
 from algorithms.randomness import Key
 from tests.algorithms.compressors.helpers import awkward, buckets_of, decoded, uniforms
 from tests.algorithms.helpers import Array

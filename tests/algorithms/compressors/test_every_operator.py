@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given
+from tests.algorithms.compressors.test_qsgd import levels_of
 
 from algorithms import (
     QSGD,
@@ -21,7 +22,8 @@ from algorithms import (
     SparseDithering,
     TopK,
 )
-from algorithms.compressors import indices, quantize
+from algorithms.compressors.quantizers import rounding
+from algorithms.compressors.wire import indices
 from algorithms.randomness import Draw, Key
 from tests.algorithms.compressors.helpers import (
     EVERY,
@@ -32,7 +34,6 @@ from tests.algorithms.compressors.helpers import (
     same_bits,
     stacks,
 )
-from tests.algorithms.compressors.test_qsgd import levels_of
 from tests.algorithms.helpers import Array
 
 
@@ -219,7 +220,7 @@ def test_compiled_or_not(compressor: Compressor, dtype: torch.dtype, monkeypatch
     out = torch.randn(50, generator=torch.Generator().manual_seed(1), dtype=dtype)
     found = []
     for compiles in (True, False):
-        monkeypatch.setattr(quantize, "compiles", lambda _, answer=compiles: answer)
+        monkeypatch.setattr(rounding, "compiles", lambda _, answer=compiles: answer)
         message, added = compress(compressor, x), out.clone()
         message.add_to(added, message.pack(1), 0.3)
         assert same_bits(added, out + 0.3 * message.dense()[1])

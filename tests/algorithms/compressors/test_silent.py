@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from algorithms import QSGD, Compressor, Identity, PerTensor, RandomK, SignTopK, TopK
-from algorithms.compressors import wire
+from algorithms.compressors.wire import frames
 from algorithms.randomness import Draw
 
 DRAW = Draw(0, "test", range(4), 0)
@@ -43,9 +43,9 @@ def test_silent_rows(compressor: Compressor) -> None:
 def test_only_the_flag_is_silent() -> None:
     message = TopK(k=2).compress(torch.ones(1, 7), Draw(0, "test", range(1), 0))
     row = message.pack(0)
-    assert not wire.is_silent(row) and wire.is_silent(wire.SILENT.numpy())
+    assert not frames.is_silent(row) and frames.is_silent(frames.SILENT.numpy())
     for broken in (np.ones(1, np.uint8), np.zeros(0, np.uint8), np.r_[np.zeros(1, np.uint8), row[1:]], row[:1]):
         with pytest.raises(ValueError, match="TopK: "):
             message.unpack(broken)
     with pytest.raises(ValueError, match="TopK: 2 rows where 1 were expected"):
-        message.received(np.r_[row, wire.SILENT.numpy()], 1)
+        message.received(np.r_[row, frames.SILENT.numpy()], 1)

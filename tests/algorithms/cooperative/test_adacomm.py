@@ -27,8 +27,8 @@ from algorithms import (
     adacomm_sgd,
 )
 from gossip import SimulatedClock
-from gossip.config import parse
 from gossip.network import Communicator, connect
+from gossip.train.options import parse
 from tests.algorithms.helpers import Array, LeastSquares, least_squares, starts
 from topologies import ring
 

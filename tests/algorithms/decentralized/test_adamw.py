@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from algorithms import Cosine, DecentralizedAdamW, LearningRate, StepDecay
-from algorithms.learning_rate import learning_rate
+from algorithms.schedules.learning_rate import learning_rate
 from tests.algorithms.helpers import ALL, RATES, assert_follows, common, fixed, least_squares, run, starts
 from topologies import Topology, complete, ring
 

@@ -15,7 +15,7 @@ from algorithms.oracles import minibatch
 from gossip.errors import UsageError
 from gossip.network import Communicator, connect
 from gossip.workloads import Digits, LeastSquares
-from gossip.workloads.supervised import Supervised
+from gossip.workloads.neural.supervised import Supervised
 from topologies import complete, ring
 
 N, BATCH, SEED = 3, 4, 5

@@ -10,8 +10,8 @@ import torch
 
 import gossip
 from algorithms import DecentralizedSGD, Full, LocalSGD, StepDecay, TorchOptimizer
-from gossip.config import parse
 from gossip.errors import UsageError
+from gossip.train.options import parse
 from gossip.workloads import Digits
 from tests.algorithms.helpers import dense, least_squares, run, starts
 from topologies import ring

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from algorithms import Algorithm, ExactDiffusion, Layout, Oracle, Sample, State
 from gossip.network import Communicator, connect
-from gossip.workloads.linear import LinearModel
+from gossip.workloads.linear.model import LinearModel
 from tests.algorithms.helpers import dense
 from topologies import ring
 

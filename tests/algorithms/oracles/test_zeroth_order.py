@@ -24,7 +24,7 @@ from algorithms import (
     uniform_batch,
 )
 from gossip.workloads import Digits, SigmoidLoss
-from gossip.workloads.linear import LinearModel
+from gossip.workloads.linear.model import LinearModel
 from tests.algorithms.oracles.helpers import (
     SIZES,
     Array,

@@ -10,7 +10,7 @@ import pytest
 
 import gossip
 from algorithms import ChocoSGD, Saga, TopK
-from gossip.recorder import Recorder
+from gossip.records.recorder import Recorder
 from gossip.workloads import LeastSquares
 from topologies import ring
 

@@ -17,7 +17,7 @@ import torch
 import gossip
 from algorithms import ChocoSGD, Saga, TopK
 from gossip.checkpoint import store
-from gossip.recorder import Recorder
+from gossip.records.recorder import Recorder
 from gossip.workloads import LeastSquares
 from topologies import ring
 

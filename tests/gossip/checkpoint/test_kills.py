@@ -14,7 +14,7 @@ import torch
 from algorithms import DecentralizedSGD, Sample, State
 from algorithms.network import Network
 from gossip.errors import PreemptedError
-from gossip.recorder import Recorder
+from gossip.records.recorder import Recorder
 from tests.conftest import REPOSITORY, Run
 from tests.gossip.checkpoint.conftest import Small
 

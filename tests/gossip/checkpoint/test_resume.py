@@ -26,8 +26,8 @@ from algorithms import (
     StepDecay,
     TopK,
 )
-from gossip.config import UNFINISHED
 from gossip.errors import DataError, UsageError
+from gossip.train.options import UNFINISHED
 from gossip.workloads import Digits, LeastSquares
 from tests.conftest import REPOSITORY
 from tests.gossip.checkpoint.conftest import Small

@@ -13,7 +13,7 @@ from algorithms import Identity
 from gossip.errors import DivergedError
 from gossip.reproduce import choco
 from gossip.reproduce.choco import EXACT, GRAPHS, NODES, SPLITS, digits, final, kilobits, methods, run
-from gossip.workloads.images import read_mnist
+from gossip.workloads.neural.images import read_mnist
 from gossip.workloads.splits import ByLabel, Iid
 from gossip.workloads.workload import Arrays
 

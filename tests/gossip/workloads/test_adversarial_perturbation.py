@@ -10,7 +10,7 @@ import gossip
 from algorithms import DecentralizedSGD, ExactDiffusion, Full, Minibatch, Svrg, ZerothOrder
 from gossip.errors import UsageError
 from gossip.workloads import AdversarialPerturbation
-from gossip.workloads.images import read_mnist
+from gossip.workloads.neural.images import read_mnist
 from topologies import ring
 
 PROBLEM = AdversarialPerturbation(digit=3, images=10, l1=0.01, l2=0.1)

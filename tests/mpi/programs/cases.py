@@ -12,7 +12,7 @@ from pkgutil import iter_modules
 import numpy as np
 
 import gossip
-from gossip import launch
+from gossip.processes import launcher
 from tests.mpi import cases
 
 
@@ -42,7 +42,7 @@ def main() -> None:
         saved[name] = result.model.numpy()
         for measured in sorted(result.history[0].keys() - {"seconds"}):
             saved[f"{name} {measured}"] = np.array([record[measured] for record in result.history])
-    if launch.world().rank == 0:
+    if launcher.world().rank == 0:
         np.savez(file, **saved)  # type: ignore[arg-type]
 
 

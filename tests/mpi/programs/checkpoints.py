@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gossip import launch
-from gossip.recorder import Recorder
+from gossip.processes import launcher
+from gossip.records.recorder import Recorder
 from tests.mpi.checkpoint_cases import results
 
 
@@ -16,7 +16,7 @@ def main() -> None:
     steps, output, file, *transport = sys.argv[1:]
     Recorder.write_outcome = lambda *_: None  # type: ignore[method-assign,assignment]  # it takes longer than the run
     found = results(int(steps), Path(output), *transport)
-    if launch.world().rank == 0:
+    if launcher.world().rank == 0:
         np.savez(file, **found)  # type: ignore[arg-type]
 
 

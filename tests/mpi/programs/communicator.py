@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from gossip import launch
 from gossip.errors import DataError, UsageError
+from gossip.processes import launcher
 
-communicator = launch.world()
+communicator = launcher.world()
 rank, size = communicator.rank, communicator.size
 
 for root in range(size):

@@ -8,8 +8,8 @@ import numpy as np
 
 import gossip
 from algorithms import ChocoSGD, Compressor, Contraction
-from gossip import launch
-from gossip.bench.operators import build, exported, label
+from gossip.bench.compression.operators import build, exported, label
+from gossip.processes import launcher
 from gossip.workloads import Digits
 from topologies import ring
 
@@ -39,7 +39,7 @@ def main() -> None:
         result = gossip.run(WORKLOAD, ring(NODES), algorithm, steps=4, evaluate_every=4, output=None)
         models[label(operator)] = result.model.numpy()
         models[f"{label(operator)} bytes"] = np.array(result.history[-1]["bytes_sent_per_node"])
-    if launch.world().rank == 0:
+    if launcher.world().rank == 0:
         np.savez(sys.argv[1], **models)  # type: ignore[arg-type]
 
 

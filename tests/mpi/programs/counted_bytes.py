@@ -11,8 +11,9 @@ import torch
 from mpi4py import MPI
 
 from algorithms import Identity, TopK
-from gossip import launch
-from gossip.network import connect, peer_to_peer
+from gossip.network import connect
+from gossip.network.transports.peer_to_peer import transport
+from gossip.processes import launcher
 from topologies import Schedule, erdos_renyi, exponential, one_peer_exponential, ring, star
 
 
@@ -94,7 +95,7 @@ class CountingMPI:
 
 def exchange_all_kinds(network: Any, count: Count) -> None:
     k = len(network.nodes)
-    x, wide = torch.randn(k, 17), torch.randn(k, peer_to_peer.SMALL // 4 + 1)
+    x, wide = torch.randn(k, 17), torch.randn(k, transport.SMALL // 4 + 1)
     y = torch.randn(k, 18)
     for _ in range(3):
         network.mix(x)
@@ -118,7 +119,7 @@ def check(topology: Schedule, communicator: Any, transport: Any) -> None:
     network = connect(topology, communicator, transport=transport)
     count = Count()
     seen = CountingTransport(communicator.mpi, count)
-    with patch.object(communicator, "mpi", seen), patch.object(peer_to_peer, "MPI", CountingMPI(seen)):
+    with patch.object(communicator, "mpi", seen), patch.object(transport, "MPI", CountingMPI(seen)):
         exchange_all_kinds(network, count)
         traffic = network.traffic
         if transport != "shared-memory":  # which hands only the means to MPI
@@ -133,12 +134,12 @@ def check(topology: Schedule, communicator: Any, transport: Any) -> None:
 
 def main() -> None:
     n, transport = int(sys.argv[1]), sys.argv[2]
-    communicator = launch.world()
+    communicator = launcher.world()
     for topology in (ring(n), star(n), exponential(n), one_peer_exponential(n), erdos_renyi(n, 0.5)):
         check(topology, communicator, transport)
     if communicator.rank == 0:
         print("all counted")
 
 
-with launch.failing_together(launch.world()):
+with launcher.failing_together(launcher.world()):
     main()

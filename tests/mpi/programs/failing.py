@@ -7,12 +7,12 @@ import time
 
 import torch
 
-from gossip import launch
 from gossip.network import connect
+from gossip.processes import launcher
 from topologies import complete
 
-communicator = launch.world()
-with launch.failing_together(communicator):
+communicator = launcher.world()
+with launcher.failing_together(communicator):
     network = connect(complete(3), communicator, transport=sys.argv[1])  # type: ignore[arg-type]
     x = torch.ones(1, 10)
     for t in range(100):

@@ -7,16 +7,16 @@ import sys
 import torch
 
 import topologies
-from gossip import launch
-from gossip.config import parse
 from gossip.network import Communicator
-from gossip.signals import Signals
+from gossip.processes import launcher
+from gossip.processes.signals import Signals
+from gossip.train.options import parse
 from tests.topologies.sizes import SIZES
 
 ALGORITHMS = {"random_out": "PushSumSGD"}  # its columns sum to 1 only
 
-communicator = launch.world()
-with launch.failing_together(communicator):
+communicator = launcher.world()
+with launcher.failing_together(communicator):
     names = [family.__name__ for family in topologies.FAMILIES]
     options = {"file": ["--topology.path", sys.argv[1]]}
     sizes = SIZES | {"file": [5]}

@@ -9,13 +9,13 @@ import sys
 import torch
 
 from algorithms import TopK
-from gossip import launch
 from gossip.network import connect
+from gossip.processes import launcher
 from topologies import complete
 
 transport, what = sys.argv[1:]
-communicator = launch.world()
-with launch.failing_together(communicator):
+communicator = launcher.world()
+with launcher.failing_together(communicator):
     network = connect(complete(communicator.size), communicator, transport=transport)  # type: ignore[arg-type]
     communicator.patience = 1.5
     x = torch.ones(1, 10)

@@ -18,14 +18,15 @@ from mpi4py import MPI
 from torch import Tensor
 
 from algorithms import Algorithm, ChocoSGD, DecentralizedSGD, Sample, TopK
-from gossip import launch
-from gossip.network import Communicator, InProcessNetwork, connect, mixing
-from gossip.network.arena import SLOTS
-from gossip.network.mpi import MpiCommunicator
+from gossip.network import Communicator, InProcessNetwork, connect
+from gossip.network.sums import mixing
+from gossip.network.transports.shared_memory.arena import SLOTS
+from gossip.processes import launcher
+from gossip.processes.mpi import MpiCommunicator
 from tests.mpi.suits import suits
 from topologies import Schedule, Topology, exponential, one_peer_exponential, ring
 
-communicator = launch.world()
+communicator = launcher.world()
 size = communicator.size
 lateness = random.Random(communicator.rank)
 
@@ -188,7 +189,7 @@ def steps(case: Dense) -> None:
 
 def main() -> None:
     if "compiled" in sys.argv:
-        importlib.import_module("gossip.network.kernels")
+        importlib.import_module("gossip.network.sums.kernels")
     delay_reading()
     processes: list[tuple[Communicator, str]] = [(communicator, "shared-memory"), (communicator, "peer-to-peer")]
     if size > 2:
@@ -207,5 +208,5 @@ def main() -> None:
         print("all right")
 
 
-with launch.failing_together(communicator):
+with launcher.failing_together(communicator):
     main()

@@ -9,16 +9,16 @@ import torch
 from mpi4py import MPI
 
 from algorithms import Full, LeaderSGD
-from gossip import launch
+from gossip.execution.training import Training
 from gossip.network import Communicator
-from gossip.network.mpi import MpiCommunicator
-from gossip.signals import Signals
-from gossip.trainer import Training
+from gossip.processes import launcher
+from gossip.processes.mpi import MpiCommunicator
+from gossip.processes.signals import Signals
 from gossip.workloads import LeastSquares
 from topologies import Topology, torus
 
-communicator = launch.world()
-with launch.failing_together(communicator):
+communicator = launcher.world()
+with launcher.failing_together(communicator):
     hosts = MpiCommunicator(MPI.COMM_WORLD, ranks_per_host=2)
     random = np.random.default_rng(0)
     order = random.permutation(16)

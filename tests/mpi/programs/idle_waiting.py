@@ -8,16 +8,16 @@ import time
 import torch
 
 from algorithms import TopK
-from gossip import launch
 from gossip.network import connect
+from gossip.processes import launcher
 from topologies import complete
 
 LATE = 1  # seconds
 
 transport = sys.argv[1]
-communicator = launch.world()
+communicator = launcher.world()
 communicator.crowded = True  # type: ignore[attr-defined] # as on a host with more ranks than cores
-with launch.failing_together(communicator):
+with launcher.failing_together(communicator):
     network = connect(complete(communicator.size), communicator, transport=transport)  # type: ignore[arg-type]
     x = torch.randn(1, 10)
 

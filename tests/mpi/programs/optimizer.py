@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import gossip
 from algorithms import Algorithm, ChocoSGD, DecentralizedSGD, ExactDiffusion, TopK
-from gossip import launch
+from gossip.processes import launcher
 from topologies import Topology, complete, ring
 
 rank, n = MPI.COMM_WORLD.rank, MPI.COMM_WORLD.size
@@ -222,7 +222,7 @@ def exiting() -> None:
 
 def groups_of_ranks() -> None:
     """A communicator of some of the ranks."""
-    launch.world().barrier()  # MPI's own Split spins until all ranks have come
+    launcher.world().barrier()  # MPI's own Split spins until all ranks have come
     half = MPI.COMM_WORLD.Split(rank % 2)
     net = model(rank % 2)
     optimizer = gossip.Optimizer(net.parameters(), DecentralizedSGD(), complete, communicator=half)
@@ -230,7 +230,7 @@ def groups_of_ranks() -> None:
     assert torch.equal(vector(net), vector(model(rank % 2)))
     train(net, optimizer, range(3))
     optimizer.close()
-    launch.world().barrier()
+    launcher.world().barrier()
 
 
 def wrong_name() -> None:

@@ -25,8 +25,8 @@ from algorithms import (
     Sample,
     TopK,
 )
-from gossip import launch
 from gossip.network import InProcessNetwork
+from gossip.processes import launcher
 from tests.mpi.suits import suits
 from topologies import Schedule, Topology, complete, exponential, one_peer_exponential, path, randomized_gossip, ring
 
@@ -125,8 +125,8 @@ def compare(algorithm: Algorithm, topology: Schedule, shapes: list[tuple[int, ..
     optimizer.close()
 
 
-processes = launch.world()
-launch.speak_once(processes)
+processes = launcher.world()
+launcher.speak_once(processes)
 n = processes.size
 push = Topology(path(n).graph, "push")
 for topology in (ring(n), exponential(n), one_peer_exponential(n), complete(n), path(n), push, randomized_gossip(n)):

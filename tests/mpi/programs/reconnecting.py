@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from algorithms import TopK
-from gossip import launch
 from gossip.network import connect
+from gossip.processes import launcher
 from topologies import ring
 
 ROW = 1 << 16  # numbers
@@ -41,8 +41,8 @@ def live(kept: list[torch.Tensor]) -> None:
     network.close()
 
 
-communicator = launch.world()
-with launch.failing_together(communicator):
+communicator = launcher.world()
+with launcher.failing_together(communicator):
     nobody = [torch.empty(0)] * 2
     live(nobody)
     before = used()

@@ -31,8 +31,8 @@ from algorithms import (
     ScaledSign,
     TopK,
 )
-from gossip import launch
 from gossip.network import Transport
+from gossip.processes import launcher
 from gossip.workloads import LeastSquares, LogisticRegression
 from tests.mpi.suits import suits
 from topologies import Schedule, Topology, exponential, one_peer_exponential, ring
@@ -56,12 +56,12 @@ ALGORITHMS: tuple[Algorithm, ...] = (
 
 VARIANT = sys.argv[2] if len(sys.argv) > 2 else "auto"
 TRANSPORT = VARIANT if VARIANT in get_args(Transport) else "auto"
-if VARIANT == "hosts" and launch.world().size > 1:
+if VARIANT == "hosts" and launcher.world().size > 1:
     from mpi4py import MPI
 
-    from gossip.network.mpi import MpiCommunicator
+    from gossip.processes.mpi import MpiCommunicator
 
-    launch.world = lambda: MpiCommunicator(MPI.COMM_WORLD, ranks_per_host=2)
+    launcher.world = lambda: MpiCommunicator(MPI.COMM_WORLD, ranks_per_host=2)
 
 
 def topologies(n: int) -> tuple[Schedule, ...]:
@@ -104,7 +104,7 @@ def main() -> None:
     for algorithm in ALGORITHMS[3:6] if few else ALGORITHMS:
         train("logistic regression", LogisticRegression(), ring(9), algorithm, Minibatch(batch=7))
 
-    if launch.world().rank == 0:
+    if launcher.world().rank == 0:
         np.savez(sys.argv[1], **models)  # type: ignore[arg-type]
 
 

@@ -10,10 +10,10 @@ from mpi4py import MPI
 from torch import Tensor
 
 from algorithms import Identity, Message, Neighborhood, TopK
-from gossip import launch
 from gossip.network import Communicator, InProcessNetwork, connect
-from gossip.network.mpi import MpiCommunicator
-from gossip.network.peer_to_peer import SEGMENT
+from gossip.network.transports.peer_to_peer.transport import SEGMENT
+from gossip.processes import launcher
+from gossip.processes.mpi import MpiCommunicator
 from topologies import Schedule, Topology, exponential, one_peer_exponential, ring, star
 
 SIZES = {
@@ -22,7 +22,7 @@ SIZES = {
     "segments": ((torch.float32, SEGMENT // 4 + 999), (torch.float64, 3 * SEGMENT // 8)),
 }
 
-communicator = launch.world()
+communicator = launcher.world()
 hosts = {share: MpiCommunicator(MPI.COMM_WORLD, ranks_per_host=share) for share in range(2, communicator.size)}
 TRANSPORTS: tuple[tuple[Communicator, str], ...] = (
     *((communicator, transport) for transport in ("shared-memory", "peer-to-peer", "neighbor-collective")),
@@ -135,5 +135,5 @@ def main() -> None:
         print("all the same")
 
 
-with launch.failing_together(communicator):
+with launcher.failing_together(communicator):
     main()

@@ -1,0 +1,1 @@
+"""Pieces that algorithms share: data and what is done with it."""

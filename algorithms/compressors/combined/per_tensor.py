@@ -1,0 +1,42 @@
+"""Tensor by tensor, as deep-learning systems compress.
+
+Alistarh, Grubic, Li, Tomioka, Vojnovic, "QSGD: Communication-Efficient SGD via Gradient Quantization and Encoding",
+NeurIPS 2017, arXiv 1610.02132; Lin, Han, Mao, Wang, Dally, "Deep Gradient Compression", ICLR 2018, arXiv 1712.01887.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Self
+
+from algorithms.compressors.combined.partition import Partition, Piece
+from algorithms.layout import Layout
+
+
+@dataclass(frozen=True)
+class PerTensor(Partition):
+    """An operator on each tensor of the model by itself.
+
+    Its alpha is the least one of the tensors, its omega the largest; bits are the sum. The operator is told the shape
+    of its tensor. Tensors without entries are skipped. Draws are independent.
+
+    Payload: those of the tensors in order, behind their lengths where these vary; the last one is the rest.
+
+    Args:
+        compressor: The operator.
+        shapes: Of the tensors, in order. A run fills in those of its model; without, a vector is one tensor.
+    """
+
+    shapes: tuple[tuple[int, ...], ...] | None = None
+
+    def on(self, layout: Layout) -> Self:
+        return replace(self, shapes=tuple(tuple(shape) for shape in layout.shapes.values()))
+
+    def pieces(self, d: int) -> list[Piece]:
+        if self.shapes is None:
+            return [Piece(self.compressor, d)]
+        held = sum(map(prod, self.shapes))
+        if held != d:
+            raise ValueError(f"PerTensor: the tensors hold {held} numbers, the vector has {d}")
+        return [Piece(self.compressor.on(Layout({"x": shape})), prod(shape)) for shape in self.shapes if prod(shape)]

@@ -1,0 +1,1 @@
+"""Operators that keep a few directions of matrices."""

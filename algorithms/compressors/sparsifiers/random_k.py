@@ -1,0 +1,73 @@
+"""Random sparsification.
+
+Stich, Cordonnier, Jaggi, "Sparsified SGD with Memory", NeurIPS 2018, arXiv 1809.07599.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from algorithms.compressors.compressor import B1, B2
+from algorithms.compressors.sparsifiers.sparsifier import FixedSparsifier
+from algorithms.compressors.wire import frames
+from algorithms.randomness import Key, stream
+
+
+@dataclass(frozen=True)
+class RandomK(FixedSparsifier):
+    """Keeps k entries drawn uniformly, without replacement; times d/k if unbiased.
+
+    Unbiased: E|C(x) - x|^2 = (d/k - 1) |x|^2. As it is: E|C(x) - x|^2 = (1 - k/d) |x|^2, a contraction in expectation.
+    8 itemsize k bits: the indices are not sent but drawn again from the 64 bits that they were drawn from, which are.
+
+    Payload: these 64 bits, then the kept numbers in the order of their indices.
+
+    Args:
+        fraction: See `TopK`.
+        k: See `TopK`.
+        unbiased: Whether kept entries are scaled by d/k.
+    """
+
+    random: ClassVar[bool] = True
+    on_device: ClassVar[bool] = True
+
+    unbiased: bool = False
+
+    def select(self, x: Tensor, key: Key) -> tuple[Tensor, Tensor]:
+        return self._drawn(key.own, len(x)).to(x.device), frames.from_word(key.own)
+
+    def read(self, payload: Tensor, d: int) -> tuple[Tensor, Tensor]:
+        own, rest = frames.read_word(payload)
+        return self._drawn(own, d), rest
+
+    def scale(self, payload: Tensor, d: int) -> float:
+        return d / self.kept(d) if self.unbiased else 1.0
+
+    def index_bytes(self, d: int) -> int:
+        return frames.number_bytes(1 << 64)
+
+    @property
+    def biased(self) -> bool:
+        return not self.unbiased
+
+    def omega(self, d: int) -> float:
+        return d / self.kept(d) - 1 if self.unbiased else super().omega(d)
+
+    def alpha(self, d: int) -> float:
+        return super().alpha(d) if self.unbiased else self.kept(d) / d
+
+    def b1(self, d: int) -> B1:
+        share = self.kept(d) / d
+        return B1(1 / share, 1 / share) if self.unbiased else B1(share, 1)
+
+    def b2(self, d: int) -> B2:
+        share = self.kept(d) / d
+        return B2(1, 1 / share) if self.unbiased else B2(share, 1)
+
+    def _drawn(self, key: int, d: int) -> Tensor:
+        return torch.from_numpy(np.sort(stream(key).choice(d, self.kept(d), replace=False, shuffle=False)))

@@ -1,0 +1,1 @@
+"""Packed rows: their bytes, and what codes them."""

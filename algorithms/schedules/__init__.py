@@ -1,0 +1,1 @@
+"""Numbers that change from step to step."""

@@ -1,0 +1,83 @@
+"""Looks at how long an operator takes for short vectors, to tell whether longer ones are worth the wait."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from algorithms import Compressor, Layout
+from algorithms.randomness import Draw, generator
+from gossip.bench.timing import once, repeated
+from gossip.console.table import duration
+from gossip.network import Communicator
+
+FIRST = 1000  # entries
+GROWTH = 10  # from one look to the next
+
+
+class Looks:
+    """Encodings of longer and longer vectors, as long as the next one is expected not to take too long.
+
+    Args:
+        compressor: The operator.
+        patience: Seconds that an encoding may take.
+        communicator: All of its ranks look.
+    """
+
+    def __init__(self, compressor: Compressor, patience: float, communicator: Communicator) -> None:
+        self.compressor, self.patience, self.communicator = compressor, patience, communicator
+        self._seen: list[tuple[int, float]] = []  # numbers of entries and seconds
+
+    def objection(self, d: int) -> str | None:
+        """Why vectors of d entries should be left out, None if they should not; collective."""
+        try:
+            self.compressor.check_dimension(d)
+        except ValueError as error:  # the same on every rank
+            return str(error)
+        size = 0
+        for size in self._sizes(d):
+            if self._expected(size) > self.patience:
+                break
+            self._look(size)
+        if self._expected(d) <= self.patience:
+            return None
+        size, seconds = self._seen[-1]
+        return f"it takes {duration(seconds)} for {size:,} entries already; --patience allows more"
+
+    def _sizes(self, d: int) -> list[int]:
+        """Those to look at on the way to d entries, d included."""
+        sizes = [self._seen[-1][0] * GROWTH if self._seen else FIRST]
+        while sizes[-1] < d:
+            sizes.append(GROWTH * sizes[-1])
+        return [*sizes[:-1], d]
+
+    def _look(self, d: int) -> None:
+        try:
+            self.compressor.check_dimension(d)
+        except ValueError:
+            return
+        operator, x, draw = prepared(self.compressor, d, self.communicator.rank)
+        self._seen.append((d, once(repeated(partial(operator.compress, x, draw)), self.communicator)))
+
+    def _expected(self, d: int) -> float:
+        """Seconds for d entries if time goes on growing as between the last two looks, at least in proportion."""
+        if not self._seen:
+            return 0.0
+        size, seconds = self._seen[-1]
+        order = 1.0
+        if len(self._seen) > 1:
+            before, less = self._seen[-2]
+            order = max(order, math.log(seconds / less) / math.log(size / before))
+        return seconds * max(1.0, d / size) ** order
+
+
+def prepared(compressor: Compressor, d: int, rank: int) -> tuple[Compressor, Tensor, Draw]:
+    """The operator for a Gaussian vector that holds one matrix, as square as can be, and a rest; the vector (1, d)."""
+    side = math.isqrt(d)
+    shapes = {"matrix": (side, d // side), "rest": (d - side * (d // side),)}
+    x = torch.from_numpy(generator(0, "bench", rank).standard_normal((1, d), np.float32))
+    return compressor.on(Layout(shapes)), x, Draw(0, "bench", [rank], 0)

@@ -1,0 +1,1 @@
+"""A run: its specification, and how it is carried out."""

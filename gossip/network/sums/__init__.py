@@ -1,0 +1,1 @@
+"""Weighted sums of rows, in one pass over memory."""

@@ -1,0 +1,1 @@
+"""Rows in memory that the ranks of a host share."""

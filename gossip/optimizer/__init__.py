@@ -1,0 +1,1 @@
+"""Gossip in a training loop of one's own."""

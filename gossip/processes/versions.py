@@ -1,0 +1,70 @@
+"""Whether all ranks run the same code: a rank with another version would train other models, or hang."""
+
+from __future__ import annotations
+
+import json
+import platform
+import socket
+from functools import cache
+from hashlib import blake2b
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gossip.errors import UsageError
+
+if TYPE_CHECKING:
+    from gossip.processes.mpi import MpiCommunicator
+
+PACKAGES = ("gossip", "algorithms", "topologies")
+LIBRARIES = ("torch", "numpy", "mpi4py")  # whose versions decide bits and messages
+
+
+@cache
+def folders() -> dict[str, Path]:
+    """Where each of this project's packages lies."""
+    specs = {name: find_spec(name) for name in PACKAGES}
+    return {name: Path(spec.origin).parent for name, spec in specs.items() if spec is not None and spec.origin}
+
+
+@cache
+def versions() -> dict[str, str]:
+    """What this process runs: a digest of each source file, by its path, and the version of each library."""
+    found = {"Python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "without a version"
+    for name, folder in folders().items():
+        for file in sorted(folder.rglob("*.py")):
+            path = (Path(name) / file.relative_to(folder)).as_posix()
+            found[path] = blake2b(file.read_bytes(), digest_size=4).hexdigest()
+    return found
+
+
+def refuse_other_versions(communicator: MpiCommunicator) -> None:
+    """Refuse to run if some rank runs other code than rank 0; collective.
+
+    Raises:
+        UsageError: on every rank, and says what differs.
+    """
+    mine = np.frombuffer(blake2b(json.dumps(versions()).encode(), digest_size=16).digest(), np.uint8)
+    everyone = np.empty((communicator.size, 16), np.uint8)
+    communicator.wait([communicator.mpi.Iallgather(mine, everyone)])
+    others = np.flatnonzero((everyone != everyone[0]).any(axis=1))
+    if not len(others):
+        return
+    gathered = communicator.gather((versions(), str(folders()["gossip"].parent), socket.gethostname()))
+    (first, place, host), (other, other_place, other_host) = gathered[0], gathered[others[0]]
+    differ = [name for name in sorted(first | other) if first.get(name) != other.get(name)]
+    shown = [f"{name} {other.get(name, 'missing')}, not {first.get(name, 'missing')}" for name in differ[:3]]
+    more = f", and {len(differ) - 3} more" if len(differ) > 3 else ""
+    which = f"{len(others)} ranks run" if len(others) > 1 else f"rank {others[0]} runs"
+    raise UsageError(
+        f"{which} other code than rank 0: rank {others[0]} on {other_host} has {'; '.join(shown)}{more} "
+        f"({other_place} there, {place} on {host}); install the same version everywhere"
+    )

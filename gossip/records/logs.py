@@ -1,0 +1,112 @@
+"""What many ranks say: rank 0 speaks, each rank has a log of its own, and what all say is printed once."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import TextIO
+
+from gossip.errors import DataError, GossipError, say
+from gossip.processes.communicator import Communicator, listed
+
+log = logging.getLogger("gossip")
+log.addHandler(logging.NullHandler())  # what nobody keeps is not printed either
+
+FORMAT = "%(asctime)s %(name)s %(levelname)s: %(message)s"
+
+
+@contextmanager
+def logs(directory: Path | None, processes: Communicator) -> Iterator[None]:
+    """Keep what this rank logs, its warnings, and what it prints if it is not rank 0, in <directory>/logs/rank<r>.log.
+
+    Warnings are printed by rank 0 alone: its own at once, those of the others at the end, each once with how often
+    and on which ranks it came.
+
+    Args:
+        directory: The run directory, known to all ranks; None to keep nothing.
+
+    Raises:
+        DataError: the log cannot be written, on every rank.
+    """
+    handler = processes.together(lambda: _open(directory, processes.rank))
+    counts: Counter[str] = Counter()
+    shown = warnings.showwarning
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        counts[f"{filename}:{lineno}: {category.__name__}: {message}"] += 1
+        log.warning("%s:%d: %s: %s", filename, lineno, category.__name__, message)
+        if processes.rank == 0:
+            shown(message, category, filename, lineno, file, line)
+
+    level, root = log.level, logging.getLogger()
+    log.setLevel(logging.INFO)
+    root.addHandler(handler)
+    warnings.showwarning = show
+    log.info("%s, process %d", processes.name, os.getpid())
+    try:
+        with redirect_stdout(_Lines() if processes.rank and directory else sys.stdout):
+            yield
+        _print_warnings(processes, counts)
+    except GossipError as error:
+        log.error("%s", error)
+        raise
+    except BaseException as error:
+        log.error("this rank fails", exc_info=error)
+        raise
+    finally:
+        warnings.showwarning = shown
+        root.removeHandler(handler)
+        log.setLevel(level)
+        handler.close()
+
+
+def _open(directory: Path | None, rank: int) -> logging.Handler:
+    if directory is None:
+        return logging.NullHandler()
+    file = directory / "logs" / f"rank{rank}.log"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)  # where hosts share no file system, on each of them
+        handler = logging.FileHandler(file)
+    except OSError as error:
+        raise DataError(f"cannot write {file} ({error.strerror}); choose another output") from error
+    handler.setFormatter(logging.Formatter(FORMAT))
+    return handler
+
+
+def _print_warnings(processes: Communicator, counts: Counter[str]) -> None:
+    """Those that rank 0 has not shown, or that came on other ranks too; collective."""
+    if processes.first_rank_where(bool(processes.rank and counts)) is None:
+        return
+    everyone = processes.gather(counts)
+    for text in dict.fromkeys(text for each in everyone for text in each):
+        ranks = [rank for rank, each in enumerate(everyone) if text in each]
+        times = sum(each[text] for each in everyone)
+        if processes.rank == 0 and ranks != [0]:
+            say(f"gossip: on {listed(ranks)}, {times} times: {text}")
+
+
+class _Lines(io.TextIOBase):
+    """Logs what is printed there, line by line."""
+
+    def __init__(self) -> None:
+        self._begun = ""
+
+    def write(self, text: str) -> int:
+        *lines, self._begun = (self._begun + text).split("\n")
+        for line in lines:
+            log.info("%s", line)
+        return len(text)

@@ -1,0 +1,58 @@
+"""The command `python -m gossip.train`, alone or under mpirun or srun."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gossip.execution.training import Training
+    from gossip.processes.communicator import Communicator
+    from gossip.processes.signals import Signals
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code: 0, 2 for wrong usage, 3 for data or output, 4 for divergence, 75
+    for a run that a signal has stopped and that can go on."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    # Before torch is imported: its threads spin between two operations, which ruins a host that is shared.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from gossip.processes.signals import Signals
+
+    with Signals() as signals:  # before the long imports, during which one may come
+        from gossip.processes import launcher
+
+        return launcher.exit_code(lambda processes: train(arguments, processes, signals))
+
+
+def train(arguments: Sequence[str], processes: Communicator, signals: Signals) -> int:
+    """Parse on rank 0, send what was understood to all ranks, train together."""
+    from gossip.execution.training import Training
+
+    training = processes.from_root(lambda: _parse(arguments, processes.size))
+    if not isinstance(training, Training):
+        return training
+    finished = training.run(processes, signals)
+    if training.progress and processes.rank == 0:
+        from gossip.records.recorder import print_summary
+
+        print_summary(finished.summary, finished.directory)
+    if not processes.bereaved:
+        processes.barrier()  # ranks that are done early would spin in MPI's own finalization
+    return 0
+
+
+def _parse(arguments: Sequence[str], ranks: int) -> Training | int:
+    """The training, or the exit code of --help and the like."""
+    from gossip.train.options import parse
+
+    try:
+        return parse(arguments, ranks)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

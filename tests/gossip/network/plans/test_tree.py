@@ -1,0 +1,63 @@
+"""Sums along the fixed binary tree."""
+
+from __future__ import annotations
+
+import random
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from gossip.network.plans.tree import TreePlan, fold, messages_per_node, split
+from topologies.placement import blocks
+
+
+def tree_sum(rows: Tensor, nodes: range) -> Tensor:
+    """The definition: a subtree's sum is that of its left child plus that of its right one."""
+    if len(nodes) == 1:
+        return rows[nodes.start]
+    left, right = split(nodes)
+    return tree_sum(rows, left) + tree_sum(rows, right)
+
+
+def run(plan: TreePlan, ranks: int, rows: Tensor) -> tuple[list[Tensor], int]:
+    """All ranks of a plan in one process: each rank's total, and how many vectors were sent."""
+    sums = [{part.start: fold(rows[part.start : part.stop]) for part in plan.subtrees[rank]} for rank in range(ranks)]
+    sent = 0
+    for join in plan.joins:
+        right = sums[join.right_rank].pop(join.right)
+        sent += join.left_rank != join.right_rank
+        sums[join.left_rank][join.left] = sums[join.left_rank][join.left] + right
+    totals: dict[int, Tensor] = {plan.root: sums[plan.root][0]}
+    for source, target in plan.shares:
+        assert target not in totals
+        totals[target] = totals[source]
+        sent += 1
+    return [totals[rank] for rank in range(ranks)], sent
+
+
+@settings(deadline=None)
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 10))
+def test_total_is_the_same_bits_for_any_number_of_ranks(n: int, ranks: int, seed: int) -> None:
+    ranks = min(n, ranks)
+    rows = torch.randn(n, 3, generator=torch.Generator().manual_seed(seed)) * 10.0 ** random.Random(seed).randint(-3, 3)
+    expected = tree_sum(rows, range(n))
+    assert torch.equal(fold(rows), expected)
+
+    parts = blocks(n, ranks)
+    order = random.Random(seed).sample(range(n), n)
+    for hosted in (parts, [sorted(order[node] for node in part) for part in parts]):
+        totals, sent = run(TreePlan.build(hosted), ranks, rows)
+        assert all(torch.equal(total, expected) for total in totals)
+        if ranks == n:
+            assert sent == messages_per_node(n).sum() == 2 * (n - 1)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 40))
+def test_messages_of_each_node(n: int) -> None:
+    """With a node per rank, a node sends as often as it appears as a sender in the plan."""
+    plan = TreePlan.build(blocks(n, n))
+    senders = [join.right_rank for join in plan.joins] + [source for source, _ in plan.shares]
+    assert messages_per_node(n).tolist() == [senders.count(node) for node in range(n)]

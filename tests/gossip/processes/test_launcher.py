@@ -1,0 +1,155 @@
+"""Launchers, and errors that end a whole job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Run
+
+TRAIN = ("-m", "gossip.train", "--steps", "3", "--output", "null")
+QUIET_MODULES = "networkx jsonargparse sklearn mlxtend matplotlib rich numba pandas"
+
+
+def test_no_mpi_library_is_needed_by_a_single_process(python: Run) -> None:
+    program = "import sys, runpy; sys.modules['mpi4py'] = None; runpy.run_module('gossip.train', run_name='__main__')"
+    done = python("-c", program, *TRAIN[2:])
+    assert done.returncode == 0, done.stderr
+    assert "test accuracy" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("variable", "says"),
+    [
+        ("PMI_SIZE", "sees 1"),
+        ("SLURM_NTASKS", "sees 1"),
+        ("OMPI_COMM_WORLD_SIZE", "cannot be started by it"),  # MPICH would abort, with a stack of internal errors
+    ],
+)
+def test_a_launcher_of_another_library_is_refused(python: Run, variable: str, says: str) -> None:
+    done = python(*TRAIN, env={variable: "4"})
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert f"the launcher started 4 processes ({variable}=4)" in done.stderr
+    assert says in done.stderr
+
+
+def test_only_the_first_process_of_a_mismatched_launcher_speaks(python: Run) -> None:
+    done = python(*TRAIN, env={"PMI_SIZE": "4", "PMI_RANK": "2"})
+    assert done.returncode == 2
+    assert done.stderr == ""
+
+
+def test_several_processes_without_an_mpi_library(python: Run) -> None:
+    program = "import sys, runpy; sys.modules['mpi4py'] = None; runpy.run_module('gossip.train', run_name='__main__')"
+    done = python("-c", program, *TRAIN[2:], env={"PMI_SIZE": "4"})
+    assert done.returncode == 2
+    assert "pip install 'gossip-mpi[mpich]'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "says"),
+    [
+        (["--steps", "-1"], 2, "steps = -1 is not allowed; it must be >= 0"),
+        (["--nodes", "3"], 2, "4 ranks for 3 nodes"),
+        (["--topology", "rin"], 2, "did you mean ring?"),
+        (["--topology", "torus", "--nodes", "7"], 2, "7 is prime"),
+        (["--algorithm", "ExactDiffusion"], 2, "ExactDiffusion needs a topology that is symmetric"),
+        (["--algorithm.momentum", "1"], 2, "momentum = 1.0 is not allowed; it must be in [0, 1)"),
+        (
+            ["--algorithm", "ChocoSGD", "--algorithm.compressor", "TopK", "--algorithm.compressor.k", "60000"],
+            2,
+            "k = 60000 is not allowed; it must be at most d = 50890",
+        ),
+        (
+            "--algorithm ChocoSGD --algorithm.compressor PerTensor --algorithm.compressor.compressor TopK "
+            "--algorithm.compressor.compressor.k 60".split(),
+            2,
+            "k = 60 is not allowed; it must be at most d = 10",  # of the last bias
+        ),
+        (["--output", "/dev/null/runs"], 3, "cannot write the run directory"),
+        (["--steps", "60", "--algorithm.lr", "1e6"], 4, "the run diverged"),
+        (
+            ["--workload", "TorchWorkload", "--workload.model", "no.Model", "--workload.dataset", "no.Data"],
+            2,
+            "no.Model",
+        ),
+    ],
+)
+def test_bad_input_is_one_line_from_rank_0(python: Run, options: list[str], code: int, says: str) -> None:
+    done = python(*TRAIN, "--quiet", *options, ranks=4)
+    assert done.returncode == code, done.stderr
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("gossip: error: ")
+    assert says in lines[0]
+    assert done.stdout == ""
+
+
+FAILING = '''
+from dataclasses import dataclass
+from algorithms import DecentralizedSGD
+
+@dataclass(frozen=True)
+class Failing(DecentralizedSGD):
+    """Raises on the rank that hosts this node, or on all if it is negative."""
+
+    node: int = 0
+
+    def step(self, state, sample, network):
+        if state.step == 2 and self.node in (-1, network.nodes.start):
+            raise RuntimeError("deliberate")
+        super().step(state, sample, network)
+'''
+
+
+@pytest.mark.parametrize("node", [0, 2, -1])
+def test_an_exception_on_any_rank_ends_the_job_and_is_printed_once(python: Run, tmp_path: Path, node: int) -> None:
+    (tmp_path / "failing.py").write_text(FAILING)
+    options = ["--quiet", "--algorithm", "failing.Failing", "--algorithm.node", str(node)]
+    done = python(*TRAIN, *options, ranks=4, timeout=60, env={"PYTHONPATH": f"{tmp_path}:{_pythonpath()}"})
+    assert done.returncode not in (0, None)
+    assert done.stderr.count("Traceback") == 1, done.stderr
+    assert f"[{'ranks 0-3' if node < 0 else f'rank {node}'} of 4 on " in done.stderr
+    assert "RuntimeError: deliberate" in done.stderr
+    assert "killed" not in done.stderr  # that others are, by the launcher, is not news
+
+
+def test_an_error_of_the_library_call_is_one_line_too(python: Run, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(
+        "import gossip, topologies, algorithms, gossip.workloads\n"
+        "gossip.run(gossip.workloads.Mnist(), topologies.ring(2), algorithms.DecentralizedSGD(), steps=1)\n"
+    )
+    done = python("own.py", ranks=3)
+    assert done.returncode not in (0, None)
+    assert [line for line in done.stderr.splitlines() if "error" in line.lower()] == [
+        "gossip: error: 3 ranks for 2 nodes: every rank needs a node, so start at most 2 ranks or ask for more nodes"
+    ]
+
+
+def test_help_and_print_config_speak_once(python: Run) -> None:
+    for option in ("--help", "--print_config"):
+        done = python("-m", "gossip.train", option, ranks=3)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("steps:" if option == "--print_config" else "usage:") == 1
+
+
+def test_ranks_that_only_train_import_nothing_heavy(python: Run, tmp_path: Path) -> None:
+    (tmp_path / "look.py").write_text(
+        "import sys\n"
+        "from gossip.train.__main__ import main\n"
+        "code = main(sys.argv[1:])\n"
+        "from mpi4py import MPI\n"
+        f"heavy = [name for name in {QUIET_MODULES.split()} if name in sys.modules]\n"
+        "assert MPI.COMM_WORLD.rank == 0 or not heavy, heavy\n"
+        "sys.exit(code)\n"
+    )
+    done = python("look.py", *TRAIN[2:], ranks=2)
+    assert done.returncode == 0, done.stderr
+
+
+def _pythonpath() -> Path:
+    from tests.conftest import REPOSITORY
+
+    return REPOSITORY

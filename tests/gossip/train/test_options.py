@@ -1,0 +1,142 @@
+"""Options of the command line that hold other classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from algorithms import (
+    QSGD,
+    Blocks,
+    ChocoSGD,
+    Composed,
+    Compressor,
+    Contraction,
+    DecentralizedSGD,
+    Induced,
+    LocalSGD,
+    PerTensor,
+    RandomK,
+    Threshold,
+    TopK,
+)
+from gossip import SimulatedClock
+from gossip.errors import UsageError
+from gossip.train.options import UNFINISHED, parse
+
+COMPRESSOR = "--algorithm.compressor"
+
+
+def parsed(options: str) -> Compressor:
+    training = parse(["--algorithm", "ChocoSGD", *options.split()], ranks=1)
+    assert isinstance(training.algorithm, ChocoSGD)
+    return training.algorithm.compressor
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (
+            f"{COMPRESSOR} Composed {COMPRESSOR}.sparsifier TopK {COMPRESSOR}.sparsifier.fraction 0.05 "
+            f"{COMPRESSOR}.quantizer QSGD",
+            Composed(TopK(fraction=0.05), QSGD()),
+        ),
+        (
+            f"{COMPRESSOR} Composed {COMPRESSOR}.sparsifier Threshold {COMPRESSOR}.sparsifier.threshold 0.1 "
+            f"{COMPRESSOR}.quantizer QSGD {COMPRESSOR}.quantizer.levels 3 {COMPRESSOR}.scaled false",
+            Composed(Threshold(0.1), QSGD(levels=3), scaled=False),
+        ),
+        (
+            f"{COMPRESSOR} Induced {COMPRESSOR}.contraction TopK {COMPRESSOR}.contraction.k 5 "
+            f"{COMPRESSOR}.unbiased RandomK {COMPRESSOR}.unbiased.k 7 {COMPRESSOR}.unbiased.unbiased true",
+            Induced(TopK(k=5), RandomK(k=7, unbiased=True)),
+        ),
+        (
+            f"{COMPRESSOR} PerTensor {COMPRESSOR}.compressor TopK {COMPRESSOR}.compressor.fraction 0.1",
+            PerTensor(TopK(fraction=0.1)),
+        ),
+        (
+            f"{COMPRESSOR} Blocks {COMPRESSOR}.size 100 {COMPRESSOR}.compressor Contraction "
+            f"{COMPRESSOR}.compressor.compressor QSGD {COMPRESSOR}.compressor.compressor.norm max",
+            Blocks(Contraction(QSGD(norm="max")), 100),
+        ),
+    ],
+)
+def test_nested_compressors(options: str, expected: Compressor, tmp_path: Path) -> None:
+    assert parsed(options) == expected
+    # And from the configuration that a run leaves behind.
+    config = parse(["--algorithm", "ChocoSGD", *options.split()], ranks=1).config
+    assert config is not None
+    (tmp_path / "config.yaml").write_text(config)
+    again = parse(["--config", str(tmp_path / "config.yaml")], ranks=1).algorithm
+    assert isinstance(again, ChocoSGD) and again.compressor == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (f"{COMPRESSOR} Composed", "--algorithm.compressor: the following arguments are required: sparsifier"),
+        (
+            f"{COMPRESSOR} Composed {COMPRESSOR}.sparsifier TopKay {COMPRESSOR}.quantizer QSGD",
+            "--algorithm.compressor.sparsifier does not know 'TopKay'; did you mean TopK?",
+        ),
+        (
+            f"{COMPRESSOR} Composed {COMPRESSOR}.sparsifier QSGD {COMPRESSOR}.quantizer QSGD",
+            "--algorithm.compressor.sparsifier does not know 'QSGD'",
+        ),
+        (f"{COMPRESSOR} Bloks", "does not know 'Bloks'; did you mean Blocks?"),
+        (f"{COMPRESSOR} Bernoulli {COMPRESSOR}.p 2", "Bernoulli: p = 2.0 is not allowed; it must be in (0, 1]"),
+        (
+            f"{COMPRESSOR} Induced {COMPRESSOR}.contraction TopK {COMPRESSOR}.contraction.k 5 "
+            f"{COMPRESSOR}.unbiased ScaledSign",
+            "is biased; give an unbiased operator",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(options: str, says: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        parsed(options)
+    assert says in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert not any(f" {name}," in str(raised.value) for name in UNFINISHED)
+
+
+def test_a_clock(tmp_path: Path) -> None:
+    options = "--clock.compute_seconds 0.05 --clock.latency 1e-4 --clock.bandwidth 1e9 --clock.slow_nodes [1,3]"
+    training = parse(["--clock", "SimulatedClock", *options.split()], ranks=1)
+    assert training.clock == SimulatedClock(0.05, 1e-4, 1e9, slow_nodes=(1, 3))
+    assert training.config is not None
+    (tmp_path / "config.yaml").write_text(training.config)
+    assert parse(["--config", str(tmp_path / "config.yaml")], ranks=1).clock == training.clock
+    assert parse([], ranks=1).clock is None
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ("SimulatedClock", "--clock: the following arguments are required: compute_seconds, latency, bandwidth"),
+        ("Sundial", "--clock does not know 'Sundial'; it may be SimulatedClock, or an import path"),
+    ],
+)
+def test_clocks_that_are_none(options: str, says: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        parse(["--clock", *options.split()], ranks=1)
+    assert str(raised.value) == says
+
+
+def test_a_class_that_is_named_has_its_own_defaults(tmp_path: Path) -> None:
+    assert parse(["--algorithm.momentum", "0.5"], 1).algorithm == DecentralizedSGD(lr=0.05, momentum=0.5)
+    file = tmp_path / "run.yaml"
+    file.write_text("algorithm: LocalSGD\n")
+    for arguments in (["--algorithm", "LocalSGD"], ["--algorithm=LocalSGD"], ["--config", str(file)]):
+        assert parse(arguments, 1).algorithm == LocalSGD()
+
+
+def test_a_file_that_is_no_yaml_is_said_in_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("algorithm: [1\n")
+    for config in (str(file), str(tmp_path / "missing.yaml")):
+        with pytest.raises(UsageError) as raised:
+            parse(["--config", config], 1)
+        assert "\n" not in str(raised.value)

@@ -1,0 +1,57 @@
+"""Topologies by what is written on a command line."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Sequence
+
+from topologies.graphs.files import call, file, generated, is_file
+from topologies.topology import Schedule, Topology
+
+NODES = 16
+
+
+def named(text: str, families: Sequence[Callable[..., Schedule]], n: int | None, weights: str | None) -> Schedule:
+    """The topology that is meant by one of: ring, circulant(offsets=(1, 3)), networkx.star_graph(4), a file.
+
+    Args:
+        text: a family with or without options, a call of networkx, or a file that `topologies.graphs.files` can read.
+        families: functions, which the names are those of.
+        n: number of nodes; 16, or what the family, call or file has, by default.
+        weights: weight rule; the family's own by default.
+
+    Raises:
+        ValueError: it means nothing, or does not exist at n.
+    """
+    if is_file(text):
+        return file(n, text, weights)
+    if text.startswith(("networkx.", "nx.")):
+        return generated(text, n, weights)
+    name, positional, options = call(text, n)
+    if positional:
+        raise ValueError(f"{text!r}: options need names, as in circulant(offsets=(1, 3)); n is given by --nodes")
+    known = {each.__name__: each for each in families}
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ValueError(
+            f"there is no topology {name!r}; {hint}see python -m topologies list, or name a file or a call such as "
+            f"networkx.petersen_graph()"
+        )
+    family = known[name]
+    parameters = inspect.signature(family).parameters
+    for option in options:
+        if option not in parameters or option == "n":
+            raise ValueError(f"{name} has no option {option!r}; it has {', '.join(list(parameters)[1:]) or 'none'}")
+    if n is None:
+        default = parameters["n"].default
+        n = NODES if default is inspect.Parameter.empty else default
+    if weights is None:
+        return family(n, **options)
+    if "weights" in parameters:
+        return family(n, **options, weights=weights)
+    topology = family(n, **options)
+    if not isinstance(topology, Topology):
+        raise ValueError(f"{name} varies with time and has weights of its own: leave out --weights")
+    return Topology(topology.graph, weights, name=name)

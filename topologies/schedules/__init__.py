@@ -1,0 +1,1 @@
+"""Topologies that change from round to round."""

@@ -1,0 +1,1 @@
+"""Eigenvalues, and what follows from them."""

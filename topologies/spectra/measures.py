@@ -1,0 +1,274 @@
+"""The numbers by which topologies and schedules are compared: how fast they average, and what that costs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from topologies.graphs.random import second_adjacency_eigenvalue
+from topologies.links import Links
+from topologies.matrices import Arrays, is_directed
+from topologies.schedules.random import RandomSchedule
+from topologies.spectra.eigenvalues import DENSE_NODES, PRECISE_NODES, translations
+from topologies.spectra.spectrum import contraction_per_round, laplacian_norm, spectral_gap, symmetric_ends
+from topologies.topology import Schedule, Topology
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+CONSENSUS = 1e-6  # of the distance at the start
+ROUNDS = 100_000  # after which consensus is given up
+WORK = 2_000_000_000  # multiplications after which it is
+LOOKED_AT = 64  # rounds of a schedule without end, for its mean degrees and times
+EXACT = 1e-12  # the norm of the product of a period minus J that counts as none
+DECAY = 0.99  # gamma of the effective number of neighbours
+DIAMETER_NODES = 5000  # above, the diameter takes minutes
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What `measure` found; None where something does not exist, or takes too long for so many nodes.
+
+    Attributes:
+        name: of the topology.
+        nodes: n.
+        edges: of the communication graph; of a schedule, of the union of a period.
+        period: rounds until it repeats, 1 for a static topology, None for a schedule without end.
+        directed: whether some edge runs one way only.
+        symmetric: whether W is in all rounds.
+        doubly_stochastic: whether rows and columns of W sum to 1 in all rounds.
+        row_stochastic: whether the rows do.
+        column_stochastic: whether the columns do.
+        spectral_gap: 1 - second_eigenvalue; of a static topology.
+        second_eigenvalue: the second largest modulus of an eigenvalue of W; of a static topology.
+        smallest_eigenvalue: of a static symmetric topology.
+        laplacian_norm: ||I - W||_2; of a static topology.
+        contraction_per_round: jointly over a period; see `topologies.contraction_per_round`.
+        rounds_to_consensus: measured: until the distance of random vectors to their mean is 1e-6 of what it was.
+        exact_after: rounds after which the average is exact, if there are such.
+        diameter: of the communication graph, in hops; above 5000 nodes if it looks the same from every node.
+        min_degree: the fewest others that a node sends to in any round.
+        max_degree: the most.
+        mean_degree: messages that a node sends in a round, on average.
+        bytes_per_round: that a node sends in a round, on average.
+        effective_resistance: sum of the effective resistances of all pairs of nodes over the number of pairs, edges of
+            the graph being resistors of 1 ohm; undirected graphs.
+        effective_neighbors: the effective number of neighbours at decay 0.99 (Vogels et al. 2022).
+        ramanujan: whether all eigenvalues but +-degree of the adjacency matrix are up to 2 sqrt(degree - 1); of a
+            static undirected regular graph.
+        second_adjacency_eigenvalue: the largest of these.
+        seconds_per_round: predicted by the links, until the slowest node has heard all it waits for.
+        seconds_to_consensus: rounds_to_consensus of them.
+    """
+
+    name: str
+    nodes: int
+    edges: int
+    period: int | None
+    directed: bool
+    symmetric: bool
+    doubly_stochastic: bool
+    row_stochastic: bool
+    column_stochastic: bool
+    spectral_gap: float | None
+    second_eigenvalue: float | None
+    smallest_eigenvalue: float | None
+    laplacian_norm: float | None
+    contraction_per_round: float | None
+    rounds_to_consensus: int | None
+    exact_after: int | None
+    diameter: int | None
+    min_degree: int
+    max_degree: int
+    mean_degree: float
+    bytes_per_round: float
+    effective_resistance: float | None
+    effective_neighbors: float | None
+    ramanujan: bool | None
+    second_adjacency_eigenvalue: float | None
+    seconds_per_round: float
+    seconds_to_consensus: float | None
+
+    def record(self) -> dict[str, Any]:
+        """For JSON."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def measure(schedule: Schedule, parameters: float, links: Links, value_bytes: int = 4) -> Numbers:
+    """All numbers of a topology or schedule. Up to 1000 nodes from dense matrices, beyond from sparse ones.
+
+    Args:
+        schedule: what to measure.
+        parameters: d, numbers in a message.
+        links: how long messages take.
+        value_bytes: of each number, 4 for float32.
+    """
+    n, dense = schedule.n, schedule.n <= DENSE_NODES
+    rounds = list(islice((schedule[t] for t in range(schedule.period or LOOKED_AT)), LOOKED_AT))
+    out = np.stack([each.out_degrees for each in rounds])
+    support = schedule._support()
+    directed = is_directed(support)
+    links_there = int(support.nnz - np.count_nonzero(support.diagonal()))
+    size = parameters * value_bytes
+    gap, smallest, norm = _spectrum(schedule) if isinstance(schedule, Topology) else (None, None, None)
+    curve = consensus(schedule) if schedule.row_stochastic else None
+    needed = rounds_to(curve)
+    seconds = float(np.mean([each_round.max(initial=0) for each_round in (links.exchange(r, size) for r in rounds)]))
+    regular = (
+        second_adjacency_eigenvalue(schedule) if isinstance(schedule, Topology) and 1 < n <= PRECISE_NODES else None
+    )
+    bound = 2 * math.sqrt(max(int(out[0, 0]) - 1, 0))
+    exact = exact_after(schedule) if dense else None
+    return Numbers(
+        name=schedule.name,
+        nodes=n,
+        edges=links_there if directed else links_there // 2,
+        period=schedule.period,
+        directed=directed,
+        symmetric=schedule.symmetric,
+        doubly_stochastic=schedule.doubly_stochastic,
+        row_stochastic=schedule.row_stochastic,
+        column_stochastic=schedule.column_stochastic,
+        spectral_gap=gap,
+        second_eigenvalue=None if gap is None else 1 - gap,
+        smallest_eigenvalue=smallest,
+        laplacian_norm=norm,
+        contraction_per_round=contraction_per_round(schedule) if schedule.row_stochastic and dense else None,
+        rounds_to_consensus=needed,
+        exact_after=exact,
+        diameter=diameter(support),
+        min_degree=int(out.min()),
+        max_degree=int(out.max()),
+        mean_degree=float(out.mean()),
+        bytes_per_round=float(out.mean() * size),
+        effective_resistance=effective_resistance(schedule) if dense and not directed else None,
+        effective_neighbors=effective_neighbors(schedule) if dense and schedule.doubly_stochastic else None,
+        ramanujan=None if regular is None else regular <= bound + 1e-9,
+        second_adjacency_eigenvalue=regular,
+        seconds_per_round=seconds,
+        seconds_to_consensus=None if needed is None else needed * seconds,
+    )
+
+
+def _spectrum(topology: Topology) -> tuple[float, float | None, float | None]:
+    """Spectral gap, smallest eigenvalue and ||I - W||, the symmetric ones from one search for both ends."""
+    if topology.symmetric and topology.n > 1:
+        low, high = symmetric_ends(topology)
+        return 1 - max(-low, high), low, 1 - low
+    feasible = topology.n <= DENSE_NODES or translations(topology.arrays) is not None
+    return spectral_gap(topology), 1.0 if topology.symmetric else None, laplacian_norm(topology) if feasible else None
+
+
+def consensus(schedule: Schedule, columns: int | None = None) -> np.ndarray:
+    """(rounds + 1,): the distance of x to its consensus, as a part of that at the start, until 1e-6 or given up.
+
+    x is (n, columns) and normal, the same for all schedules; the distance is that to the mean of its rows now.
+
+    Args:
+        schedule: with rows that sum to 1.
+        columns: independent runs, whose distances add up; 4 by default, and 1 of more than 100,000 nodes, which make
+            up for it.
+    """
+    columns = columns or (4 if schedule.n <= PRECISE_NODES else 1)
+    x = np.random.default_rng(0).normal(size=(schedule.n, columns))
+    start = float(np.linalg.norm(x - x.mean(axis=0))) or 1.0
+    distances = [1.0 if schedule.n > 1 else 0.0]
+    done = 0
+    for t in range(ROUNDS):
+        if distances[-1] <= CONSENSUS or done > WORK:
+            break
+        matrix = schedule[t].matrix
+        x = matrix @ x
+        done += matrix.nnz * columns
+        distances.append(float(np.linalg.norm(x - x.mean(axis=0))) / start)
+    return np.array(distances)
+
+
+def rounds_to(curve: np.ndarray | None) -> int | None:
+    """Rounds until a curve of `consensus` ends at 1e-6; None if it ends before that."""
+    return None if curve is None or curve[-1] > CONSENSUS else len(curve) - 1
+
+
+def exact_after(schedule: Schedule) -> int | None:
+    """The number of rounds whose product is the exact average, looked for in the first period; dense."""
+    if not schedule.row_stochastic or isinstance(schedule, RandomSchedule):
+        return None
+    product = np.eye(schedule.n)
+    for t in range(schedule.period or 0):
+        product = schedule[t].matrix @ product
+        if np.abs(product - 1 / schedule.n).max() < EXACT:
+            return t + 1
+    return None
+
+
+def diameter(support: csr_array) -> int | None:
+    """The largest distance in hops; above 5000 nodes of graphs that look the same from every node, else None."""
+    from scipy.sparse.csgraph import breadth_first_order, shortest_path
+
+    if support.shape[0] > DIAMETER_NODES:
+        if translations(Arrays(support.indptr, support.indices, support.data)) is None:
+            return None
+        order, before = breadth_first_order(support, 0)
+        node, hops = order[-1], 0
+        while node != 0:
+            node, hops = before[node], hops + 1
+        return hops
+    pattern = (support != 0).astype(float)  # weights may be negative
+    longest = 0.0
+    for first in range(0, support.shape[0], 256):  # some rows of the distances at a time
+        sources = np.arange(first, min(first + 256, support.shape[0]))
+        longest = max(longest, shortest_path(pattern, method="D", unweighted=True, indices=sources).max())
+    return int(longest)
+
+
+def effective_resistance(schedule: Schedule) -> float:
+    """The mean over all pairs of nodes of the effective resistance between them, for edges of 1 ohm: 2 tr(L^+)/(n - 1).
+
+    Source: A. Ghosh, S. Boyd, A. Saberi, "Minimizing effective resistance of a graph", SIAM Review 50(1), 2008.
+
+    Args:
+        schedule: undirected; of a schedule the union of a period.
+    """
+    from scipy.sparse.csgraph import laplacian
+
+    n = schedule.n
+    if n == 1:
+        return 0.0
+    adjacency = (schedule._support() != 0).astype(float).toarray()
+    np.fill_diagonal(adjacency, 0)
+    return float(2 * np.sum(1 / np.linalg.eigvalsh(laplacian(adjacency))[1:]) / (n - 1))
+
+
+def effective_neighbors(schedule: Schedule, decay: float = DECAY) -> float:
+    """The effective number of neighbours n_W(gamma): by how much averaging lowers the variance of decaying noise.
+
+        n_W(gamma) = (1 / (1 - gamma)) / (1/n sum_i lambda_i^2 / (1 - gamma lambda_i^2))
+
+    from 1 without any averaging to n with the exact one. It is the variance of x <- sqrt(gamma) (x + noise) over that
+    of x <- sqrt(gamma) W (x + noise) in the long run, which is how it is found for W that is not symmetric and for
+    schedules, for which it is averaged over a period (of those without end, over 64 rounds repeated).
+
+    Source: T. Vogels, H. Hendrikx, M. Jaggi, "Beyond spectral gap: the role of the topology in decentralized learning",
+    NeurIPS 2022, arXiv 2206.03093, definition A.
+
+    Args:
+        schedule: whose matrices are doubly stochastic.
+        decay: gamma, in (0, 1).
+    """
+    n = schedule.n
+    if isinstance(schedule, Topology) and schedule.symmetric:
+        squares = np.linalg.eigvalsh(schedule.matrix.toarray()) ** 2
+        return float(1 / (1 - decay) / np.mean(squares / (1 - decay * squares)))
+    rounds = [schedule[t].matrix for t in range(schedule.period or LOOKED_AT)]
+    covariance = np.eye(n) / (1 - decay) / n  # near the end already; it forgets the start by gamma a round
+    variances: list[float] = []
+    for _ in range(math.ceil(math.log(1e-9) / math.log(decay) / len(rounds))):
+        variances = []
+        for W in rounds:
+            covariance = decay * (W @ (W @ (covariance + np.eye(n))).T)
+            variances.append(float(np.trace(covariance)) / n)
+    return float(decay / (1 - decay) / np.mean(variances))
