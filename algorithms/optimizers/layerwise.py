@@ -35,7 +35,7 @@ class Layerwise(LocalOptimizer):
     vectors: bool = False
     shapes: tuple[tuple[int, ...], ...] | None = None
 
-    def on(self, layout: Layout) -> Self:
+    def for_layout(self, layout: Layout) -> Self:
         return replace(self, shapes=tuple(tuple(shape) for shape in layout.shapes.values()))
 
     def places(self, d: int) -> list[slice]:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given
-from tests.algorithms.compressors.test_qsgd import levels_of
 
 from algorithms import (
     QSGD,
@@ -34,6 +33,7 @@ from tests.algorithms.compressors.helpers import (
     same_bits,
     stacks,
 )
+from tests.algorithms.compressors.quantizers.test_qsgd import levels_of
 from tests.algorithms.helpers import Array
 
 
