@@ -15,6 +15,7 @@ from algorithms.checks import NonFiniteError
 from algorithms.compressors.wire import frames
 from algorithms.compressors.wire.frames import Bytes
 from algorithms.layout import Layout, parts_for_layout
+from algorithms.numerics.compiled import parts_of
 from algorithms.randomness import Draw, Key
 
 
@@ -146,18 +147,20 @@ class Message:
             return
         payload = frames.unseal(packed, self._kind, self._owner)
         try:
-            if weight is None:
-                self.compressor.decode(payload, out)
-            else:
-                self.compressor.accumulate(payload, weight, out)
+            with parts_of(out.nbytes):
+                if weight is None:
+                    self.compressor.decode(payload, out)
+                else:
+                    self.compressor.accumulate(payload, weight, out)
         except ValueError as error:
             raise ValueError(f"{self._owner}: {error}") from None
 
     @cached_property
     def _dense(self) -> Tensor:
         rows = torch.empty(len(self.packed), self.d, dtype=_precision(self.dtype), device=self.device)
-        for row, out in zip(self.packed, rows, strict=True):
-            self._decode(row.numpy(), out, None)
+        with parts_of(rows.nbytes):
+            for row, out in zip(self.packed, rows, strict=True):
+                self._decode(row.numpy(), out, None)
         return rows.to(self.dtype)
 
     @cached_property
@@ -205,10 +208,11 @@ class Compressor:
             raise NonFiniteError(f"{type(self).__name__}: the vector to compress holds NaN or infinity")
         kind = frames.fingerprint(self, x.shape[1], x.dtype)
         silent = torch.zeros(len(x), dtype=torch.bool) if sent is None else ~sent
-        packed = tuple(
-            frames.SILENT if skipped else frames.seal(self.encode(row, draw.key(i)), kind)
-            for i, (row, skipped) in enumerate(zip(rows, silent.tolist(), strict=True))
-        )
+        with parts_of(rows.nbytes):
+            packed = tuple(
+                frames.SILENT if skipped else frames.seal(self.encode(row, draw.key(i)), kind)
+                for i, (row, skipped) in enumerate(zip(rows, silent.tolist(), strict=True))
+            )
         return Message(self, x.shape[1], x.dtype, x.device, packed)
 
     def encode(self, x: Tensor, key: Key) -> Tensor:
