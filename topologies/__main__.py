@@ -14,7 +14,7 @@ import numpy as np
 
 from topologies import FAMILIES, Links, Schedule
 from topologies.command.named import named
-from topologies.spectra.measures import Numbers, measure
+from topologies.spectra.measures import Measurements, measure
 
 PATTERN_NODES = 64  # up to which the pattern of W is drawn with letters
 
@@ -127,7 +127,7 @@ def _gallery(options: Namespace) -> str:
     return str(options.html)
 
 
-def _measure(schedule: Schedule, options: Namespace) -> Numbers:
+def _measure(schedule: Schedule, options: Namespace) -> Measurements:
     if not options.parameters >= 0 or options.value_bytes < 1:
         raise ValueError(
             f"--parameters must be >= 0 and --value-bytes >= 1, got {options.parameters} and {options.value_bytes}"
@@ -145,7 +145,7 @@ def _written(value: object) -> str:
 
 def _pattern(schedule: Schedule) -> list[str]:
     """Who hears from whom, of a schedule in any round: row i is node i, two rows a line."""
-    there = schedule._support().toarray() != 0
+    there = schedule.support().toarray() != 0
     there = np.vstack([there, np.zeros((len(there) % 2, len(there)), bool)])
     letters = np.array([[" ", "▄"], ["▀", "█"]])
     return [

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from topologies.schedule import Schedule
 from topologies.schedules.dropout import Dropout
 from topologies.schedules.equi import EquiDyn
 from topologies.schedules.matcha import Matcha
 from topologies.schedules.random import RandomizedGossip, RandomMatchings, RandomRegular
-from topologies.topology import Schedule, Topology
+from topologies.topology import Topology
 from topologies.weights.rules import FILES, LAZY, WeightRule
 
 if TYPE_CHECKING:

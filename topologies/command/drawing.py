@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from topologies.topology import Schedule, Topology
+from topologies.schedule import Schedule
+from topologies.topology import Topology
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

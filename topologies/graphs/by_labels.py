@@ -6,9 +6,11 @@ from itertools import combinations
 
 import numpy as np
 
-from topologies.graphs.cliques import host_graph
-from topologies.graphs.lattices import count
+from topologies.graphs.arguments import count
+from topologies.graphs.cliques import host_graph_by_name
 from topologies.topology import Topology
+
+__all__ = ["d_cliques", "stl_fw"]
 
 SWAPS = 1000  # that are tried for D-Cliques
 
@@ -95,7 +97,7 @@ def d_cliques(
 
     count("d_cliques", n)
     count("d_cliques", size, "size")
-    between = host_graph("d_cliques", graph)
+    between = host_graph_by_name("d_cliques", graph)
     proportions = label_proportions("d_cliques", n, histograms)
     overall = proportions.mean(axis=0)
     random = np.random.default_rng(count("d_cliques", seed, "seed", 0))

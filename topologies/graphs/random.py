@@ -12,13 +12,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from topologies.graphs.lattices import count
-from topologies.matrices import is_directed
-from topologies.spectra.eigenvalues import ends
+from topologies.graphs.arguments import count, probability
 from topologies.topology import Topology
 
 if TYPE_CHECKING:
     import networkx as nx
+
+__all__ = [
+    "barabasi_albert",
+    "erdos_renyi",
+    "random_geometric",
+    "random_out",
+    "random_regular",
+    "stochastic_block",
+    "watts_strogatz",
+]
 
 DRAWS = 1000  # of a random graph, until one is connected
 LARGE = 20_000  # nodes
@@ -252,57 +260,6 @@ def stochastic_block(
     return Topology(graph, weights, name="stochastic_block")
 
 
-def ramanujan(n: int, degree: int = 4, seed: int = 0, weights: str = "metropolis") -> Topology:
-    """Ramanujan graph: a regular graph whose eigenvalues are as small as those of infinitely large ones can be.
-
-        |lambda| <= 2 sqrt(degree - 1) for all eigenvalues of the adjacency matrix but +-degree
-
-    Random regular graphs are drawn until one has this property, which is computed for it; about every second has.
-
-    Source: A. Lubotzky, R. Phillips, P. Sarnak, "Ramanujan graphs", Combinatorica 8, 1988; of random ones: J. Huang,
-    T. McKenzie, H.-T. Yau, "Ramanujan property and edge universality of random regular graphs", 2024, arXiv 2412.20263.
-
-    Args:
-        n: number of nodes; n * degree must be even.
-        degree: number of neighbours of every node, from 2 to n - 1 (0 for one node, 1 for two).
-        seed: seed of the first draw; the next draws take seed + 1, seed + 2, ...
-        weights: weight rule; `topologies.weights.rules.find` knows them.
-
-    Raises:
-        ValueError: n, degree or seed is out of range, no draw of 1000 was a Ramanujan graph, or the weight rule is
-            unknown.
-    """
-    for what, value, least in (("n", n, 1), ("degree", degree, 0), ("seed", seed, 0)):
-        count("ramanujan", value, what, least)
-    for each in range(seed, seed + DRAWS):
-        topology = random_regular(n, degree, each, weights)
-        if is_ramanujan(topology):
-            topology.name = "ramanujan"
-            return topology
-    raise ValueError(f"ramanujan found none in {DRAWS} draws from seed {seed}: take a smaller n or another degree")
-
-
-def is_ramanujan(topology: Topology) -> bool:
-    """Whether this regular undirected graph has no eigenvalue above 2 sqrt(degree - 1) beside +-degree."""
-    second = second_adjacency_eigenvalue(topology)
-    return second is not None and second <= 2 * math.sqrt(max(int(topology.in_degrees[0]) - 1, 0)) + 1e-9
-
-
-def second_adjacency_eigenvalue(topology: Topology) -> float | None:
-    """The largest modulus of an eigenvalue of the adjacency matrix but +-degree; None if the graph is not regular."""
-    degree = int(topology.in_degrees[0])
-    if is_directed(topology.matrix) or (topology.in_degrees != degree).any():
-        return None
-    if topology.n == 1:
-        return 0.0
-    adjacency = (topology.matrix != 0).astype(float)
-    adjacency.setdiag(0)
-    adjacency.eliminate_zeros()
-    low, high = ends(adjacency)
-    bipartite = low < (1e-9 - 1) * degree  # then the eigenvalues are symmetric about 0
-    return max(high, 0.0) if bipartite else max(-low, high)
-
-
 def connected_draw(draw: Callable[[int], nx.Graph], family: str, seed: int, fix: str) -> nx.Graph:
     import networkx as nx
 
@@ -312,13 +269,6 @@ def connected_draw(draw: Callable[[int], nx.Graph], family: str, seed: int, fix:
         if nx.is_strongly_connected(graph) if graph.is_directed() else nx.is_connected(graph):
             return graph
     raise ValueError(f"{family} found no connected graph in {DRAWS} draws from seed {seed}: {fix}")
-
-
-def probability(family: str, value: float, what: str = "probability") -> float:
-    """`value` if it is between 0 and 1, else a ValueError naming the parameter."""
-    if not 0 <= value <= 1:
-        raise ValueError(f"{family} needs {what} between 0 and 1, got {value}")
-    return float(value)
 
 
 def _connected_edges(

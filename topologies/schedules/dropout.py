@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from topologies.graphs.lattices import count
-from topologies.graphs.random import probability
-from topologies.schedules.random import RandomSchedule, base_graph_named, edges_of
-from topologies.topology import Topology, valid_round
+from topologies.graphs.arguments import count, probability
+from topologies.schedule import valid_round
+from topologies.schedules.bases import base_graph_by_name, edges_of
+from topologies.schedules.random import RandomSchedule
+from topologies.topology import Topology
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
+
+__all__ = ["Dropout", "edge_dropout", "gilbert_elliott", "node_dropout"]
 
 
 class Dropout(RandomSchedule):
@@ -105,7 +108,7 @@ class Dropout(RandomSchedule):
         W = csr_array(off + diags_array(1 - off.sum(axis=1)))
         return Topology.from_matrix(W, name=self.name, connected=False)
 
-    def _support(self) -> csr_array:
+    def support(self) -> csr_array:
         return self.base.matrix
 
 
@@ -170,4 +173,4 @@ def _dropped(
 ) -> Dropout:
     count(name, n)
     probability(name, fail)
-    return Dropout(base_graph_named(name, graph)(n), fail, repair, loss, of, seed, name)
+    return Dropout(base_graph_by_name(name, graph)(n), fail, repair, loss, of, seed, name)

@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from topologies.graphs.lattices import count
-from topologies.schedules.random import RandomSchedule, base_graph_named, edges_of, undirected_base
+from topologies.graphs.arguments import count
+from topologies.schedules.bases import base_graph_by_name, edges_of, undirected_base
+from topologies.schedules.random import RandomSchedule
 from topologies.topology import Topology
 
 if TYPE_CHECKING:
     import networkx as nx
     from scipy.sparse import csr_array
+
+__all__ = ["Matcha", "matcha"]
 
 SMOOTHNESS = 1e-3  # of the smallest eigenvalue, in place of which a smooth bound is maximized
 
@@ -79,7 +82,7 @@ class Matcha(RandomSchedule):
         """E[W^T W], exactly."""
         return _second_moment(self.n, self._laplacians, self.probabilities, self.alpha)
 
-    def _support(self) -> csr_array:
+    def support(self) -> csr_array:
         return self.base.matrix
 
 
@@ -97,7 +100,7 @@ def matcha(n: int, graph: str = "random_regular", budget: float = 0.5, seed: int
         ValueError: n, budget or seed is out of range, or there is no such base graph.
     """
     count("matcha", n)
-    return Matcha(base_graph_named("matcha", graph)(n), budget, seed)
+    return Matcha(base_graph_by_name("matcha", graph)(n), budget, seed)
 
 
 def matchings(topology: Topology) -> list[np.ndarray]:

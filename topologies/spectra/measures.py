@@ -9,13 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from topologies.graphs.random import second_adjacency_eigenvalue
+from topologies.graphs.expanders import second_adjacency_eigenvalue
 from topologies.links import Links
 from topologies.matrices import Arrays, is_directed
+from topologies.schedule import Schedule
 from topologies.schedules.random import RandomSchedule
-from topologies.spectra.eigenvalues import DENSE_NODES, PRECISE_NODES, translations
-from topologies.spectra.spectrum import contraction_per_round, laplacian_norm, spectral_gap, symmetric_ends
-from topologies.topology import Schedule, Topology
+from topologies.spectra.eigenvalues import DENSE_NODES, PRECISE_NODES, circulant_rows
+from topologies.spectra.spectrum import (
+    contraction_per_round,
+    laplacian_norm,
+    smallest_and_second_eigenvalue,
+    spectral_gap,
+)
+from topologies.topology import Topology
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -23,14 +29,14 @@ if TYPE_CHECKING:
 CONSENSUS = 1e-6  # of the distance at the start
 ROUNDS = 100_000  # after which consensus is given up
 WORK = 2_000_000_000  # multiplications after which it is
-LOOKED_AT = 64  # rounds of a schedule without end, for its mean degrees and times
+SAMPLED_ROUNDS = 64  # rounds of a schedule without end, for its mean degrees and times
 EXACT = 1e-12  # the norm of the product of a period minus J that counts as none
 DECAY = 0.99  # gamma of the effective number of neighbours
 DIAMETER_NODES = 5000  # above, the diameter takes minutes
 
 
 @dataclass(frozen=True)
-class Numbers:
+class Measurements:
     """What `measure` found; None where something does not exist, or takes too long for so many nodes.
 
     Attributes:
@@ -98,7 +104,7 @@ class Numbers:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
-def measure(schedule: Schedule, parameters: float, links: Links, value_bytes: int = 4) -> Numbers:
+def measure(schedule: Schedule, parameters: float, links: Links, value_bytes: int = 4) -> Measurements:
     """All numbers of a topology or schedule. Up to 1000 nodes from dense matrices, beyond from sparse ones.
 
     Args:
@@ -108,22 +114,22 @@ def measure(schedule: Schedule, parameters: float, links: Links, value_bytes: in
         value_bytes: of each number, 4 for float32.
     """
     n, dense = schedule.n, schedule.n <= DENSE_NODES
-    rounds = list(islice((schedule[t] for t in range(schedule.period or LOOKED_AT)), LOOKED_AT))
+    rounds = list(islice((schedule[t] for t in range(schedule.period or SAMPLED_ROUNDS)), SAMPLED_ROUNDS))
     out = np.stack([each.out_degrees for each in rounds])
-    support = schedule._support()
+    support = schedule.support()
     directed = is_directed(support)
     links_there = int(support.nnz - np.count_nonzero(support.diagonal()))
     size = parameters * value_bytes
     gap, smallest, norm = _spectrum(schedule) if isinstance(schedule, Topology) else (None, None, None)
-    curve = consensus(schedule) if schedule.row_stochastic else None
-    needed = rounds_to(curve)
+    curve = consensus_curve(schedule) if schedule.row_stochastic else None
+    needed = rounds_until_consensus(curve)
     seconds = float(np.mean([each_round.max(initial=0) for each_round in (links.exchange(r, size) for r in rounds)]))
     regular = (
         second_adjacency_eigenvalue(schedule) if isinstance(schedule, Topology) and 1 < n <= PRECISE_NODES else None
     )
     bound = 2 * math.sqrt(max(int(out[0, 0]) - 1, 0))
     exact = exact_after(schedule) if dense else None
-    return Numbers(
+    return Measurements(
         name=schedule.name,
         nodes=n,
         edges=links_there if directed else links_there // 2,
@@ -157,13 +163,13 @@ def measure(schedule: Schedule, parameters: float, links: Links, value_bytes: in
 def _spectrum(topology: Topology) -> tuple[float, float | None, float | None]:
     """Spectral gap, smallest eigenvalue and ||I - W||, the symmetric ones from one search for both ends."""
     if topology.symmetric and topology.n > 1:
-        low, high = symmetric_ends(topology)
+        low, high = smallest_and_second_eigenvalue(topology)
         return 1 - max(-low, high), low, 1 - low
-    feasible = topology.n <= DENSE_NODES or translations(topology.arrays) is not None
+    feasible = topology.n <= DENSE_NODES or circulant_rows(topology.arrays) is not None
     return spectral_gap(topology), 1.0 if topology.symmetric else None, laplacian_norm(topology) if feasible else None
 
 
-def consensus(schedule: Schedule, columns: int | None = None) -> np.ndarray:
+def consensus_curve(schedule: Schedule, columns: int | None = None) -> np.ndarray:
     """(rounds + 1,): the distance of x to its consensus, as a part of that at the start, until 1e-6 or given up.
 
     x is (n, columns) and normal, the same for all schedules; the distance is that to the mean of its rows now.
@@ -188,8 +194,8 @@ def consensus(schedule: Schedule, columns: int | None = None) -> np.ndarray:
     return np.array(distances)
 
 
-def rounds_to(curve: np.ndarray | None) -> int | None:
-    """Rounds until a curve of `consensus` ends at 1e-6; None if it ends before that."""
+def rounds_until_consensus(curve: np.ndarray | None) -> int | None:
+    """Rounds until a curve of `consensus_curve` ends at 1e-6; None if it ends before that."""
     return None if curve is None or curve[-1] > CONSENSUS else len(curve) - 1
 
 
@@ -210,7 +216,7 @@ def diameter(support: csr_array) -> int | None:
     from scipy.sparse.csgraph import breadth_first_order, shortest_path
 
     if support.shape[0] > DIAMETER_NODES:
-        if translations(Arrays(support.indptr, support.indices, support.data)) is None:
+        if circulant_rows(Arrays(support.indptr, support.indices, support.data)) is None:
             return None
         order, before = breadth_first_order(support, 0)
         node, hops = order[-1], 0
@@ -238,7 +244,7 @@ def effective_resistance(schedule: Schedule) -> float:
     n = schedule.n
     if n == 1:
         return 0.0
-    adjacency = (schedule._support() != 0).astype(float).toarray()
+    adjacency = (schedule.support() != 0).astype(float).toarray()
     np.fill_diagonal(adjacency, 0)
     return float(2 * np.sum(1 / np.linalg.eigvalsh(laplacian(adjacency))[1:]) / (n - 1))
 
@@ -263,7 +269,7 @@ def effective_neighbors(schedule: Schedule, decay: float = DECAY) -> float:
     if isinstance(schedule, Topology) and schedule.symmetric:
         squares = np.linalg.eigvalsh(schedule.matrix.toarray()) ** 2
         return float(1 / (1 - decay) / np.mean(squares / (1 - decay * squares)))
-    rounds = [schedule[t].matrix for t in range(schedule.period or LOOKED_AT)]
+    rounds = [schedule[t].matrix for t in range(schedule.period or SAMPLED_ROUNDS)]
     covariance = np.eye(n) / (1 - decay) / n  # near the end already; it forgets the start by gamma a round
     variances: list[float] = []
     for _ in range(math.ceil(math.log(1e-9) / math.log(decay) / len(rounds))):

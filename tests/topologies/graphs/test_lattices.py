@@ -47,7 +47,7 @@ from topologies import (
     wheel,
 )
 from topologies.graphs import random
-from topologies.graphs.random import is_ramanujan
+from topologies.graphs.expanders import is_ramanujan
 from topologies.weights.rules import find
 
 BY_NAME = {family.__name__: family for family in FAMILIES}
