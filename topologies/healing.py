@@ -50,7 +50,9 @@ def heal(topology: Schedule, survivors: Sequence[int]) -> Schedule:
             return Matcha(_static(topology.base, survivors), topology.budget, seed)
         case Dropout():
             base = _static(topology.base, survivors)
-            return Dropout(base, topology.fail, topology.repair, topology.loss, topology.of, seed, name)
+            return Dropout(
+                base, topology.fail, topology.repair, loss=topology.loss, of=topology.of, seed=seed, name=name
+            )
         case RandomRegular():
             degree = min(topology.degree, m - 1)
             return RandomRegular(m, degree + m * degree % 2, seed)

@@ -61,7 +61,9 @@ def erdos_renyi(n: int, probability: float | None = None, seed: int = 0, weights
     if edges > MOST_EDGES:
         raise ValueError(f"erdos_renyi would have about {edges:.2g} edges, more than {MOST_EDGES:.0e}; {fix}")
     if n > LARGE:
-        return _connected_edges(lambda random: _pairs(n, probability, random), n, weights, "erdos_renyi", seed, fix)
+        return _connected_edges(
+            lambda random: random_pairs(n, probability, random), n, weights, "erdos_renyi", seed, fix
+        )
     graph = connected_draw(lambda seed: nx.fast_gnp_random_graph(n, probability, seed=seed), "erdos_renyi", seed, fix)
     return Topology(graph, weights, name="erdos_renyi")
 
@@ -93,7 +95,9 @@ def random_regular(n: int, degree: int = 4, seed: int = 0, weights: str = "metro
 
     fix = f"raise the degree above {degree}"
     if n > LARGE:
-        return _connected_edges(lambda random: _stubs(n, degree, random), n, weights, "random_regular", seed, fix)
+        return _connected_edges(
+            lambda random: random_pairing(n, degree, random), n, weights, "random_regular", seed, fix
+        )
 
     def draw(seed: int) -> nx.Graph:
         graph = nx.empty_graph(n)  # the generator alone would number the nodes in the order of its edges
@@ -286,7 +290,7 @@ def _connected_edges(
     raise ValueError(f"{name} found no connected graph in {DRAWS} draws from seed {seed}: {fix}")
 
 
-def _pairs(n: int, probability: float, random: np.random.Generator) -> Ends:
+def random_pairs(n: int, probability: float, random: np.random.Generator) -> Ends:
     """Each of the n (n - 1) / 2 pairs with this probability."""
     pairs = n * (n - 1) // 2
     wanted = int(random.binomial(pairs, probability))
@@ -302,7 +306,7 @@ def _pairs(n: int, probability: float, random: np.random.Generator) -> Ends:
     return chosen - j * (j - 1) // 2, j
 
 
-def _stubs(n: int, degree: int, random: np.random.Generator) -> Ends:
+def random_pairing(n: int, degree: int, random: np.random.Generator) -> Ends:
     """The ends of all edges paired at random; loops and edges that are there twice are switched with random others."""
     stubs = random.permutation(np.repeat(np.arange(n), degree))
     i, j = stubs[0::2].copy(), stubs[1::2].copy()

@@ -55,6 +55,7 @@ class Dropout(RandomSchedule):
         topology: Topology,
         fail: float,
         repair: float,
+        *,
         loss: float = 1.0,
         of: Literal["edges", "nodes"] = "edges",
         seed: int = 0,
@@ -124,7 +125,8 @@ def edge_dropout(n: int, graph: str = "ring", probability: float = 0.1, seed: in
     Raises:
         ValueError: a parameter is out of range, or there is no such base graph.
     """
-    return _dropped("edge_dropout", n, graph, probability, 1 - probability, 1.0, "edges", seed)
+    name = "edge_dropout"
+    return Dropout(_base(name, n, graph, probability), probability, 1 - probability, seed=seed, name=name)
 
 
 def node_dropout(n: int, graph: str = "ring", probability: float = 0.1, seed: int = 0) -> Dropout:
@@ -139,12 +141,14 @@ def node_dropout(n: int, graph: str = "ring", probability: float = 0.1, seed: in
     Raises:
         ValueError: a parameter is out of range, or there is no such base graph.
     """
-    return _dropped("node_dropout", n, graph, probability, 1 - probability, 1.0, "nodes", seed)
+    name = "node_dropout"
+    return Dropout(_base(name, n, graph, probability), probability, 1 - probability, of="nodes", seed=seed, name=name)
 
 
 def gilbert_elliott(
     n: int,
     graph: str = "ring",
+    *,
     fail: float = 0.05,
     repair: float = 0.3,
     loss: float = 1.0,
@@ -165,12 +169,12 @@ def gilbert_elliott(
     Raises:
         ValueError: a parameter is out of range, or there is no such base graph.
     """
-    return _dropped("gilbert_elliott", n, graph, fail, repair, loss, of, seed)
+    name = "gilbert_elliott"
+    return Dropout(_base(name, n, graph, fail), fail, repair, loss=loss, of=of, seed=seed, name=name)
 
 
-def _dropped(
-    name: str, n: int, graph: str, fail: float, repair: float, loss: float, of: Literal["edges", "nodes"], seed: int
-) -> Dropout:
-    count(name, n)
-    probability(name, fail)
-    return Dropout(base_graph_by_name(name, graph)(n), fail, repair, loss, of, seed, name)
+def _base(family: str, n: int, graph: str, fail: float) -> Topology:
+    """The base graph of a family, if the number of nodes and the probability are in range."""
+    count(family, n)
+    probability(family, fail)
+    return base_graph_by_name(family, graph)(n)

@@ -124,11 +124,7 @@ def measure(schedule: Schedule, parameters: float, links: Links, value_bytes: in
     curve = consensus_curve(schedule) if schedule.row_stochastic else None
     needed = rounds_until_consensus(curve)
     seconds = float(np.mean([each_round.max(initial=0) for each_round in (links.exchange(r, size) for r in rounds)]))
-    regular = (
-        second_adjacency_eigenvalue(schedule) if isinstance(schedule, Topology) and 1 < n <= PRECISE_NODES else None
-    )
-    bound = 2 * math.sqrt(max(int(out[0, 0]) - 1, 0))
-    exact = exact_after(schedule) if dense else None
+    regular, ramanujan = _of_regular(schedule)
     return Measurements(
         name=schedule.name,
         nodes=n,
@@ -145,7 +141,7 @@ def measure(schedule: Schedule, parameters: float, links: Links, value_bytes: in
         laplacian_norm=norm,
         contraction_per_round=contraction_per_round(schedule) if schedule.row_stochastic and dense else None,
         rounds_to_consensus=needed,
-        exact_after=exact,
+        exact_after=exact_after(schedule) if dense else None,
         diameter=diameter(support),
         min_degree=int(out.min()),
         max_degree=int(out.max()),
@@ -153,11 +149,20 @@ def measure(schedule: Schedule, parameters: float, links: Links, value_bytes: in
         bytes_per_round=float(out.mean() * size),
         effective_resistance=effective_resistance(schedule) if dense and not directed else None,
         effective_neighbors=effective_neighbors(schedule) if dense and schedule.doubly_stochastic else None,
-        ramanujan=None if regular is None else regular <= bound + 1e-9,
+        ramanujan=ramanujan,
         second_adjacency_eigenvalue=regular,
         seconds_per_round=seconds,
         seconds_to_consensus=None if needed is None else needed * seconds,
     )
+
+
+def _of_regular(schedule: Schedule) -> tuple[float | None, bool | None]:
+    """Of a regular graph of up to 100,000 nodes the second adjacency eigenvalue, and whether it is Ramanujan."""
+    if not isinstance(schedule, Topology) or not 1 < schedule.n <= PRECISE_NODES:
+        return None, None
+    second = second_adjacency_eigenvalue(schedule)
+    bound = 2 * math.sqrt(max(int(schedule.out_degrees[0]) - 1, 0))
+    return second, None if second is None else second <= bound + 1e-9
 
 
 def _spectrum(topology: Topology) -> tuple[float, float | None, float | None]:
