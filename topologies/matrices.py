@@ -46,6 +46,7 @@ def as_csr(value: Any) -> csr_array:
 
 
 def read_only(arrays: Arrays) -> Arrays:
+    """The same arrays, which nobody can write to any more."""
     for array in arrays:
         array.flags.writeable = False
     return arrays

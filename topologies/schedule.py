@@ -134,7 +134,7 @@ class Schedule:
         return self._graph
 
     def support(self) -> csr_array:
-        """(n, n) matrix, non-zero where some round of the period has a weight."""
+        """(n, n) matrix, non-zero where some round has a weight."""
         return sum((abs(each.matrix) for each in self._rounds[1:]), start=abs(self._rounds[0].matrix))
 
     def __getstate__(self) -> dict[str, Any]:
@@ -153,6 +153,7 @@ def valid_round(t: int) -> int:
 
 
 def kind_of(schedule: Schedule) -> str:
+    """Whether W is symmetric and what of it sums to 1, in words."""
     return f"symmetric, {schedule.stochasticity}" if schedule.symmetric else schedule.stochasticity
 
 

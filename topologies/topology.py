@@ -188,6 +188,7 @@ class Topology(Schedule):
 
     @property
     def tree(self) -> bool:
+        """Whether the graph is undirected, connected, and without cycles."""
         from scipy.sparse.csgraph import connected_components
 
         links = int(self.in_degrees.sum())
@@ -230,6 +231,7 @@ class Topology(Schedule):
         return others
 
     def support(self) -> csr_array:
+        """W itself, (n, n)."""
         return self.matrix
 
     def __getstate__(self) -> dict[str, Any]:

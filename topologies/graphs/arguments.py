@@ -23,6 +23,8 @@ def probability(family: str, value: float, what: str = "probability") -> float:
 
 
 def prime(family: str, n: Any, least: int = 2) -> None:
+    """Nothing if n is a prime of at least `least`, else a ValueError that names the nearest ones."""
+
     def is_prime(number: int) -> bool:
         return number >= least and all(number % divisor for divisor in range(2, math.isqrt(number) + 1))
 

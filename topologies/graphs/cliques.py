@@ -56,6 +56,8 @@ def barbell(n: int, bridge: int | None = None, weights: str = "metropolis") -> T
 def two_cliques(n: int, links: int = 1, weights: str = "metropolis") -> Topology:
     """Two cliques, whose sizes differ by at most one, with some links from a node of one to a node of the other.
 
+    Link k joins the k-th node of one clique to the k-th node of the other.
+
     Args:
         n: number of nodes; the first half is one clique.
         links: between the cliques, at most n // 2 (0 for one node).
@@ -77,6 +79,8 @@ def two_cliques(n: int, links: int = 1, weights: str = "metropolis") -> Topology
 def wheel(n: int, weights: str = "metropolis") -> Topology:
     """Wheel: a ring whose nodes are all linked to a hub, node 0.
 
+    The Metropolis spectral gap is 1 / n + (1 - cos(2 pi / (n - 1))) / 2 for n >= 5.
+
     Args:
         n: number of nodes, the hub included.
         weights: weight rule; `topologies.weights.rules.find` knows them.
@@ -91,6 +95,8 @@ def wheel(n: int, weights: str = "metropolis") -> Topology:
 
 def complete_multipartite(n: int, parts: int = 2, weights: str = "metropolis") -> Topology:
     """Complete multipartite (Turan) graph: all nodes are linked but for those of the same part.
+
+    For parts of equal size s the Metropolis spectral gap is 1 - (s - 1) / (1 + n - s).
 
     Args:
         n: number of nodes; the sizes of the parts differ by at most one.

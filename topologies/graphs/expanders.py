@@ -18,6 +18,7 @@ def margulis_gabber_galil(n: int, weights: str = "metropolis") -> Topology:
     """Margulis-Gabber-Galil expander on the pairs (x, y) modulo m; edges that are there twice count once.
 
     (x, y) is linked to (x +- 2 y, y), (x +- (2 y + 1), y), (x, y +- 2 x) and (x, y +- (2 x + 1)).
+    The eight edges of a node, counted as often as they are there, have no adjacency eigenvalue above 5 sqrt(2) but 8.
 
     Source: O. Gabber, Z. Galil, "Explicit constructions of linear-sized superconcentrators", JCSS 22(3), 1981.
 
@@ -60,6 +61,11 @@ def chordal_cycle(n: int, weights: str = "metropolis") -> Topology:
 
 def paley(n: int) -> Topology:
     """Paley graph: j hears from i if j - i is a square modulo n; uniform weights. Undirected if n = 1 modulo 4.
+
+    Every node hears (n - 1) / 2 others. The spectral gap is 1 - (1 + sqrt(n)) / (n + 1) if n = 1 modulo 4, and
+    1 - 1 / sqrt(n + 1) of the directed graphs, where n = 3 modulo 4.
+
+    Source: R. Paley, "On orthogonal matrices", Journal of Mathematics and Physics 12, 1933.
 
     Args:
         n: number of nodes, an odd prime.

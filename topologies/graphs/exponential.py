@@ -12,6 +12,8 @@ __all__ = ["exponential", "symmetric_exponential"]
 def symmetric_exponential(n: int, weights: str = "metropolis") -> Topology:
     """Static exponential graph without directions: node i is linked to i + 2^k and i - 2^k modulo n for all k.
 
+    k runs from 0 to ceil(log2 n) - 1. Where n is a power of two, a node has 2 log2 n - 1 neighbours.
+
     Args:
         n: number of nodes.
         weights: weight rule; `topologies.weights.rules.find` knows them.

@@ -19,7 +19,8 @@ __all__ = ["circulant", "generalized_hypercube", "grid", "hypercube", "ladder", 
 def ring(n: int, weights: str = "metropolis") -> Topology:
     """Cycle: node i is linked to i - 1 and i + 1 modulo n.
 
-    With Metropolis weights (1/3 each) the eigenvalues are 1/3 + 2/3 cos(2 pi k / n) for n >= 3.
+    With Metropolis weights (1/3 each) the eigenvalues are 1/3 + 2/3 cos(2 pi k / n) for n >= 3, so that the
+    spectral gap is 2/3 (1 - cos(2 pi / n)), of order 1 / n^2.
 
     Args:
         n: number of nodes; 1 and 2 give a single node and a single edge.
@@ -51,9 +52,12 @@ def one_way_ring(n: int) -> Topology:
 def circulant(n: int, offsets: tuple[int, ...] = (1, 2), weights: str = "metropolis") -> Topology:
     """Circulant graph: node i is linked to i + offset and i - offset modulo n for every offset.
 
+    With Metropolis weights the eigenvalues are (1 + 2 sum_o cos(2 pi k o / n)) / (1 + 2 m) for m offsets o, as long as
+    all 2 m neighbours of a node differ.
+
     Args:
         n: number of nodes.
-        offsets: of the neighbours, modulo n.
+        offsets: how far, modulo n, the numbers of neighbours are apart.
         weights: weight rule; `topologies.weights.rules.find` knows them.
 
     Raises:
@@ -69,7 +73,8 @@ def torus(n: int, rows: int | None = None, weights: str = "metropolis") -> Topol
     """Two-dimensional periodic grid: each node is linked to its four neighbours, around the borders too.
 
     Node r * columns + c stands at row r and column c, and has the label (r, c). A dimension of 2 makes one
-    edge between the two nodes, not a double one. Up to three nodes it is the ring.
+    edge between the two nodes, not a double one. Up to three nodes it is the ring. With Metropolis weights and both
+    dimensions at least 3 the eigenvalues are 1/5 + 2/5 cos(2 pi a / rows) + 2/5 cos(2 pi b / columns).
 
     Args:
         n: number of nodes, rows x columns with both at least 2 (so above 3 not a prime).
@@ -111,7 +116,8 @@ def grid(n: int, rows: int | None = None, weights: str = "metropolis") -> Topolo
 def path(n: int, weights: str = "metropolis") -> Topology:
     """Path (line, chain): node i is linked to i - 1 and i + 1 where they exist. A tree.
 
-    With Metropolis weights the eigenvalues are 1/3 + 2/3 cos(pi k / n) for n >= 3.
+    With Metropolis weights the eigenvalues are 1/3 + 2/3 cos(pi k / n) for n >= 3, so that the spectral gap is
+    2/3 (1 - cos(pi / n)), a quarter of the ring's for large n.
 
     Args:
         n: number of nodes.
@@ -128,7 +134,8 @@ def path(n: int, weights: str = "metropolis") -> Topology:
 def hypercube(n: int, weights: str = "metropolis") -> Topology:
     """Hypercube: nodes whose numbers differ in one binary digit are linked.
 
-    The spectral gap is 2 / (1 + log2 n). A node has its binary digits as label.
+    Every node has log2 n neighbours. The Metropolis spectral gap is 2 / (1 + log2 n) for n > 2. A node has its binary
+    digits as label.
 
     Args:
         n: number of nodes, a power of two.
@@ -158,7 +165,7 @@ def generalized_hypercube(n: int, base: int = 3, weights: str = "metropolis") ->
 
     Args:
         n: number of nodes, a power of the base.
-        base: of the digits, at least 2.
+        base: how many values a digit has, at least 2.
         weights: weight rule; `topologies.weights.rules.find` knows them.
 
     Raises:
@@ -209,7 +216,7 @@ def _rows(family: str, n: int, rows: int | None) -> int:
 
 
 def ladder(n: int, weights: str = "metropolis") -> Topology:
-    """Ladder: two paths of which opposite nodes are linked.
+    """Ladder: two paths of which opposite nodes are linked. The spectral gap is of order 1 / n^2, as of the path.
 
     Args:
         n: number of nodes, even.

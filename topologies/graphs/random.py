@@ -38,6 +38,9 @@ Ends = tuple[np.ndarray, np.ndarray]
 def erdos_renyi(n: int, probability: float | None = None, seed: int = 0, weights: str = "metropolis") -> Topology:
     """Erdos-Renyi random graph: every pair is linked with the same probability, drawn again until connected.
 
+    Source: P. Erdos, A. Renyi, "On random graphs I", Publicationes Mathematicae 6, 1959; this form is E. Gilbert's,
+    "Random graphs", Annals of Mathematical Statistics 30, 1959.
+
     Args:
         n: number of nodes.
         probability: of each edge, between 0 and 1; well above ln(n) / n nearly every draw is connected. By default
@@ -71,7 +74,10 @@ def erdos_renyi(n: int, probability: float | None = None, seed: int = 0, weights
 def random_regular(n: int, degree: int = 4, seed: int = 0, weights: str = "metropolis") -> Topology:
     """Random regular graph: every node has the same number of neighbours; drawn again until connected.
 
-    An expander with high probability: the spectral gap stays away from 0 as n grows.
+    An expander with high probability: as n grows, the Metropolis spectral gap tends to
+    1 - (1 + 2 sqrt(degree - 1)) / (degree + 1).
+
+    Source: J. Friedman, "A proof of Alon's second eigenvalue conjecture", STOC 2003.
 
     Args:
         n: number of nodes; n * degree must be even.
@@ -205,6 +211,8 @@ def barabasi_albert(n: int, links: int = 2, seed: int = 0, weights: str = "metro
 def random_geometric(n: int, radius: float | None = None, seed: int = 0, weights: str = "metropolis") -> Topology:
     """Random geometric graph: nodes anywhere in the unit square, linked if they are near; drawn until connected.
 
+    Source: E. Gilbert, "Random plane networks", Journal of the SIAM 9(4), 1961.
+
     Args:
         n: number of nodes.
         radius: up to which two are linked; by default sqrt(2 ln(n) / (pi n)), or sqrt(2) for one or two nodes.
@@ -265,6 +273,17 @@ def stochastic_block(
 
 
 def connected_draw(draw: Callable[[int], nx.Graph], family: str, seed: int, fix: str) -> nx.Graph:
+    """The first connected graph of those that `draw` makes of the seeds seed, seed + 1, ...
+
+    Args:
+        draw: makes a graph of a seed.
+        family: is named by what is refused.
+        seed: the first one, at least 0.
+        fix: what to do if no draw of 1000 is connected.
+
+    Raises:
+        ValueError: no draw was connected, or the seed is out of range.
+    """
     import networkx as nx
 
     count(family, seed, "seed", 0)

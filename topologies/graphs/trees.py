@@ -52,6 +52,8 @@ def elastic_averaging(n: int, alpha: float | None = None) -> Topology:
 def binary_tree(n: int, weights: str = "metropolis") -> Topology:
     """Binary tree whose levels are full but for the last: node i has the children 2 i + 1 and 2 i + 2.
 
+    The Metropolis spectral gap is of order 1 / n: all that the halves tell each other passes the root.
+
     Args:
         n: number of nodes.
         weights: weight rule; `topologies.weights.rules.find` knows them.
@@ -66,6 +68,8 @@ def binary_tree(n: int, weights: str = "metropolis") -> Topology:
 
 def balanced_tree(n: int, branching: int = 2, weights: str = "metropolis") -> Topology:
     """Tree all whose leaves are equally far from the root, and whose other nodes have equally many children.
+
+    Node 0 is the root, and the levels follow from top to bottom. The Metropolis spectral gap is of order 1 / n.
 
     Args:
         n: number of nodes, 1 + branching + branching^2 + ...

@@ -78,6 +78,7 @@ def _schedule(name: str, n: int, rounds: Sequence[Round]) -> Schedule:
 
 
 def base_rounds(nodes: Sequence[int], k: int) -> list[Round]:
+    """The rounds of the Base-(k+1) graph between these nodes."""
     n, group = len(nodes), len(nodes)  # the group's size loses all prime factors up to k + 1
     for prime in range(2, k + 2):
         while group % prime == 0:
@@ -90,6 +91,7 @@ def base_rounds(nodes: Sequence[int], k: int) -> list[Round]:
 
 
 def simple_base_rounds(nodes: Sequence[int], k: int) -> list[Round]:
+    """The rounds of the Simple Base-(k+1) graph between these nodes."""
     n = len(nodes)
     if _factors(n, k) is not None:
         return _hyper(nodes, k)

@@ -110,6 +110,7 @@ class Dropout(RandomSchedule):
         return Topology.from_matrix(W, name=self.name, connected=False)
 
     def support(self) -> csr_array:
+        """The base graph's W, (n, n): its edges are all that can be there."""
         return self.base.matrix
 
 

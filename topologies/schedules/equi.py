@@ -107,6 +107,7 @@ class EquiDyn(RandomSchedule):
         return moved + (1 - self.eta * (n - 1) / n) * eye_array(n)
 
     def support(self) -> csr_array:
+        """(n, n) of equal weights: any shift may be drawn."""
         return average_of_shifts(self.n, range(self.n))
 
     def __repr__(self) -> str:

@@ -83,6 +83,7 @@ class Matcha(RandomSchedule):
         return _second_moment(self.n, self._laplacians, self.probabilities, self.alpha)
 
     def support(self) -> csr_array:
+        """The base graph's W, (n, n): its edges are all that can be there."""
         return self.base.matrix
 
 

@@ -142,6 +142,7 @@ class RandomizedGossip(RandomSchedule):
         return self.mean.matrix
 
     def support(self) -> csr_array:
+        """The base graph's W, (n, n): its edges are all that can be there."""
         return self.base.matrix
 
     def __repr__(self) -> str:
@@ -197,6 +198,7 @@ class RandomMatchings(RandomSchedule):
         return pairwise_average(partner)
 
     def support(self) -> csr_array:
+        """The base graph's W, (n, n): its edges are all that can be there."""
         return self.base.matrix
 
 
@@ -256,6 +258,7 @@ class RandomRegular(RandomSchedule):
         return (adjacency + eye_array(self.n)) / (self.degree + 1)
 
     def support(self) -> csr_array:
+        """(n, n) of ones: any two nodes may be linked in some round."""
         from scipy.sparse import csr_array
 
         return csr_array(np.ones((self.n, self.n)))

@@ -40,35 +40,35 @@ class Measurements:
     """What `measure` found; None where something does not exist, or takes too long for so many nodes.
 
     Attributes:
-        name: of the topology.
-        nodes: n.
-        edges: of the communication graph; of a schedule, of the union of a period.
-        period: rounds until it repeats, 1 for a static topology, None for a schedule without end.
-        directed: whether some edge runs one way only.
-        symmetric: whether W is in all rounds.
-        doubly_stochastic: whether rows and columns of W sum to 1 in all rounds.
-        row_stochastic: whether the rows do.
-        column_stochastic: whether the columns do.
-        spectral_gap: 1 - second_eigenvalue; of a static topology.
-        second_eigenvalue: the second largest modulus of an eigenvalue of W; of a static topology.
-        smallest_eigenvalue: of a static symmetric topology.
+        name: What the topology is called.
+        nodes: The number of nodes, n.
+        edges: The number of edges of the communication graph; of a schedule, of the union of a period.
+        period: Rounds until the schedule repeats: 1 for a static topology, None for a schedule without end.
+        directed: Whether some edge runs one way only.
+        symmetric: Whether W equals its transpose in all rounds.
+        doubly_stochastic: Whether the rows and the columns of W sum to 1 in all rounds.
+        row_stochastic: Whether the rows of W sum to 1 in all rounds.
+        column_stochastic: Whether the columns of W sum to 1 in all rounds.
+        spectral_gap: 1 minus the second largest modulus of an eigenvalue of W; of a static topology.
+        second_eigenvalue: The second largest modulus of an eigenvalue of W; of a static topology.
+        smallest_eigenvalue: The smallest eigenvalue of W; of a static symmetric topology.
         laplacian_norm: ||I - W||_2; of a static topology.
-        contraction_per_round: jointly over a period; see `topologies.contraction_per_round`.
-        rounds_to_consensus: measured: until the distance of random vectors to their mean is 1e-6 of what it was.
-        exact_after: rounds after which the average is exact, if there are such.
-        diameter: of the communication graph, in hops; above 5000 nodes if it looks the same from every node.
-        min_degree: the fewest others that a node sends to in any round.
-        max_degree: the most.
-        mean_degree: messages that a node sends in a round, on average.
-        bytes_per_round: that a node sends in a round, on average.
-        effective_resistance: sum of the effective resistances of all pairs of nodes over the number of pairs, edges of
-            the graph being resistors of 1 ohm; undirected graphs.
-        effective_neighbors: the effective number of neighbours at decay 0.99 (Vogels et al. 2022).
-        ramanujan: whether all eigenvalues but +-degree of the adjacency matrix are up to 2 sqrt(degree - 1); of a
+        contraction_per_round: What `topologies.contraction_per_round` gives, jointly over a period.
+        rounds_to_consensus: Rounds until the distance of random vectors to their mean is 1e-6 of what it was, measured.
+        exact_after: Rounds after which the average is exact, if there are such.
+        diameter: The largest distance of two nodes in hops; above 5000 nodes if the graph looks the same from each.
+        min_degree: The fewest other nodes that a node sends to in any round.
+        max_degree: The most other nodes that a node sends to in any round.
+        mean_degree: Messages that a node sends in a round, on average.
+        bytes_per_round: Bytes that a node sends in a round, on average.
+        effective_resistance: The mean effective resistance of all pairs of nodes, each edge of the graph being a
+            resistor of 1 ohm; of undirected graphs.
+        effective_neighbors: The effective number of neighbours at decay 0.99 (Vogels et al. 2022).
+        ramanujan: Whether `second_adjacency_eigenvalue` is at most 2 sqrt(degree - 1).
+        second_adjacency_eigenvalue: The largest modulus of an eigenvalue of the adjacency matrix but for +-degree; of a
             static undirected regular graph.
-        second_adjacency_eigenvalue: the largest of these.
-        seconds_per_round: predicted by the links, until the slowest node has heard all it waits for.
-        seconds_to_consensus: rounds_to_consensus of them.
+        seconds_per_round: Seconds until the slowest node has heard all it waits for, predicted by the links.
+        seconds_to_consensus: Seconds that `rounds_to_consensus` rounds take, predicted by the links.
     """
 
     name: str

@@ -25,6 +25,7 @@ from topologies import (
     double_binary_tree,
     equi_topo,
     erdos_renyi,
+    exponential,
     generalized_hypercube,
     hierarchical,
     hypercube,
@@ -33,9 +34,12 @@ from topologies import (
     margulis_gabber_galil,
     one_way_ring,
     paley,
+    path,
     random_regular,
     ring,
+    spectral_gap,
     star,
+    symmetric_exponential,
     torus,
     two_cliques,
     watts_strogatz,
@@ -190,3 +194,32 @@ def test_other_parameters_are_checked(make, message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
         make()
     assert "\n" not in str(caught.value)
+
+
+GAPS = [  # the formulas of the docstrings
+    *((ring(n), 2 / 3 * (1 - np.cos(2 * np.pi / n))) for n in (4, 9)),
+    *((path(n), 2 / 3 * (1 - np.cos(np.pi / n))) for n in (4, 9)),
+    *((one_way_ring(n), 1 - np.cos(np.pi / n)) for n in (3, 8)),
+    *((hypercube(n), 2 / (1 + np.log2(n))) for n in (4, 32)),
+    *((star(n), 1 / n) for n in (5, 12)),
+    *((wheel(n), 1 / n + (1 - np.cos(2 * np.pi / (n - 1))) / 2) for n in (5, 6, 12)),
+    *((complete_multipartite(n, n // s), 1 - (s - 1) / (1 + n - s)) for n, s in ((6, 1), (6, 2), (12, 4))),
+    *((paley(n), 1 - (1 + np.sqrt(n)) / (n + 1)) for n in (5, 13)),
+    *((paley(n), 1 - 1 / np.sqrt(n + 1)) for n in (3, 7, 11)),
+    *((exponential(n), 2 / (1 + np.ceil(np.log2(n)))) for n in (4, 6, 16)),
+    (random_regular(4000, 4), 1 - (1 + 2 * np.sqrt(3)) / 5),
+]
+
+
+@pytest.mark.parametrize(("topology", "gap"), GAPS, ids=lambda value: getattr(value, "name", ""))
+def test_gaps_by_formula(topology: Topology, gap: float) -> None:
+    assert spectral_gap(topology) == pytest.approx(gap, abs=1e-10 if topology.n < 100 else 0.01)
+
+
+def test_eigenvalues_by_formula() -> None:
+    a, b = np.divmod(np.arange(12), 4)
+    of_torus = 1 / 5 + 2 / 5 * np.cos(2 * np.pi * a / 3) + 2 / 5 * np.cos(2 * np.pi * b / 4)
+    of_circulant = (1 + 2 * sum(np.cos(2 * np.pi * np.arange(11) * offset / 11) for offset in (1, 3))) / 5
+    for topology, expected in ((torus(12), of_torus), (circulant(11, (1, 3)), of_circulant)):
+        np.testing.assert_allclose(np.linalg.eigvalsh(topology.matrix.toarray()), np.sort(expected), atol=1e-12)
+    assert (symmetric_exponential(32).in_degrees == 9).all()
