@@ -75,8 +75,8 @@ class MatrixNetwork:
             gap = 1 - np.linalg.norm(W - 1 / self.n, ord=2)
             return Spectrum(float(gap), float(np.linalg.norm(np.eye(self.n) - W, ord=2)))
         values = np.linalg.eigvalsh(W)
-        others = np.delete(values, np.argmin(np.abs(values - 1))) if self.n > 1 else np.zeros(1)
-        return Spectrum(float(1 - np.abs(others).max()), float(1 - others.min()))
+        others = np.delete(values, np.argmin(np.abs(values - 1)))  # without that of the average
+        return Spectrum(float(1 - np.abs(others).max(initial=0)), float(1 - others.min(initial=1)))
 
     def mix(self, value: Tensor | Message, plus: tuple[float, Tensor] | None = None) -> Tensor:
         """W X, (n, d), each product and each sum rounded by itself, in node order."""

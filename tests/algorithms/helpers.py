@@ -11,10 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from algorithms import Algorithm, Sample, State, StepDecay
+from algorithms import Algorithm, MatrixNetwork, Sample, State, StepDecay
 from algorithms.schedules.learning_rate import learning_rate
 from gossip import workloads
-from gossip.network import Communicator, connect
 from topologies import Schedule, Topology, erdos_renyi, exponential, one_peer_exponential, ring
 
 Array = NDArray[Any]
@@ -90,6 +89,13 @@ def common(problem: LeastSquares, seed: int = 1) -> Array:
     return np.tile(starts(problem, seed)[0], (problem.n, 1))
 
 
+def network_of(topology: Schedule, seed: int = 0) -> MatrixNetwork:
+    """The network of a topology's full matrices."""
+    if topology.period is None:
+        return MatrixNetwork(lambda t: dense(topology[t]), seed)
+    return MatrixNetwork([dense(topology[t]) for t in range(topology.period)], seed)
+
+
 @dataclass
 class Run:
     models: Array  # (steps + 1, n, d): the models at the start and after each step
@@ -113,7 +119,7 @@ def run(
     dtype: torch.dtype = torch.float64,
 ) -> Run:
     """Drive an algorithm for some steps on full local gradients."""
-    network = connect(topology, Communicator(), seed=0)
+    network = network_of(topology)
     state = algorithm.start(torch.tensor(x, dtype=dtype), network)
     network.finish_step()
     models, points = [algorithm.model(state).numpy().copy()], [state.x.numpy().copy()]

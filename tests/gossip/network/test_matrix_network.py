@@ -1,0 +1,144 @@
+"""The network of dense matrices has the bits, the bytes and the rounds of the real one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from algorithms import Layout, MatrixNetwork, Network, Sample, TopK
+from gossip.network import Communicator, connect
+from tests.algorithms.helpers import least_squares, network_of, starts
+from tests.cases import FAMILIES, NODES, Case, every_case
+from topologies import (
+    Schedule,
+    complete,
+    erdos_renyi,
+    exponential,
+    one_peer_exponential,
+    random_out,
+    randomized_gossip,
+    ring,
+    star,
+)
+
+TOPOLOGIES: dict[str, Schedule] = {
+    topology.name + f"-{topology.n}": topology
+    for topology in (
+        ring(1),
+        ring(2),
+        ring(9),
+        star(6),
+        exponential(8),
+        one_peer_exponential(8),
+        erdos_renyi(12),
+        complete(5),
+        random_out(7),
+        randomized_gossip(7),
+    )
+}
+
+
+def both(topology: Schedule) -> tuple[MatrixNetwork, Network]:
+    return network_of(topology, seed=3), connect(topology, Communicator(), seed=3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("topology", TOPOLOGIES.values(), ids=TOPOLOGIES)
+def test_every_exchange(topology: Schedule, dtype: torch.dtype) -> None:
+    ours, theirs = both(topology)
+    x = torch.randn(topology.n, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(dtype)
+    x[:, 2] = -0.0
+    for _ in range(5):
+        for network in (ours, theirs):
+            network.post(x)
+        results: list[list[torch.Tensor]] = []
+        for network in (ours, theirs):
+            message = TopK(k=3).compress(x.float(), network.draw("test"))
+            found = [network.mix(x), network.mix(x, (0.3, 2 * x)), network.mean(x), network.sum(x)]
+            found += [network.mix(message), network.own_weights(), network.own_weights(2)]
+            for heard in (*network.neighbors(x), *network.neighbors(message)):
+                found += [torch.tensor(heard.nodes), heard.weights, heard.rows]
+            network.finish_step()
+            results.append(found)
+        assert len(results[0]) == len(results[1])
+        assert all(map(same_bits, *results))
+        x = results[0][0]
+    assert_same_counts(ours, theirs)
+
+
+def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """The signs of zeros, too."""
+    return a.dtype == b.dtype and torch.equal(a, b) and torch.equal(a.signbit(), b.signbit())
+
+
+def assert_same_counts(ours: Network, theirs: Network) -> None:
+    assert torch.equal(ours.traffic.bytes, theirs.traffic.bytes)
+    assert torch.equal(ours.traffic.messages, theirs.traffic.messages)
+    assert (ours.round, ours.n, ours.period) == (theirs.round, theirs.n, theirs.period)
+    assert list(ours.nodes) == list(theirs.nodes)
+    assert list(ours.hosts) == list(theirs.hosts)
+
+
+@pytest.mark.parametrize("topology", [each for each in TOPOLOGIES.values() if each.static], ids=lambda each: each.name)
+def test_spectrum(topology: Schedule) -> None:
+    ours, theirs = both(topology)
+    if topology.row_stochastic:
+        assert ours.spectrum == theirs.spectrum
+
+
+def test_matrices_that_vary_have_no_spectrum() -> None:
+    with pytest.raises(ValueError, match="vary with time"):
+        _ = network_of(one_peer_exponential(8)).spectrum
+
+
+def test_what_is_posted_is_counted_once_and_then() -> None:
+    ours, theirs = both(one_peer_exponential(8))
+    x = torch.randn(8, 3)
+    for network in (ours, theirs):
+        network.post(x)
+        network.post_mean(x)
+        network.finish_step()
+    assert_same_counts(ours, theirs)
+    assert torch.equal(ours.mix(x), theirs.mix(x))  # with the matrix of the round in which it was posted
+    assert torch.equal(ours.mean(x), theirs.mean(x))
+    for network in (ours, theirs):
+        network.finish_step()
+    assert_same_counts(ours, theirs)
+
+
+# Those that depend on no measured time.
+CASES = {name: case for name, case in every_case().items() if name.split("/")[0] in FAMILIES and case.clock is None}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_algorithm(name: str) -> None:
+    """Trajectories of full gradients of a small problem, from a start of its own at every node."""
+    case = CASES[name]
+    topology = case.topology(NODES)
+    ours, theirs = (trajectory(case, network) for network in both(topology))
+    assert np.isfinite(ours).all()
+    assert np.array_equal(ours, theirs)
+    assert len(np.unique(ours, axis=0)) > 1 or len(ours) == 1
+
+
+def trajectory(case: Case, network: Network) -> np.ndarray:
+    """(steps + 1, values): the models, the points, and the bytes of a step."""
+    problem = least_squares(NODES - case.algorithm.auxiliary, d=10)
+    algorithm = case.algorithm.for_layout(Layout({"a": (2, 3), "b": (4,)})).for_examples([8] * problem.n)
+    x = torch.from_numpy(starts(least_squares(NODES, d=10)))
+    state = algorithm.start(x, network)
+    network.finish_step()
+    gradient: Callable[[np.ndarray], np.ndarray] = problem.gradient
+    found = []
+    for _ in range(case.steps + 1):
+        found.append(np.concatenate([algorithm.model(state).numpy(), state.x.numpy()], axis=None))
+        found[-1] = np.append(found[-1], network.traffic.bytes.numpy())
+        g = torch.zeros(NODES, 10, dtype=torch.float64)
+        g[: problem.n] = torch.from_numpy(gradient(state.x.numpy()[: problem.n]))
+        algorithm.post(state, network)
+        norms = torch.stack([part.norm(dim=1) for part in g.split([6, 4], dim=1)], dim=1)
+        algorithm.advance(state, Sample(g, g.square().sum(dim=1), norms), network)
+    return np.stack(found)
