@@ -120,14 +120,13 @@ class MatrixNetwork:
                 del self._posted_means[i]
                 break
         else:
-            self.post_mean(value)
-            del self._posted_means[-1]
+            self._send_sum(value)
         return _sum(value)
 
     def post_mean(self, value: Tensor) -> None:
         """Count what is sent; the `mean` or `sum` of this very stack sends nothing more."""
+        self._send_sum(value)
         self._posted_means.append(value)
-        self._count(_sent_in_a_sum(self.n), value.shape[1] * value.itemsize)
 
     def draw(self, purpose: str) -> Draw:
         """The random streams of this round for one purpose."""
@@ -147,6 +146,10 @@ class MatrixNetwork:
         receivers = np.count_nonzero(W, axis=0) - np.count_nonzero(np.diag(W)[None], axis=0)
         self._count(receivers, value.nbytes if isinstance(value, Message) else value.shape[1] * value.itemsize)
         return W
+
+    def _send_sum(self, value: Tensor) -> None:
+        """Count what goes up the tree and down again."""
+        self._count(_sent_in_a_sum(self.n), value.shape[1] * value.itemsize)
 
     def _exchanged(self, value: Tensor | Message) -> tuple[Matrix, Tensor]:
         """The W of the round in which this value is sent, which is this one unless it was posted; and its rows."""

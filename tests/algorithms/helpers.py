@@ -11,9 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from algorithms import Algorithm, MatrixNetwork, Sample, State, StepDecay
+from algorithms import Algorithm, MatrixNetwork, Network, Sample, State, StepDecay
 from algorithms.schedules.learning_rate import learning_rate
-from gossip import workloads
 from topologies import Schedule, Topology, erdos_renyi, exponential, one_peer_exponential, ring
 
 Array = NDArray[Any]
@@ -60,7 +59,14 @@ class LeastSquares:
 
     def composite_optimum(self, l1: float) -> Array:
         """(d,): the minimiser of the average of all f_i plus l1 |x|_1."""
-        return workloads.LeastSquares(self.A, self.b, l1=l1).optimum.numpy()
+        hessian, slope = self.hessians.mean(axis=0), self.slopes.mean(axis=0)
+        step, x = 1 / np.linalg.norm(hessian, ord=2), self.optimum
+        for _ in range(100_000):
+            following = soft_threshold(x - step * (hessian @ x - slope), step * l1)
+            if np.abs(following - x).max() < 1e-15:
+                break
+            x = following
+        return x
 
     def relabelled(self, order: Array) -> LeastSquares:
         """Node i of the result is node order[i] of this problem."""
@@ -117,9 +123,10 @@ def run(
     x: Array,
     steps: int,
     dtype: torch.dtype = torch.float64,
+    network: Network | None = None,
 ) -> Run:
-    """Drive an algorithm for some steps on full local gradients."""
-    network = network_of(topology)
+    """Drive an algorithm for some steps on full local gradients, on the topology's network or on another one of it."""
+    network = network or network_of(topology)
     state = algorithm.start(torch.tensor(x, dtype=dtype), network)
     network.finish_step()
     models, points = [algorithm.model(state).numpy().copy()], [state.x.numpy().copy()]

@@ -36,7 +36,6 @@ from algorithms import (
     ZerothOrder,
 )
 from gossip import workloads
-from gossip.network import Communicator, connect
 from tests.algorithms.federated.literal import (
     RATE,
     SERVER_RATE,
@@ -47,7 +46,7 @@ from tests.algorithms.federated.literal import (
     everyone,
     rounds,
 )
-from tests.algorithms.helpers import Array, LeastSquares, common, least_squares, run, starts
+from tests.algorithms.helpers import Array, LeastSquares, common, least_squares, network_of, run, starts
 from topologies import Topology, exponential, ring
 
 N = 6
@@ -88,7 +87,7 @@ def test_sampled_clients(participation: float, clients: int, sampling: str, weig
 def test_absent_clients_neither_train_nor_count(optimizer: LocalOptimizer) -> None:
     problem = least_squares(N)
     algorithm = FedAvg(lr=0.05, local_steps=3, participation=2, optimizer=optimizer)
-    network = connect(ring(N), Communicator(), seed=0)
+    network = network_of(ring(N))
     x = torch.tensor(common(problem))
     state, poisoned = (algorithm.start(x, network) for _ in range(2))
     p = drawn((1.0,) * N, 2, "uniform", "sampled")

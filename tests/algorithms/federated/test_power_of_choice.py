@@ -8,9 +8,8 @@ import torch
 
 from algorithms import FedAvg, NonFiniteError, Sample
 from algorithms.federated.sampling import choose_clients, draw_candidates
-from gossip.network import Communicator, connect
 from tests.algorithms.federated.literal import RATE, SERVER_RATE
-from tests.algorithms.helpers import Array, LeastSquares, least_squares, starts
+from tests.algorithms.helpers import Array, LeastSquares, least_squares, network_of, starts
 from topologies import ring
 
 N = 6
@@ -24,7 +23,7 @@ def losses(problem: LeastSquares, w: Array) -> Array:
 @pytest.mark.parametrize("weighting", ["sampled", "all"])
 @pytest.mark.parametrize(("clients", "candidates"), [(2, 4), (1, 5), (3, 3)])
 def test_literal_rounds(clients: int, candidates: int, weighting: str) -> None:
-    problem, network = least_squares(N), connect(ring(N), Communicator(), seed=0)
+    problem, network = least_squares(N), network_of(ring(N))
     algorithm = FedAvg(
         RATE,
         SERVER_RATE,
@@ -79,7 +78,7 @@ def test_the_first_of_equals() -> None:
 
 
 def test_no_loss_at_all_is_refused() -> None:
-    network = connect(ring(N), Communicator())
+    network = network_of(ring(N))
     algorithm = FedAvg(sampling="power-of-choice", participation=1, candidates=2)
     state = algorithm.start(torch.zeros(N, 3), network)
     with pytest.raises(NonFiniteError, match="FedAvg: no candidate has a finite loss"):

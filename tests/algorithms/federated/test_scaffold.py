@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from algorithms import SGD, AdamW, FedAvg, Sample, Scaffold
-from gossip.network import Communicator, connect
 from tests.algorithms.federated.literal import RATE, SERVER_RATE, STEPS, Weights, assert_serves, drawn
-from tests.algorithms.helpers import Array, LeastSquares, common, least_squares, run, starts
+from tests.algorithms.helpers import Array, LeastSquares, common, least_squares, network_of, run, starts
 from topologies import ring
 
 N = 6
@@ -95,7 +94,7 @@ def test_the_servers_control_is_the_mean_of_the_clients(participation: float) ->
     # With all clients because it starts so and all change alike, with some because the others' do not change.
     problem = least_squares(N)
     algorithm = Scaffold(RATE, local_steps=3, participation=participation)
-    network = connect(ring(N), Communicator(), seed=0)
+    network = network_of(ring(N))
     state = algorithm.start(torch.tensor(starts(problem)), network)
     network.finish_step()
     for _ in range(60):
