@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from algorithms.algorithm import Sample, State
+from algorithms.algorithm import Sample
 from algorithms.checks import check
 from algorithms.network import Network
 from algorithms.numerics.norms import row_norms
 from algorithms.optimizers.optimizer import LocalOptimizer
 from algorithms.optimizers.sgd import SGD
+from algorithms.state import State
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from typing import Self
 
 from torch import Tensor
 
-from algorithms.algorithm import Sample, State
+from algorithms.algorithm import Sample
 from algorithms.layout import Layout, parts_for_layout
 from algorithms.network import Network
+from algorithms.state import State
 
 
 @dataclass(frozen=True)
