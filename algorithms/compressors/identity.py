@@ -10,6 +10,7 @@ from torch import Tensor
 from algorithms.compressors.compressor import Compressor
 from algorithms.compressors.wire import frames
 from algorithms.randomness import Key
+from algorithms.state import Block
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Identity(Compressor):
 
     on_device: ClassVar[bool] = True
 
-    def encode(self, x: Tensor, key: Key) -> Tensor:
+    def encode(self, x: Tensor, key: Key, memory: Block | None = None) -> Tensor:
         return frames.as_bytes(x)
 
     def decode(self, payload: Tensor, out: Tensor) -> None:

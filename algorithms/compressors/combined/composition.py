@@ -14,10 +14,13 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
-from algorithms.compressors.compressor import B1, B2, B3, Compressor
+from algorithms.compressors.compressor import Compressor
+from algorithms.compressors.remembering import memory_of_parts, part_memory
 from algorithms.compressors.sparsifiers.sparsifier import Sparsifier
+from algorithms.compressors.theory import B1, B2, B3
 from algorithms.layout import Layout
 from algorithms.randomness import Key
+from algorithms.state import Block
 
 
 class Parts(NamedTuple):
@@ -48,12 +51,19 @@ class Composition(Compressor):
     def biased(self) -> bool:
         return self.parts.sparsifier.biased or self.parts.quantizer.biased
 
-    def encode(self, x: Tensor, key: Key) -> Tensor:
+    def start(self, layout: Layout, k: int, *, dtype: torch.dtype = torch.float32) -> Block | None:
+        """That of the sparsifier and, where it always keeps as many entries, that of the quantizer for so many."""
         sparsifier, quantizer, _ = self.parts
-        kept, section = sparsifier.select(x, key.part(0))
+        sizes = sparsifier.sizes(layout.d)
+        second = quantizer.start(Layout.vector(sizes[0]), k, dtype=dtype) if len(sizes) == 1 else None
+        return memory_of_parts([sparsifier.start(layout, k, dtype=dtype), second])
+
+    def encode(self, x: Tensor, key: Key, memory: Block | None = None) -> Tensor:
+        sparsifier, quantizer, _ = self.parts
+        kept, section = sparsifier.select(x, key.part(0), part_memory(memory, 0))
         sections = [section.to(x.device)]
         if len(kept):
-            sections.append(quantizer.encode(x.index_select(0, kept), key.part(1)).to(x.device))
+            sections.append(quantizer.encode(x.index_select(0, kept), key.part(1), part_memory(memory, 1)).to(x.device))
         payload = torch.cat(sections)
         if not sparsifier.biased:  # which makes numbers larger
             decoded = torch.empty_like(x)

@@ -18,6 +18,7 @@ from algorithms.compressors.low_rank.low_rank import LowRank, Part
 from algorithms.compressors.wire import frames, indices, scaling
 from algorithms.compressors.wire.scaling import Array
 from algorithms.randomness import Key, stream
+from algorithms.state import Block
 
 ATOMS = ("entries", "singular")
 
@@ -57,7 +58,7 @@ class Atomo(LowRank):
         check(self.fraction is None or 0 < self.fraction <= 1, self, "fraction", "in (0, 1]")
         check(self.budget is None or positive(self.budget), self, "budget", "positive and finite")
 
-    def encode(self, x: Tensor, key: Key) -> Tensor:
+    def encode(self, x: Tensor, key: Key, memory: Block | None = None) -> Tensor:
         if self.atoms == "singular":
             return super().encode(x, key)
         entries, exponents = scaling.lift(x.numpy())

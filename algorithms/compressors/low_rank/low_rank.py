@@ -17,6 +17,7 @@ from algorithms.compressors.wire import frames, scaling
 from algorithms.layout import Layout
 from algorithms.numerics.threads import one_thread
 from algorithms.randomness import Key, stream
+from algorithms.state import Block
 
 
 class Part(NamedTuple):
@@ -78,7 +79,7 @@ class LowRank(Compressor):
         """(unit vectors u (r, n), v (r, m)) of the r products for a matrix (n, m) with n >= m, in double precision."""
         raise NotImplementedError
 
-    def encode(self, x: Tensor, key: Key) -> Tensor:
+    def encode(self, x: Tensor, key: Key, memory: Block | None = None) -> Tensor:
         random = stream(key.own)
         sections = []
         for part in self.parts(len(x)):

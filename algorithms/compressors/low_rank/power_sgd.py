@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from algorithms.checks import check
-from algorithms.compressors.compressor import B1, B2
 from algorithms.compressors.low_rank.low_rank import LowRank, Part
+from algorithms.compressors.theory import B1, B2
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,15 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from algorithms.compressors.compressor import B1, B2
 from algorithms.compressors.quantizers import rounding
 from algorithms.compressors.quantizers.buckets import count_of, sizes_of, spread
 from algorithms.compressors.quantizers.one_bit import means_of_sides
 from algorithms.compressors.quantizers.quantizer import Quantizer
 from algorithms.compressors.quantizers.rounding import Rule
+from algorithms.compressors.theory import B1, B2
 from algorithms.numerics.norms import sums_of_entries
 from algorithms.randomness import Key
+from algorithms.state import Block
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class BinGradB(Quantizer):
     def __post_init__(self) -> None:
         self.check_bucket()
 
-    def encode(self, x: Tensor, key: Key) -> Tensor:
+    def encode(self, x: Tensor, key: Key, memory: Block | None = None) -> Tensor:
         bucket = self.bucket or len(x)
         means = sums_of_entries(x, bucket) / sizes_of(len(x), bucket).to(x.device)
         apart = x.double() - spread(means, len(x), bucket)

@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from algorithms.compressors.compressor import B1, B2
 from algorithms.compressors.quantizers.buckets import count_of, solve_rows
 from algorithms.compressors.quantizers.quantizer import Quantizer
 from algorithms.compressors.quantizers.rounding import Rule
+from algorithms.compressors.theory import B1, B2
 
 
 @dataclass(frozen=True)

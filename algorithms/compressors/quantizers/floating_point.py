@@ -19,6 +19,7 @@ from algorithms.compressors.quantizers import rounding
 from algorithms.compressors.wire import frames
 from algorithms.numerics.norms import largest_magnitudes
 from algorithms.randomness import Key
+from algorithms.state import Block
 
 FORMATS = {
     "bfloat16": torch.bfloat16,
@@ -63,7 +64,7 @@ class Float(Compressor):
     def __post_init__(self) -> None:
         check(self.format in FORMATS, self, "format", f"one of {', '.join(FORMATS)}")
 
-    def encode(self, x: Tensor, key: Key) -> Tensor:
+    def encode(self, x: Tensor, key: Key, memory: Block | None = None) -> Tensor:
         largest = rounding.in_precision(largest_magnitudes(x, len(x)), x, self)
         shift = self._highest - int(torch.frexp(largest).exponent)
         first, second = _factors(shift, x.dtype)

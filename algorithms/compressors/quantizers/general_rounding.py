@@ -13,12 +13,14 @@ import torch
 from torch import Tensor
 
 from algorithms.checks import NonFiniteError, check
-from algorithms.compressors.compressor import B1, B2, Compressor
+from algorithms.compressors.compressor import Compressor
 from algorithms.compressors.quantizers import rounding
 from algorithms.compressors.quantizers.exponential_dithering import SMALLEST, levels_of, rounding_omega
 from algorithms.compressors.quantizers.rounding import Rule
+from algorithms.compressors.theory import B1, B2
 from algorithms.compressors.wire import frames, symbols
 from algorithms.randomness import Key
+from algorithms.state import Block
 
 LEAST, MOST = 1.01, 65536.0  # of bases
 
@@ -58,7 +60,7 @@ class GeneralRounding(Compressor):
     def random(self) -> bool:  # type: ignore[override]
         return not self.biased
 
-    def encode(self, x: Tensor, key: Key) -> Tensor:
+    def encode(self, x: Tensor, key: Key, memory: Block | None = None) -> Tensor:
         magnitudes = x.abs()
         top = self._above(float(magnitudes.max()), x.dtype)
         if top.isinf():

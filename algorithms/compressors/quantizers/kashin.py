@@ -24,6 +24,7 @@ from algorithms.compressors.quantizers.rounding import Rule
 from algorithms.compressors.wire import frames, scaling, symbols
 from algorithms.compressors.wire.scaling import Array
 from algorithms.randomness import Key, stream
+from algorithms.state import Block
 
 AT_ONCE = 1 << 16  # coefficients that are transformed together: what stays in the second-level cache
 
@@ -74,7 +75,7 @@ class Kashin(Compressor):
         check(self.iterations >= 0, self, "iterations", ">= 0")
         check(self.bucket >= 1, self, "bucket", ">= 1")
 
-    def encode(self, x: Tensor, key: Key) -> Tensor:
+    def encode(self, x: Tensor, key: Key, memory: Block | None = None) -> Tensor:
         norms, places = [], []
         for start, buckets, frame in self._parts(len(x), key.own):
             rows = x[start : start + buckets * frame.entries].view(buckets, -1).numpy()

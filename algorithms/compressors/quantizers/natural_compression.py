@@ -21,6 +21,7 @@ from algorithms.compressors.wire import symbols
 from algorithms.numerics.compiled import compiles
 from algorithms.numerics.norms import largest_magnitudes
 from algorithms.randomness import Key
+from algorithms.state import Block
 
 
 class _Format(NamedTuple):
@@ -71,7 +72,7 @@ class NaturalCompression(Compressor):
     on_device: ClassVar[bool] = True
     checks: ClassVar[bool] = True
 
-    def encode(self, x: Tensor, key: Key) -> Tensor:
+    def encode(self, x: Tensor, key: Key, memory: Block | None = None) -> Tensor:
         form, d = _format(x.dtype), len(x)
         largest = float(largest_magnitudes(x, d)[0])
         if not largest <= form.largest:

@@ -12,13 +12,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from algorithms.compressors.compressor import B1, B2
 from algorithms.compressors.quantizers import rounding
 from algorithms.compressors.quantizers.buckets import count_of, sizes_of
 from algorithms.compressors.quantizers.quantizer import Quantizer
 from algorithms.compressors.quantizers.rounding import Rule
+from algorithms.compressors.theory import B1, B2
 from algorithms.numerics.norms import sums_of_magnitudes
 from algorithms.randomness import Key
+from algorithms.state import Block
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class OneBit(Quantizer):
     def __post_init__(self) -> None:
         self.check_bucket()
 
-    def encode(self, x: Tensor, key: Key) -> Tensor:
+    def encode(self, x: Tensor, key: Key, memory: Block | None = None) -> Tensor:
         bucket = self.bucket or len(x)
         means = rounding.in_precision(means_of_sides(x, bucket), x, self)
         return self.joined(means, rounding.encode(x, Rule.signs(means[:, 0], bucket)))

@@ -23,6 +23,7 @@ from algorithms.compressors.quantizers.rounding import Rule
 from algorithms.compressors.quantizers.tern_grad import check_clip, clipped
 from algorithms.compressors.wire.symbols import Coding
 from algorithms.randomness import Key
+from algorithms.state import Block
 
 MOST = 257  # levels
 
@@ -69,7 +70,7 @@ class ORQ(Quantizer):
         self.check_coding()
         check_clip(self)
 
-    def encode(self, x: Tensor, key: Key) -> Tensor:
+    def encode(self, x: Tensor, key: Key, memory: Block | None = None) -> Tensor:
         return super().encode(x if self.clip is None else clipped(x, self.clip, self.bucket or len(x)), key)
 
     def numbers(self, x: Tensor, bucket: int) -> Tensor:

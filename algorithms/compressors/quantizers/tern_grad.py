@@ -20,6 +20,7 @@ from algorithms.compressors.quantizers.rounding import Rule
 from algorithms.compressors.wire.symbols import Coding
 from algorithms.numerics.norms import l2_norms, largest_magnitudes, sums_of_entries
 from algorithms.randomness import Key
+from algorithms.state import Block
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class TernGrad(Quantizer):
         self.check_bucket()
         self.check_coding()
 
-    def encode(self, x: Tensor, key: Key) -> Tensor:
+    def encode(self, x: Tensor, key: Key, memory: Block | None = None) -> Tensor:
         return super().encode(x if self.clip is None else clipped(x, self.clip, self.bucket or len(x)), key)
 
     def numbers(self, x: Tensor, bucket: int) -> Tensor:

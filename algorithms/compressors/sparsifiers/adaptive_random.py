@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from algorithms.compressors.compressor import B1, B2
 from algorithms.compressors.sparsifiers.sparsifier import Sparsifier
+from algorithms.compressors.theory import B1, B2
 from algorithms.compressors.wire import frames
 from algorithms.randomness import Key, stream
+from algorithms.state import Block
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class AdaptiveRandom(Sparsifier):
 
     random: ClassVar[bool] = True
 
-    def select(self, x: Tensor, key: Key) -> tuple[Tensor, Tensor]:
+    def select(self, x: Tensor, key: Key, memory: Block | None = None) -> tuple[Tensor, Tensor]:
         # With the largest magnitude 1, neither does the sum overflow, nor do denormal numbers lose digits.
         magnitudes = np.abs(x.numpy()).astype(np.float64)
         ends = np.cumsum(magnitudes / (magnitudes.max() or 1))

@@ -13,9 +13,11 @@ import torch
 from torch import Tensor
 
 from algorithms.checks import check
-from algorithms.compressors.compressor import B1, B2, Compressor
+from algorithms.compressors.compressor import Compressor
+from algorithms.compressors.theory import B1, B2
 from algorithms.compressors.wire import frames
 from algorithms.randomness import Key, stream
+from algorithms.state import Block
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Bernoulli(Compressor):
     def __post_init__(self) -> None:
         check(0 < self.p <= 1, self, "p", "in (0, 1]")
 
-    def encode(self, x: Tensor, key: Key) -> Tensor:
+    def encode(self, x: Tensor, key: Key, memory: Block | None = None) -> Tensor:
         self.check_finite(x * (1 / self.p))
         sent = stream(key.own).random() < self.p
         flag = torch.tensor([sent], dtype=torch.uint8, device=x.device)

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from algorithms.checks import check
-from algorithms.compressors.compressor import B1, B2
 from algorithms.compressors.sparsifiers.sparsifier import Sparsifier
+from algorithms.compressors.theory import B1, B2
 from algorithms.compressors.wire import frames
 from algorithms.randomness import Key, stream
+from algorithms.state import Block
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class PermK(Sparsifier):
     def __post_init__(self) -> None:
         check(self.nodes >= 1, self, "nodes", ">= 1")
 
-    def select(self, x: Tensor, key: Key) -> tuple[Tensor, Tensor]:
+    def select(self, x: Tensor, key: Key, memory: Block | None = None) -> tuple[Tensor, Tensor]:
         if key.node >= self.nodes:
             raise ValueError(f"PermK: nodes = {self.nodes} is not allowed for node {key.node}; it must be their number")
         section = torch.cat([frames.from_word(key.common), frames.from_number(key.node, self.nodes)])

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from algorithms.checks import check
-from algorithms.compressors.compressor import B1, B2
 from algorithms.compressors.sparsifiers.sparsifier import Sparsifier
+from algorithms.compressors.theory import B1, B2
 from algorithms.compressors.wire import frames
 from algorithms.randomness import Key, stream
+from algorithms.state import Block
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class RandomBlock(Sparsifier):
         check(1 <= self.ratio < float("inf"), self, "ratio", ">= 1")
         check(self.blocks >= 1, self, "blocks", ">= 1")
 
-    def select(self, x: Tensor, key: Key) -> tuple[Tensor, Tensor]:
+    def select(self, x: Tensor, key: Key, memory: Block | None = None) -> tuple[Tensor, Tensor]:
         return self._drawn(key.common, len(x)).to(x.device), frames.from_word(key.common)
 
     def read(self, payload: Tensor, d: int) -> tuple[Tensor, Tensor]:

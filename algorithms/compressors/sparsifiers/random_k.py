@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from algorithms.compressors.compressor import B1, B2
 from algorithms.compressors.sparsifiers.sparsifier import FixedSparsifier
+from algorithms.compressors.theory import B1, B2
 from algorithms.compressors.wire import frames
 from algorithms.randomness import Key, stream
+from algorithms.state import Block
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class RandomK(FixedSparsifier):
 
     unbiased: bool = False
 
-    def select(self, x: Tensor, key: Key) -> tuple[Tensor, Tensor]:
+    def select(self, x: Tensor, key: Key, memory: Block | None = None) -> tuple[Tensor, Tensor]:
         return self._drawn(key.own, len(x)).to(x.device), frames.from_word(key.own)
 
     def read(self, payload: Tensor, d: int) -> tuple[Tensor, Tensor]:

@@ -17,6 +17,7 @@ from algorithms.checks import check, positive
 from algorithms.compressors.sparsifiers.sparsifier import Sparsifier
 from algorithms.compressors.wire import frames, indices
 from algorithms.randomness import Key
+from algorithms.state import Block
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Threshold(Sparsifier):
     def __post_init__(self) -> None:
         check(positive(self.threshold), self, "threshold", "> 0")
 
-    def select(self, x: Tensor, key: Key) -> tuple[Tensor, Tensor]:
+    def select(self, x: Tensor, key: Key, memory: Block | None = None) -> tuple[Tensor, Tensor]:
         vector = x.numpy()
         with np.errstate(over="ignore"):  # beyond the precision nothing is kept
             least = vector.dtype.type(self.threshold)

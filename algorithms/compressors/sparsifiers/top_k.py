@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from algorithms.checks import NonFiniteError
-from algorithms.compressors.compressor import B1, B2
 from algorithms.compressors.sparsifiers.sparsifier import FixedSparsifier
+from algorithms.compressors.theory import B1, B2
 from algorithms.compressors.wire import indices
 from algorithms.compressors.wire.indices import Indices
 from algorithms.numerics.compiled import COMPILED
 from algorithms.randomness import Key
+from algorithms.state import Block
 
 Integers = NDArray[Any]
 
@@ -44,7 +45,7 @@ class TopK(FixedSparsifier):
     on_device: ClassVar[bool] = True
     checks: ClassVar[bool] = True
 
-    def select(self, x: Tensor, key: Key) -> tuple[Tensor, Tensor]:
+    def select(self, x: Tensor, key: Key, memory: Block | None = None) -> tuple[Tensor, Tensor]:
         kept = largest_entries(x, self.kept(len(x)))
         return kept, torch.from_numpy(indices.encode(kept.cpu().numpy(), len(x)))
 
