@@ -72,9 +72,7 @@ class Compressor:
         Raises:
             NonFiniteError: if it holds NaN or infinity.
         """
-        rows = x.detach().to(x.device if self.on_device else "cpu", working_precision(x.dtype)).contiguous()
-        if not self.checks and rows.numel() and not all(bool(each.isfinite()) for each in torch.aminmax(rows)):
-            raise NonFiniteError(f"{type(self).__name__}: the vector to compress holds NaN or infinity")
+        rows = self.working_rows(x, checked=not self.checks)
         kind = frames.fingerprint(self, x.shape[1], x.dtype)
         silent = torch.zeros(len(x), dtype=torch.bool) if sent is None else ~sent
         with parts_of(rows.nbytes):
@@ -110,6 +108,17 @@ class Compressor:
         decoded = torch.empty_like(out)
         self.decode(payload, decoded)
         out += weight * decoded
+
+    def working_rows(self, x: Tensor, checked: bool = True) -> Tensor:
+        """A stack (k, d) where and in which precision it is compressed, contiguous.
+
+        Raises:
+            NonFiniteError: if it is checked and holds NaN or infinity.
+        """
+        rows = x.detach().to(x.device if self.on_device else "cpu", working_precision(x.dtype)).contiguous()
+        if checked and rows.numel() and not all(bool(each.isfinite()) for each in torch.aminmax(rows)):
+            raise NonFiniteError(f"{type(self).__name__}: the vector to compress holds NaN or infinity")
+        return rows
 
     def for_layout(self, layout: Layout) -> Self:
         """This operator for vectors that hold these tensors; most do not care."""

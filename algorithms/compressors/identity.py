@@ -7,14 +7,14 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from algorithms.compressors.compressor import Compressor
+from algorithms.compressors.linear import LinearCompressor
 from algorithms.compressors.wire import frames
-from algorithms.randomness import Key
+from algorithms.randomness import Draw, Key
 from algorithms.state import Block
 
 
 @dataclass(frozen=True)
-class Identity(Compressor):
+class Identity(LinearCompressor):
     """C(x) = x. Contraction 1; 8 d itemsize bits.
 
     Payload: the d numbers, in single or double precision.
@@ -28,6 +28,13 @@ class Identity(Compressor):
     def decode(self, payload: Tensor, out: Tensor) -> None:
         self.check_length(payload, out.nbytes)
         frames.as_bytes(out)[:] = payload
+
+    def project(self, x: Tensor, draw: Draw, memory: Block | None = None) -> Tensor:
+        """The rows as they are, (k, d)."""
+        return self.working_rows(x)
+
+    def reconstruct(self, p: Tensor, draw: Draw, memory: Block | None = None, *, d: int) -> Tensor:
+        return p
 
     @property
     def biased(self) -> bool:

@@ -85,7 +85,9 @@ class Atomo(LowRank):
     def products(self, part: Part) -> float:
         return self._budget(min(part.n, part.m))
 
-    def factors(self, matrix: Tensor, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def factors(
+        self, matrix: Tensor, random: np.random.Generator, memory: Block | None = None
+    ) -> tuple[Tensor, Tensor]:
         left, singular, right = torch.linalg.svd(matrix, full_matrices=False)
         kept, scales = self._draw(singular.numpy(), self._budget(len(singular)), random)
         chosen = torch.from_numpy(kept)

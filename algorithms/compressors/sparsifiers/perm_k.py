@@ -16,15 +16,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from algorithms.checks import check
+from algorithms.compressors.linear import LinearCompressor
 from algorithms.compressors.sparsifiers.sparsifier import Sparsifier
 from algorithms.compressors.theory import B1, B2
 from algorithms.compressors.wire import frames
-from algorithms.randomness import Key, stream
+from algorithms.randomness import Draw, Key, stream
 from algorithms.state import Block
 
 
 @dataclass(frozen=True)
-class PermK(Sparsifier):
+class PermK(Sparsifier, LinearCompressor):
     """Every entry is kept by n / max(n, d) of the n nodes, in expectation, and by one at least, times what is missing.
 
     With a permutation pi of the d entries and one of the n nodes, in which this node has place a, both common to all:
@@ -52,8 +53,7 @@ class PermK(Sparsifier):
         check(self.nodes >= 1, self, "nodes", ">= 1")
 
     def select(self, x: Tensor, key: Key, memory: Block | None = None) -> tuple[Tensor, Tensor]:
-        if key.node >= self.nodes:
-            raise ValueError(f"PermK: nodes = {self.nodes} is not allowed for node {key.node}; it must be their number")
+        self._check_node(key.node)
         section = torch.cat([frames.from_word(key.common), frames.from_number(key.node, self.nodes)])
         return self._share(key.common, key.node, len(x))[0].to(x.device), section
 
@@ -64,6 +64,20 @@ class PermK(Sparsifier):
     def scale(self, payload: Tensor, d: int) -> float:
         common, node, _ = self._head(payload)
         return self._share(common, node, d)[1]
+
+    def project(self, x: Tensor, draw: Draw, memory: Block | None = None) -> Tensor:
+        """(k, d) what each node keeps, in its place and scaled: an average of these has few terms for each entry."""
+        rows = self.working_rows(x)
+        kept = torch.zeros_like(rows)
+        for row, node in enumerate(draw.nodes):
+            self._check_node(node)
+            entries, factor = self._share(draw.common, node, rows.shape[1])
+            entries = entries.to(rows.device)
+            kept[row, entries] = rows[row, entries] * factor
+        return kept
+
+    def reconstruct(self, p: Tensor, draw: Draw, memory: Block | None = None, *, d: int) -> Tensor:
+        return p
 
     @property
     def biased(self) -> bool:
@@ -89,6 +103,10 @@ class PermK(Sparsifier):
 
     def index_bytes(self, d: int) -> int:
         return frames.number_bytes(1 << 64) + frames.number_bytes(self.nodes)
+
+    def _check_node(self, node: int) -> None:
+        if node >= self.nodes:
+            raise ValueError(f"PermK: nodes = {self.nodes} is not allowed for node {node}; it must be their number")
 
     def _head(self, payload: Tensor) -> tuple[int, int, Tensor]:
         common, rest = frames.read_word(payload)

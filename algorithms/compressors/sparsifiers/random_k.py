@@ -12,15 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from algorithms.compressors.linear import LinearCompressor, entries_of, vectors_of
 from algorithms.compressors.sparsifiers.sparsifier import FixedSparsifier
 from algorithms.compressors.theory import B1, B2
 from algorithms.compressors.wire import frames
-from algorithms.randomness import Key, stream
+from algorithms.randomness import Draw, Key, stream
 from algorithms.state import Block
 
 
 @dataclass(frozen=True)
-class RandomK(FixedSparsifier):
+class RandomK(FixedSparsifier, LinearCompressor):
     """Keeps k entries drawn uniformly, without replacement; times d/k if unbiased.
 
     Unbiased: E|C(x) - x|^2 = (d/k - 1) |x|^2. As it is: E|C(x) - x|^2 = (1 - k/d) |x|^2, a contraction in expectation.
@@ -38,16 +39,31 @@ class RandomK(FixedSparsifier):
     on_device: ClassVar[bool] = True
 
     unbiased: bool = False
+    common: bool = False
 
     def select(self, x: Tensor, key: Key, memory: Block | None = None) -> tuple[Tensor, Tensor]:
-        return self._drawn(key.own, len(x)).to(x.device), frames.from_word(key.own)
+        word = key.common if self.common else key.own
+        return self._drawn(word, len(x)).to(x.device), frames.from_word(word)
 
     def read(self, payload: Tensor, d: int) -> tuple[Tensor, Tensor]:
         own, rest = frames.read_word(payload)
         return self._drawn(own, d), rest
 
     def scale(self, payload: Tensor, d: int) -> float:
-        return d / self.kept(d) if self.unbiased else 1.0
+        return self._factor(d)
+
+    def project(self, x: Tensor, draw: Draw, memory: Block | None = None) -> Tensor:
+        """(k, number of kept entries) the kept entries of each row, scaled."""
+        if not self.common:
+            raise ValueError(
+                "RandomK: with common = False each node keeps other entries, so what they keep has no average; "
+                "use common = True"
+            )
+        d = x.shape[1]
+        return entries_of(self.working_rows(x), self._drawn(draw.common, d), self._factor(d))
+
+    def reconstruct(self, p: Tensor, draw: Draw, memory: Block | None = None, *, d: int) -> Tensor:
+        return vectors_of(p, self._drawn(draw.common, d), d)
 
     def index_bytes(self, d: int) -> int:
         return frames.number_bytes(1 << 64)
@@ -69,6 +85,9 @@ class RandomK(FixedSparsifier):
     def b2(self, d: int) -> B2:
         share = self.kept(d) / d
         return B2(1, 1 / share) if self.unbiased else B2(share, 1)
+
+    def _factor(self, d: int) -> float:
+        return d / self.kept(d) if self.unbiased else 1.0
 
     def _drawn(self, key: int, d: int) -> Tensor:
         return torch.from_numpy(np.sort(stream(key).choice(d, self.kept(d), replace=False, shuffle=False)))
