@@ -15,7 +15,7 @@ from algorithms.state import Block
 
 @dataclass(frozen=True)
 class Identity(LinearCompressor):
-    """C(x) = x. Contraction 1; 8 d itemsize bits.
+    """C(x) = x: nothing is lost, alpha = 1, omega = 0; linear. 8 d itemsize bits.
 
     Payload: the d numbers, in single or double precision.
     """

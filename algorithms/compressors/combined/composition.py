@@ -1,9 +1,4 @@
-"""A quantizer of the entries that a sparsifier keeps.
-
-Basu, Data, Karakus, Diggavi, "Qsparse-local-SGD: Distributed SGD with Quantization, Sparsification and Local
-Computations", NeurIPS 2019, arXiv 1906.02367; Beznosikov, Horváth, Richtárik, Safaryan, "On Biased Compression for
-Distributed Learning", JMLR 2023, arXiv 2002.12410 (Top-k with exponential dithering).
-"""
+"""A quantizer of the entries that a sparsifier keeps: what `Composed`, `QTopK` and `SignTopK` share."""
 
 from __future__ import annotations
 
@@ -23,8 +18,14 @@ from algorithms.randomness import Key
 from algorithms.state import Block
 
 
-class Parts(NamedTuple):
-    """See `Composed`."""
+class SparsifierThenQuantizer(NamedTuple):
+    """The steps of an operator: c Q(T) for the entries T that the sparsifier keeps.
+
+    Attributes:
+        sparsifier: What keeps some of the entries.
+        quantizer: Q.
+        scaled: Whether c = 1 / (1 + omega) for an unbiased Q after a biased sparsifier; else c = 1.
+    """
 
     sparsifier: Sparsifier
     quantizer: Compressor
@@ -36,7 +37,7 @@ class Composition(Compressor):
     """What `Composed` does with the parts that a class names."""
 
     @property
-    def parts(self) -> Parts:
+    def parts(self) -> SparsifierThenQuantizer:
         raise NotImplementedError
 
     @property

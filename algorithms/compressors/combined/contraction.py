@@ -1,7 +1,4 @@
-"""An unbiased operator as a contraction.
-
-Beznosikov, Horváth, Richtárik, Safaryan, "On Biased Compression for Distributed Learning", arXiv 2002.12410.
-"""
+"""An unbiased operator as a contraction."""
 
 from __future__ import annotations
 
@@ -19,6 +16,8 @@ from algorithms.state import Block
 @dataclass(frozen=True)
 class Contraction(Compressor):
     """C(x) / (1 + omega) for an unbiased C with E|C(x) - x|^2 <= omega |x|^2.
+
+    Beznosikov, Horváth, Richtárik, Safaryan, "On Biased Compression for Distributed Learning", arXiv 2002.12410.
 
     E|C(x) / (1 + omega) - x|^2 <= (1 - 1 / (1 + omega)) |x|^2. Bits and payload are those of C.
 

@@ -1,8 +1,4 @@
-"""An unbiased operator from a biased one.
-
-Horváth, Richtárik, "A Better Alternative to Error Feedback for Communication-Efficient Distributed Learning", ICLR
-2021, arXiv 2006.11077.
-"""
+"""An unbiased operator from a biased one."""
 
 from __future__ import annotations
 
@@ -24,6 +20,9 @@ from algorithms.state import Block
 @dataclass(frozen=True)
 class Induced(Compressor):
     """C(x) = C1(x) + C2(x - C1(x)) for a contraction C1 and an unbiased C2.
+
+    Horváth, Richtárik, "A Better Alternative to Error Feedback for Communication-Efficient Distributed Learning",
+    ICLR 2021, arXiv 2006.11077.
 
     Unbiased, omega = omega_2 (1 - alpha_1). C2 gets the difference to what C1(x) is decoded to. Bits are those of both.
 

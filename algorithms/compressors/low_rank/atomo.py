@@ -1,8 +1,4 @@
-"""ATOMO: unbiased sparsification of a sum of orthonormal atoms.
-
-Wang, Sievert, Liu, Charles, Papailiopoulos, Wright, "ATOMO: Communication-efficient Learning via Atomic
-Sparsification", NeurIPS 2018, arXiv 1806.04090.
-"""
+"""ATOMO: unbiased sparsification of a sum of orthonormal atoms."""
 
 from __future__ import annotations
 
@@ -27,6 +23,9 @@ ATOMS = ("entries", "singular")
 class Atomo(LowRank):
     """Keeps atom a_i of x = sum_i lambda_i a_i with probability p_i, scaled by 1/p_i, so that it is unbiased.
 
+    Wang, Sievert, Liu, Charles, Papailiopoulos, Wright, "ATOMO: Communication-efficient Learning via Atomic
+    Sparsification", NeurIPS 2018, arXiv 1806.04090.
+
     The p_i <= 1 minimize E|C(x) - x|^2 = sum_i lambda_i^2 (1/p_i - 1) subject to sum_i p_i = s: p_i is proportional to
     |lambda_i|, except that those which were above 1 are 1 and the others share what is left, until none is above 1.
     (The code of the authors caps them once and so stays below the budget.) Atoms that are zero are never sent.
@@ -42,7 +41,8 @@ class Atomo(LowRank):
         fraction: s as a share of the atoms, of the vector or of each matrix, in (0, 1].
         budget: s itself, > 0; at most d for entries, while matrices with less atoms keep all of theirs. Exactly one of
             `fraction` and `budget` must be given.
-        shapes: See `LowRank`; for singular vectors.
+        shapes: Of the tensors of the model, in order, for singular vectors; filled in by `for_layout`. Without, the
+            vector is one matrix, as square as possible.
     """
 
     random: ClassVar[bool] = True

@@ -1,8 +1,4 @@
-"""Two levels at the conditional means (BinGrad-b).
-
-Xu, Huo, Huang, "Optimal Gradient Quantization Condition for Communication-Efficient Distributed Training",
-arXiv 2002.11082.
-"""
+"""Two levels at the conditional means (BinGrad-b)."""
 
 from __future__ import annotations
 
@@ -25,6 +21,9 @@ from algorithms.state import Block
 @dataclass(frozen=True)
 class BinGradB(Quantizer):
     """C(x)_i = the mean of the bucket's entries on the side of x_i: those >= or those < the mean of all.
+
+    Xu, Huo, Huang, "Optimal Gradient Quantization Condition for Communication-Efficient Distributed Training",
+    arXiv 2002.11082.
 
     The optimal threshold is half way between the two levels; this is the paper's cheap choice, and `OneBit` the one
     with threshold 0.

@@ -1,8 +1,4 @@
-"""Numbers in less precision.
-
-Kalamkar et al., "A Study of BFLOAT16 for Deep Learning Training", arXiv 1905.12322; Micikevicius et al., "FP8 Formats
-for Deep Learning", arXiv 2209.05433.
-"""
+"""Numbers in less precision."""
 
 from __future__ import annotations
 
@@ -33,6 +29,9 @@ HIGHEST = 15  # log2 of what the largest magnitude is brought below, less in for
 @dataclass(frozen=True)
 class Float(Compressor):
     """C(x) = 2^e times x / 2^e in a format of fewer bits, rounded to the nearest, ties to even.
+
+    Kalamkar et al., "A Study of BFLOAT16 for Deep Learning Training", arXiv 1905.12322; Micikevicius et al., "FP8
+    Formats for Deep Learning", arXiv 2209.05433.
 
     One e for the vector brings its largest magnitude M to [2^14, 2^15), or [2^7, 2^8) in float8_e4m3fn, so that neither
     large nor small vectors leave the range.

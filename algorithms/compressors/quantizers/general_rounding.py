@@ -1,8 +1,4 @@
-"""Rounding to the powers of a base, at random or to the nearest.
-
-Beznosikov, Horváth, Richtárik, Safaryan, "On Biased Compression for Distributed Learning", JMLR 2023,
-arXiv 2002.12410.
-"""
+"""Rounding to the powers of a base, at random or to the nearest."""
 
 from __future__ import annotations
 
@@ -28,6 +24,9 @@ LEAST, MOST = 1.01, 65536.0  # of bases
 @dataclass(frozen=True)
 class GeneralRounding(Compressor):
     """C(x)_i = sign(x_i) b^k, one of the two next to |x_i|, at random without bias or the nearest; C(x)_i = 0 for 0.
+
+    Beznosikov, Horváth, Richtárik, Safaryan, "On Biased Compression for Distributed Learning", JMLR 2023, arXiv
+    2002.12410.
 
     Unbiased: omega = (b + 1/b + 2) / 4 - 1, attained at |x_i| = 2 b^(k+1) / (b + 1). `NaturalCompression` does the
     same for b = 2, faster. To the nearest (half way between two, the lower one): biased, a contraction with alpha =

@@ -1,8 +1,4 @@
-"""Signs with the mean of each side (1-bit SGD).
-
-Seide, Fu, Droppo, Li, Yu, "1-Bit Stochastic Gradient Descent and its Application to Data-Parallel Distributed
-Training of Speech DNNs", Interspeech 2014.
-"""
+"""Signs with the mean of each side (1-bit SGD)."""
 
 from __future__ import annotations
 
@@ -25,6 +21,9 @@ from algorithms.state import Block
 @dataclass(frozen=True)
 class OneBit(Quantizer):
     """C(x)_i = the mean of the entries >= 0 of the bucket if x_i >= 0, else the mean of those < 0.
+
+    Seide, Fu, Droppo, Li, Yu, "1-Bit Stochastic Gradient Descent and its Application to Data-Parallel Distributed
+    Training of Speech DNNs", Interspeech 2014.
 
     |C(x) - x|^2 = |x|^2 - |C(x)|^2, the least of all operators with these two sides. A contraction with alpha =
     |C(x)|^2 / |x|^2 >= 1/D in buckets of D entries, with equality for a single spike; biased. The same for the other

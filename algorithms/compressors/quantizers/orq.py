@@ -1,8 +1,4 @@
-"""Optimal levels for unbiased rounding (ORQ).
-
-Xu, Huo, Huang, "Optimal Gradient Quantization Condition for Communication-Efficient Distributed Training",
-arXiv 2002.11082.
-"""
+"""Optimal levels for unbiased rounding (ORQ)."""
 
 from __future__ import annotations
 
@@ -31,6 +27,9 @@ MOST = 257  # levels
 @dataclass(frozen=True)
 class ORQ(Quantizer):
     """C(x)_i = one of the two levels next to x_i, at random such that it is unbiased.
+
+    Xu, Huo, Huang, "Optimal Gradient Quantization Condition for Communication-Efficient Distributed Training",
+    arXiv 2002.11082.
 
     The levels b_0 < ... < b_{s-1} of a bucket are its least and its largest entry and, in between, what halving finds:
     the best level b between two known ones l < u, which is such that

@@ -1,8 +1,4 @@
-"""Sparse dithering.
-
-Albasyoni, Safaryan, Condat, Richtárik, "Optimal Gradient Compression for Distributed and Federated Learning", 2020,
-arXiv 2010.03246.
-"""
+"""Sparse dithering."""
 
 from __future__ import annotations
 
@@ -29,6 +25,9 @@ ENTROPY = 254  # in the place of the parameter that coded indices begin with: co
 @dataclass(frozen=True)
 class SparseDithering(Compressor):
     """Rounds x / |x| to a lattice so coarse that most entries of many vectors become zero.
+
+    Albasyoni, Safaryan, Condat, Richtárik, "Optimal Gradient Compression for Distributed and Federated Learning",
+    2020, arXiv 2010.03246.
 
     With h = sqrt(nu / d) and u = x / |x|:
 

@@ -1,8 +1,4 @@
-"""Spherical compression.
-
-Albasyoni, Safaryan, Condat, Richtárik, "Optimal Gradient Compression for Distributed and Federated Learning", 2020,
-arXiv 2010.03246.
-"""
+"""Spherical compression."""
 
 from __future__ import annotations
 
@@ -36,6 +32,9 @@ EXACT = 1 - 1e-14  # of the bound, for the rounding of the errors that are compa
 @dataclass(frozen=True)
 class Spherical(Compressor):
     """Replaces each block of entries by the first vector near enough of a random sequence that all can draw.
+
+    Albasyoni, Safaryan, Condat, Richtárik, "Optimal Gradient Compression for Distributed and Federated Learning",
+    2020, arXiv 2010.03246.
 
     For a block x and unit vectors s_1, s_2, ... drawn uniformly and independently,
 

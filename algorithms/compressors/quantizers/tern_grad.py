@@ -1,8 +1,4 @@
-"""Ternary gradients.
-
-Wen, Xu, Yan, Wu, Wang, Chen, Li, "TernGrad: Ternary Gradients to Reduce Communication in Distributed Deep Learning",
-NeurIPS 2017, arXiv 1705.07878.
-"""
+"""Ternary gradients."""
 
 from __future__ import annotations
 
@@ -26,6 +22,9 @@ from algorithms.state import Block
 @dataclass(frozen=True)
 class TernGrad(Quantizer):
     """C(x)_i = s sign(x_i) with probability |x_i| / s, else 0; s = |x|_inf in each bucket.
+
+    Wen, Xu, Yan, Wu, Wang, Chen, Li, "TernGrad: Ternary Gradients to Reduce Communication in Distributed Deep
+    Learning", NeurIPS 2017, arXiv 1705.07878.
 
     Unbiased, E|C(x)|^2 = |x|_inf |x|_1, and omega = (sqrt(D) - 1) / 2 for buckets of D entries, which is attained.
     d log2(3) bits, and 8 itemsize - 1 for each bucket.

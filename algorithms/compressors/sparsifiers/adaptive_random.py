@@ -1,7 +1,4 @@
-"""Adaptive random sparsification.
-
-Beznosikov, Horváth, Richtárik, Safaryan, "On Biased Compression for Distributed Learning", JMLR 2023, arXiv 2002.12410.
-"""
+"""Adaptive random sparsification."""
 
 from __future__ import annotations
 
@@ -23,6 +20,9 @@ from algorithms.state import Block
 @dataclass(frozen=True)
 class AdaptiveRandom(Sparsifier):
     """C(x) = x_i e_i for one entry i, drawn with probability |x_i| / |x|_1.
+
+    Beznosikov, Horváth, Richtárik, Safaryan, "On Biased Compression for Distributed Learning", JMLR 2023, arXiv
+    2002.12410.
 
     E|C(x)|^2 = <E C(x), x> = |x|_3^3 / |x|_1, so a contraction in expectation with alpha = 1/d; biased. By the paper's
     count 8 itemsize + log2 d bits.

@@ -1,8 +1,4 @@
-"""Lazy communication: the vector now and then.
-
-Known as the lazy or Bernoulli compressor, as in the code of Gorbunov, Burlachenko, Li, Richtárik, "MARINA: Faster
-Non-Convex Distributed Learning with Compression", ICML 2021, arXiv 2102.07845.
-"""
+"""Lazy communication: the vector now and then."""
 
 from __future__ import annotations
 
@@ -23,6 +19,9 @@ from algorithms.state import Block
 @dataclass(frozen=True)
 class Bernoulli(Compressor):
     """C(x) = x / p with probability p, else 0.
+
+    Known as the lazy or Bernoulli compressor, as in the code of Gorbunov, Burlachenko, Li, Richtárik, "MARINA:
+    Faster Non-Convex Distributed Learning with Compression", ICML 2021, arXiv 2102.07845.
 
     Unbiased, E|C(x) - x|^2 = (1/p - 1) |x|^2. 1 + 8 itemsize d p bits on average.
 

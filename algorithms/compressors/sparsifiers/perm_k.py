@@ -1,8 +1,4 @@
-"""Correlated compressors by a common permutation.
-
-Szlendak, Tyurin, Richtárik, "Permutation Compressors for Provably Faster Distributed Nonconvex Optimization", ICLR
-2022, arXiv 2110.03300.
-"""
+"""Correlated compressors by a common permutation."""
 
 from __future__ import annotations
 
@@ -27,6 +23,9 @@ from algorithms.state import Block
 @dataclass(frozen=True)
 class PermK(Sparsifier, LinearCompressor):
     """Every entry is kept by n / max(n, d) of the n nodes, in expectation, and by one at least, times what is missing.
+
+    Szlendak, Tyurin, Richtárik, "Permutation Compressors for Provably Faster Distributed Nonconvex Optimization",
+    ICLR 2022, arXiv 2110.03300.
 
     With a permutation pi of the d entries and one of the n nodes, in which this node has place a, both common to all:
 

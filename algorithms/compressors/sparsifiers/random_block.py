@@ -1,8 +1,4 @@
-"""Globally-randomized blockwise sparsification (GRBS).
-
-Xie, Zheng, Koyejo, Gupta, Li, Lin, "CSER: Communication-efficient SGD with Error Reset", NeurIPS 2020, arXiv
-2007.13221.
-"""
+"""Globally-randomized blockwise sparsification (GRBS)."""
 
 from __future__ import annotations
 
@@ -25,6 +21,9 @@ from algorithms.state import Block
 @dataclass(frozen=True)
 class RandomBlock(Sparsifier, LinearCompressor):
     """Keeps m of B blocks of consecutive entries, drawn uniformly without replacement, the same ones at all nodes.
+
+    Xie, Zheng, Koyejo, Gupta, Li, Lin, "CSER: Communication-efficient SGD with Error Reset", NeurIPS 2020, arXiv
+    2007.13221.
 
     E|C(x) - x|^2 = (1 - m/B) |x|^2 with m = max(1, floor(B / ratio)), so alpha = 1/ratio where that divides B; biased.
     The operators of all nodes in one round are one linear operator: it commutes with averaging. 8 itemsize d / ratio

@@ -1,7 +1,4 @@
-"""Random sparsification.
-
-Stich, Cordonnier, Jaggi, "Sparsified SGD with Memory", NeurIPS 2018, arXiv 1809.07599.
-"""
+"""Random sparsification."""
 
 from __future__ import annotations
 
@@ -22,7 +19,9 @@ from algorithms.state import Block
 
 @dataclass(frozen=True)
 class RandomK(FixedSparsifier, LinearCompressor):
-    """Keeps k entries drawn uniformly, without replacement; times d/k if unbiased.
+    """C(x)_i = c x_i for k entries i drawn uniformly, without replacement, else 0; c = d/k if unbiased, else 1.
+
+    Stich, Cordonnier, Jaggi, "Sparsified SGD with Memory", NeurIPS 2018, arXiv 1809.07599.
 
     Unbiased: E|C(x) - x|^2 = (d/k - 1) |x|^2. As it is: E|C(x) - x|^2 = (1 - k/d) |x|^2, a contraction in expectation.
     8 itemsize k bits: the indices are not sent but drawn again from the 64 bits that they were drawn from, which are.
@@ -30,9 +29,20 @@ class RandomK(FixedSparsifier, LinearCompressor):
     Payload: these 64 bits, then the kept numbers in the order of their indices.
 
     Args:
-        fraction: See `TopK`.
-        k: See `TopK`.
+        fraction: Kept share of the d entries, in (0, 1]: k = max(1, floor(fraction * d)).
+        k: Number of entries kept, at least 1. Exactly one of `fraction` and `k` must be given.
         unbiased: Whether kept entries are scaled by d/k.
+        common: Whether all nodes keep the same entries in a round. Then the operators of all nodes are one linear
+            operator, whose k numbers a network can average (`project`, `mean`).
+
+    >>> import torch
+    >>> from algorithms.randomness import Draw
+    >>> x = torch.tensor([[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]])
+    >>> found = RandomK(k=2, unbiased=True, common=True).compress(x, Draw(0, "example", [0, 1], 0)).dense()
+    >>> bool(((found == 2 * x) | (found == 0)).all()), (found != 0).sum(dim=1).tolist()
+    (True, [2, 2])
+    >>> bool(((found[0] == 0) == (found[1] == 0)).all())
+    True
     """
 
     random: ClassVar[bool] = True

@@ -1,8 +1,4 @@
-"""Hard-threshold sparsification.
-
-Sahu, Dutta, Abdelmoniem, Banerjee, Canini, Kalnis, "Rethinking gradient sparsification as total error minimization",
-NeurIPS 2021, arXiv 2108.00951.
-"""
+"""Hard-threshold sparsification."""
 
 from __future__ import annotations
 
@@ -23,6 +19,9 @@ from algorithms.state import Block
 @dataclass(frozen=True)
 class Threshold(Sparsifier):
     """Keeps the entries with |x_i| >= threshold, however many they are.
+
+    Sahu, Dutta, Abdelmoniem, Banerjee, Canini, Kalnis, "Rethinking gradient sparsification as total error
+    minimization", NeurIPS 2021, arXiv 2108.00951.
 
     |C(x) - x|^2 <= d threshold^2, and <= |x|^2, but no contraction: small vectors vanish. Biased. For k kept entries
     k (8 itemsize) + log2 binomial(d, k) bits, and log2(d + 1) for k; `paper_bits` gives those of k = d, the most.

@@ -1,7 +1,4 @@
-"""Top-k sparsification.
-
-Stich, Cordonnier, Jaggi, "Sparsified SGD with Memory", NeurIPS 2018, arXiv 1809.07599.
-"""
+"""Top-k sparsification."""
 
 from __future__ import annotations
 
@@ -33,13 +30,23 @@ MARGIN = 1.5  # times k entries should pass it: fewer than k would be too few
 class TopK(FixedSparsifier):
     """Keeps the k entries of largest magnitude; of equal ones those of smallest index.
 
-    Contraction |C(x) - x|^2 <= (1 - k/d) |x|^2; biased. By the paper's count k (8 itemsize) + log2 binomial(d, k) bits.
+    Stich, Cordonnier, Jaggi, "Sparsified SGD with Memory", NeurIPS 2018, arXiv 1809.07599.
 
-    Payload: the indices (`algorithms.compressors.wire.indices`), then the kept numbers in their order.
+    C(x)_i = x_i for i in T, else 0, where |x_i| >= |x_j| for i in T and j outside. A contraction, |C(x) - x|^2 <= (1 -
+    k/d) |x|^2, alpha = k/d; biased. By the paper's count k (8 itemsize) + log2 binomial(d, k) bits.
+
+    Payload: the indices as Rice-coded gaps or a bitmap (`algorithms.compressors.wire.indices`), then the kept
+    numbers in their order.
 
     Args:
         fraction: Kept share of the d entries, in (0, 1]: k = max(1, floor(fraction * d)).
         k: Number of entries kept, at least 1. Exactly one of `fraction` and `k` must be given.
+
+    >>> import torch
+    >>> from algorithms.randomness import Draw
+    >>> message = TopK(k=2).compress(torch.tensor([[1.0, -5.0, 2.0, 0.5]]), Draw(0, "example", [0], 0))
+    >>> message.dense()
+    tensor([[ 0., -5.,  2.,  0.]])
     """
 
     on_device: ClassVar[bool] = True
