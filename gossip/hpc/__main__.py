@@ -14,10 +14,10 @@ from pathlib import Path
 from string import Template
 from typing import Any, Literal, get_args
 
+from gossip.console.frame import exit_code
 from gossip.console.parser import Parser
 from gossip.errors import DataError, UsageError
 from gossip.network import Communicator
-from gossip.processes import launcher
 
 Mpi = Literal["pmi2", "pmix", "mpirun"]
 SRUN = 'srun --mpi={} --cpus-per-task="$SLURM_CPUS_PER_TASK" --cpu-bind=cores --kill-on-bad-exit=1'
@@ -199,7 +199,7 @@ def _check(valid: bool, name: str, value: object, allowed: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0, 2 for wrong usage, 3 for output that cannot be written."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    return launcher.exit_code(lambda processes: sbatch(arguments, processes))
+    return exit_code(lambda processes: sbatch(arguments, processes))
 
 
 def sbatch(arguments: Sequence[str], processes: Communicator) -> int:

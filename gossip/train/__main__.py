@@ -22,9 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from gossip.processes.signals import Signals
 
     with Signals() as signals:  # before the long imports, during which one may come
-        from gossip.processes import launcher
-
-        return launcher.exit_code(lambda processes: train(arguments, processes, signals))
+        
+        return exit_code(lambda processes: train(arguments, processes, signals))
 
 
 def train(arguments: Sequence[str], processes: Communicator, signals: Signals) -> int:

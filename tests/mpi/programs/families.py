@@ -9,6 +9,7 @@ import torch
 import topologies
 from gossip.network import Communicator
 from gossip.processes import launcher
+from gossip.processes.ending import failing_together
 from gossip.processes.signals import Signals
 from gossip.train.options import parse
 from tests.topologies.sizes import SIZES
@@ -16,7 +17,7 @@ from tests.topologies.sizes import SIZES
 ALGORITHMS = {"random_out": "PushSumSGD"}  # its columns sum to 1 only
 
 communicator = launcher.world()
-with launcher.failing_together(communicator):
+with failing_together(communicator):
     names = [family.__name__ for family in topologies.FAMILIES]
     options = {"file": ["--topology.path", sys.argv[1]]}
     sizes = SIZES | {"file": [5]}

@@ -12,13 +12,14 @@ from algorithms import Full, LeaderSGD
 from gossip.execution.training import Training
 from gossip.network import Communicator
 from gossip.processes import launcher
+from gossip.processes.ending import failing_together
 from gossip.processes.mpi import MpiCommunicator
 from gossip.processes.signals import Signals
 from gossip.workloads import LeastSquares
 from topologies import Topology, torus
 
 communicator = launcher.world()
-with launcher.failing_together(communicator):
+with failing_together(communicator):
     hosts = MpiCommunicator(MPI.COMM_WORLD, ranks_per_host=2)
     random = np.random.default_rng(0)
     order = random.permutation(16)

@@ -11,13 +11,14 @@ from mpi4py import MPI
 from algorithms import ChocoSGD, Full
 from gossip.execution.training import Training
 from gossip.processes import launcher
+from gossip.processes.ending import failing_together
 from gossip.processes.mpi import MpiCommunicator
 from gossip.processes.signals import Signals
 from gossip.workloads import LeastSquares
 from topologies import Topology, torus
 
 communicator = launcher.world()
-with launcher.failing_together(communicator):
+with failing_together(communicator):
     hosts = MpiCommunicator(MPI.COMM_WORLD, ranks_per_host=2)
     random = np.random.default_rng(0)
     order = random.permutation(16)
