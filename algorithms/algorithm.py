@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -15,26 +14,9 @@ from algorithms.compressors.compressor import made_for
 from algorithms.layout import Layout
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
+from algorithms.state import State
 
-
-class State(SimpleNamespace):
-    """Everything that an algorithm carries from one step to the next: named stacks (k, d) and scalars.
-
-    The kind of an entry says what belongs to single nodes, which may move to another process:
-
-    * a tensor has one row for each local node, also where all rows are equal; a message one packed row;
-    * a list has one item for each local node: tensors of any shapes, or numbers;
-    * a tuple or a dict has parts that are entries themselves;
-    * numbers, texts and None belong to no node and are the same on every rank.
-
-    Two entries are common to all algorithms:
-
-    * `x`, (k, d): the point where the next gradient is wanted;
-    * `step`: the iterations done.
-    """
-
-    x: Tensor
-    step: int
+S = TypeVar("S", bound=State)
 
 
 @dataclass(frozen=True)
@@ -54,8 +36,8 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Algorithm:
-    """A decentralized algorithm. Its fields are its hyper-parameters; what changes lives in a `State`.
+class Algorithm(Generic[S]):
+    """A decentralized algorithm, with states of type S. Its fields are hyper-parameters; what changes is in the state.
 
     Products and sums are separate operations (`x - lr * g`, or `add_scaled`, never `torch.add(..., alpha=...)`): a
     fused multiply-add rounds differently in the vectorised part and the tail of a loop, and so would make the
@@ -106,29 +88,38 @@ class Algorithm:
         """
         return self
 
-    def start(self, x: Tensor, network: Network) -> State:
+    def start(self, x: Tensor, network: Network) -> S:
         """The state before the first step, from the initial parameters x (k, d). It may communicate."""
-        return State(x=x.clone(), step=0)
+        return cast(S, State(x.clone()))
 
-    def post(self, state: State, network: Network) -> None:
+    def post(self, state: S, network: Network) -> None:
         """Start what may travel while the gradients at `state.x` are computed; to be called before these.
 
         A step gives the same result without it.
         """
 
-    def idle(self, state: State, network: Network) -> list[int]:
+    def idle(self, state: S, network: Network) -> list[int]:
         """The rows of the local nodes whose gradients and losses the next step ignores; they need not be computed."""
         return []
 
-    def step(self, state: State, sample: Sample, network: Network) -> None:
-        """One iteration, in place, given gradients at `state.x`; leaves there the point for the next ones."""
+    def step(self, state: S, sample: Sample, network: Network) -> None:
+        """One iteration, in place, given gradients at `state.x`; leaves there the point for the next ones.
+
+        `state.step` is the number of this iteration, from 0 on; `advance` counts it.
+        """
         raise NotImplementedError
 
-    def model(self, state: State) -> Tensor:
+    def advance(self, state: S, sample: Sample, network: Network) -> None:
+        """One iteration as all drivers make it: the step, which is counted, and the end of its round."""
+        self.step(state, sample, network)
+        state.step += 1
+        network.finish_step()
+
+    def model(self, state: S) -> Tensor:
         """(k, d): the parameters that the method outputs, which are evaluated and returned."""
         return state.x
 
-    def survive(self, state: State, network: Network) -> State:
+    def survive(self, state: S, network: Network) -> S:
         """What to go on with when nodes have been lost and `network` links the others; `state` has their rows.
 
         By default a new start from their models: what nodes keep of each other or sum up over all of them, such as
@@ -137,11 +128,11 @@ class Algorithm:
         """
         return self.start(self.model(state), network)
 
-    def chosen(self, state: State) -> dict[str, Any]:
+    def chosen(self, state: S) -> dict[str, Any]:
         """Hyper-parameters as `start` has settled them, by name, for a run's summary; the same on every rank."""
         return {}
 
-    def report(self, state: State) -> dict[str, Tensor]:
+    def report(self, state: S) -> dict[str, Tensor]:
         """Numbers (k,) of the local nodes, by name, whose means over all nodes a run records."""
         return {}
 

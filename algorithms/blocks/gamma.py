@@ -22,11 +22,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import State
 from algorithms.checks import check
 from algorithms.compressors import Compressor
 from algorithms.network import Network, Spectrum
 from algorithms.numerics.sums import squared_norms
+from algorithms.state import State
 
 Gamma = float | Literal["theory", "auto"]
 Theory = Callable[[Spectrum, float], float]

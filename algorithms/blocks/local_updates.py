@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, State, check_momentum
+from algorithms.algorithm import Algorithm, Sample, check_momentum
 from algorithms.blocks.period import Period, check_period, current_rate, ends_period, report_period, start_period
 from algorithms.checks import check
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.optimizers import SGD, LocalOptimizer
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate
+from algorithms.state import State
 
 
 class LocalUpdates(Algorithm):

@@ -16,9 +16,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import State
 from algorithms.compressors import Compressor, Message
 from algorithms.randomness import Draw
+from algorithms.state import State
 
 
 def start_memory(state: State) -> None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import Sample, State
+from algorithms.algorithm import Sample
 from algorithms.blocks.adacomm import AdaComm
 from algorithms.checks import check
 from algorithms.network import Network
 from algorithms.schedules.learning_rate import LearningRate, learning_rate
+from algorithms.state import State
 
 Period = int | AdaComm
 

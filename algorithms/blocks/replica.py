@@ -19,9 +19,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import State
 from algorithms.compressors import Compressor
 from algorithms.network import Network
+from algorithms.state import State
 
 
 def start_replicas(owner: object, state: State, network: Network) -> None:

@@ -22,9 +22,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import State
 from algorithms.checks import check
 from algorithms.numerics.sums import squared_norms
+from algorithms.state import State
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, State
+from algorithms.algorithm import Algorithm, Sample
 from algorithms.blocks.replica import exchange
 from algorithms.checks import check
 from algorithms.compressors import Compressor, Identity
@@ -34,6 +34,7 @@ from algorithms.compressors.combined.contraction import check_contraction
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.state import LooseState, State
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Beer(Algorithm):
     def start(self, x: Tensor, network: Network) -> State:
         check_contraction(self, self.compressor, x.shape[1])
         names = ("tracker", "gradient", "public", "mixed_public", "public_tracker", "mixed_public_tracker")
-        return State(x=x.clone(), step=0, **{name: torch.zeros_like(x) for name in names})
+        return LooseState(x=x.clone(), step=0, **{name: torch.zeros_like(x) for name in names})
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
         self._track(state, sample.gradient, network)
@@ -68,7 +69,6 @@ class Beer(Algorithm):
         q, mixed_q = exchange(state.x - state.public, self.compressor, network)
         state.public += q
         state.mixed_public += mixed_q
-        state.step += 1
 
     def _track(self, state: State, gradient: Tensor, network: Network) -> None:
         """V+ and T+ from the gradient at X+; in the first step V_0, which is not sent."""

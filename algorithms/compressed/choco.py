@@ -30,7 +30,7 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, State, check_momentum, descent_direction, start_momentum
+from algorithms.algorithm import Algorithm, Sample, check_momentum, descent_direction, start_momentum
 from algorithms.blocks.gamma import check_gamma, chosen_gamma, start_gamma
 from algorithms.blocks.replica import consensus_step, hear, publish, start_replicas
 from algorithms.checks import check
@@ -39,6 +39,7 @@ from algorithms.compressors.combined.contraction import check_contraction
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.state import LooseState, State
 
 ORDERS = ("icml", "overlapped")
 
@@ -76,7 +77,7 @@ class ChocoSGD(Algorithm):
         check_contraction(self, self.compressor, x.shape[1])
         if self.order == "overlapped" and network.period != 1:
             raise ValueError(f"{type(self).__name__}: order = 'overlapped' needs a topology that is static")
-        state = State(x=x.clone(), step=0)
+        state = LooseState(x=x.clone(), step=0)
         start_replicas(self, state, network)
         start_gamma(self, state, self.gamma, self.compressor, network)
         start_momentum(state, self.momentum)
@@ -94,7 +95,6 @@ class ChocoSGD(Algorithm):
             state.x = x + consensus_step(state, network)
             publish(state, state.x, self.compressor, network)
             network.post(state.sent)
-        state.step += 1
 
     def chosen(self, state: State) -> dict[str, Any]:
         return chosen_gamma(state)

@@ -20,12 +20,13 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, State
+from algorithms.algorithm import Algorithm, Sample
 from algorithms.blocks.gamma import check_gamma, chosen_gamma, start_gamma
 from algorithms.blocks.replica import consensus_step, hear, publish, start_replicas
 from algorithms.compressors import Compressor, Identity
 from algorithms.compressors.combined.contraction import check_contraction
 from algorithms.network import Network
+from algorithms.state import LooseState, State
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class ChocoGossip(Algorithm):
 
     def start(self, x: Tensor, network: Network) -> State:
         check_contraction(self, self.compressor, x.shape[1])
-        state = State(x=x.clone(), step=0)
+        state = LooseState(x=x.clone(), step=0)
         start_replicas(self, state, network)
         start_gamma(self, state, self.gamma, self.compressor, network)
         return state
@@ -57,7 +58,6 @@ class ChocoGossip(Algorithm):
         publish(state, state.x, self.compressor, network)
         hear(state, network)
         state.x = state.x + consensus_step(state, network)
-        state.step += 1
 
     def chosen(self, state: State) -> dict[str, Any]:
         return chosen_gamma(state)

@@ -23,13 +23,14 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, State
+from algorithms.algorithm import Algorithm, Sample
 from algorithms.blocks.replica import exchange
 from algorithms.compressors import Compressor, Identity
 from algorithms.compressors.combined.induced import check_unbiased
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.state import LooseState, State
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,10 @@ class DcdPSGD(Algorithm):
     def start(self, x: Tensor, network: Network) -> State:
         check_unbiased(self, self.compressor, x.shape[1])
         x, mixed = exchange(x, Identity(), network)
-        return State(x=x.clone(), mixed=mixed, step=0)
+        return LooseState(x=x.clone(), mixed=mixed, step=0)
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
         y = add_scaled(state.mixed, -learning_rate(self.lr, state.step), sample.gradient)
         q, mixed_q = exchange(y - state.x, self.compressor, network)
         state.x = state.x + q
         state.mixed += mixed_q
-        state.step += 1

@@ -21,7 +21,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, State
+from algorithms.algorithm import Algorithm, Sample
 from algorithms.blocks.replica import exchange
 from algorithms.checks import check
 from algorithms.compressors import Compressor, Identity
@@ -29,6 +29,7 @@ from algorithms.compressors.combined.contraction import check_contraction
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.state import LooseState, State
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class DeepSqueeze(Algorithm):
 
     def start(self, x: Tensor, network: Network) -> State:
         check_contraction(self, self.compressor, x.shape[1])
-        return State(x=x.clone(), error=torch.zeros_like(x), step=0)
+        return LooseState(x=x.clone(), error=torch.zeros_like(x), step=0)
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
         y = add_scaled(state.x, -learning_rate(self.lr, state.step), sample.gradient)
@@ -61,4 +62,3 @@ class DeepSqueeze(Algorithm):
         c, mixed_c = exchange(v, self.compressor, network)
         state.error = v - c
         state.x = add_scaled(y, self.gamma, mixed_c - c)
-        state.step += 1

@@ -25,13 +25,14 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, State
+from algorithms.algorithm import Algorithm, Sample
 from algorithms.blocks.replica import exchange
 from algorithms.compressors import Compressor, Identity
 from algorithms.compressors.combined.induced import check_unbiased
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.state import LooseState, State
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class EcdPSGD(Algorithm):
         check_unbiased(self, self.compressor, x.shape[1])
         # Of h itself no step makes use: what a node needs is s, its own h included.
         x, mixed_public = exchange(x, Identity(), network)
-        return State(x=x.clone(), mixed_public=mixed_public, step=0)
+        return LooseState(x=x.clone(), mixed_public=mixed_public, step=0)
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
         t = state.step + 1
@@ -63,4 +64,3 @@ class EcdPSGD(Algorithm):
         _, mixed_q = exchange((1 - t / 2) * state.x + (t / 2) * y, self.compressor, network)
         state.mixed_public = (1 - 2 / t) * state.mixed_public + (2 / t) * mixed_q
         state.x = y
-        state.step += 1

@@ -33,7 +33,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, State
+from algorithms.algorithm import Algorithm, Sample
 from algorithms.blocks.replica import exchange
 from algorithms.checks import check, positive
 from algorithms.compressors import Compressor, InfinityNorm
@@ -41,6 +41,7 @@ from algorithms.compressors.combined.induced import check_unbiased
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.state import LooseState, State
 
 
 @dataclass(frozen=True)
@@ -74,11 +75,10 @@ class Lead(Algorithm):
     def start(self, x: Tensor, network: Network) -> State:
         check_unbiased(self, self.compressor, x.shape[1])
         dual, public, mixed_public = (torch.zeros_like(x) for _ in range(3))
-        return State(x=x.clone(), dual=dual, public=public, mixed_public=mixed_public, step=0)
+        return LooseState(x=x.clone(), dual=dual, public=public, mixed_public=mixed_public, step=0)
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
         state.x = self.descend(state, sample.gradient, learning_rate(self.lr, state.step), network)
-        state.step += 1
 
     def descend(self, state: State, gradient: Tensor, lr: float, network: Network) -> Tensor:
         """X - lr G - lr D, with the new D, (k, d)."""

@@ -21,12 +21,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from algorithms.algorithm import Sample, State
+from algorithms.algorithm import Sample
 from algorithms.compressed.lead import Lead
 from algorithms.compressors import Compressor, InfinityNorm
 from algorithms.network import Network
 from algorithms.proximal import L1, Proximal
 from algorithms.schedules.learning_rate import learning_rate
+from algorithms.state import State
 
 
 @dataclass(frozen=True)
@@ -47,4 +48,3 @@ class ProxLead(Lead):
     def step(self, state: State, sample: Sample, network: Network) -> None:
         lr = learning_rate(self.lr, state.step)
         state.x = self.prox.prox(self.descend(state, sample.gradient, lr, network), lr)
-        state.step += 1

@@ -32,7 +32,7 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, State, check_momentum, descent_direction, start_momentum
+from algorithms.algorithm import Algorithm, Sample, check_momentum, descent_direction, start_momentum
 from algorithms.blocks.gamma import check_gamma, chosen_gamma, start_gamma
 from algorithms.blocks.period import Period, check_period, current_rate, ends_period, report_period, start_period
 from algorithms.blocks.replica import consensus_step, hear, publish, start_replicas
@@ -42,6 +42,7 @@ from algorithms.compressors.combined.contraction import check_contraction
 from algorithms.network import Network, Spectrum
 from algorithms.numerics.sums import add_scaled
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate
+from algorithms.state import LooseState, State
 
 
 def squarm_theory(spectrum: Spectrum, omega: float) -> float:
@@ -82,7 +83,7 @@ class SquarmSGD(Algorithm):
 
     def start(self, x: Tensor, network: Network) -> State:
         check_contraction(self, self.compressor, x.shape[1])
-        state = State(x=x.clone(), step=0)
+        state = LooseState(x=x.clone(), step=0)
         start_momentum(state, self.momentum)
         start_period(state, self.period)
         start_trigger(state)
@@ -98,7 +99,6 @@ class SquarmSGD(Algorithm):
             publish(state, state.x, self.compressor, network, lambda moved: fires(state, moved, self.threshold, lr))
             hear(state, network)
             state.x = state.x + consensus_step(state, network)
-        state.step += 1
 
     def chosen(self, state: State) -> dict[str, Any]:
         return chosen_gamma(state)

@@ -22,12 +22,13 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from algorithms.algorithm import Sample, State
+from algorithms.algorithm import Sample
 from algorithms.blocks.local_updates import LocalUpdates
 from algorithms.blocks.period import Period
 from algorithms.network import Network
 from algorithms.optimizers import LocalOptimizer
 from algorithms.schedules.learning_rate import LearningRate
+from algorithms.state import LooseState, State
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class CocodSGD(LocalUpdates):
         self.check_updates()
 
     def start(self, x: Tensor, network: Network) -> State:
-        state = State(x=x.clone(), sent=None, step=0)
+        state = LooseState(x=x.clone(), sent=None, step=0)
         self.start_updates(state)
         return state
 
@@ -65,4 +66,3 @@ class CocodSGD(LocalUpdates):
                 state.x = network.mean(state.sent) + (state.x - state.sent)
             state.sent = state.x.clone()
             network.post_mean(state.sent)
-        state.step += 1

@@ -35,13 +35,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import Sample, State
+from algorithms.algorithm import Sample
 from algorithms.blocks.local_updates import LocalUpdates
 from algorithms.blocks.period import Period
 from algorithms.checks import check
 from algorithms.network import Network
 from algorithms.optimizers import LocalOptimizer
 from algorithms.schedules.learning_rate import LearningRate, learning_rate
+from algorithms.state import LooseState, State
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class CooperativeSGD(LocalUpdates):
 
     def start(self, x: Tensor, network: Network) -> State:
         check(self.auxiliary < network.n, self, "auxiliary", f"below the number of nodes, {network.n}")
-        state = State(x=x.clone(), n=network.n, step=0)
+        state = LooseState(x=x.clone(), n=network.n, step=0)
         self.start_updates(state)
         return state
 
@@ -86,7 +87,6 @@ class CooperativeSGD(LocalUpdates):
             state.x[with_data:] = x[with_data:]
         if self.ends_period(state, sample, network):
             state.x = network.mix(state.x)
-        state.step += 1
 
     def report(self, state: State) -> dict[str, Tensor]:
         lr = self.rate(state) * self._share(state.n)

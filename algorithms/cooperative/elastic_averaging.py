@@ -37,13 +37,14 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from algorithms.algorithm import Sample, State
+from algorithms.algorithm import Sample
 from algorithms.blocks.local_updates import LocalUpdates
 from algorithms.blocks.period import Period
 from algorithms.checks import check, positive
 from algorithms.network import Network
 from algorithms.optimizers import LocalOptimizer, NesterovMomentum
 from algorithms.schedules.learning_rate import LearningRate
+from algorithms.state import LooseState, State
 
 ORDERS = ("simultaneous", "sequential")
 
@@ -86,7 +87,7 @@ class ElasticAveraging(LocalUpdates):
         check(self.alpha is None or self.alpha < most, self, "alpha", f"below 2 / (nodes + 1) = {most:.4g}")
         anchor = network.mean(x).repeat(len(x), 1)
         due = self.order == "simultaneous"  # whether the next iteration begins with an exchange
-        state = State(x=x.clone(), anchor=anchor, sent=None, n=network.n, due=due, step=0)
+        state = LooseState(x=x.clone(), anchor=anchor, sent=None, n=network.n, due=due, step=0)
         self.start_updates(state)
         return state
 
@@ -99,7 +100,6 @@ class ElasticAveraging(LocalUpdates):
             pull = self._exchange(state, network)
         if pull is not None:
             state.x = state.x - pull  # and with it the model, which is as far from it as before
-        state.step += 1
 
     def model(self, state: State) -> Tensor:
         x = super().model(state)

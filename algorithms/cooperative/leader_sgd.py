@@ -33,7 +33,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import Sample, State
+from algorithms.algorithm import Sample
 from algorithms.blocks.adacomm import AdaComm
 from algorithms.blocks.local_updates import LocalUpdates
 from algorithms.blocks.period import Period, current_period
@@ -42,6 +42,7 @@ from algorithms.gathering import losses_of_all
 from algorithms.network import Network
 from algorithms.optimizers import LocalOptimizer
 from algorithms.schedules.learning_rate import LearningRate
+from algorithms.state import LooseState, State
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class LeaderSGD(LocalUpdates):
         check(0 <= self.global_proximal <= most, self, "global_proximal", f"in [0, period * global_every = {most}]")
 
     def start(self, x: Tensor, network: Network) -> State:
-        state = State(
+        state = LooseState(
             x=x.clone(),
             groups=self._settled(network),
             leader=None,
@@ -120,7 +121,6 @@ class LeaderSGD(LocalUpdates):
                 state.global_leader = row_of(int(np.argmin(losses)), x, network).repeat(len(x), 1)
                 x = pulled(x, state.global_leader, self.global_pull)
         state.x = x
-        state.step += 1
 
     def chosen(self, state: State) -> dict[str, Any]:
         return {"groups": list(state.groups)} if self.groups == "hosts" and max(state.groups) else {}

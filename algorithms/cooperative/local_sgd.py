@@ -33,7 +33,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import Sample, State
+from algorithms.algorithm import Sample
 from algorithms.blocks.adacomm import AdaComm
 from algorithms.blocks.local_updates import LocalUpdates
 from algorithms.blocks.period import Period
@@ -42,6 +42,7 @@ from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.optimizers import LocalOptimizer
 from algorithms.schedules.learning_rate import LearningRate
+from algorithms.state import LooseState, State
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class LocalSGD(LocalUpdates):
         check(positive(self.slow_lr), self, "slow_lr", "> 0")
 
     def start(self, x: Tensor, network: Network) -> State:
-        state = State(x=x.clone(), step=0)
+        state = LooseState(x=x.clone(), step=0)
         self.start_updates(state)
         if self._slow:
             state.anchor = network.mean(x).repeat(len(x), 1)
@@ -93,7 +94,6 @@ class LocalSGD(LocalUpdates):
         state.x = self.updated(state, sample, network)
         if state.step < self.switch or self.ends_period(state, sample, network, state.step - self.switch):
             self._average(state, lr, network)
-        state.step += 1
 
     def _average(self, state: State, lr: float, network: Network) -> None:
         mean = network.mean(state.x).repeat(len(state.x), 1)

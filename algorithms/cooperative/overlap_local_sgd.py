@@ -29,7 +29,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import Sample, State
+from algorithms.algorithm import Sample
 from algorithms.blocks.local_updates import LocalUpdates
 from algorithms.blocks.period import Period
 from algorithms.checks import check
@@ -37,6 +37,7 @@ from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.optimizers import LocalOptimizer
 from algorithms.schedules.learning_rate import LearningRate
+from algorithms.state import LooseState, State
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class OverlapLocalSGD(LocalUpdates):
 
     def start(self, x: Tensor, network: Network) -> State:
         anchor = network.mean(x).repeat(len(x), 1)
-        state = State(x=x.clone(), anchor=anchor, sent=None, step=0)
+        state = LooseState(x=x.clone(), anchor=anchor, sent=None, step=0)
         self.start_updates(state)
         if self.beta:
             state.anchor_momentum = torch.zeros_like(x)
@@ -84,7 +85,6 @@ class OverlapLocalSGD(LocalUpdates):
             state.x = (1 - self.alpha) * state.x + self.alpha * state.anchor
             state.sent = self._contribution(state, lr)
             network.post_mean(state.sent)
-        state.step += 1
 
     def _receive_anchor(self, state: State, network: Network) -> None:
         """z, from what all nodes contributed a period ago."""

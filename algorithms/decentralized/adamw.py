@@ -27,13 +27,14 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, State
+from algorithms.algorithm import Algorithm, Sample
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.optimizers import AdamW
 from algorithms.optimizers.moments import check_moments
 from algorithms.optimizers.weight_decay import check_weight_decay
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.state import LooseState, State
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,10 @@ class DecentralizedAdamW(Algorithm):
         return AdamW(self.beta1, self.beta2, self.epsilon, self.weight_decay)
 
     def start(self, x: Tensor, network: Network) -> State:
-        state = State(x=x.clone(), step=0)
+        state = LooseState(x=x.clone(), step=0)
         self.rule.start(state)
         return state
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
         move = self.rule.update(state, sample.gradient, learning_rate(self.lr, state.step), network)
         state.x = network.mix(add_scaled(state.x, *move))
-        state.step += 1

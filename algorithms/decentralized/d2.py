@@ -24,10 +24,11 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, State
+from algorithms.algorithm import Algorithm, Sample
 from algorithms.decentralized.exact_diffusion import corrected
 from algorithms.network import Network
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.state import LooseState, State
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,8 @@ class D2(Algorithm):
         check_learning_rate(self, self.lr)
 
     def start(self, x: Tensor, network: Network) -> State:
-        return State(x=x.clone(), psi=x.clone(), step=0)
+        return LooseState(x=x.clone(), psi=x.clone(), step=0)
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
         phi = corrected(state, state.x, learning_rate(self.lr, state.step), sample.gradient)
         state.x = network.mix(phi)
-        state.step += 1

@@ -32,10 +32,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, State, check_momentum
+from algorithms.algorithm import Algorithm, Sample, check_momentum
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.state import LooseState, State
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,10 @@ class DecentLaM(Algorithm):
         check_momentum(self, self.momentum, nesterov=False)
 
     def start(self, x: Tensor, network: Network) -> State:
-        return State(x=x.clone(), velocity=torch.zeros_like(x), step=0)
+        return LooseState(x=x.clone(), velocity=torch.zeros_like(x), step=0)
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
         z = add_scaled(state.x, -learning_rate(self.lr, state.step), sample.gradient)
         x = network.mix(z, plus=(self.momentum, state.velocity))
         state.velocity = x - state.x
         state.x = x
-        state.step += 1

@@ -36,7 +36,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from algorithms.algorithm import Sample, State
+from algorithms.algorithm import Sample
 from algorithms.blocks.local_updates import LocalUpdates
 from algorithms.blocks.period import Period, synchronizes
 from algorithms.checks import check
@@ -45,6 +45,7 @@ from algorithms.numerics.sums import add_scaled
 from algorithms.optimizers import LocalOptimizer
 from algorithms.proximal import Proximal, check_prox, proximal_step
 from algorithms.schedules.learning_rate import LearningRate
+from algorithms.state import LooseState, State
 
 ORDERS = ("adapt-then-combine", "combine-then-adapt", "consensus")
 
@@ -81,7 +82,7 @@ class DecentralizedSGD(LocalUpdates):
         check(not (self.optimizer and self.prox), self, "prox", "absent beside an optimizer: its steps are not lr's")
 
     def start(self, x: Tensor, network: Network) -> State:
-        state = State(x=x.clone(), step=0)
+        state = LooseState(x=x.clone(), step=0)
         self.start_updates(state)
         if self.order == "combine-then-adapt":
             state.adapted = state.x
@@ -106,7 +107,6 @@ class DecentralizedSGD(LocalUpdates):
                 state.x = self._average(state.adapted, self._synchronizes(state.step + 1), network)
             case "consensus":
                 state.x = proximal_step(self.prox, self._average(state.x, ends, network, plus=move), lr)
-        state.step += 1
 
     def survive(self, state: State, network: Network) -> State:
         return state

@@ -30,11 +30,12 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, State
+from algorithms.algorithm import Algorithm, Sample
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.proximal import Proximal, check_prox
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.state import LooseState, State
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class ExactDiffusion(Algorithm):
         check_prox(self, self.prox)
 
     def start(self, x: Tensor, network: Network) -> State:
-        state = State(x=x.clone(), psi=x.clone(), step=0)
+        state = LooseState(x=x.clone(), psi=x.clone(), step=0)
         if self.prox is not None:
             state.z = x.clone()
         return state
@@ -70,7 +71,6 @@ class ExactDiffusion(Algorithm):
             phi = corrected(state, state.z, lr, sample.gradient)
             state.z = (phi + network.mix(phi)) / 2
             state.x = self.prox.prox(state.z, lr)
-        state.step += 1
 
 
 def corrected(state: State, z: Tensor, lr: float, gradient: Tensor) -> Tensor:

@@ -27,9 +27,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, State
+from algorithms.algorithm import Algorithm, Sample
 from algorithms.network import Network
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.state import LooseState, State
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Extra(Algorithm):
         check_learning_rate(self, self.lr)
 
     def start(self, x: Tensor, network: Network) -> State:
-        return State(x=x.clone(), correction=torch.zeros_like(x), step=0)
+        return LooseState(x=x.clone(), correction=torch.zeros_like(x), step=0)
 
     def post(self, state: State, network: Network) -> None:
         network.post(state.x)
@@ -56,7 +57,6 @@ class Extra(Algorithm):
     def step(self, state: State, sample: Sample, network: Network) -> None:
         lr = learning_rate(self.lr, state.step)
         state.x = extra_step(state, lr, sample.gradient, network)
-        state.step += 1
 
 
 def extra_step(state: State, lr: float, gradient: Tensor, network: Network) -> Tensor:

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from algorithms.algorithm import Algorithm, Sample, State
+from algorithms.algorithm import Algorithm, Sample
 from algorithms.network import Network
+from algorithms.state import State
 
 
 @dataclass(frozen=True)
@@ -26,4 +27,3 @@ class GossipAveraging(Algorithm):
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
         state.x = network.mix(state.x)
-        state.step += 1

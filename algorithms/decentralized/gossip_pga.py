@@ -22,12 +22,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from algorithms.algorithm import Sample, State
+from algorithms.algorithm import Sample
 from algorithms.blocks.local_updates import LocalUpdates
 from algorithms.blocks.period import Period
 from algorithms.network import Network
 from algorithms.optimizers import LocalOptimizer
 from algorithms.schedules.learning_rate import LearningRate
+from algorithms.state import LooseState, State
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class GossipPGA(LocalUpdates):
         self.check_updates()
 
     def start(self, x: Tensor, network: Network) -> State:
-        state = State(x=x.clone(), step=0)
+        state = LooseState(x=x.clone(), step=0)
         self.start_updates(state)
         return state
 
@@ -63,4 +64,3 @@ class GossipPGA(LocalUpdates):
             state.x = network.mean(y).expand_as(y).clone()
         else:
             state.x = network.mix(y)
-        state.step += 1

@@ -28,11 +28,12 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, State, check_momentum, descent_direction, start_momentum
+from algorithms.algorithm import Algorithm, Sample, check_momentum, descent_direction, start_momentum
 from algorithms.checks import check
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.state import LooseState, State
 
 ORDERS = ("diging", "adapt-then-combine")
 
@@ -61,7 +62,7 @@ class GradientTracking(Algorithm):
         check_momentum(self, self.momentum, self.nesterov)
 
     def start(self, x: Tensor, network: Network) -> State:
-        state = State(x=x.clone(), tracker=None, gradient=None, step=0)
+        state = LooseState(x=x.clone(), tracker=None, gradient=None, step=0)
         start_momentum(state, self.momentum)
         return state
 
@@ -80,7 +81,6 @@ class GradientTracking(Algorithm):
             state.x = network.mix(state.x, plus=(-lr, v))
         else:
             state.x = network.mix(add_scaled(state.x, -lr, v))
-        state.step += 1
 
     def _track(self, state: State, gradient: Tensor, network: Network) -> Tensor:
         """The next y, (k, d)."""

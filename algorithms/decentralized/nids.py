@@ -31,12 +31,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, State
+from algorithms.algorithm import Algorithm, Sample
 from algorithms.checks import check
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.proximal import Proximal, check_prox
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.state import LooseState, State
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Nids(Algorithm):
         check_prox(self, self.prox)
 
     def start(self, x: Tensor, network: Network) -> State:
-        state = State(x=x.clone(), correction=torch.zeros_like(x), step=0)
+        state = LooseState(x=x.clone(), correction=torch.zeros_like(x), step=0)
         if self.prox is not None:
             state.z = x.clone()
         return state
@@ -79,4 +80,3 @@ class Nids(Algorithm):
             state.x = z
         else:
             state.x, state.z = self.prox.prox(z, lr), z
-        state.step += 1

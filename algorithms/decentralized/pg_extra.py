@@ -17,11 +17,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from algorithms.algorithm import Sample, State
+from algorithms.algorithm import Sample
 from algorithms.decentralized.extra import Extra, extra_step
 from algorithms.network import Network
 from algorithms.proximal import L1, Proximal, check_prox, proximal_step
 from algorithms.schedules.learning_rate import learning_rate
+from algorithms.state import State
 
 
 @dataclass(frozen=True)
@@ -42,4 +43,3 @@ class PgExtra(Extra):
     def step(self, state: State, sample: Sample, network: Network) -> None:
         lr = learning_rate(self.lr, state.step)
         state.x = proximal_step(self.prox, extra_step(state, lr, sample.gradient, network), lr)
-        state.step += 1

@@ -25,11 +25,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, State
+from algorithms.algorithm import Algorithm, Sample
 from algorithms.decentralized.push_sum_averaging import push_sum, start_push_sum
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.state import State
 
 
 @dataclass(frozen=True)
@@ -59,4 +60,3 @@ class PushDiging(Algorithm):
         n, lr = state.numerator, learning_rate(self.lr, state.step)
         push_sum(state, add_scaled(n, -lr, y, out=network.empty(n.shape[1], n.dtype, n.device)), network)
         state.mixed_y = network.mix(y)
-        state.step += 1

@@ -22,8 +22,9 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, State
+from algorithms.algorithm import Algorithm, Sample
 from algorithms.network import Network
+from algorithms.state import LooseState, State
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,11 @@ class PushSumAveraging(Algorithm):
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
         push_sum(state, state.numerator, network)
-        state.step += 1
 
 
 def start_push_sum(x: Tensor) -> State:
     """The state of a push-sum method: `x` (k, d), its `numerator` (k, d) and its `weight` (k, 1)."""
-    return State(x=x.clone(), numerator=x.clone(), weight=x.new_ones(len(x), 1), step=0)
+    return LooseState(x=x.clone(), numerator=x.clone(), weight=x.new_ones(len(x), 1), step=0)
 
 
 def push_sum(state: State, numerator: Tensor, network: Network) -> None:

@@ -34,12 +34,13 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, State, check_momentum, descent_direction, start_momentum
+from algorithms.algorithm import Algorithm, Sample, check_momentum, descent_direction, start_momentum
 from algorithms.checks import check
 from algorithms.decentralized.push_sum_averaging import push_sum, start_push_sum
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.state import State
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,6 @@ class PushSumSGD(Algorithm):
             self._push_late(state, adapted, network)
         else:
             push_sum(state, adapted, network)
-        state.step += 1
 
     def survive(self, state: State, network: Network) -> State:
         """Go on with the numerators and weights; what travels comes back to its senders, as receivers may be gone."""

@@ -21,11 +21,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, State, check_momentum
+from algorithms.algorithm import Algorithm, Sample, check_momentum
 from algorithms.checks import check
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.state import LooseState, State
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class QuasiGlobalMomentum(Algorithm):
         check(0 <= self.mu < 1, self, "mu", "in [0, 1)")
 
     def start(self, x: Tensor, network: Network) -> State:
-        return State(x=x.clone(), buffer=torch.zeros_like(x), step=0)
+        return LooseState(x=x.clone(), buffer=torch.zeros_like(x), step=0)
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
         lr = learning_rate(self.lr, state.step)
@@ -63,4 +64,3 @@ class QuasiGlobalMomentum(Algorithm):
         if lr > 0:
             state.buffer = add_scaled(self.mu * state.buffer, (1 - self.mu) / lr, state.x - x)
         state.x = x
-        state.step += 1

@@ -31,10 +31,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, State, check_momentum, descent_direction, start_momentum
+from algorithms.algorithm import Algorithm, Sample, check_momentum, descent_direction, start_momentum
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.state import LooseState, State
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class RelaySGD(Algorithm):
         check_momentum(self, self.momentum, self.nesterov)
 
     def start(self, x: Tensor, network: Network) -> State:
-        state = State(x=x.clone(), step=0)
+        state = LooseState(x=x.clone(), step=0)
         # Of each local node, with a row for each neighbour: m_ki and m_ik, c_ki and c_ik.
         state.received, state.sent = _nothing(x), _nothing(x)
         state.received_counts, state.sent_counts = _nothing(x[:, :1]), _nothing(x[:, :1])
@@ -73,7 +74,6 @@ class RelaySGD(Algorithm):
         _relay(y, state.received, state.sent, network)
         missing = network.n - _sums(state.received_counts)
         state.x = (missing * y + _sums(state.received)) / network.n
-        state.step += 1
 
 
 def _nothing(x: Tensor) -> list[Tensor]:

@@ -20,12 +20,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import State
 from algorithms.checks import check, positive
 from algorithms.federated.federated import Federated
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.schedules.learning_rate import LearningRate
+from algorithms.state import State
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from algorithms.algorithm import State
 from algorithms.federated.federated import Federated
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
+from algorithms.state import State
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from algorithms.algorithm import State, check_momentum
+from algorithms.algorithm import check_momentum
 from algorithms.federated.federated import Federated
 from algorithms.federated.sampling import Weighting
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
+from algorithms.state import State
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,12 @@ from dataclasses import dataclass
 
 import torch
 
-from algorithms.algorithm import State
 from algorithms.checks import check
 from algorithms.federated.federated import Federated, absent, weighted_mean
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.optimizers import SGD
+from algorithms.state import State
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from algorithms.algorithm import State
 from algorithms.checks import check
 from algorithms.federated.fed_avg import FedAvg
 from algorithms.numerics.sums import add_scaled
+from algorithms.state import State
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, State
+from algorithms.algorithm import Algorithm, Sample
 from algorithms.blocks.period import synchronizes
 from algorithms.checks import NonFiniteError, check
 from algorithms.federated.sampling import (
@@ -48,6 +48,7 @@ from algorithms.numerics.sums import add_scaled
 from algorithms.optimizers import SGD, LocalOptimizer
 from algorithms.randomness import stream
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.state import LooseState, State
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ class Federated(Algorithm):
     def start(self, x: Tensor, network: Network) -> State:
         self._check_for(network)
         server = network.mean(x).expand_as(x)
-        state = State(x=server.clone(), server=server.clone(), step=0)
+        state = LooseState(x=server.clone(), server=server.clone(), step=0)
         self._start_round(state, network)
         return state
 
@@ -149,7 +150,6 @@ class Federated(Algorithm):
             self.end_round(state, learning_rate(self.server_lr, state.step // self.local_steps), network)
             state.x = state.server.clone()
             self._start_round(state, network)
-        state.step += 1
 
     def model(self, state: State) -> Tensor:
         server: Tensor = state.server

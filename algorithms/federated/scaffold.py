@@ -24,13 +24,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import Sample, State
+from algorithms.algorithm import Sample
 from algorithms.checks import check
 from algorithms.federated.federated import Federated, absent, weighted_mean
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.optimizers import SGD
 from algorithms.schedules.learning_rate import learning_rate
+from algorithms.state import State
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from algorithms.algorithm import State
 from algorithms.network import Network
 from algorithms.optimizers.moments import check_moments, normalized, start_moments
 from algorithms.optimizers.optimizer import LocalOptimizer
 from algorithms.optimizers.weight_decay import check_weight_decay, with_weight_decay
+from algorithms.state import State
 
 
 @dataclass(frozen=True)

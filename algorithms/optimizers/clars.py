@@ -26,11 +26,12 @@ from typing import Literal
 
 from torch import Tensor
 
-from algorithms.algorithm import Sample, State, check_momentum, start_momentum
+from algorithms.algorithm import Sample, check_momentum, start_momentum
 from algorithms.checks import check, positive
 from algorithms.network import Network
 from algorithms.optimizers.layerwise import ORDERS, Layerwise, Order, ratios
 from algorithms.optimizers.weight_decay import check_weight_decay, with_weight_decay
+from algorithms.state import State
 
 
 @dataclass(frozen=True)

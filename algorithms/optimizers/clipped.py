@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import Sample, State
+from algorithms.algorithm import Sample
 from algorithms.checks import check
 from algorithms.compressors.quantizers.rounding import lengths
 from algorithms.network import Network
 from algorithms.optimizers.optimizer import LocalOptimizer
 from algorithms.optimizers.sgd import SGD
+from algorithms.state import State
 
 
 @dataclass(frozen=True)

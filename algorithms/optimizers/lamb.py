@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from algorithms.algorithm import State
 from algorithms.network import Network
 from algorithms.optimizers.layerwise import Layerwise, ratios
 from algorithms.optimizers.moments import check_moments, normalized, start_moments
 from algorithms.optimizers.weight_decay import check_weight_decay, with_weight_decay
+from algorithms.state import State
 
 
 @dataclass(frozen=True)

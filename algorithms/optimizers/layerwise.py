@@ -10,11 +10,11 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import State
 from algorithms.compressors.quantizers.rounding import lengths
 from algorithms.layout import Layout
 from algorithms.numerics.sums import add_scaled
 from algorithms.optimizers.optimizer import LocalOptimizer
+from algorithms.state import State
 
 ORDERS = ("scale-then-accumulate", "accumulate-then-scale")
 Order = Literal["scale-then-accumulate", "accumulate-then-scale"]

@@ -12,9 +12,9 @@ import math
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import State
 from algorithms.checks import check, positive
 from algorithms.numerics.sums import add_scaled
+from algorithms.state import State
 
 
 def check_moments(owner: object, beta1: float, beta2: float, epsilon: float) -> None:

@@ -18,11 +18,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import State, check_momentum
+from algorithms.algorithm import check_momentum
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.optimizers.optimizer import LocalOptimizer
 from algorithms.optimizers.weight_decay import check_weight_decay, with_weight_decay
+from algorithms.state import State
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ from typing import Self
 
 from torch import Tensor
 
-from algorithms.algorithm import Sample, State
+from algorithms.algorithm import Sample
 from algorithms.compressors.compressor import made_for
 from algorithms.layout import Layout
 from algorithms.network import Network
+from algorithms.state import State
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from algorithms.algorithm import State, check_momentum, descent_direction, start_momentum
+from algorithms.algorithm import check_momentum, descent_direction, start_momentum
 from algorithms.network import Network
 from algorithms.optimizers.optimizer import LocalOptimizer
 from algorithms.optimizers.weight_decay import check_weight_decay, with_weight_decay
+from algorithms.state import State
 
 
 @dataclass(frozen=True)

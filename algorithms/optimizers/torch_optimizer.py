@@ -15,13 +15,13 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import State
 from algorithms.checks import check
 from algorithms.imports import imported
 from algorithms.layout import Layout
 from algorithms.network import Network
 from algorithms.numerics.threads import side_by_side
 from algorithms.optimizers.optimizer import LocalOptimizer
+from algorithms.state import State
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import Sample, State
+from algorithms.algorithm import Sample
 from algorithms.checks import check
 from algorithms.numerics.sums import add_scaled
 from algorithms.oracles.full import Full
 from algorithms.oracles.oracle import Oracle, ShardedWorkload
 from algorithms.randomness import generator
+from algorithms.state import State
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import Sample, State
+from algorithms.algorithm import Sample
 from algorithms.oracles.oracle import Oracle, ShardedWorkload
+from algorithms.state import State
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from algorithms.algorithm import Sample, State
+from algorithms.algorithm import Sample
 from algorithms.checks import check
 from algorithms.oracles.oracle import Oracle, ShardedWorkload
 from algorithms.oracles.sampling import Sampling, check_sampling, draw_batch, start_sampling
 from algorithms.oracles.snapshot import reduced, start_snapshots, take_snapshots
 from algorithms.randomness import generator
+from algorithms.state import State
 
 
 @dataclass(frozen=True)

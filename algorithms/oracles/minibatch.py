@@ -11,11 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from algorithms.algorithm import Sample, State
+from algorithms.algorithm import Sample
 from algorithms.checks import check
 from algorithms.optimizers.layerwise import norms
 from algorithms.oracles.oracle import HasNorms, Oracle, ShardedWorkload
 from algorithms.randomness import generator
+from algorithms.state import State
 
 
 @dataclass(frozen=True)

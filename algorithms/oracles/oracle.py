@@ -9,8 +9,9 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import Sample, State
+from algorithms.algorithm import Sample
 from algorithms.layout import Layout
+from algorithms.state import LooseState, State
 
 COUNTS = ("gradients", "queries")
 """What all oracles count, see `Oracle`."""
@@ -119,7 +120,7 @@ class Oracle:
                 f"ZerothOrder makes estimates of these"
             )
         nothing = torch.zeros(len(nodes), dtype=torch.int64)
-        return State(gradients=nothing, queries=nothing.clone())
+        return LooseState(gradients=nothing, queries=nothing.clone())
 
     def sample(
         self, state: State, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], step: int, seed: int

@@ -35,10 +35,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import Sample, State
+from algorithms.algorithm import Sample
 from algorithms.checks import check
 from algorithms.oracles.oracle import HasSlopes, Oracle, ShardedWorkload, drawn, redraws
 from algorithms.oracles.sampling import Sampling, check_sampling, draw_batch, start_sampling
+from algorithms.state import State
 
 AT_ONCE = 64  # gradients of single examples that are evaluated in one call
 

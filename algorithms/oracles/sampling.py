@@ -11,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from algorithms.algorithm import Sample, State
+from algorithms.algorithm import Sample
 from algorithms.checks import check
 from algorithms.oracles.oracle import HasSmoothness, ShardedWorkload, name_of
 from algorithms.randomness import generator
+from algorithms.state import State
 
 Sampling = Literal["uniform", "importance"]
 

@@ -14,9 +14,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import Sample, State
+from algorithms.algorithm import Sample
 from algorithms.oracles.oracle import ShardedWorkload, drawn
 from algorithms.oracles.sampling import Batch, mean_gradient
+from algorithms.state import State
 
 
 def start_snapshots(state: State, x: Tensor) -> None:

@@ -27,11 +27,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import Sample, State
+from algorithms.algorithm import Sample
 from algorithms.checks import check, positive
 from algorithms.oracles.estimates import CoordinateEstimates, GaussianEstimates
 from algorithms.oracles.minibatch import Minibatch
 from algorithms.oracles.oracle import HasLosses, Oracle, ShardedWorkload, name_of
+from algorithms.state import State
 
 
 @dataclass(frozen=True)

@@ -102,8 +102,8 @@ def _parts(name: str, entry: Outline) -> Iterator[tuple[str, str]]:
             yield name, "a tensor"
         case "numbers":
             yield name, "a number"
-        case _:  # a section
-            for key, part in entry.items():
+        case "block":
+            for key, part in entry["parts"].items():
                 yield from _parts(f"{name}.{key}", part)
 
 
@@ -133,7 +133,7 @@ def _export(checkpoint: Checkpoint, options: Namespace) -> None:
 
 def _model(checkpoint: Checkpoint, nodes: range) -> Tensor:
     """(d,): the average of the models of these nodes, summed in the order of a run's own averages."""
-    entry = checkpoint.manifest["states"]["model"]["x"]
+    entry = checkpoint.manifest["states"]["model"]["parts"]["x"]
     return fold(checkpoint.stack(entry.get("as", "model.x"), nodes)) / len(nodes)
 
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from algorithms import Algorithm, Compressor, Message, State
+from algorithms import Algorithm, Block, Compressor, Message
 
 Outline = dict[str, Any]
 NUMBERS = {float: torch.float64, int: torch.int64}
@@ -36,25 +36,23 @@ class Parts:
         algorithm: What the states belong to; it has the compressors of their messages.
 
     Attributes:
-        outline: Section -> entry -> what it is, the same on every rank that has nodes with data.
+        outline: Section -> what its state is, the same on every rank that has nodes with data.
         rows: Name -> what the local nodes have of it.
     """
 
     def __init__(self, algorithm: Algorithm) -> None:
-        self.outline: dict[str, dict[str, Outline]] = {}
+        self.outline: dict[str, Outline] = {}
         self.rows: dict[str, Tensor] = {}
         self._algorithm = algorithm
         self._named: dict[int, tuple[str, object]] = {}  # tensors and messages, kept so that no identity comes again
 
-    def take(self, section: str, state: State, nodes: Sequence[int]) -> None:
+    def take(self, section: str, state: Block, nodes: Sequence[int]) -> None:
         """Take apart a state of these local nodes.
 
         Raises:
             ValueError: An entry is of no kind that a state may hold, or not of so many nodes.
         """
-        self.outline[section] = {
-            key: self._take(f"{section}.{key}", value, nodes) for key, value in vars(state).items()
-        }
+        self.outline[section] = self._take_block(section, state, nodes)
 
     def name(self, value: object) -> str:
         """What a tensor or message is called that a state holds.
@@ -66,6 +64,10 @@ class Parts:
             raise ValueError(f"{type(self._algorithm).__name__} has posted what its state does not hold")
         return self._named[id(value)][0]
 
+    def _take_block(self, name: str, block: Block, nodes: Sequence[int]) -> Outline:
+        parts = {key: self._take(f"{name}.{key}", value, nodes) for key, value in vars(block).items()}
+        return {"kind": "block", "class": _class_name(type(block)), "parts": parts}
+
     def _take(self, name: str, value: Any, nodes: Sequence[int]) -> Outline:
         if value is None or isinstance(value, bool | int | float | str):
             return {"kind": "value", "value": value}
@@ -74,6 +76,8 @@ class Parts:
         if isinstance(value, dict):
             pairs = [[key, self._take(f"{name}.{key}", part, nodes)] for key, part in value.items()]
             return {"kind": "dict", "pairs": pairs}
+        if isinstance(value, Block):
+            return self._take_block(name, value, nodes)
         if id(value) in self._named:
             return {"kind": "same", "as": self._named[id(value)][0]}
         if isinstance(value, Message):
@@ -129,9 +133,13 @@ class Whole:
         self._device = torch.device(device)
         self._named: dict[str, Tensor | Message] = {}
 
-    def state(self, section: str, outline: dict[str, Outline], nodes: Sequence[int]) -> State:
-        """The state of these nodes."""
-        return State(**{key: self._whole(f"{section}.{key}", entry, nodes) for key, entry in outline.items()})
+    def state(self, section: str, outline: Outline, nodes: Sequence[int]) -> Any:
+        """The state of these nodes.
+
+        Raises:
+            ValueError: It has a part of a class that nothing in this run uses.
+        """
+        return self._whole(section, outline, nodes)
 
     def named(self, name: str) -> Tensor | Message:
         """What has been put together under this name."""
@@ -145,6 +153,11 @@ class Whole:
                 return tuple(self._whole(f"{name}.{i}", part, nodes) for i, part in enumerate(entry["parts"]))
             case "dict":
                 return {key: self._whole(f"{name}.{key}", part, nodes) for key, part in entry["pairs"]}
+            case "block":
+                block = object.__new__(_class_named(entry["class"], name))
+                parts = entry["parts"].items()
+                vars(block).update({key: self._whole(f"{name}.{key}", part, nodes) for key, part in parts})
+                return block
             case "same":
                 return self._named[entry["as"]]
             case "message":
@@ -164,6 +177,21 @@ class Whole:
 
     def _items(self, name: str, nodes: Sequence[int]) -> Iterator[Tensor]:
         return (self._rows.item(_of_node(name, node), node) for node in nodes)
+
+
+def _class_name(kind: type[Block]) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _class_named(name: str, whose: str) -> type[Block]:
+    """The class of a block, one that is loaded: reading a checkpoint imports nothing."""
+    kinds = [Block]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    found = next((kind for kind in kinds if _class_name(kind) == name), None)
+    if found is None:
+        raise ValueError(f"what the checkpoint has as {whose} is a {name}, which nothing in this run uses")
+    return found
 
 
 def _of_node(name: str, node: int) -> str:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from algorithms import Algorithm, State, Traffic
+from algorithms.state import LooseState
 from gossip.checkpoint.agreement import Agreement
 from gossip.checkpoint.entries import Outline, Parts, Whole
 from gossip.checkpoint.store import Checkpoint, Writer, checkpoints, newest, remove_others, step_folder
@@ -188,8 +189,8 @@ class Keeper:
         states = {
             "algorithm": moment.algorithm,
             "oracle": moment.oracle,
-            "network": State(round=self._network.round, bytes=traffic.bytes, messages=traffic.messages),
-            "model": State(x=algorithm.model(moment.algorithm)),
+            "network": LooseState(round=self._network.round, bytes=traffic.bytes, messages=traffic.messages),
+            "model": LooseState(x=algorithm.model(moment.algorithm)),
         }
         for section, state in states.items():
             parts.take(section, state, self._nodes[section])
@@ -200,13 +201,14 @@ class Keeper:
     ) -> None:
         """On rank 0: what is common to all ranks, once they have written theirs."""
         files: dict[str, Any] = {}
-        states: dict[str, dict[str, Outline]] = {}
+        states: dict[str, Outline] = {}
         for rank, (written, nodes, _, outline) in enumerate(everyone):
             files |= {name: {**about, "nodes": nodes} for name, about in written.items()}
             if nodes[0] >= self._with_data:  # what an oracle has is not known here
                 del outline["oracle"]
             for section in outline:
-                _check_same(section, states.setdefault(section, outline[section]), outline[section], rank)
+                first = states.setdefault(section, outline[section])
+                _check_same(section, first["parts"], outline[section]["parts"], rank)
         posted = self._network.posted
         manifest = {
             "step": moment.step,
@@ -236,7 +238,7 @@ class Keeper:
         outlines = checkpoint.manifest["states"]
         whole = Whole(algorithm, checkpoint, device)
 
-        def states() -> dict[str, State]:
+        def states() -> dict[str, Any]:
             return {
                 name: whole.state(name, outlines[name], self._nodes[name])
                 for name in ("algorithm", "oracle", "network")

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from algorithms import Oracle, Sample, ShardedWorkload, State
 from algorithms.oracles.oracle import COUNTS, remembers
+from algorithms.state import LooseState
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Gradients:
     def start(self, x: Tensor) -> State:
         """The oracle's state for models (k, d) of the local nodes."""
         if not self.nodes:
-            return State(**{name: torch.zeros(0, dtype=torch.int64) for name in COUNTS})
+            return LooseState(**{name: torch.zeros(0, dtype=torch.int64) for name in COUNTS})
         return self.oracle.start(self.workload, x[: len(self.nodes)], self.nodes, self.seed)
 
     def sample(self, state: State, x: Tensor, step: int, idle: Sequence[int] = ()) -> Sample:
@@ -43,7 +44,7 @@ class Gradients:
         if len(busy) == len(rows):
             sample = self.oracle.sample(state, self.workload, x[: len(busy)], self.nodes, step, self.seed)
         else:
-            own = State(**{name: counted[busy] for name, counted in vars(state).items()})
+            own = LooseState(**{name: counted[busy] for name, counted in vars(state).items()})
             sample = self.oracle.sample(own, self.workload, x[busy], [self.nodes[row] for row in busy], step, self.seed)
             for name, counted in vars(own).items():
                 vars(state)[name][busy] = counted

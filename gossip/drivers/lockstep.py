@@ -88,8 +88,7 @@ def train(
             if not evaluate:
                 sample = gradients.sample(oracle, state.x, step, idle)
             network.finish_gradients(step)
-            algorithm.step(state, sample, network)
-            network.finish_step()
+            algorithm.advance(state, sample, network)
         except NonFiniteError as error:
             # On several ranks the others do not know and wait: the job ends here.
             kind = DivergedError if processes.size == 1 else NonFiniteError

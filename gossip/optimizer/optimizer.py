@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from algorithms import Algorithm, Compressor, Layout, LearningRate, Message, Sample, State, Traffic
+from algorithms import Algorithm, Compressor, Layout, LearningRate, Message, Sample, Traffic
 from algorithms.schedules.learning_rate import learning_rate
+from algorithms.state import LooseState
 from gossip.needs import check_needs, warn_of_bias
 from gossip.network import Communicator, InProcessNetwork, Transport, connect
 from gossip.optimizer.flat import FlatParameters, unflatten
@@ -205,8 +206,7 @@ class Optimizer(torch.optim.Optimizer):
         seen = torch.as_tensor(math.nan if loss is None else loss, dtype=gradient.dtype, device=gradient.device)
         sample = Sample(self._scale_groups(self._direction()), seen.detach().reshape(1))
         ended = self.network.round
-        self.algorithm.step(self._state, sample, self.network)
-        self.network.finish_step()
+        self.algorithm.advance(self._state, sample, self.network)
         if self.network.round > ended and self._buffers:
             self._mix_buffers(ended)
         self._keep_gradient()
@@ -375,7 +375,7 @@ class Optimizer(torch.optim.Optimizer):
         self._shares = list(saved["shares"])
         x = self._state.x
         stacks = {name: _beside(x, value) for name, value in copy.deepcopy(saved["state"]).items()}
-        self._state = State(x=x, **stacks)
+        self._state = LooseState(x=x, **stacks)
         self._shared = False
         self._show_learning_rate()
 

@@ -120,8 +120,7 @@ def run(
     loss = torch.zeros(problem.n, dtype=dtype)  # no method looks at it
     for _ in range(steps):
         gradient = torch.tensor(problem.gradient(points[-1]), dtype=dtype)
-        algorithm.step(state, Sample(gradient, loss), network)
-        network.finish_step()
+        algorithm.advance(state, Sample(gradient, loss), network)
         models.append(algorithm.model(state).numpy().copy())
         points.append(state.x.numpy().copy())
     assert state.step == steps

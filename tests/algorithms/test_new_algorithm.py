@@ -12,6 +12,7 @@ from torch import Tensor
 
 from algorithms import Algorithm, Network, Sample, State
 from algorithms.checks import check
+from algorithms.state import LooseState
 from gossip.network import Communicator, connect
 from tests.algorithms.helpers import ALL, Array, dense, least_squares, run, starts
 from topologies import Schedule
@@ -32,7 +33,6 @@ class DecayingGossip(Algorithm):
     def step(self, state: State, sample: Sample, network: Network) -> None:
         a = (state.step + 1) ** -self.power
         state.x = state.x + a * (network.mix(state.x) - state.x) - self.lr * sample.gradient
-        state.step += 1
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class PairwiseGossip(DecayingGossip):
     """The same from the neighbours' rows one by one, and it outputs the average of its iterates."""
 
     def start(self, x: Tensor, network: Network) -> State:
-        return State(x=x.clone(), total=x.clone(), step=0)
+        return LooseState(x=x.clone(), total=x.clone(), step=0)
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
         a = (state.step + 1) ** -self.power
@@ -50,7 +50,6 @@ class PairwiseGossip(DecayingGossip):
         ]
         state.x = state.x + a * torch.stack(pulls) - self.lr * sample.gradient
         state.total = state.total + state.x
-        state.step += 1
 
     def model(self, state: State) -> Tensor:
         return state.total / (state.step + 1)

@@ -28,6 +28,7 @@ from algorithms import (
     State,
     WarmUp,
 )
+from algorithms.state import LooseState
 from gossip.network import Communicator, InProcessNetwork, connect
 from tests.algorithms.helpers import LeastSquares, least_squares, starts
 from topologies import Schedule, heal, random_out, ring
@@ -38,8 +39,7 @@ N, SURVIVORS = 8, [0, 1, 3, 4, 6, 7]
 def steps(algorithm: Algorithm, state: State, network: InProcessNetwork, problem: LeastSquares, count: int) -> State:
     for _ in range(count):
         gradient = torch.from_numpy(problem.gradient(state.x.numpy()))
-        algorithm.step(state, Sample(gradient, torch.zeros(problem.n)), network)
-        network.finish_step()
+        algorithm.advance(state, Sample(gradient, torch.zeros(problem.n)), network)
     return state
 
 
@@ -63,10 +63,10 @@ def after_a_loss(
     network = connect(topology, Communicator())
     state = algorithm.start(torch.from_numpy(starts(problem)), network)
     network.finish_step()
-    left = State(**of_survivors(vars(steps(algorithm, state, network, problem, before))))
+    left = LooseState(**of_survivors(vars(steps(algorithm, state, network, problem, before))))
     healed = connect(heal(topology, SURVIVORS), Communicator())
     healed.round = network.round
-    return State(**vars(left)), algorithm.survive(left, healed), healed
+    return LooseState(**vars(left)), algorithm.survive(left, healed), healed
 
 
 @pytest.mark.parametrize(

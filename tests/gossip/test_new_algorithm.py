@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from algorithms.algorithm import Algorithm, Sample, State
+from algorithms.algorithm import Algorithm, Sample
+from algorithms.state import State
 from algorithms.network import Network
 
 
@@ -30,7 +31,6 @@ class CentralizedSGD(Algorithm):
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
         state.x = network.mean(state.x - self.lr * sample.gradient).expand_as(state.x)
-        state.step += 1
 '''
 LINE = "from algorithms.decentralized.centralized import CentralizedSGD as CentralizedSGD\n"
 PROGRAM = """

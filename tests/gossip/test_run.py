@@ -253,7 +253,6 @@ def test_an_algorithm_of_the_users_own_runs(squares: LeastSquares) -> None:
 
         def step(self, state: State, sample: Sample, network: Network) -> None:
             state.x = state.x - self.lr * sample.gradient
-            state.step += 1
 
     result = gossip.run(squares, ring(8), Independent(), steps=20, oracle=Full(), output=None)
     assert result.summary["bytes_sent_per_node"] == 0

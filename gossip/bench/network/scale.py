@@ -99,7 +99,6 @@ def _stepping(algorithm: DecentralizedSGD, workload: ShardedWorkload, network: I
     def step(iterations: int) -> None:
         for _ in range(iterations):
             algorithm.post(state, network)
-            algorithm.step(state, workload.gradient(state.x, range(k)), network)
-            network.finish_step()
+            algorithm.advance(state, workload.gradient(state.x, range(k)), network)
 
     return step

@@ -10,6 +10,7 @@ from torch import Tensor
 from algorithms import QSGD, Compressor, Contraction, Identity, RandomBlock, RandomK, ScaledSign, State, Threshold, TopK
 from algorithms.blocks.memory import compress_with_memory, start_memory
 from algorithms.randomness import Draw
+from algorithms.state import LooseState
 
 EXACT = [TopK(k=1), RandomK(k=2), RandomBlock(2, 3), Threshold(0.25), Identity()]  # what is kept is kept as it is
 
@@ -19,7 +20,7 @@ def draw(nodes: int, step: int) -> Draw:
 
 
 def begun(x: Tensor) -> State:
-    state = State(x=x, step=0)
+    state = LooseState(x=x, step=0)
     start_memory(state)
     return state
 

@@ -113,6 +113,5 @@ def states(algorithm: Algorithm, topology: Schedule, problem: LeastSquares, x: A
     yield state
     for _ in range(steps):
         gradient = torch.from_numpy(problem.gradient(state.x.numpy()))
-        algorithm.step(state, Sample(gradient, torch.zeros(problem.n, dtype=torch.float64)), network)
-        network.finish_step()
+        algorithm.advance(state, Sample(gradient, torch.zeros(problem.n, dtype=torch.float64)), network)
         yield state

@@ -20,6 +20,7 @@ from algorithms import (
     StepwiseThreshold,
     TopK,
 )
+from algorithms.state import LooseState
 from tests.algorithms import reference
 from tests.algorithms.helpers import (
     ALL,
@@ -150,10 +151,9 @@ def test_nobody_fires_at_an_infinite_threshold() -> None:
 def test_an_infinite_threshold_holds_without_a_learning_rate_and_nan_fires() -> None:
     import torch
 
-    from algorithms import State
     from algorithms.blocks.trigger import fires, start_trigger
 
-    state = State(x=torch.zeros(3, 2), step=0)
+    state = LooseState(x=torch.zeros(3, 2), step=0)
     start_trigger(state)
     moved = torch.tensor([[1.0, 0.0], [0.0, 0.0], [torch.nan, 0.0]])
     assert fires(state, moved, np.inf, 0.0).tolist() == [False, False, True]

@@ -67,8 +67,7 @@ def drive(algorithm: Algorithm, steps: int, clock: SimulatedClock | None = CLOCK
         sample = Sample(torch.tensor(problem.gradient(X)), torch.tensor(losses(problem, X)))
         algorithm.post(state, network)
         network.finish_gradients(step)
-        algorithm.step(state, sample, network)
-        network.finish_step()
+        algorithm.advance(state, sample, network)
         points.append(state.x.numpy().copy())
         periods.append(int(algorithm.report(state).get("period", torch.zeros(1))[0]))
     return np.stack(points), periods, network.seconds
@@ -215,8 +214,7 @@ def test_one_number_travels_in_an_interval() -> None:
     for step in range(8):
         X = state.x.numpy()
         network.finish_gradients(step)
-        algorithm.step(state, Sample(torch.tensor(problem.gradient(X)), torch.tensor(losses(problem, X))), network)
-        network.finish_step()
+        algorithm.advance(state, Sample(torch.tensor(problem.gradient(X)), torch.tensor(losses(problem, X))), network)
     assert network.traffic.bytes.sum() == 2 * (N - 1) * 8 * (2 * 5 + 1)  # two averages, and the loss at the start
 
 

@@ -33,8 +33,9 @@ def drive(algorithm: Algorithm, problem: LeastSquares, x: Array, steps: int, los
     models = [x]
     for _ in range(steps):
         here = state.x.numpy()
-        algorithm.step(state, Sample(torch.tensor(problem.gradient(here)), torch.tensor(loss(problem, here))), network)
-        network.finish_step()
+        algorithm.advance(
+            state, Sample(torch.tensor(problem.gradient(here)), torch.tensor(loss(problem, here))), network
+        )
         models.append(state.x.numpy().copy())
     return np.stack(models), network
 

@@ -73,8 +73,7 @@ def test_the_average_tracker_is_the_average_of_the_gradients_that_came(order: st
     state = algorithm.start(torch.from_numpy(random.normal(size=(13, 4))), network)
     for _ in range(60):
         gradient = torch.from_numpy(random.normal(size=(13, 4)))  # as noisy as can be
-        algorithm.step(state, Sample(gradient, torch.zeros(13)), network)
-        network.finish_step()
+        algorithm.advance(state, Sample(gradient, torch.zeros(13)), network)
         assert (state.tracker.mean(dim=0) - gradient.mean(dim=0)).abs().max() <= 1e-14
 
 
@@ -119,8 +118,7 @@ def test_what_diging_sends_may_travel_early() -> None:
     for _ in range(30):
         algorithm.post(state, network)
         gradient = torch.from_numpy(problem.gradient(state.x.numpy()))
-        algorithm.step(state, Sample(gradient, torch.zeros(13)), network)
-        network.finish_step()
+        algorithm.advance(state, Sample(gradient, torch.zeros(13)), network)
     wanted = run(algorithm, one_peer_exponential(13), problem, starts(problem), 30)
     np.testing.assert_array_equal(state.x.numpy(), wanted.final)
     assert network.round == wanted.rounds

@@ -101,8 +101,7 @@ def test_the_corrections_add_up_to_zero() -> None:
     state = algorithm.start(torch.from_numpy(starts(problem)), network)
     for _ in range(50):
         gradient = torch.from_numpy(problem.gradient(state.x.numpy()))
-        algorithm.step(state, Sample(gradient, torch.zeros(13)), network)
-        network.finish_step()
+        algorithm.advance(state, Sample(gradient, torch.zeros(13)), network)
         assert state.correction.mean(dim=0).abs().max() <= 1e-14
     assert state.correction.abs().max() > 0.01
 

@@ -75,8 +75,7 @@ def test_mass_is_conserved(topology: Schedule) -> None:
     for _ in range(100):
         gradient = problem.gradient(state.x.numpy())
         total -= 0.02 * gradient.sum(axis=0)
-        algorithm.step(state, Sample(torch.tensor(gradient), torch.zeros(topology.n)), network)
-        network.finish_step()
+        algorithm.advance(state, Sample(torch.tensor(gradient), torch.zeros(topology.n)), network)
         np.testing.assert_allclose(state.numerator.numpy().sum(axis=0), total, rtol=0, atol=1e-11)
         assert abs(float(state.weight.sum()) - topology.n) < 1e-12
         spread = max(spread, float((state.weight - 1).abs().max()))
@@ -200,8 +199,7 @@ def test_overlap_conserves_the_mass_together_with_what_travels(name: str, posted
             algorithm.post(state, network)
         gradient = np.sin(3 * state.x.numpy())
         total -= 0.02 * gradient.sum(axis=0)
-        algorithm.step(state, Sample(torch.tensor(gradient), torch.zeros(topology.n)), network)
-        network.finish_step()
+        algorithm.advance(state, Sample(torch.tensor(gradient), torch.zeros(topology.n)), network)
         (h, weight), (h_kept, weight_kept) = state.travelling, state.kept
         numerators = state.numerator + h - h_kept
         np.testing.assert_allclose(numerators.numpy().sum(axis=0), total, rtol=0, atol=1e-12)

@@ -48,8 +48,7 @@ def test_literal_rounds(clients: int, candidates: int, weighting: str) -> None:
             chosen = sorted(drawn, key=lambda k: loss[k])[-clients:]
         residuals = np.einsum("nmd,nd->nm", problem.A, X) - problem.b
         sample = Sample(torch.tensor(problem.gradient(X)), torch.tensor((residuals**2).mean(axis=1) / 2))
-        algorithm.step(state, sample, network)
-        network.finish_step()
+        algorithm.advance(state, sample, network)
         G = problem.gradient(U)
         for k in chosen:
             U[k] = U[k] - RATE(t) * G[k]

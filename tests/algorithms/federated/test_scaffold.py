@@ -100,8 +100,7 @@ def test_the_servers_control_is_the_mean_of_the_clients(participation: float) ->
     network.finish_step()
     for _ in range(60):
         gradient = torch.tensor(problem.gradient(state.x.numpy()))
-        algorithm.step(state, Sample(gradient, torch.zeros(N)), network)
-        network.finish_step()
+        algorithm.advance(state, Sample(gradient, torch.zeros(N)), network)
         assert np.abs(state.server_control.numpy() - state.control.numpy().mean(axis=0)).max() <= 1e-13
     assert np.abs(state.control.numpy()).max() > 0.1
 

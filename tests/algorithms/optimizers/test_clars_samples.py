@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 import gossip
-from algorithms import Clars, Clipped, DecentralizedSGD, Full, Lars, LocalSGD, Minibatch, Sample, State
+from algorithms import Clars, Clipped, DecentralizedSGD, Full, Lars, LocalSGD, Minibatch, Sample
 from algorithms.oracles import minibatch
+from algorithms.state import LooseState
 from gossip.errors import UsageError
 from gossip.network import Communicator, connect
 from gossip.workloads import Digits, LeastSquares
@@ -78,7 +79,7 @@ def test_a_batch_in_one_part_on_each_node_is_clars_over_nodes() -> None:
 
 def moves(optimizer: Clars | Lars | Clipped, x: torch.Tensor, samples: torch.Tensor) -> np.ndarray:
     """(1, d): the update of one node with these samples' gradients (B, d)."""
-    state = State(x=x, step=0)
+    state = LooseState(x=x, step=0)
     optimizer.start(state)
     norms = samples.norm(dim=1).mean()[None, None]
     sample = Sample(samples.mean(dim=0, keepdim=True), torch.zeros(1, dtype=x.dtype), norms)
@@ -151,5 +152,5 @@ def test_perceptrons_know_the_norms_without_the_gradients(loss: Callable[..., to
     assert got.norms is not None and got.norms.shape == (N, 5)
     np.testing.assert_allclose(got.norms, expected.norms, rtol=1e-5)
     for node in nodes:
-        alone = oracle.sample(State(gradients=torch.zeros(1)), workload, x[node : node + 1], [node], 3, 0)
+        alone = oracle.sample(LooseState(gradients=torch.zeros(1)), workload, x[node : node + 1], [node], 3, 0)
         assert alone.norms is not None and torch.equal(alone.norms[0], got.norms[node])

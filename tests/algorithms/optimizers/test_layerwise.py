@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from algorithms import AdamW, Clars, DecentralizedSGD, Lamb, Lars, Layout, LocalOptimizer, State, StepDecay
+from algorithms import AdamW, Clars, DecentralizedSGD, Lamb, Lars, Layout, LocalOptimizer, StepDecay
+from algorithms.state import LooseState
 from gossip.network import Communicator, connect
 from tests.algorithms.helpers import Array, dense, least_squares, run, starts
 from topologies import complete, ring
@@ -109,7 +110,7 @@ def moves(optimizer: LocalOptimizer, x: Array, *gradients: Array, lr: float = 0.
     """(k, d): the last of some updates at the same point."""
     network = connect(complete(len(x)), Communicator(), seed=0)
     optimizer = optimizer.on(LAYOUT)
-    state = State(x=torch.tensor(x), step=0)
+    state = LooseState(x=torch.tensor(x), step=0)
     optimizer.start(state)
     for gradient in gradients:
         c, y = optimizer.update(state, torch.tensor(gradient), lr, network)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from algorithms import Algorithm, Compressor, Message, State, TopK
 from algorithms.randomness import Draw
+from algorithms.state import LooseState
 from gossip.checkpoint.entries import Parts, Whole
 
 
@@ -41,7 +42,7 @@ def message(nodes: Sequence[int], x: Tensor, sent: Tensor | None = None) -> Mess
 def state(nodes: Sequence[int]) -> State:
     """Of nodes i with numbers that tell i."""
     x = torch.tensor([[i, i + 0.5] for i in nodes])
-    return State(
+    return LooseState(
         x=x,
         same=x,
         counts=torch.tensor([10 * i for i in nodes]),
@@ -117,14 +118,14 @@ def assert_equal(one: Any, other: Any) -> None:
 )
 def test_what_cannot_be_saved(value: Any, says: str) -> None:
     with pytest.raises(ValueError, match="Compressing: what the state has as ") as refused:
-        Parts(Compressing()).take("algorithm", State(x=torch.zeros(2, 5), y=value), [4, 5])
+        Parts(Compressing()).take("algorithm", LooseState(x=torch.zeros(2, 5), y=value), [4, 5])
     assert says in str(refused.value)
 
 
 def test_messages_of_strange_compressors_and_strange_values_posted() -> None:
     parts = Parts(Algorithm())
     with pytest.raises(ValueError, match="is a message of a compressor that the algorithm does not have"):
-        parts.take("algorithm", State(sent=message([0], torch.ones(1, 2))), [0])
-    parts.take("algorithm", State(x=torch.ones(1, 2)), [0])
+        parts.take("algorithm", LooseState(sent=message([0], torch.ones(1, 2))), [0])
+    parts.take("algorithm", LooseState(x=torch.ones(1, 2)), [0])
     with pytest.raises(ValueError, match="has posted what its state does not hold"):
         parts.name(torch.ones(1, 2))

@@ -82,8 +82,7 @@ def reference(
             ]
             gradients = torch.autograd.grad(problem.loss(leaves), leaves)
             gradient[node] = torch.cat([g.reshape(-1) for g in gradients])
-        algorithm.step(state, Sample(gradient, torch.zeros(topology.n)), network)
-        network.finish_step()
+        algorithm.advance(state, Sample(gradient, torch.zeros(topology.n)), network)
         seen.append((state.x.clone(), algorithm.model(state).clone(), network.round, network.traffic.bytes.clone()))
     return seen
 

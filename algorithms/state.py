@@ -1,0 +1,49 @@
+"""What an algorithm carries from one step to the next, in typed parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+
+@dataclass
+class Block:
+    """A part of a state: a dataclass of what belongs to the local nodes, with what is done to it.
+
+    The kind of a field says what belongs to single nodes, which may move to another process:
+
+    * a tensor has one row for each local node, also where all rows are equal; a message one packed row;
+    * a list has one item for each local node: tensors of any shapes, or numbers;
+    * a tuple, a dict and a block have parts that are such fields themselves;
+    * numbers, texts and None belong to no node and are the same on every rank.
+
+    That is all that a checkpoint, a move to another rank or to a device needs to know.
+    """
+
+
+@dataclass
+class State(Block):
+    """Everything that an algorithm carries from one step to the next; each algorithm adds fields of its own.
+
+    Attributes:
+        x: (k, d), the point where the next gradient is wanted.
+        step: The steps done. Whoever drives the algorithm counts them.
+    """
+
+    x: Tensor
+    step: int = field(default=0, kw_only=True)
+
+    if TYPE_CHECKING:  # until all algorithms have states of their own
+
+        def __getattr__(self, name: str) -> Any: ...
+
+        def __setattr__(self, name: str, value: Any) -> None: ...
+
+
+class LooseState(State):
+    """A state whose further fields are not declared, of algorithms that have no type of their own yet."""
+
+    def __init__(self, **fields: Any) -> None:
+        vars(self).update(fields)
