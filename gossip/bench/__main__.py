@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from gossip.console.frame import exit_code
 from gossip.bench.command import Command
 from gossip.console import table
+from gossip.console.frame import exit_code
 from gossip.console.parser import Parser
 from gossip.errors import DataError
 from gossip.network import Communicator

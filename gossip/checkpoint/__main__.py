@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from algorithms import Layout
-from gossip.console.frame import exit_code
 from gossip.checkpoint.entries import Outline
 from gossip.checkpoint.store import Checkpoint, newest
+from gossip.console.frame import exit_code
 from gossip.console.parser import Parser
 from gossip.errors import DataError, UsageError
 from gossip.network import Communicator

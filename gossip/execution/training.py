@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 OnFailure = Literal["abort", "continue", "rehost"]
 
+FULL_GRADIENTS = Full()
+
 DECIDE_MODELS = ("algorithm", "topology", "workload", "oracle", "seed", "start", "clock")
 """The fields that the models after so many steps depend on: a checkpoint is one of these alone.
 
@@ -50,7 +52,7 @@ class Training:
     steps: int
     """Number of iterations, >= 0."""
 
-    oracle: Oracle = Full()
+    oracle: Oracle = FULL_GRADIENTS
     """Where gradients come from; by default they are the full local ones."""
 
     seed: int = 0
@@ -86,9 +88,7 @@ class Training:
     """The mpi4py communicator to use, which is duplicated; all launched processes by default."""
 
     output: str | Path | None = "runs"
-    """Where the run directory is made; null for none.
-
-    In Python that is None."""
+    """Where the run directory is made; None for no directory."""
 
     progress: bool = False
     """Show the progress, on rank 0."""
@@ -97,9 +97,9 @@ class Training:
     """The text kept as config.yaml in the run directory; a description of all fields by default."""
 
     stall_timeout: float | None = 600.0
-    """Seconds after which a rank that still waits for others says for whom and ends the job; null for never.
+    """Seconds after which a rank that still waits for others says for whom and ends the job; None for never.
 
-    Loading data or compiling may take a rank minutes. In Python null is None."""
+    Loading data or compiling may take a rank minutes."""
 
     on_failure: OnFailure = "abort"
     """When a rank is killed: end the job, continue without its nodes, or rehost all from the last checkpoint.

@@ -154,10 +154,18 @@ def complain(error: GossipError, rank: int) -> None:
 
 @contextmanager
 def closed_together(communicator: Communicator, close: Callable[[], object]) -> Iterator[None]:
-    """Within it something is held that all ranks let go of together, which `close` does; collective.
+    """Within it something is held that all ranks let go of together at its end, which `close` does; collective."""
+    with closed_on_error(communicator, close):
+        yield
+    close()
 
-    They do at the end, and after a `GossipError`, which is raised alike on all of them. After another error the ranks
-    are anywhere in the program: of several, the job ends or those that are left go on without what was held.
+
+@contextmanager
+def closed_on_error(communicator: Communicator, close: Callable[[], object]) -> Iterator[None]:
+    """Within it something is held that all ranks let go of together after an error, which `close` does.
+
+    That is a `GossipError`, which is raised alike on all of them. After another error the ranks are anywhere in the
+    program: of several, the job ends, or those that are left go on without what was held.
     """
     try:
         yield
@@ -168,7 +176,6 @@ def closed_together(communicator: Communicator, close: Callable[[], object]) -> 
         if communicator.size == 1:
             close()
         raise
-    close()
 
 
 @contextmanager
