@@ -81,7 +81,9 @@ class Setting:
         """
         algorithm = self.training.algorithm
         with_data = self.ids[: len(self.ids) - algorithm.auxiliary]
-        return algorithm.on(self.workload.layout).for_examples([self.workload.examples(node) for node in with_data])
+        return algorithm.for_layout(self.workload.layout).for_examples(
+            [self.workload.examples(node) for node in with_data]
+        )
 
 
 def prepare(training: Training, topology: Schedule, processes: Communicator, directory: Path | None = None) -> Setting:
