@@ -8,8 +8,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
 from torch import Tensor
 
-from algorithms.compressors.compressor import made_for
-from algorithms.layout import Layout
+from algorithms.layout import Layout, parts_for_layout
 from algorithms.network import Network
 from algorithms.state import State
 
@@ -68,12 +67,12 @@ class Algorithm(Generic[S]):
         """Whether samples must have `norms`."""
         return False
 
-    def on(self, layout: Layout) -> Self:
+    def for_layout(self, layout: Layout) -> Self:
         """This algorithm for a model of these tensors, which compressors and regularizers may treat one by one.
 
         To be called before `start`, by whoever drives it.
         """
-        return made_for(layout, self)
+        return parts_for_layout(self, layout)
 
     def for_examples(self, examples: Sequence[int]) -> Self:
         """This algorithm for nodes that have so many training examples each, (n,).

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-import torch
 from torch import Tensor
 
 from algorithms.algorithm import Sample
 from algorithms.checks import check
-from algorithms.compressors.quantizers.rounding import lengths
 from algorithms.network import Network
+from algorithms.numerics.norms import row_norms
 from algorithms.optimizers.optimizer import LocalOptimizer
 from algorithms.optimizers.sgd import SGD
 from algorithms.state import Block
@@ -59,6 +58,4 @@ class Clipped(LocalOptimizer[Block | None]):
 
     def _clipped(self, gradient: Tensor) -> Tensor:
         """(k, d): each row no longer than the limit."""
-        d = gradient.shape[1]
-        norms = torch.stack([lengths(row, d) for row in gradient.contiguous()])  # (k, 1)
-        return gradient * (self.limit / norms).clamp(max=1).to(gradient.dtype)
+        return gradient * (self.limit / row_norms(gradient)[:, None]).clamp(max=1).to(gradient.dtype)

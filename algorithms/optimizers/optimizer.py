@@ -8,8 +8,7 @@ from typing import Generic, Self, TypeVar
 from torch import Tensor
 
 from algorithms.algorithm import Sample
-from algorithms.compressors.compressor import made_for
-from algorithms.layout import Layout
+from algorithms.layout import Layout, parts_for_layout
 from algorithms.network import Network
 from algorithms.state import Block
 
@@ -39,9 +38,9 @@ class LocalOptimizer(Generic[M]):
         """Whether samples must have `norms`."""
         return False
 
-    def on(self, layout: Layout) -> Self:
+    def for_layout(self, layout: Layout) -> Self:
         """This rule for a model of these tensors, which it may treat one by one."""
-        return made_for(layout, self)
+        return parts_for_layout(self, layout)
 
     def start(self, x: Tensor) -> M:
         """The memory of nothing seen so far, for parameters like x (k, d)."""
