@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
 
-from algorithms import Algorithm, Block, Compressor, Message, State
+from algorithms import Algorithm, Compressor, Message, State
+from algorithms.state import Block, map_tensors
 
 
 def saved(state: State) -> dict[str, Any]:
@@ -26,8 +26,8 @@ def restored(state: State, fields: dict[str, Any]) -> State:
     def beside(value: Tensor) -> Tensor:
         return value.to(x.device) if value.shape == x.shape else value
 
-    again: State = object.__new__(type(state))
-    vars(again).update({"x": x, **_with_tensors(copy.deepcopy(fields), beside)})
+    again = copy.copy(state)
+    vars(again).update(map_tensors(copy.deepcopy(fields), beside))
     return again
 
 
@@ -38,8 +38,7 @@ def leave_memory(state: State, of: Tensor) -> None:
     def own(value: Tensor) -> Tensor:
         return value.clone() if value.untyped_storage().data_ptr() == memory else value
 
-    for name, value in vars(state).items():
-        vars(state)[name] = _with_tensors(value, own)
+    map_tensors(state, own)
 
 
 def classes_within(algorithm: Algorithm) -> list[Any]:
@@ -54,20 +53,3 @@ def _compressors(owner: object) -> list[type]:
     """The classes of the compressors in its fields, and in theirs."""
     parts = [value for value in vars(owner).values() if isinstance(value, Compressor)]
     return [kind for part in parts for kind in (type(part), *_compressors(part))]
-
-
-def _with_tensors(value: Any, changed: Callable[[Tensor], Tensor]) -> Any:
-    """The same with each tensor that is not packed changed; blocks, and what has not changed, stay the same objects."""
-    if isinstance(value, Tensor):
-        return changed(value)
-    if isinstance(value, Block):
-        vars(value).update({name: _with_tensors(part, changed) for name, part in vars(value).items()})
-        return value
-    if isinstance(value, dict):
-        pairs = {key: _with_tensors(part, changed) for key, part in value.items()}
-        return value if all(pairs[key] is part for key, part in value.items()) else pairs
-    if isinstance(value, list | tuple):
-        parts = [_with_tensors(part, changed) for part in value]
-        same = all(new is old for new, old in zip(parts, value, strict=True))
-        return value if same else type(value)(parts)
-    return value
