@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Literal, Self
@@ -10,18 +9,17 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
-from algorithms.compressors.quantizers.rounding import lengths
+from algorithms.blocks.momentum import Momentum
 from algorithms.layout import Layout
-from algorithms.numerics.sums import add_scaled
-from algorithms.optimizers.optimizer import LocalOptimizer
-from algorithms.state import State
+from algorithms.numerics.norms import part_norms
+from algorithms.optimizers.optimizer import LocalOptimizer, M
 
 ORDERS = ("scale-then-accumulate", "accumulate-then-scale")
 Order = Literal["scale-then-accumulate", "accumulate-then-scale"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layerwise(LocalOptimizer):
+class Layerwise(LocalOptimizer[M]):
     """What rules share that give each tensor of the model a step size of its own.
 
     Biases and what belongs to normalisation, that is tensors of less than two dimensions, keep the common step size,
@@ -35,7 +33,7 @@ class Layerwise(LocalOptimizer):
     vectors: bool = False
     shapes: tuple[tuple[int, ...], ...] | None = None
 
-    def on(self, layout: Layout) -> Self:
+    def for_layout(self, layout: Layout) -> Self:
         return replace(self, shapes=tuple(tuple(shape) for shape in layout.shapes.values()))
 
     def places(self, d: int) -> list[slice]:
@@ -52,7 +50,7 @@ class Layerwise(LocalOptimizer):
 
     def norms(self, x: Tensor) -> Tensor:
         """(k, L) the l2 norms of these tensors in the rows of x (k, d), in double precision."""
-        return norms(x, self.places(x.shape[1]))
+        return part_norms(x, self.places(x.shape[1]))
 
     def multiplied(self, x: Tensor, scales: Tensor) -> Tensor:
         """The rows of x (k, d) with these tensors multiplied by `scales` (k, L), in new memory."""
@@ -69,24 +67,14 @@ class Layerwise(LocalOptimizer):
         return layout
 
     def momentum_update(
-        self, state: State, gradient: Tensor, lr: float, scales: Tensor, momentum: float, order: str
+        self, memory: Momentum, gradient: Tensor, lr: float, scales: Tensor, order: str
     ) -> tuple[float, Tensor]:
         """The update by momentum with learning rates `lr` times `scales` (k, L)."""
-        if order == "accumulate-then-scale" or not momentum:
-            if momentum:
-                gradient = add_scaled(gradient, momentum, state.momentum, out=state.momentum)
-            return -lr, self.multiplied(gradient, scales)
+        if order == "accumulate-then-scale" or memory.buffer is None:
+            return -lr, self.multiplied(memory.descend(gradient), scales)
         step = self.multiplied(gradient, scales)
         step *= lr
-        return -1.0, add_scaled(step, momentum, state.momentum, out=state.momentum)
-
-
-def norms(x: Tensor, places: Sequence[slice]) -> Tensor:
-    """(k, L) the l2 norms of these parts of the rows of x (k, d), in double precision."""
-    if x.is_cpu:
-        import numba  # noqa: F401 - with it `lengths` compiles: norms of a few hundred iterations pay for the import
-    rows = [torch.cat([lengths(row[each], each.stop - each.start) for each in places]) for row in x.contiguous()]
-    return torch.stack(rows)
+        return -1.0, memory.descend(step)
 
 
 def ratios(above: Tensor, below: Tensor) -> Tensor:
