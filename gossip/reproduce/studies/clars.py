@@ -98,7 +98,7 @@ def train(shards: Supervised, method: Method, lr: float, batch: int, epochs: int
 
 
 def run(
-    seeds: Sequence[int], say: Say, epochs: int = 40, small: int = 256, large: int = 4096, hidden: int = 32
+    seeds: Sequence[int], say: Say, *, epochs: int = 40, small: int = 256, large: int = 4096, hidden: int = 32
 ) -> Findings:
     """Train with every method and all candidates, the small batch with as many other seeds as the large one.
 

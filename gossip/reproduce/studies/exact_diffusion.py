@@ -151,6 +151,7 @@ def graphs(rows: int, columns: int) -> list[Topology]:
 def run(
     seeds: Sequence[int],
     say: Say,
+    *,
     rates: Sequence[float] = (0.01, 0.03, 0.09),
     rows: int = 4,
     columns: int = 5,

@@ -11,14 +11,14 @@ import torch
 from matplotlib.figure import Figure
 
 from algorithms import Full
-from gossip.reproduce.prox_lead import (
+from gossip.reproduce.problems import pooled_digits
+from gossip.reproduce.studies.prox_lead import (
     NODES,
     WEIGHT,
     Composite,
     _claims,
     _tail,
     contenders,
-    digits,
     level,
     minimiser,
     reached,
@@ -30,14 +30,14 @@ SIZES: dict[str, Any] = {"images": 12, "pool": 4, "norm": 2.0}
 
 
 def test_digits_are_sorted_and_scaled() -> None:
-    features, labels = digits(**SIZES)
+    features, labels = pooled_digits(**SIZES)
     assert features.shape == (120, 49)
     np.testing.assert_allclose(np.linalg.norm(features, axis=1), 2.0)
     assert labels.tolist() == [-1.0] * 60 + [1.0] * 60
 
 
 def test_without_l1_the_minimiser_is_that_of_newtons_method() -> None:
-    features, labels = digits(**SIZES)
+    features, labels = pooled_digits(**SIZES)
     divided = features.reshape(NODES, -1, 49), labels.reshape(NODES, -1)
     newton = LogisticRegression(*divided, l2=WEIGHT).shard(NODES, 0).optimum
     np.testing.assert_allclose(minimiser(features, labels, 0.0), newton.numpy(), atol=1e-9)
@@ -45,7 +45,7 @@ def test_without_l1_the_minimiser_is_that_of_newtons_method() -> None:
 
 def test_with_l1_no_direction_leads_down_from_the_minimiser() -> None:
     """The conditions of optimality: -grad f = l1 sign(x) where x is not 0, and at most l1 elsewhere."""
-    features, labels = digits(**SIZES)
+    features, labels = pooled_digits(**SIZES)
     x = minimiser(features, labels, WEIGHT)
     gradient = -features.T @ (labels / (1 + np.exp(labels * (features @ x)))) / len(features) + WEIGHT * x
     inside = x != 0
@@ -57,7 +57,7 @@ def test_with_l1_no_direction_leads_down_from_the_minimiser() -> None:
 
 
 def test_the_objective_and_its_subgradient() -> None:
-    features, labels = digits(**SIZES)
+    features, labels = pooled_digits(**SIZES)
     x = torch.from_numpy(np.random.default_rng(1).normal(size=49))
     problem = Composite(features, labels, WEIGHT, subgradient=True)
     objective = np.log1p(np.exp(-labels * (features @ x.numpy()))).mean() + WEIGHT / 2 * float(x @ x)

@@ -63,10 +63,10 @@ from algorithms import (
     Saga,
     Sample,
 )
+from gossip.reproduce.problems import pooled_digits
 from gossip.reproduce.study import Claim, Findings, Say, Study
 from gossip.workloads.linear.logistic_regression import ShardedLogisticRegression
 from gossip.workloads.linear.two_classes import Divided
-from gossip.workloads.neural.images import read_mnist
 from topologies import ring
 
 NODES = 8
@@ -160,16 +160,6 @@ def contenders(smoothness: float, batch: int) -> dict[str, Contender]:
     return found
 
 
-def digits(images: int, pool: int, norm: float) -> tuple[NDArray, NDArray]:
-    """Features (m, d) and labels (m,), sorted by digit: so many images of each, averaged and scaled."""
-    arrays = read_mnist()
-    chosen = np.concatenate([np.flatnonzero(arrays["labels"] == digit)[:images] for digit in range(10)])
-    side = 28 // pool
-    pixels = arrays["images"][chosen].reshape(-1, side, pool, side, pool).mean(axis=(2, 4)).reshape(len(chosen), -1)
-    features = norm * pixels / np.linalg.norm(pixels, axis=1, keepdims=True)
-    return features, np.where(arrays["labels"][chosen] < 5, -1.0, 1.0)
-
-
 def minimiser(features: NDArray, labels: NDArray, l1: float, tolerance: float = 1e-12) -> NDArray:
     """(d,): the optimum, by the accelerated proximal gradient method with restarts.
 
@@ -204,6 +194,7 @@ def minimiser(features: NDArray, labels: NDArray, l1: float, tolerance: float = 
 def run(
     seeds: Sequence[int],
     say: Say,
+    *,
     images: int = 240,
     pool: int = 1,
     norm: float = 2.0,
@@ -219,7 +210,7 @@ def run(
         epochs: Of the methods with batches, counted in steps of one batch.
         full_epochs: Of those with full gradients.
     """
-    features, labels = digits(images, pool, norm)
+    features, labels = pooled_digits(images, pool, norm)
     own = len(labels) // NODES
     batch = own // BATCHES
     optima = {l1: minimiser(features, labels, l1) for l1 in (WEIGHT, 0.0)}

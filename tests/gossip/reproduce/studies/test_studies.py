@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from algorithms import DecentralizedSGD, Full
 from gossip.errors import DivergedError
-from gossip.reproduce import momentum, transformer, zo_prox
+from gossip.reproduce.studies import momentum, transformer, zo_prox
 from gossip.reproduce.study import Findings
 from gossip.workloads import Digits, SigmoidLoss, Text
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 import gossip
 import topologies
 from algorithms import LeaderSGD, LocalSGD, Minibatch
-from gossip.reproduce import clars, fedmom, leader_sgd
+from gossip.reproduce.studies import clars, fedmom, leader_sgd
 from gossip.reproduce.study import Findings
 from gossip.workloads import Mnist
 

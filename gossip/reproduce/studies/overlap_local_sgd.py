@@ -145,6 +145,7 @@ def seconds_when_some_are_late(make: Make, tau: int, steps: int, seed: int) -> f
 def run(
     seeds: Sequence[int],
     say: Say,
+    *,
     steps: int = 1000,
     warm_up: int = 125,
     batch: int = 10,

@@ -71,6 +71,7 @@ def train(
     method: str,
     estimator: Estimator,
     lr: float,
+    *,
     seed: int,
     passes: float,
     batch: int,
@@ -111,6 +112,7 @@ def least(problem: SigmoidLoss, steps: int) -> float:
 def run(
     seeds: Sequence[int],
     say: Say,
+    *,
     nodes: int = 8,
     passes: float = 120,
     batch: int = 16,
@@ -137,9 +139,9 @@ def run(
             curves[name] = {}
             for where, size in (("one node", 1), ("ring", nodes)):
                 say(f"{name}, {where}")
-                tried = {lr: train(problem, size, method, estimator, lr, TUNED_ON, **sizes) for lr in RATES}
+                tried = {lr: train(problem, size, method, estimator, lr, seed=TUNED_ON, **sizes) for lr in RATES}
                 lr = min(tried, key=lambda lr: _final(tried[lr]))
-                runs = [train(problem, size, method, estimator, lr, seed, **sizes) for seed in seeds]
+                runs = [train(problem, size, method, estimator, lr, seed=seed, **sizes) for seed in seeds]
                 curves[name][where] = {"learning rate": lr, "tried": tried, "runs": runs}
     ends = [_final(run) for curve in curves.values() for there in curve.values() for run in there["runs"]]
     found = min([found, *ends])

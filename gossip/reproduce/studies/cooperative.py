@@ -3,21 +3,7 @@
 Wang & Joshi, "Cooperative SGD: A Unified Framework for the Design and Analysis of Local-Update SGD Algorithms", JMLR
 22(213), 2021, arXiv 1808.07576.
 
-1. The error floor on a quadratic. All m nodes have f(x) = |x|^2 / 2 and see gradients with noise as the paper assumes
-it, of variance sigma^2 + beta |grad f|^2 in each component; components are independent repetitions of one scalar
-problem. The covariance C (n x n) of the models of all nodes, v of them auxiliary, then follows
-
-    C <- W_t [D C D + eta^2 diag(sigma^2 + beta C_ii, 0 for the auxiliary ones)] W_t',   D = 1 - eta, or 1
-
-exactly, and comes to a period of tau values: the theory here. The averaged model u has the floor 1' C 1 / (2 n^2), the
-nodes' own models have the mean of C_ii / 2 over those with data. With W = (1 - zeta) J + zeta I all eigenvalues but one
-are zeta. The paper's bound for any smooth function is, with eta' = eta m / n,
-
-    mean |grad F(u)|^2  <=  eta' sigma^2 / m + eta'^2 sigma^2 [(1 + zeta^2) / (1 - zeta^2) tau - 1] (1 + v/m)^2
-
-with the variance in steady state in the place of sigma^2. Its second term is what the nodes' disagreement can do. Of a
-quadratic the disagreement reaches u through the growing noise alone (with beta = 0 the floor of u depends on neither
-tau nor zeta), so u stays far below; the disagreement itself is half of that term, if eta tau / (1 - zeta) is small.
+1. The error floor on a quadratic, by theory and as measured: see `gossip.reproduce.error_floor`.
 
 2. Elastic averaging. Disagreement shrinks by max(|1 - alpha|, |1 - (m + 1) alpha|) in a round, least at 2 / (m + 2).
 The first paper on it (arXiv 1412.6651) has 0.9 / m.
@@ -36,14 +22,11 @@ rate if it averages in every step, and then decentralized periodic averaging is 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
-from torch import Tensor
 
 import gossip
 from algorithms import (
@@ -52,31 +35,23 @@ from algorithms import (
     Cosine,
     ElasticAveraging,
     GossipAveraging,
-    Layout,
     LearningRate,
     LocalSGD,
     Minibatch,
-    Oracle,
-    Sample,
     ShardedWorkload,
-    State,
 )
 from algorithms.randomness import generator
 from gossip import SimulatedClock
-from gossip.reproduce.choco import digits
+from gossip.reproduce.error_floor import NODES, Array, Bowl, bound, mixture, second_eigenvalue, simulate, theory
+from gossip.reproduce.problems import digits
 from gossip.reproduce.study import Claim, Findings, History, Say, Study, history_of
 from gossip.workloads import Iid
 from gossip.workloads.neural.images import read_mnist
 from topologies import Links, Topology, elastic_averaging, ring
 
-Array = NDArray[np.float64]
-
-NODES = 8  # with data: m
-ETA, SIGMA, BETA = 0.1, 1.0, 10.0
 ZETAS, PERIODS = (0.0, 0.5, 0.8, 0.95), (1, 4, 16)
 EASGD, BEST = 0.9 / NODES, 2 / (NODES + 2)
 ALPHAS, ELASTIC_PERIOD = (0.05, EASGD, 0.15, BEST, 0.215), 4
-EVERY = 7  # steps from one measurement to the next, so that all phases of a period are met
 TOLERANCE = 0.05
 ROUNDS = 60
 
@@ -93,116 +68,6 @@ METHODS: dict[str, Callable[[LearningRate], Algorithm]] = {
     ELASTIC: lambda lr: ElasticAveraging(lr, period=8),
     "elastic averaging, blocking": lambda lr: ElasticAveraging(lr, period=8, overlap=False),
 }
-
-
-@dataclass(frozen=True)
-class Bowl:
-    """f(x) = |x|^2 / 2 on every node, with zeros as initial parameters; what is said of it is the mean over components.
-
-    Args:
-        components: Number of them.
-    """
-
-    components: int
-
-    @property
-    def layout(self) -> Layout:
-        return Layout.vector(self.components)
-
-    def initial(self) -> Tensor:
-        return torch.zeros(self.components, dtype=torch.float64)
-
-    def examples(self, node: int) -> int:
-        return 1
-
-    def gradient(self, x: Tensor, nodes: Sequence[int], examples: Tensor | None = None) -> Sample:
-        return Sample(x.clone(), torch.stack([row.dot(row) / 2 for row in x]))
-
-    def evaluate(self, x: Tensor) -> Mapping[str, float]:
-        return {"test_loss": float(x.dot(x)) / (2 * self.components)}
-
-
-@dataclass(frozen=True)
-class GrowingNoise(Oracle):
-    """(1 + sqrt(beta) a) grad f + sigma b, with independent standard normal a and b for each component."""
-
-    def sample(
-        self, state: State, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], step: int, seed: int
-    ) -> Sample:
-        exact = workload.gradient(x, nodes)
-        drawn = [generator(seed, "growing noise", node, step).standard_normal((2, x.shape[1])) for node in nodes]
-        a, b = torch.from_numpy(np.stack(drawn, axis=1))
-        return Sample((1 + BETA**0.5 * a) * exact.gradient + SIGMA * b, exact.loss)
-
-
-@dataclass(frozen=True)
-class Floors:
-    """Mean values of f in steady state: of the averaged model u, and of the nodes' own models."""
-
-    average: float
-    own: float
-
-
-def theory(W: Array, period: int, auxiliary: int = 0) -> Floors:
-    """The floors by the recursion of the covariance, for the last `auxiliary` nodes without data."""
-    n = len(W)
-    m = n - auxiliary
-    data = np.arange(n) < m
-    shrink = np.where(data, 1 - ETA, 1.0)
-    C = np.zeros((n, n))
-    before, floors = np.zeros(2), np.ones(2)
-    while np.abs(floors - before).max() > 1e-12:
-        visited = []
-        for t in range(period):
-            noise = ETA**2 * data * (SIGMA**2 + BETA * np.diag(C))
-            C = shrink[:, None] * C * shrink + np.diag(noise)
-            if t == period - 1:
-                C = W @ C @ W.T
-            visited.append((C.sum() / n**2 / 2, np.diag(C)[:m].mean() / 2))
-        before, floors = floors, np.mean(visited, axis=0)
-    return Floors(*floors.tolist())
-
-
-def bound(zeta: float, period: int, floors: Floors, auxiliary: int = 0) -> tuple[float, float]:
-    """The two terms of the paper's bound of |grad F(u)|^2, for the variance of the noise in steady state."""
-    variance = SIGMA**2 + BETA * 2 * floors.own
-    m, n = NODES, NODES + auxiliary
-    eta = ETA * m / n
-    network = (1 + zeta**2) / (1 - zeta**2) * period - 1
-    return eta * variance / m, eta**2 * variance * network * (n / m) ** 2
-
-
-def simulate(
-    topology: Topology, period: int, auxiliary: int, seeds: Sequence[int], components: int, discarded: int, steps: int
-) -> Floors:
-    """The floors as measured in the `steps` steps after the `discarded` first ones."""
-    settled = [
-        metrics
-        for seed in seeds
-        for metrics in gossip.run(
-            Bowl(components),
-            topology,
-            CooperativeSGD(lr=ETA, period=period, auxiliary=auxiliary),
-            oracle=GrowingNoise(),
-            steps=discarded + steps,
-            seed=seed,
-            evaluate_every=EVERY,
-            evaluate_nodes=NODES,
-            output=None,
-        ).history
-        if metrics["step"] > discarded
-    ]
-    return Floors(*(float(np.mean([metrics[key] for metrics in settled])) for key in ("test_loss", "node_test_loss")))
-
-
-def mixture(zeta: float) -> Topology:
-    """W = (1 - zeta) J + zeta I."""
-    return Topology.from_matrix(np.full((NODES, NODES), (1 - zeta) / NODES) + zeta * np.eye(NODES))
-
-
-def second_eigenvalue(topology: Topology) -> float:
-    """The second largest modulus."""
-    return float(np.sort(np.abs(np.linalg.eigvalsh(topology.matrix.toarray())))[-2])
 
 
 def contraction(alpha: float) -> float:
@@ -240,6 +105,7 @@ def train(shards: ShardedWorkload, name: str, lr: float, steps: int, seed: int, 
 def run(
     seeds: Sequence[int],
     say: Say,
+    *,
     components: int = 1000,
     discarded: int = 150,
     steps: int = 448,
@@ -264,7 +130,7 @@ def run(
     def floors(what: str, topology: Topology, period: int, auxiliary: int = 0) -> dict[str, float]:
         say(f"floor: {what}, tau {period}")
         exact = theory(topology.matrix.toarray(), period, auxiliary)
-        measured = simulate(topology, period, auxiliary, seeds, components, discarded, steps)
+        measured = simulate(topology, period, auxiliary, seeds, components=components, discarded=discarded, steps=steps)
         zeta = round(second_eigenvalue(topology), 12)
         noise, network = bound(zeta, period, measured, auxiliary)
         table.append(

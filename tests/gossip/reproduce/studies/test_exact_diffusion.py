@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from gossip.reproduce import exact_diffusion
-from gossip.reproduce.exact_diffusion import CURVATURE, DEVIATION, METHODS, closed_form, graphs
+from gossip.reproduce.studies import exact_diffusion
+from gossip.reproduce.studies.exact_diffusion import CURVATURE, DEVIATION, METHODS, closed_form, graphs
 from tests.conftest import Run
 
 
@@ -95,7 +95,7 @@ def test_on_ranks_the_numbers_are_the_same(python: Run, tmp_path: Path) -> None:
     code = """
 import os
 from pathlib import Path
-from gossip.reproduce.exact_diffusion import run
+from gossip.reproduce.studies.exact_diffusion import run
 findings = run([0], lambda text: None, rates=(0.1,), rows=2, columns=3, components=10, discarded=10, steps=20)
 Path(f"{os.getpid()}.numbers").write_text(repr(sorted(row["simulated"] for row in findings.rows)))
 """

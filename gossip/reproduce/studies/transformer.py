@@ -53,6 +53,7 @@ def train(
 def run(
     seeds: Sequence[int],
     say: Say,
+    *,
     text: Text = Text(context=32, width=32, layers=2),  # noqa: B008 - frozen
     nodes: int = 8,
     steps: int = 300,

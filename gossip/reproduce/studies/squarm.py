@@ -114,6 +114,7 @@ def train(algorithm: Algorithm, steps: int, hidden: int, seed: int) -> History:
 def run(
     seeds: Sequence[int],
     say: Say,
+    *,
     target: float = 0.88,
     steps: int = 600,
     fraction: float = 0.01,

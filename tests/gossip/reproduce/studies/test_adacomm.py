@@ -12,8 +12,19 @@ from matplotlib.figure import Figure
 
 from gossip.errors import DivergedError
 from gossip.network import Communicator, connect
-from gossip.reproduce import adacomm
-from gossip.reproduce.adacomm import ADACOMM, FIXED, NODES, RATIO, SYNCHRONOUS, clock, loss_at, run, time_to, workload
+from gossip.reproduce.studies import adacomm
+from gossip.reproduce.studies.adacomm import (
+    ADACOMM,
+    FIXED,
+    NODES,
+    RATIO,
+    SYNCHRONOUS,
+    clock,
+    loss_at,
+    run,
+    time_to,
+    workload,
+)
 from topologies import complete
 
 HISTORY = [

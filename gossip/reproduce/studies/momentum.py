@@ -71,6 +71,7 @@ def train(
 def run(
     seeds: Sequence[int],
     say: Say,
+    *,
     rates: Sequence[float] = RATES,
     nodes: int = 16,
     steps: int = 400,

@@ -49,12 +49,11 @@ from algorithms import (
     RandomK,
     TopK,
 )
-from algorithms.randomness import generator
+from gossip.reproduce.problems import digits
 from gossip.reproduce.study import Claim, Findings, History, Say, Study, history_of
 from gossip.workloads import LogisticRegression
 from gossip.workloads.neural.images import read_mnist
 from gossip.workloads.splits import ByLabel, Iid, Split
-from gossip.workloads.workload import Arrays
 from topologies import Topology, complete, ring, torus
 
 NODES = 9
@@ -110,25 +109,6 @@ def methods(fraction: float, levels: int) -> dict[str, Method]:
     }
 
 
-def digits(data: Arrays, split: Split, nodes: int, l2: float, most: int, seed: int) -> LogisticRegression:
-    """Even against odd MNIST digits, standardised, divided over the nodes evenly, nothing held out.
-
-    Args:
-        data: From `read_mnist`.
-        most: Examples used at most, the same ones for every split.
-    """
-    order = generator(seed, "examples").permutation(len(data["labels"]))[: most - most % nodes]
-    pixels = data["images"][order] / 255
-    deviations = pixels.std(axis=0)
-    features = (pixels - pixels.mean(axis=0)) / np.where(deviations > 0, deviations, 1)
-    features /= np.linalg.norm(features, axis=1, keepdims=True)
-    labels = data["labels"][order] % 2
-    parts = split.assign(labels, nodes, seed)
-    return LogisticRegression(
-        np.stack([features[part] for part in parts]), np.stack([labels[part] for part in parts]), l2=l2
-    )
-
-
 def train(problem: LogisticRegression, topology: Topology, algorithm: Algorithm, steps: int, seed: int) -> History:
     """What was measured from the start to the end; empty if it diverged."""
     return history_of(
@@ -157,6 +137,7 @@ def kilobits(history: History, target: float) -> float:
 def run(
     seeds: Sequence[int],
     say: Say,
+    *,
     epochs: int = 10,
     fraction: float = 0.01,
     levels: int = 16,

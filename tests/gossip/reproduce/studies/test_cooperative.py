@@ -9,21 +9,9 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from gossip.reproduce import cooperative
-from gossip.reproduce.cooperative import (
-    ALPHAS,
-    BETA,
-    ETA,
-    METHODS,
-    NODES,
-    PERIODS,
-    SIGMA,
-    ZETAS,
-    Floors,
-    mixture,
-    run,
-    theory,
-)
+from gossip.reproduce.error_floor import BETA, ETA, NODES, SIGMA, Bowl, Floors, GrowingNoise, bound, mixture, theory
+from gossip.reproduce.studies import cooperative
+from gossip.reproduce.studies.cooperative import ALPHAS, METHODS, PERIODS, ZETAS, run
 from topologies import Topology, ring
 
 
@@ -38,20 +26,17 @@ def of_modes(lam: np.ndarray, period: int) -> Floors:
 
 @pytest.mark.parametrize("period", PERIODS)
 @pytest.mark.parametrize("topology", [mixture(0.8), ring(NODES)], ids=["mixture", "ring"])
-def test_the_theory_is_a_geometric_series(topology: Topology, period: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_theory_is_a_geometric_series(topology: Topology, period: int) -> None:
     W = topology.matrix.toarray()
     wanted = of_modes(np.linalg.eigvalsh(W), period)
     growing = theory(W, period)
-    monkeypatch.setattr(cooperative, "BETA", 0.0)
-    floors = theory(W, period)
+    floors = theory(W, period, beta=0.0)
     assert floors.average == pytest.approx(wanted.average, rel=1e-6)
     assert floors.own == pytest.approx(wanted.own, rel=1e-6)
     assert growing.average > floors.average and growing.own > floors.own
 
 
-def test_half_of_the_network_term_is_the_disagreement(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("BETA", 0.0), ("ETA", 1e-5)):
-        monkeypatch.setattr(cooperative, name, value)
+def test_half_of_the_network_term_is_the_disagreement() -> None:
     zeta, period = 0.5, 3
     W = mixture(zeta).matrix.toarray()
     # From equal models; in steady state the average itself is far slower.
@@ -63,14 +48,14 @@ def test_half_of_the_network_term_is_the_disagreement(monkeypatch: pytest.Monkey
         seen.append((np.trace(C) - C.sum() / NODES) / (NODES - 1))
     network = (1 + zeta**2) / (1 - zeta**2) * period - 1
     assert np.mean(seen[-period:]) == pytest.approx(1e-10 * network / 2, rel=1e-3)
-    _, term = cooperative.bound(zeta, period, Floors(0.0, 0.0))
+    _, term = bound(zeta, period, Floors(0.0, 0.0), eta=1e-5, beta=0.0)
     assert term == pytest.approx(1e-10 * network)
 
 
 def test_the_noise_is_that_of_the_assumption() -> None:
-    workload = cooperative.Bowl(20_000)
+    workload = Bowl(20_000)
     x = 3 * np.ones((1, 20_000))
-    oracle = cooperative.GrowingNoise()
+    oracle = GrowingNoise()
 
     state = oracle.start(workload, torch.from_numpy(x), [0], 0)
     noise = oracle.sample(state, workload, torch.from_numpy(x), [0], 0, 0).gradient.numpy() - x

@@ -192,7 +192,7 @@ def landscapes(size: int, hidden: int, steps: int) -> dict[str, Landscape]:
     }
 
 
-def run(seeds: Sequence[int], say: Say, size: int = 50, hidden: int = 64, steps: int = 100) -> Findings:
+def run(seeds: Sequence[int], say: Say, *, size: int = 50, hidden: int = 64, steps: int = 100) -> Findings:
     """On every landscape, tune every method with as many other seeds, then train with these.
 
     Args:

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from gossip.reproduce.squarm import STUDY, accuracy, kilobits, last, methods, run
+from gossip.reproduce.studies.squarm import STUDY, accuracy, kilobits, last, methods, run
 
 
 def test_bits_until_the_target() -> None:

@@ -99,7 +99,14 @@ def steps_within(seconds: float, period: int | AdaComm) -> int:
 
 
 def train(
-    shards: OnTrainingImages, period: int | AdaComm, lr: float, seconds: float, batch: int, points: int, seed: int
+    shards: OnTrainingImages,
+    period: int | AdaComm,
+    lr: float,
+    *,
+    seconds: float,
+    batch: int,
+    points: int,
+    seed: int,
 ) -> History:
     """What was measured at so many points of this time; empty if it diverged."""
     steps = steps_within(seconds, period)
@@ -118,6 +125,7 @@ def train(
 def run(
     seeds: Sequence[int],
     say: Say,
+    *,
     model: str = "cnn",
     steps: int = 120,
     batch: int = 8,
@@ -148,7 +156,7 @@ def run(
         tried = []
         for period, lr in candidates:
             say(f"{name}: trying learning rate {lr:.3g}" + (f", {period}" if name == ADACOMM else ""))
-            history = train(shards[another], period, lr, seconds, batch, points, another)
+            history = train(shards[another], period, lr, seconds=seconds, batch=batch, points=points, seed=another)
             tried.append({"loss": loss_at(history, seconds), "seconds": time_to(history, target)})
         judged = "seconds" if name == ADACOMM else "loss"
         best = min(range(len(tried)), key=lambda i: (tried[i][judged], tried[i]["loss"]))
@@ -158,7 +166,7 @@ def run(
         histories = []
         for seed in seeds:
             say(f"{name}: seed {seed}")
-            histories.append(train(shards[seed], period, lr, seconds, batch, points, seed))
+            histories.append(train(shards[seed], period, lr, seconds=seconds, batch=batch, points=points, seed=seed))
         curves["tuning"][name] = tried
         curves[name] = {
             "losses": [list(zip(*smooth(history), strict=True)) for history in histories],

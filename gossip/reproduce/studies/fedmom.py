@@ -138,6 +138,7 @@ def train(
 def run(
     seeds: Sequence[int],
     say: Say,
+    *,
     target: float = 0.88,
     clients: int = 40,
     taking_part: int = 4,

@@ -10,8 +10,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from gossip.errors import DivergedError
-from gossip.reproduce import overlap_local_sgd
-from gossip.reproduce.overlap_local_sgd import (
+from gossip.reproduce.studies import overlap_local_sgd
+from gossip.reproduce.studies.overlap_local_sgd import (
     LATE,
     METHODS,
     NODES,

@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 
 from algorithms import Identity
 from gossip.errors import DivergedError
-from gossip.reproduce import choco
-from gossip.reproduce.choco import EXACT, GRAPHS, NODES, SPLITS, digits, final, kilobits, methods, run
+from gossip.reproduce.problems import digits
+from gossip.reproduce.studies import choco
+from gossip.reproduce.studies.choco import EXACT, GRAPHS, NODES, SPLITS, final, kilobits, methods, run
 from gossip.workloads.neural.images import read_mnist
 from gossip.workloads.splits import ByLabel, Iid
 from gossip.workloads.workload import Arrays
