@@ -1,0 +1,85 @@
+"""The command `python -m topologies`."""
+
+import json
+from pathlib import Path
+
+import networkx as nx
+import numpy as np
+import pytest
+
+from topologies import FAMILIES, ring
+from topologies.command.main import main
+
+pytest.importorskip("matplotlib")
+
+
+def test_list_names_every_family(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [f.__name__ for f in FAMILIES]
+
+
+def test_describe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["describe", "exponential", "--nodes", "8", "--json", str(tmp_path / "e.json")]) == 0
+    out = capsys.readouterr().out
+    assert "spectral_gap                 0.5\n" in out and out.splitlines()[-1].count("█") > 1
+    record = json.loads((tmp_path / "e.json").read_text())
+    keys = "nodes edges spectral_gap second_eigenvalue smallest_eigenvalue diameter max_degree doubly_stochastic "
+    assert set((keys + "symmetric rounds_to_consensus").split()) <= set(record)
+    assert (record["nodes"], record["edges"], record["max_degree"], record["symmetric"]) == (8, 24, 3, False)
+
+
+def test_describe_a_file_with_weights_and_a_plot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nx.write_graphml(nx.barbell_graph(4, 0), tmp_path / "cluster.graphml")
+    plot = tmp_path / "graph.svg"
+    assert main(["describe", str(tmp_path / "cluster.graphml"), "--weights", "fdla", "--plot", str(plot)]) == 0
+    assert "<svg" in plot.read_text() and "nodes                        8\n" in capsys.readouterr().out
+    np.save(tmp_path / "w.npy", ring(5).matrix.toarray())
+    assert main(["describe", str(tmp_path / "w.npy")]) == 0
+
+
+def test_compare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    html, numbers = tmp_path / "compare.html", tmp_path / "compare.json"
+    names = ["ring", "base_graph", "circulant(offsets=(1, 3))", "networkx.complete_bipartite_graph(6, 6)", "star"]
+    assert main(["compare", *names, "--nodes", "12", "--html", str(html), "--json", str(numbers)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[:2] == ["topology", "s"] and lines[1].startswith("base_graph")
+    times = [float(line.split()[1]) for line in lines[1:]]
+    assert times == sorted(times) and len(times) == 5
+    assert {each["name"] for each in json.loads(numbers.read_text())} >= {"ring", "circulant", "complete_bipartite"}
+    page = html.read_text()
+    assert page.count("<svg") == 5 + 2
+    assert "src=" not in page and "<link" not in page and "<script" not in page
+
+
+def test_gallery_has_every_family(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["gallery", str(tmp_path / "all.html")]) == 0
+    page = (tmp_path / "all.html").read_text()
+    shown = [family.__name__ for family in FAMILIES if f"<b>{family.__name__}</b>" in page]
+    assert set(shown) == {family.__name__ for family in FAMILIES} - {"file"} and page.count("<svg") == len(shown)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("describe rong", "there is no topology 'rong'; did you mean ring? see python -m topologies list"),
+        ("describe hypercube --nodes 12", "hypercube needs a power of two, got n = 12; nearest are 8 and 16"),
+        ("describe ring(size=3)", "ring has no option 'size'; it has weights"),
+        ("describe ring(3)", "options need names"),
+        ("describe ring --weights x", "unknown weights 'x'"),
+        ("describe base_graph --weights fdla", "varies with time and has weights of its own"),
+        ("describe none.graphml", "cannot read a graph from none.graphml"),
+        ("describe ring --latency -1", "Links: latency = -1.0 is not allowed"),
+        ("describe ring --parameters nan", "--parameters must be >= 0"),
+        ("compare", "the following arguments are required: topology"),
+        ("say ring", "invalid choice: 'say'"),
+    ],
+)
+def test_wrong_usage_takes_one_line(arguments: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments.split()) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err and captured.err.count("\n") == 1 and captured.out == ""
+
+
+def test_files_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["describe", "ring", "--nodes", "4", "--json", "/no/such/folder/x.json"]) == 3
+    assert "cannot write /no/such/folder/x.json" in capsys.readouterr().err
