@@ -148,7 +148,9 @@ class EventDriver:
         sending = nanoseconds(size / self._clock.bandwidth)
         node.free = max(node.free, self._now) + sending
         row = value.dense() if isinstance(value, Message) else value.clone()
-        self.cause(node.free - self._now + nanoseconds(self._clock.latency), _Pending("message", to, node.node, row, label))
+        self.cause(
+            node.free - self._now + nanoseconds(self._clock.latency), _Pending("message", to, node.node, row, label)
+        )
 
     def draw_of(self, node: _Node, purpose: str) -> Draw:
         """What a node draws in the event that is happening to it."""
@@ -218,9 +220,7 @@ class NodeGradients:
 
     def __init__(self, oracle: Oracle, workload: ShardedWorkload, x: Tensor, seed: int = 0) -> None:
         self._oracle, self._workload, self._seed = oracle, workload, seed
-        self._states: list[State] = [
-            oracle.start(workload, row[None], [node], seed) for node, row in enumerate(x)
-        ]
+        self._states: list[State] = [oracle.start(workload, row[None], [node], seed) for node, row in enumerate(x)]
 
     def __call__(self, node: int, x: Tensor, step: int) -> Sample:
         return self._oracle.sample(self._states[node], self._workload, x, [node], step, self._seed)
