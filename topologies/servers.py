@@ -7,7 +7,8 @@ from functools import lru_cache
 import numpy as np
 
 from topologies.matrices import Arrays, read_only
-from topologies.topology import Schedule, Topology
+from topologies.schedule import Schedule
+from topologies.topology import Topology
 
 KEPT = 64  # rounds whose topologies with servers are kept
 

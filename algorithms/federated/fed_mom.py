@@ -52,7 +52,7 @@ class FedMom(Federated[FedMomState]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_momentum(self, self.momentum, nesterov=False)
+        check_momentum(self, self.momentum)
 
     def first_state(self, server: Tensor) -> FedMomState:
         return FedMomState(**vars(super().first_state(server)), descended=server)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample
-from algorithms.blocks.period import synchronizes
+from algorithms.blocks.period import Every
 from algorithms.blocks.server import collect, collect_mean, distribute, server_of
 from algorithms.checks import NonFiniteError, check
 from algorithms.federated.sampling import (
@@ -196,7 +196,7 @@ class Federated(Algorithm[S]):
         for row, node in enumerate(network.nodes):
             if node < clients and row not in idle:
                 add_scaled(state.x[row], scale, direction[row], out=state.x[row])
-        if synchronizes(state.step, self.local_steps):
+        if Every(self.local_steps).foreseen(state.step):
             server = self.end_round(state, learning_rate(self.server_lr, state.step // self.local_steps), network)
             self.begin_round(state, server, network)
 

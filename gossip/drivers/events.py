@@ -148,9 +148,8 @@ class EventDriver:
         sending = nanoseconds(size / self._clock.bandwidth)
         node.free = max(node.free, self._now) + sending
         row = value.dense() if isinstance(value, Message) else value.clone()
-        self.cause(
-            node.free - self._now + nanoseconds(self._clock.latency), _Pending("message", to, node.node, row, label)
-        )
+        arrives = node.free + nanoseconds(self._clock.latency)
+        self.cause(arrives - self._now, _Pending("message", to, node.node, row, label))
 
     def draw_of(self, node: _Node, purpose: str) -> Draw:
         """What a node draws in the event that is happening to it."""
