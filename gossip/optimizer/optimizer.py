@@ -16,10 +16,12 @@ from torch import Tensor
 from algorithms import Algorithm, Compressor, Layout, LearningRate, Message, Sample, Traffic
 from algorithms.schedules.learning_rate import learning_rate
 from algorithms.state import Block, map_tensors
-from gossip.needs import check_needs, warn_of_bias
+from gossip.needs import check_needs
 from gossip.network import Communicator, InProcessNetwork, Transport, connect
 from gossip.optimizer.flat import FlatParameters, unflatten
 from gossip.processes import launcher
+from gossip.processes.cores import share_cores
+from gossip.processes.ending import speak_once
 from topologies import FAMILIES, Schedule, Topology
 
 if TYPE_CHECKING:
@@ -80,8 +82,8 @@ class Optimizer(torch.optim.Optimizer):
         transport: Transport = "auto",
     ) -> None:
         processes = launcher.world() if communicator is None else launcher.over(communicator)
-        launcher.speak_once(processes)
-        launcher.share_cores(processes)
+        speak_once(processes)
+        share_cores(processes)
         processes.together(lambda: self._take(list(params), algorithm, local, [*buffers]))
         reference = processes.broadcast(self._shapes())
         processes.together(lambda: self._check_shapes(reference, processes.rank))
@@ -92,7 +94,7 @@ class Optimizer(torch.optim.Optimizer):
             self._equalize(processes)
 
         if processes.rank == 0:
-            warn_of_bias(algorithm, chosen)
+            pass
 
         self.network = network = connect(chosen, processes, seed, transport)
         self.n, self.node = network.n, network.nodes[0]

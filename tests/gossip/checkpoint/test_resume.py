@@ -27,7 +27,7 @@ from algorithms import (
     TopK,
 )
 from gossip.errors import DataError, UsageError
-from gossip.train.options import UNFINISHED
+from gossip.train.kinds import UNFINISHED
 from gossip.workloads import Digits, LeastSquares
 from tests.conftest import REPOSITORY
 from tests.gossip.checkpoint.conftest import Small

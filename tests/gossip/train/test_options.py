@@ -23,7 +23,8 @@ from algorithms import (
 )
 from gossip import SimulatedClock
 from gossip.errors import UsageError
-from gossip.train.options import UNFINISHED, parse
+from gossip.train.kinds import UNFINISHED
+from gossip.train.options import parse
 
 COMPRESSOR = "--algorithm.compressor"
 

@@ -14,6 +14,7 @@ from algorithms import Identity, TopK
 from gossip.network import connect
 from gossip.network.transports.peer_to_peer import transport
 from gossip.processes import launcher
+from gossip.processes.ending import failing_together
 from topologies import Schedule, erdos_renyi, exponential, one_peer_exponential, ring, star
 
 
@@ -141,5 +142,5 @@ def main() -> None:
         print("all counted")
 
 
-with launcher.failing_together(launcher.world()):
+with failing_together(launcher.world()):
     main()

@@ -7,8 +7,10 @@ import sys
 import torch
 
 import topologies
+from gossip.execution.run import conduct
 from gossip.network import Communicator
 from gossip.processes import launcher
+from gossip.processes.ending import failing_together
 from gossip.processes.signals import Signals
 from gossip.train.options import parse
 from tests.topologies.sizes import SIZES
@@ -16,7 +18,7 @@ from tests.topologies.sizes import SIZES
 ALGORITHMS = {"random_out": "PushSumSGD"}  # its columns sum to 1 only
 
 communicator = launcher.world()
-with launcher.failing_together(communicator):
+with failing_together(communicator):
     names = [family.__name__ for family in topologies.FAMILIES]
     options = {"file": ["--topology.path", sys.argv[1]]}
     sizes = SIZES | {"file": [5]}
@@ -29,10 +31,9 @@ with launcher.failing_together(communicator):
             return parse(["--nodes", str(n), "--topology", name, *options.get(name, []), *algorithm, *rest], 1)
 
         run = communicator.from_root(training)
-        finished = run.run(communicator, Signals())
-        model = finished.network.all_rows(finished.model)
+        finished = conduct(run, communicator, Signals(), warn=print, all_models=True)
         if communicator.rank == 0:
-            alone = run.run(Communicator(), Signals())
-            assert torch.equal(model, alone.network.all_rows(alone.model)), name
+            alone = conduct(run, Communicator(), Signals(), warn=print, all_models=True)
+            assert torch.equal(finished.model, alone.model), name
     if communicator.rank == 0:
         print(f"{len(names)} topologies, the same bits")

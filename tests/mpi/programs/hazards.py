@@ -22,6 +22,7 @@ from gossip.network import Communicator, InProcessNetwork, connect
 from gossip.network.sums import mixing
 from gossip.network.transports.shared_memory.arena import SLOTS
 from gossip.processes import launcher
+from gossip.processes.ending import failing_together
 from gossip.processes.mpi import MpiCommunicator
 from tests.mpi.suits import suits
 from topologies import Schedule, Topology, exponential, one_peer_exponential, ring
@@ -208,5 +209,5 @@ def main() -> None:
         print("all right")
 
 
-with launcher.failing_together(communicator):
+with failing_together(communicator):
     main()

@@ -10,6 +10,7 @@ import torch
 from algorithms import TopK
 from gossip.network import connect
 from gossip.processes import launcher
+from gossip.processes.ending import failing_together
 from topologies import complete
 
 LATE = 1  # seconds
@@ -17,7 +18,7 @@ LATE = 1  # seconds
 transport = sys.argv[1]
 communicator = launcher.world()
 communicator.crowded = True  # type: ignore[attr-defined] # as on a host with more ranks than cores
-with launcher.failing_together(communicator):
+with failing_together(communicator):
     network = connect(complete(communicator.size), communicator, transport=transport)  # type: ignore[arg-type]
     x = torch.randn(1, 10)
 

@@ -9,15 +9,18 @@ import torch
 from mpi4py import MPI
 
 from algorithms import ChocoSGD, Full
+from gossip.execution.attempt import Finished
+from gossip.execution.run import conduct
 from gossip.execution.training import Training
 from gossip.processes import launcher
+from gossip.processes.ending import failing_together
 from gossip.processes.mpi import MpiCommunicator
 from gossip.processes.signals import Signals
 from gossip.workloads import LeastSquares
 from topologies import Topology, torus
 
 communicator = launcher.world()
-with launcher.failing_together(communicator):
+with failing_together(communicator):
     hosts = MpiCommunicator(MPI.COMM_WORLD, ranks_per_host=2)
     random = np.random.default_rng(0)
     order = random.permutation(16)
@@ -25,15 +28,17 @@ with launcher.failing_together(communicator):
         LeastSquares(random.normal(size=(16, 4, 3)), random.normal(size=(16, 4))),
         Topology.from_matrix(torus(16).matrix.toarray()[np.ix_(order, order)]),
         ChocoSGD(lr=0.05, gamma=0.3),
-        Full(),
+        oracle=Full(),
         steps=10,
         output=None,
     )
-    contiguous = training.run(hosts, Signals())
-    placed = dataclasses.replace(training, placement="spectral").run(hosts, Signals())
-    models = [finished.network.all_rows(finished.model) for finished in (contiguous, placed)]
+
+    def run(training: Training) -> Finished:
+        return conduct(training, hosts, Signals(), warn=print, all_models=True)
+
+    contiguous, placed = run(training), run(dataclasses.replace(training, placement="spectral"))
     if communicator.rank == 0:
-        assert torch.equal(*models)
+        assert torch.equal(contiguous.model, placed.model)
         sent = placed.summary["bytes_between_hosts_per_round"]
         before = placed.summary["bytes_between_hosts_per_round_if_contiguous"]
         assert 0 < sent < before and sent % (3 * 8) == 0, (sent, before)

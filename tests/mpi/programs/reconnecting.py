@@ -9,6 +9,7 @@ import torch
 from algorithms import TopK
 from gossip.network import connect
 from gossip.processes import launcher
+from gossip.processes.ending import failing_together
 from topologies import ring
 
 ROW = 1 << 16  # numbers
@@ -42,7 +43,7 @@ def live(kept: list[torch.Tensor]) -> None:
 
 
 communicator = launcher.world()
-with launcher.failing_together(communicator):
+with failing_together(communicator):
     nobody = [torch.empty(0)] * 2
     live(nobody)
     before = used()

@@ -13,6 +13,7 @@ from algorithms import Identity, Message, Neighborhood, TopK
 from gossip.network import Communicator, InProcessNetwork, connect
 from gossip.network.transports.peer_to_peer.transport import SEGMENT
 from gossip.processes import launcher
+from gossip.processes.ending import failing_together
 from gossip.processes.mpi import MpiCommunicator
 from topologies import Schedule, Topology, exponential, one_peer_exponential, ring, star
 
@@ -135,5 +136,5 @@ def main() -> None:
         print("all the same")
 
 
-with launcher.failing_together(communicator):
+with failing_together(communicator):
     main()
