@@ -64,6 +64,11 @@ class Algorithm(Generic[S]):
         return 0
 
     @property
+    def without_data(self) -> int:
+        """How many nodes of its network, the last ones, have no data: auxiliary ones and servers."""
+        return self.auxiliary + self.servers
+
+    @property
     def proportional(self) -> bool:
         """Whether a gradient c times as large does what a learning rate c times as large does.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from dataclasses import dataclass, field
 
@@ -16,7 +15,7 @@ from algorithms.program import NodeContext, NodeProgram
 from gossip import SimulatedClock, workloads
 from gossip.drivers.events import Event, EventDriver, NodeGradients
 from tests.algorithms.helpers import Array, least_squares, starts
-from topologies import Topology, erdos_renyi, random_out, ring
+from topologies import erdos_renyi, random_out, ring
 
 N, LR = 12, 0.05
 CLOCK = SimulatedClock(0.01, 1e-3, 1e6, exponential_seconds=0.01, slow_nodes=(2,), slowdown=3.0)
@@ -64,12 +63,12 @@ class PairwiseSGD(NodeProgram):
         return self.x
 
 
-def driver(steps: int, lr: float = LR, topology: Topology | None = None, seed: int = 0) -> EventDriver:
+def driver(steps: int, lr: float = LR, clock: SimulatedClock = CLOCK, seed: int = 0) -> EventDriver:
     problem = least_squares(N)
     x = torch.from_numpy(starts(problem))
     gradients = NodeGradients(Full(), workloads.LeastSquares(problem.A, problem.b), x)
     programs = [PairwiseSGD(row[None].clone(), steps, lr) for row in x]
-    return EventDriver(programs, topology or ring(N), gradients, CLOCK, seed=seed)
+    return EventDriver(programs, ring(N), gradients, clock, seed=seed)
 
 
 def transcription(schedule: list[Event], partners: list[list[int]]) -> Array:
@@ -121,10 +120,11 @@ def test_what_one_gets_the_other_gives() -> None:
 
 
 def test_it_trains() -> None:
-    run, problem = driver(steps=400), least_squares(N)
+    problem = least_squares(N)
+    run = driver(steps=400, lr=0.02, clock=SimulatedClock(0.01, 1e-3, 1e6, exponential_seconds=0.01))
     list(run.events())
     mean = run.models().mean(dim=0).numpy()
-    assert np.abs(mean - problem.optimum).max() < 0.3 * np.abs(starts(problem).mean(axis=0) - problem.optimum).max()
+    assert np.abs(mean - problem.optimum).max() < 0.2 * np.abs(starts(problem).mean(axis=0) - problem.optimum).max()
 
 
 def test_two_runs_are_one_and_another_seed_makes_another() -> None:
@@ -253,6 +253,5 @@ def test_a_thousand_nodes_run_in_one_process() -> None:
     run = EventDriver(programs, erdos_renyi(n), NodeGradients(Minibatch(2), workload, x), CLOCK)
     list(run.events())
     assert len(run.schedule) == n + 9 * n
-    assert time.perf_counter() - began < 20
-    digest = hashlib.sha256(run.models().numpy().tobytes()).hexdigest()
-    assert digest == hashlib.sha256(run.models().numpy().tobytes()).hexdigest()
+    assert time.perf_counter() - began < 20  # about one on an idle core
+    assert run.models().norm(dim=1).min() > 0
