@@ -10,6 +10,7 @@ from algorithms import (
     CocodSGD,
     Contraction,
     DecentralizedSGD,
+    FedAvg,
     LocalSGD,
     PushSumSGD,
     RandomK,
@@ -32,4 +33,5 @@ CASES = [
     Clocked(RelaySGD(lr=0.05), path(NODES)),
     Clocked(LocalSGD(lr=0.05, period=3)),
     Clocked(CocodSGD(lr=0.05, period=2)),
+    Clocked(FedAvg(lr=0.05, local_steps=2, participation=3)),
 ]

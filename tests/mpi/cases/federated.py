@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from algorithms import Adam, FedAdam, FedAvg, FedMom, FedNova, FedProx, FedYogi, Minibatch, Scaffold
+from algorithms import Adam, FedAdam, FedAvg, FedMom, FedNova, FedProx, FedYogi, Minibatch, Saga, Scaffold
 from gossip.workloads import Digits, Dirichlet
 from tests.mpi.cases import Case
 
@@ -23,4 +23,9 @@ CASES = [
     Case(FedYogi(lr=0.05, local_steps=3, sampling="power-of-choice", participation=2, candidates=4)),
     Case(FedNova(lr=0.05, local_steps=3, participation=4, client_steps=(1, 2, 3, 3, 1, 2, 3))),
     Case(Scaffold(lr=0.05, local_steps=3, participation=4)),
+    Case(FedAvg(lr=0.05, local_steps=3, participation=2), oracle=Saga(2)),  # which sees idle clients, too
+    Case(
+        FedYogi(lr=0.05, local_steps=2, sampling="power-of-choice", participation=2, candidates=3, server="replicated")
+    ),
+    Case(Scaffold(lr=0.05, local_steps=3, participation=4, server="replicated")),
 ]
