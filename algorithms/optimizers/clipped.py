@@ -58,5 +58,4 @@ class Clipped(LocalOptimizer[Block | None]):
 
     def _clipped(self, gradient: Tensor) -> Tensor:
         """(k, d): each row no longer than the limit."""
-        norms = row_norms(gradient)[:, None]
-        return gradient * (self.limit / norms).clamp(max=1).to(gradient.dtype)
+        return gradient * (self.limit / row_norms(gradient)[:, None]).clamp(max=1).to(gradient.dtype)

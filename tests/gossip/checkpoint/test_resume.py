@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.mpi.cases import Case
 
 import gossip
 from algorithms import (
@@ -31,7 +32,6 @@ from gossip.train.kinds import UNFINISHED
 from gossip.workloads import Digits, LeastSquares
 from tests.conftest import REPOSITORY
 from tests.gossip.checkpoint.conftest import Small
-from tests.mpi.cases import Case
 from topologies import exponential, one_peer_exponential, path
 
 FAMILIES = sorted(file.stem for file in (REPOSITORY / "tests/mpi/cases").glob("[!_]*.py"))
