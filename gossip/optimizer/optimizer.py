@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from algorithms import Algorithm, Compressor, Layout, LearningRate, Message, Sample, Traffic
+from algorithms import Algorithm, Compressor, Layout, LearningRate, Message, Posted, Sample, Traffic
 from algorithms.schedules.learning_rate import learning_rate
 from algorithms.state import Block, map_tensors
 from gossip.needs import check_needs, warn_of_bias
@@ -408,7 +408,7 @@ def _beside(x: Tensor, value: Tensor) -> Tensor:
 def _of_messages(owner: Algorithm | Compressor) -> list[Any]:
     """The classes of the messages that may wait in a state, for torch.load to read them."""
     parts = [value for value in vars(owner).values() if isinstance(value, Compressor)]
-    return [Message, *(kind for part in parts for kind in (type(part), *_of_messages(part)))]
+    return [Message, Posted, *(kind for part in parts for kind in (type(part), *_of_messages(part)))]
 
 
 def _blocks(kind: type[Block] = Block) -> list[type[Block]]:
