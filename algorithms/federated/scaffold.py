@@ -30,7 +30,7 @@ from algorithms.federated.federated import Federated, absent, weighted_mean
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.optimizers import SGD
-from algorithms.schedules.learning_rate import learning_rate
+from algorithms.schedules.learning_rate import learning_rate, vanishes
 from algorithms.state import State
 
 
@@ -68,7 +68,7 @@ class Scaffold(Federated):
 
     def _change(self, state: State) -> Tensor:
         """(k, d): c_k+ - c_k, 0 for those that do not take part or have not moved because lr is 0."""
-        if not state.travelled:
+        if vanishes(state.travelled, state.x.dtype):
             return torch.zeros_like(state.x)
         change = (state.server - state.x) / state.travelled - state.server_control
         for row in absent(state):
