@@ -29,7 +29,7 @@ class Rows(Protocol):
         """What a list holds for a node."""
 
 
-class Parts:
+class StateRows:
     """What states have been taken apart into.
 
     Args:
@@ -121,7 +121,7 @@ class Parts:
         return f"{type(self._algorithm).__name__}: what the state has as {name}"
 
 
-class Whole:
+class StatesFromRows:
     """States put together again from their parts.
 
     Args:
