@@ -12,7 +12,7 @@ from algorithms.checks import check
 from algorithms.federated.federated import Federated, FederatedState
 from algorithms.network import Network
 from algorithms.optimizers import SGD
-from algorithms.schedules.learning_rate import learning_rate
+from algorithms.schedules.learning_rate import learning_rate, vanishes
 
 
 @dataclass
@@ -86,7 +86,7 @@ class Scaffold(Federated[ScaffoldState]):
     def _change(self, state: ScaffoldState, network: Network) -> Tensor:
         """(k, d): c_k+ - c_k, 0 for those that do not take part or have not moved because lr is 0."""
         change = torch.zeros_like(state.x)
-        if state.distance:
+        if not vanishes(state.distance, state.x.dtype):
             moved = (state.server - state.x) / state.distance - state.server_control
             rows = [row for row, node in enumerate(network.nodes) if node in {*state.clients}]
             change[rows] = moved[rows]
