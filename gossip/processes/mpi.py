@@ -17,7 +17,8 @@ import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
-from gossip.processes.communicator import Communicator, StalledError, listed, usable_cores
+from gossip.processes.communicator import Communicator, StalledError, listed
+from gossip.processes.cores import usable_cores
 from gossip.processes.versions import refuse_other_versions
 
 SPIN = 0.1  # seconds of polling without a pause, where every rank has a core: MPI moves data during calls only

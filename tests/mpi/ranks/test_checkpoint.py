@@ -21,6 +21,8 @@ from algorithms import (
     DeepSqueeze,
     ElasticAveraging,
     ExactDiffusion,
+    FedMom,
+    FedYogi,
     GossipAveraging,
     InfinityNorm,
     Lead,
@@ -71,6 +73,10 @@ CASES = {
     "ElasticAveraging": Case(ElasticAveraging(lr=0.05, period=2, momentum=0.5)),
     "CocodSGD": Case(CocodSGD(lr=0.05, period=3, momentum=0.5)),
     "Scaffold": Case(Scaffold(lr=0.05, local_steps=3, participation=5)),
+    "FedYogi": Case(
+        FedYogi(lr=0.05, local_steps=3, sampling="power-of-choice", participation=3, candidates=6), oracle=Saga(2)
+    ),
+    "FedMom-replicated": Case(FedMom(lr=0.05, local_steps=3, participation=4, server="replicated")),
     "PushSumSGD": Case(PushSumSGD(lr=0.05, overlap=True), random_out),
     "RelaySGD": Case(RelaySGD(lr=0.02, momentum=0.5), path),
     "ExactDiffusion": Case(ExactDiffusion(lr=0.05), oracle=Saga(2)),
