@@ -48,10 +48,7 @@ def test_every_algorithm_has_a_family() -> None:
 def test_every_oracle_and_every_optimizer_is_tried() -> None:
     tried = set().union(*(parts(case.algorithm) | parts(case.oracle) for case in every_case().values()))
     assert names(exported(Oracle) - tried) == []
-    optimizers = exported(LocalOptimizer) & {
-        kind for kind in vars(algorithms).values() if isinstance(kind, type)
-    }  # others are servers'
-    assert names(optimizers - tried - {LocalOptimizer}) == []
+    assert names(exported(LocalOptimizer) - tried - {LocalOptimizer}) == []
 
 
 def test_topologies_have_the_nodes_that_are_asked_for() -> None:
