@@ -79,6 +79,8 @@ class WeightedEdges(Protocol):
     def arrays(self) -> SparseMatrix:
         """Row i holds what node i gives to itself and to those that send to it. The same on every rank."""
 
+    def __hash__(self) -> int: ...
+
 
 class Neighborhood(NamedTuple):
     """What one local node heard from its in-neighbours, itself left out, in node order."""

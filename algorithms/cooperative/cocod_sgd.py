@@ -63,6 +63,5 @@ class CocodSGD(LocalUpdates):
         state.x = self.updated(state, sample, network)
         if self.ends_period(state, sample, network):
             if state.sent is not None:
-                state.x = network.mean(state.sent) + (state.x - state.sent)
-            state.sent = state.x.clone()
-            network.post_mean(state.sent)
+                state.x = network.mean(state.sent) + (state.x - state.sent.value)
+            state.sent = network.post_mean(state.x.clone())

@@ -41,7 +41,7 @@ from algorithms.algorithm import Sample
 from algorithms.blocks.local_updates import LocalUpdates
 from algorithms.blocks.period import Period
 from algorithms.checks import check, positive
-from algorithms.network import Network
+from algorithms.network import Network, Posted
 from algorithms.optimizers import LocalOptimizer, NesterovMomentum
 from algorithms.schedules.learning_rate import LearningRate
 from algorithms.state import LooseState, State
@@ -104,7 +104,7 @@ class ElasticAveraging(LocalUpdates):
     def model(self, state: State) -> Tensor:
         x = super().model(state)
         if state.sent is not None:
-            x = x + self._elasticity(state.n) * (state.sent - state.anchor)
+            x = x + self._elasticity(state.n) * (state.sent.value - state.anchor)
         return (state.n * x + state.anchor) / (state.n + 1)
 
     def _elasticity(self, n: int) -> float:
@@ -115,10 +115,8 @@ class ElasticAveraging(LocalUpdates):
         self._receive_anchor(state, network)
         x = super().model(state)
         pull = self._elasticity(network.n) * (x - state.anchor)
-        state.sent = x
-        if self.overlap:
-            network.post_mean(x)
-        else:
+        state.sent = network.post_mean(x) if self.overlap else Posted(x)
+        if not self.overlap:
             self._receive_anchor(state, network)
         return pull
 

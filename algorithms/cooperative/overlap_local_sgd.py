@@ -83,8 +83,7 @@ class OverlapLocalSGD(LocalUpdates):
         if self.ends_period(state, sample, network):
             self._receive_anchor(state, network)
             state.x = (1 - self.alpha) * state.x + self.alpha * state.anchor
-            state.sent = self._contribution(state, lr)
-            network.post_mean(state.sent)
+            state.sent = network.post_mean(self._contribution(state, lr))
 
     def _receive_anchor(self, state: State, network: Network) -> None:
         """z, from what all nodes contributed a period ago."""

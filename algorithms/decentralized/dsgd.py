@@ -40,7 +40,7 @@ from algorithms.algorithm import Sample
 from algorithms.blocks.local_updates import LocalUpdates
 from algorithms.blocks.period import Period, synchronizes
 from algorithms.checks import check
-from algorithms.network import Network
+from algorithms.network import Network, Posted
 from algorithms.numerics.sums import add_scaled
 from algorithms.optimizers import LocalOptimizer
 from algorithms.proximal import Proximal, check_prox, proximal_step
@@ -82,7 +82,7 @@ class DecentralizedSGD(LocalUpdates):
         check(not (self.optimizer and self.prox), self, "prox", "absent beside an optimizer: its steps are not lr's")
 
     def start(self, x: Tensor, network: Network) -> State:
-        state = LooseState(x=x.clone(), step=0)
+        state = LooseState(x=x.clone(), posted=None, step=0)
         self.start_updates(state)
         if self.order == "combine-then-adapt":
             state.adapted = state.x
@@ -91,7 +91,7 @@ class DecentralizedSGD(LocalUpdates):
 
     def post(self, state: State, network: Network) -> None:
         if self.order == "consensus" and self._synchronizes(state.step):
-            network.post(state.x)
+            state.posted = network.post(state.x)
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
         lr = self.rate(state)
@@ -106,7 +106,8 @@ class DecentralizedSGD(LocalUpdates):
                 state.adapted = proximal_step(self.prox, self._adapt(state.x, move, network), lr)
                 state.x = self._average(state.adapted, self._synchronizes(state.step + 1), network)
             case "consensus":
-                state.x = proximal_step(self.prox, self._average(state.x, ends, network, plus=move), lr)
+                averaged = self._average(state.posted or state.x, ends, network, plus=move)
+                state.x, state.posted = proximal_step(self.prox, averaged, lr), None
 
     def survive(self, state: State, network: Network) -> State:
         return state
@@ -123,8 +124,11 @@ class DecentralizedSGD(LocalUpdates):
         """Whether iteration t averages, as far as that is known before it."""
         return isinstance(self.period, int) and synchronizes(t, self.period)
 
-    def _average(self, x: Tensor, ends: bool, network: Network, plus: tuple[float, Tensor] | None = None) -> Tensor:
+    def _average(
+        self, x: Tensor | Posted[Tensor], ends: bool, network: Network, plus: tuple[float, Tensor] | None = None
+    ) -> Tensor:
         """W x, or x where the iteration does not average, plus c y where such a pair is given."""
         if ends:
             return network.mix(x, plus)
+        assert isinstance(x, Tensor)  # posted only where the iteration averages
         return add_scaled(x, *plus) if plus else x

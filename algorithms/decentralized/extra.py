@@ -49,10 +49,10 @@ class Extra(Algorithm):
         check_learning_rate(self, self.lr)
 
     def start(self, x: Tensor, network: Network) -> State:
-        return LooseState(x=x.clone(), correction=torch.zeros_like(x), step=0)
+        return LooseState(x=x.clone(), correction=torch.zeros_like(x), posted=None, step=0)
 
     def post(self, state: State, network: Network) -> None:
-        network.post(state.x)
+        state.posted = network.post(state.x)
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
         lr = learning_rate(self.lr, state.step)
@@ -61,7 +61,8 @@ class Extra(Algorithm):
 
 def extra_step(state: State, lr: float, gradient: Tensor, network: Network) -> Tensor:
     """W x - lr g + c, (k, d); then c <- c + (W - I) x / 2."""
-    mixed = network.mix(state.x)
+    mixed = network.mix(state.posted or state.x)
+    state.posted = None
     result = mixed - lr * gradient + state.correction
     state.correction = state.correction + (mixed - state.x) / 2
     return result

@@ -62,15 +62,15 @@ class GradientTracking(Algorithm):
         check_momentum(self, self.momentum, self.nesterov)
 
     def start(self, x: Tensor, network: Network) -> State:
-        state = LooseState(x=x.clone(), tracker=None, gradient=None, step=0)
+        state = LooseState(x=x.clone(), tracker=None, gradient=None, posted=None, posted_tracker=None, step=0)
         start_momentum(state, self.momentum)
         return state
 
     def post(self, state: State, network: Network) -> None:
         if self.order == "diging":
             if state.step > 0:
-                network.post(state.tracker)
-            network.post(state.x)
+                state.posted_tracker = network.post(state.tracker)
+            state.posted = network.post(state.x)
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
         state.tracker = self._track(state, sample.gradient, network)
@@ -78,7 +78,7 @@ class GradientTracking(Algorithm):
         lr = learning_rate(self.lr, state.step)
         v = descent_direction(state, state.tracker, self.momentum, self.nesterov)
         if self.order == "diging":
-            state.x = network.mix(state.x, plus=(-lr, v))
+            state.x, state.posted = network.mix(state.posted or state.x, plus=(-lr, v)), None
         else:
             state.x = network.mix(add_scaled(state.x, -lr, v))
 
@@ -88,5 +88,6 @@ class GradientTracking(Algorithm):
             return gradient.clone()
         change = gradient - state.gradient
         if self.order == "diging":
-            return network.mix(state.tracker, plus=(1.0, change))
+            posted, state.posted_tracker = state.posted_tracker, None
+            return network.mix(posted or state.tracker, plus=(1.0, change))
         return network.mix(state.tracker + change)

@@ -72,13 +72,13 @@ class PushSumSGD(Algorithm):
         if self.overlap:
             keeps = bool((network.own_weights() > 0).all())
             check(keeps, self, "overlap", "false where a node keeps no share of its own, as in this mixing matrix")
+            state.posted = None
             state.travelling, state.kept = None, None  # h and what was kept of it: of the numerator, and of the weight
         return state
 
     def post(self, state: State, network: Network) -> None:
         if self.overlap and state.travelling:
-            for each in state.travelling:
-                network.post(each)
+            state.posted = tuple([network.post(each) for each in state.travelling])
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
         v = descent_direction(state, sample.gradient, self.momentum, self.nesterov)
@@ -107,8 +107,9 @@ class PushSumSGD(Algorithm):
         state.numerator, state.weight = kept
         if state.travelling is not None:
             numerators, weights = (
-                network.mix(h) - share for h, share in zip(state.travelling, state.kept, strict=True)
+                network.mix(h) - share for h, share in zip(state.posted or state.travelling, state.kept, strict=True)
             )
+            state.posted = None
             state.numerator, state.weight = state.numerator + numerators, state.weight + weights
         state.travelling, state.kept = split, kept
         state.x = state.numerator / state.weight

@@ -10,11 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from algorithms import Algorithm, State, Traffic
 from algorithms.state import LooseState
@@ -22,7 +21,7 @@ from gossip.checkpoint.agreement import Agreement
 from gossip.checkpoint.entries import Outline, Parts, Whole
 from gossip.checkpoint.store import Checkpoint, Writer, checkpoints, newest, remove_others, step_folder
 from gossip.errors import DataError, PreemptedError, UsageError
-from gossip.network import Communicator, InProcessNetwork
+from gossip.network import Communicator, RunNetwork
 from gossip.processes.signals import Signals
 from gossip.records.configuration import difference
 from gossip.records.lock import Lock
@@ -102,7 +101,7 @@ class Keeper:
         about: Mapping[str, Any],
         auxiliary: int,
         processes: Communicator,
-        network: InProcessNetwork,
+        network: RunNetwork,
         recorder: Recorder,
         signals: Signals,
     ) -> None:
@@ -251,7 +250,7 @@ class Keeper:
         # What ranks have handed to MPI; fewer ranks than before carry on the counts of several.
         wire = np.sum(checkpoint.manifest["wire"][processes.rank :: processes.size] or [[0, 0]], axis=0).tolist()
         posted = [whole.named(name) for name in checkpoint.manifest["posted"]]
-        means = [cast(Tensor, whole.named(name)) for name in checkpoint.manifest["posted_means"]]
+        means = [whole.named(name) for name in checkpoint.manifest["posted_means"]]
         network.load_clock_state(checkpoint.manifest["clock"])
         network.resume(counts.round, Traffic(counts.bytes, counts.messages, *wire), posted, means)
         return Moment(checkpoint.step, restored["algorithm"], restored["oracle"], checkpoint.manifest["seconds"])

@@ -44,13 +44,15 @@ def train(
     gradients = Gradients(training.oracle, stage.workload, with_data, training.seed)
     evaluate_every = training.evaluate_every or max(1, steps // EVALUATIONS)
     began = time.perf_counter()
+    span = processes.spans.span
     if stage.moment is not None:
         moment = stage.moment
     elif keeper is not None and stage.folder is not None:
         moment = keeper.resume(stage.folder, algorithm, stage.x.device)
         processes.from_root(lambda: recorder.replace("config.yaml", training.description(network.topology)))
     else:
-        state = processes.together(lambda: algorithm.start(stage.x, network))
+        with span("start", "compute"):
+            state = processes.together(lambda: algorithm.start(stage.x, network))
         network.finish_step()
         moment = Moment(0, state, processes.together(lambda: gradients.start(state.x)), 0.0)
     state, oracle = moment.algorithm, moment.oracle
@@ -69,7 +71,8 @@ def train(
         idle = algorithm.idle(state, network)
         evaluate = step % evaluate_every == 0 or step == steps
         if evaluate:
-            sample, used = gradients.look(oracle, state.x, step, idle)
+            with span("gradients", "compute"):
+                sample, used = gradients.look(oracle, state.x, step, idle)
             seconds += time.perf_counter() - began
             model, reported = algorithm.model(state), algorithm.report(state)
             evaluated = training.evaluate_nodes
@@ -86,9 +89,11 @@ def train(
         try:
             algorithm.post(state, network)  # after measuring, so that what is recorded does not include a round ahead
             if not evaluate:
-                sample = gradients.sample(oracle, state.x, step, idle)
+                with span("gradients", "compute"):
+                    sample = gradients.sample(oracle, state.x, step, idle)
             network.finish_gradients(step)
-            algorithm.advance(state, sample, network)
+            with span("step", "compute"):
+                algorithm.advance(state, sample, network)
         except NonFiniteError as error:
             # On several ranks the others do not know and wait: the job ends here.
             kind = DivergedError if processes.size == 1 else NonFiniteError

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from algorithms import Sample, ShardedWorkload
 from algorithms.numerics.sums import squared_norms
-from gossip.network import Communicator, InProcessNetwork
+from gossip.network import Communicator, RunNetwork
 
 
 def measure(
@@ -18,7 +18,7 @@ def measure(
     sample: Sample,
     used: Mapping[str, Tensor],
     workload: ShardedWorkload,
-    network: InProcessNetwork,
+    network: RunNetwork,
     communicator: Communicator,
     evaluated: int,
     reported: Mapping[str, Tensor],
@@ -50,7 +50,9 @@ def measure(
     with network.unrecorded():
         average = network.mean(model)
         gradient = network.mean(sample.gradient) * share
-        evaluation = communicator.broadcast(dict(workload.evaluate(average)) if communicator.rank == 0 else None)
+        with communicator.spans.span("evaluate", "compute"):
+            evaluated_average = dict(workload.evaluate(average)) if communicator.rank == 0 else None
+        evaluation = communicator.broadcast(evaluated_average)
 
         columns = {
             "train_loss": sample.loss.double() * share,
@@ -64,7 +66,9 @@ def measure(
         columns |= {f"node_{name}": torch.zeros(len(model), dtype=torch.float64) for name in evaluation if len(nodes)}
         for node in nodes[np.isin(nodes, network.nodes)].tolist():
             row = network.nodes.index(node)
-            for name, value in workload.evaluate(model[row]).items():
+            with communicator.spans.span("evaluate", "compute"):
+                evaluated_row = workload.evaluate(model[row])
+            for name, value in evaluated_row.items():
                 columns[f"node_{name}"][row] = value * network.n / len(nodes)
         means = network.mean(torch.stack(list(columns.values()), dim=1))
 

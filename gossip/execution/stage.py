@@ -11,7 +11,7 @@ from torch import Tensor
 
 from algorithms import ShardedWorkload
 from gossip.checkpoint import Moment
-from gossip.network import InProcessNetwork
+from gossip.network import RunNetwork
 from topologies import Schedule
 
 
@@ -37,7 +37,7 @@ class Stage:
     topology: Schedule
     workload: ShardedWorkload
     hosted: Sequence[Sequence[int]]
-    network: InProcessNetwork
+    network: RunNetwork
     x: Tensor
     ids: Sequence[int]
     configuration: dict[str, Any]

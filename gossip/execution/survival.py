@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from mpi4py import MPI
@@ -32,8 +32,7 @@ from gossip.checkpoint.store import checkpoints, step_of
 from gossip.errors import GossipError, UsageError, say
 from gossip.execution.stage import Stage
 from gossip.needs import check_needs
-from gossip.network import InProcessNetwork, connect
-from gossip.network.transports.peer_to_peer.transport import PeerToPeerNetwork
+from gossip.network import RunNetwork, connect
 from gossip.processes.communicator import listed
 from gossip.processes.mpi import MpiCommunicator
 from gossip.processes.signals import Signals
@@ -129,7 +128,7 @@ class Survival:
         state: State,
         oracle: State,
         seconds: float,
-        network: InProcessNetwork,
+        network: RunNetwork,
         history: Sequence[dict[str, Any]],
     ) -> None:
         """To be called before each step with all that it depends on."""
@@ -171,7 +170,7 @@ class Survival:
         return result
 
     def _go_on_without_the_lost(self) -> None:
-        cast(PeerToPeerNetwork, self._stage.network).abandon()
+        self._stage.network.abandon()
         gone, hosted = self._processes.go_on(), self._stage.hosted
         if not gone:
             raise RuntimeError("communication failed although all ranks are there; their logs say how")
@@ -189,7 +188,7 @@ class Survival:
         topology = processes.from_root(lambda: self._heal(stage.topology, survivors))
         ids = [stage.ids[node] for node in survivors]
         hosted = [np.searchsorted(survivors, nodes).tolist() for nodes in stage.hosted]
-        network = connect(topology, processes, training.seed, "peer-to-peer", hosted)
+        network = connect(topology, processes, training.seed, "peer-to-peer", hosted, spans=processes.spans)
         stage = replace(stage, topology=topology, hosted=hosted, network=network, ids=ids, whole=False)
         note = f"on {processes.size} ranks with {len(ids)} nodes and {len(topology.graph.edges)} links"
         if training.keeps:  # what is left is another run than that of the checkpoints
@@ -256,7 +255,7 @@ class Survival:
             say(f"gossip: {self.losses[-1]}")
 
 
-def _mass(algorithm: Algorithm, state: State, network: InProcessNetwork) -> float | None:
+def _mass(algorithm: Algorithm, state: State, network: RunNetwork) -> float | None:
     """Of all nodes, what mixing conserves; None if the algorithm has no such thing. Collective."""
     return None if algorithm.mass is None else float(network.sum(getattr(state, algorithm.mass).double()))
 

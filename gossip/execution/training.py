@@ -18,7 +18,7 @@ from gossip.drivers.lockstep import train
 from gossip.errors import DivergedError, GossipError
 from gossip.execution.stage import Stage
 from gossip.needs import check_needs, warn_of_bias
-from gossip.network import Communicator, InProcessNetwork, SimulatedClock, Transport, connect
+from gossip.network import Communicator, RunNetwork, SimulatedClock, TransportName, connect
 from gossip.processes import ending, launcher
 from gossip.processes.ending import OnFailure
 from gossip.processes.signals import Signals
@@ -65,7 +65,7 @@ class Finished:
     """A training as one rank sees it at the end: the models (k, d) of its own nodes, and what all ranks know."""
 
     model: Tensor
-    network: InProcessNetwork
+    network: RunNetwork
     history: list[dict[str, Any]]
     summary: dict[str, Any]
     directory: Path | None
@@ -84,7 +84,7 @@ class Training:
     start: Tensor | None = None
     evaluate_every: int | None = None
     evaluate_nodes: int = EVALUATED_NODES
-    transport: Transport = "auto"
+    transport: TransportName = "auto"
     placement: Placement = "contiguous"
     clock: SimulatedClock | None = None
     output: str | Path | None = "runs"
@@ -106,11 +106,14 @@ class Training:
         topology = processes.together(lambda: self.check(processes.size))
         if self.on_failure != "abort":
             processes.together(lambda: ending.check_survival(self, processes.size))
-        stage = self.prepare(topology, processes)
+        with traced(self.trace, processes):
+            return self._run(self.prepare(topology, processes), processes, signals)
+
+    def _run(self, stage: Stage, processes: Communicator, signals: Signals) -> Finished:
+        """What `run` does from where the run stands at first."""
         with (
             ending.watched(processes, stage.directory) if self.on_failure == "abort" else nullcontext(),
             logs(stage.directory, processes),
-            traced(self.trace, processes, self.algorithm, self.oracle, stage.workload),
         ):
             if self.on_failure == "abort":
                 return self.conduct(stage, processes, signals)
@@ -130,7 +133,16 @@ class Training:
         workload = processes.together(lambda: self._shard(topology.n - auxiliary, processes))
         hosted = processes.from_root(lambda: place(topology, processes.hosts, self.placement))
         transport = self.transport if self.on_failure == "abort" else "peer-to-peer"
-        network = connect(topology, processes, self.seed, transport, hosted, self.clock, auxiliary)
+        network = connect(
+            topology,
+            processes,
+            self.seed,
+            transport,
+            hosted,
+            clock=self.clock,
+            auxiliary=auxiliary,
+            spans=processes.spans,
+        )
         x = processes.together(lambda: self._initial(workload, network))
         configuration = processes.from_root(lambda: self._configuration(topology, x)) if self.keeps else {}
         folder = processes.from_root(lambda: self._find(topology, configuration))
@@ -256,7 +268,7 @@ class Training:
             return cast(ShardedWorkload, self.workload)  # one of the user's own, sharded already
         return cast(ShardedWorkload, shard(n, self.seed, processes.from_root))
 
-    def _initial(self, workload: ShardedWorkload, network: InProcessNetwork) -> Tensor:
+    def _initial(self, workload: ShardedWorkload, network: RunNetwork) -> Tensor:
         """(k, d): where the local nodes start."""
         d = workload.layout.d
         x = workload.initial() if self.start is None else torch.as_tensor(self.start)
@@ -343,7 +355,7 @@ def run(
     evaluate_every: int | None = None,
     evaluate_nodes: int = EVALUATED_NODES,
     communicator: MPI.Intracomm | None = None,
-    transport: Transport = "auto",
+    transport: TransportName = "auto",
     placement: Placement = "contiguous",
     clock: SimulatedClock | None = None,
     output: str | Path | None = "runs",

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from algorithms import Algorithm, Compressor, Layout, LearningRate, Message, Sample, Traffic
+from algorithms import Algorithm, Compressor, Layout, LearningRate, Message, Posted, Sample, Traffic
 from algorithms.schedules.learning_rate import learning_rate
 from algorithms.state import LooseState
 from gossip.needs import check_needs, warn_of_bias
-from gossip.network import Communicator, InProcessNetwork, Transport, connect
+from gossip.network import Communicator, RunNetwork, TransportName, connect
 from gossip.optimizer.flat import FlatParameters, unflatten
 from gossip.processes import launcher
 from topologies import FAMILIES, Schedule, Topology
@@ -77,7 +77,7 @@ class Optimizer(torch.optim.Optimizer):
         broadcast: bool = True,
         seed: int = 0,
         communicator: MPI.Intracomm | None = None,
-        transport: Transport = "auto",
+        transport: TransportName = "auto",
     ) -> None:
         processes = launcher.world() if communicator is None else launcher.over(communicator)
         launcher.speak_once(processes)
@@ -349,11 +349,19 @@ class Optimizer(torch.optim.Optimizer):
         return saved | {
             "gossip": {
                 "algorithm": type(self.algorithm).__name__,
-                "state": copy.deepcopy({name: value for name, value in vars(self._state).items() if name != "x"}),
+                "state": self._saved_state(),
                 "round": self.network.round,
                 "shares": self._shares,
             }
         }
+
+    def _saved_state(self) -> dict[str, Any]:
+        """A copy of all entries but x, which the model saves; and with it that x itself is on its way."""
+        entries = {name: value for name, value in vars(self._state).items() if name != "x"}
+        for name, value in entries.items():
+            if isinstance(value, Posted) and value.value is self._state.x:
+                entries[name] = None
+        return copy.deepcopy(entries)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a saved state, before or after the model does; collective.
@@ -397,6 +405,8 @@ class Optimizer(torch.optim.Optimizer):
 
 def _beside(x: Tensor, value: Any) -> Any:
     """What a state holds, with stacks like x where x is."""
+    if isinstance(value, Posted):
+        return Posted(_beside(x, value.value))
     if isinstance(value, list | tuple):
         return type(value)(_beside(x, each) for each in value)
     if isinstance(value, dict):
@@ -405,12 +415,12 @@ def _beside(x: Tensor, value: Any) -> Any:
 
 
 def _of_messages(owner: Algorithm | Compressor) -> list[Any]:
-    """The classes of the messages that may wait in a state, for torch.load to read them."""
+    """The classes of what may wait in a state, for torch.load to read them."""
     parts = [value for value in vars(owner).values() if isinstance(value, Compressor)]
-    return [Message, *(kind for part in parts for kind in (type(part), *_of_messages(part)))]
+    return [Message, Posted, *(kind for part in parts for kind in (type(part), *_of_messages(part)))]
 
 
-def _release(network: InProcessNetwork, processes: Communicator) -> None:
+def _release(network: RunNetwork, processes: Communicator) -> None:
     network.close()
     processes.close()
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossip.errors import GossipError, explained
+from gossip.spans import NO_SPANS, Spans
 
 if TYPE_CHECKING:
     from gossip.processes.watcher import Watch
@@ -52,6 +53,7 @@ class Communicator:
         blocks: The nodes of each rank, once they are known, for messages.
         bereaved: Whether some processes have been lost.
         watch: Tells of ranks that are killed, where somebody watches.
+        spans: Is told of waits, and of what those who have this communicator do.
     """
 
     rank = 0
@@ -63,6 +65,7 @@ class Communicator:
     blocks: Sequence[Sequence[int]] | None = None
     bereaved = False
     watch: Watch | None = None
+    spans: Spans = NO_SPANS
 
     @property
     def name(self) -> str:
