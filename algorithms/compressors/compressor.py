@@ -17,6 +17,7 @@ from algorithms.compressors.wire.frames import Bytes
 from algorithms.layout import Layout, parts_for_layout
 from algorithms.numerics.compiled import parts_of
 from algorithms.randomness import Draw, Key
+from algorithms.watching import span
 
 
 class B1(NamedTuple):
@@ -158,7 +159,7 @@ class Message:
     @cached_property
     def _dense(self) -> Tensor:
         rows = torch.empty(len(self.packed), self.d, dtype=_precision(self.dtype), device=self.device)
-        with parts_of(rows.nbytes):
+        with span(f"compress with {type(self).__name__}", "compress"), parts_of(rows.nbytes):
             for row, out in zip(self.packed, rows, strict=True):
                 self._decode(row.numpy(), out, None)
         return rows.to(self.dtype)
@@ -208,7 +209,7 @@ class Compressor:
             raise NonFiniteError(f"{type(self).__name__}: the vector to compress holds NaN or infinity")
         kind = frames.fingerprint(self, x.shape[1], x.dtype)
         silent = torch.zeros(len(x), dtype=torch.bool) if sent is None else ~sent
-        with parts_of(rows.nbytes):
+        with span(f"compress with {type(self).__name__}", "compress"), parts_of(rows.nbytes):
             packed = tuple(
                 frames.SILENT if skipped else frames.seal(self.encode(row, draw.key(i)), kind)
                 for i, (row, skipped) in enumerate(zip(rows, silent.tolist(), strict=True))

@@ -16,7 +16,7 @@ from algorithms import AdaComm, Algorithm, Compressor, EventThreshold, LearningR
 from algorithms.compressors.sparsifiers.sparsifier import Sparsifier
 from gossip.errors import UsageError
 from gossip.execution.training import CHECKPOINTS, EVALUATED_NODES, STALL_TIMEOUT, Training
-from gossip.network import SimulatedClock, Transport
+from gossip.network import SimulatedClock, TransportName
 from gossip.processes.ending import OnFailure
 from gossip.workloads import Split, Workload
 from topologies import Schedule
@@ -147,7 +147,10 @@ def _parser(ranks: int) -> ArgumentParser:
         "--evaluate-nodes", type=int, default=EVALUATED_NODES, help="How many nodes' own models to evaluate."
     )
     parser.add_argument(
-        "--transport", type=Transport, default="auto", help="How rows go from rank to rank; the results are the same."
+        "--transport",
+        type=TransportName,
+        default="auto",
+        help="How rows go from rank to rank; the results are the same.",
     )
     parser.add_argument(
         "--placement",

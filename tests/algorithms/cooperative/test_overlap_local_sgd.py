@@ -7,7 +7,7 @@ import pytest
 from torch import Tensor
 
 from algorithms import Algorithm, CocodSGD, OverlapLocalSGD, Posted, StepDecay
-from gossip.network import InProcessNetwork
+from gossip.network import Network
 from tests.algorithms.helpers import Array, LeastSquares, common, flat, least_squares, run, starts
 from topologies import ring
 
@@ -115,11 +115,11 @@ def test_a_network_that_sends_nothing_ahead_gives_the_same_bits(
     ahead = run(algorithm, ring(8), problem, starts(problem), 50)
     posted = []
 
-    def keep(network: InProcessNetwork, value: Tensor) -> Posted[Tensor]:
+    def keep(network: Network, value: Tensor) -> Posted[Tensor]:
         posted.append(Posted(value))
         return posted[-1]
 
-    monkeypatch.setattr(InProcessNetwork, "post_mean", keep)
+    monkeypatch.setattr(Network, "post_mean", keep)
     blocking = run(algorithm, ring(8), problem, starts(problem), 50)
     assert len(posted) == 16
     np.testing.assert_array_equal(ahead.models, blocking.models)

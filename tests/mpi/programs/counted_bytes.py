@@ -11,8 +11,9 @@ import torch
 from mpi4py import MPI
 
 from algorithms import Identity, TopK
+from algorithms.star import from_server, to_server
 from gossip.network import connect
-from gossip.network.transports.peer_to_peer import transport
+from gossip.network.transports.peer_to_peer import channel
 from gossip.processes import launcher
 from topologies import Schedule, erdos_renyi, exponential, one_peer_exponential, ring, star
 
@@ -71,6 +72,9 @@ class CountingGraph:
         self.graph = graph
         self.count = count
 
+    def Free(self) -> None:
+        self.graph.Free()
+
     def Ineighbor_alltoall(self, *arguments: Any) -> MPI.Request:
         return self.graph.Ineighbor_alltoall(*arguments)  # the lengths of what follows, which are not counted
 
@@ -95,7 +99,7 @@ class CountingMPI:
 
 def exchange_all_kinds(network: Any, count: Count) -> None:
     k = len(network.nodes)
-    x, wide = torch.randn(k, 17), torch.randn(k, transport.SMALL // 4 + 1)
+    x, wide = torch.randn(k, 17), torch.randn(k, channel.SMALL // 4 + 1)
     y = torch.randn(k, 18)
     for _ in range(3):
         network.mix(x)
@@ -103,11 +107,11 @@ def exchange_all_kinds(network: Any, count: Count) -> None:
         network.mix(wide)
         network.mix(TopK(k=5).compress(x, network.draw("test")))
         network.neighbors(Identity().compress(x.double(), network.draw("test")))
-        network.post(x)
-        network.post(y)
+        posted = network.post(x), network.post(y)
         network.mean(x)
-        network.mix(x)
-        network.mix(y, (0.5, y))
+        network.mix(posted[0])
+        network.mix(posted[1], (0.5, y))
+        exchange_new_kinds(network, x)
         network.finish_step()
         with network.unrecorded():
             before = count.bytes, count.messages
@@ -115,11 +119,24 @@ def exchange_all_kinds(network: Any, count: Count) -> None:
             count.bytes, count.messages = before
 
 
+def exchange_new_kinds(network: Any, x: torch.Tensor) -> None:
+    """What all hear of some, and what goes between a server and some clients."""
+    message = TopK(fraction=0.3).compress(x, network.draw("test"), sent=x[:, 0] > 0)  # of many lengths
+    network.gather(x[:, :2])
+    network.rows(x, [network.n - 1, 1])
+    network.rows(x, [2])
+    network.mean(message)
+    clients = range(1, network.n, 2)
+    network.mix(x, over=to_server(network.n, 0, clients))
+    network.mix(message, over=from_server(network.n, 0, clients))
+    network.neighbors(x, over=to_server(network.n, 0, [network.n - 1]))
+
+
 def check(topology: Schedule, communicator: Any, transport: Any) -> None:
     network = connect(topology, communicator, transport=transport)
     count = Count()
     seen = CountingTransport(communicator.mpi, count)
-    with patch.object(communicator, "mpi", seen), patch.object(transport, "MPI", CountingMPI(seen)):
+    with patch.object(communicator, "mpi", seen), patch.object(channel, "MPI", CountingMPI(seen)):
         exchange_all_kinds(network, count)
         traffic = network.traffic
         if transport != "shared-memory":  # which hands only the means to MPI

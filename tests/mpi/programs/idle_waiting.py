@@ -22,12 +22,10 @@ with launcher.failing_together(communicator):
     x = torch.randn(1, 10)
 
     def posted() -> None:
-        network.post(x)
-        network.mix(x)
+        network.mix(network.post(x))
 
     def posted_mean() -> None:
-        network.post_mean(x)
-        network.mean(x)
+        network.mean(network.post_mean(x))
 
     asleep = 0.05 if transport == "shared-memory" else 0.3  # in the kernel, or between looks that become rare
     for most, wait in (
@@ -36,6 +34,7 @@ with launcher.failing_together(communicator):
         (asleep, lambda: network.mix(TopK(k=2).compress(x, network.draw("test")))),
         (0.3, lambda: network.mean(x)),
         (0.3, posted_mean),
+        (0.3, lambda: network.gather(x)),
         (0.3, communicator.barrier),
     ):
         wait()  # makes what it needs only once

@@ -25,7 +25,7 @@ from algorithms import (
     Sample,
     TopK,
 )
-from gossip.network import InProcessNetwork
+from gossip.network import Communicator, connect
 from gossip.processes import launcher
 from tests.mpi.suits import suits
 from topologies import Schedule, Topology, complete, exponential, one_peer_exponential, path, randomized_gossip, ring
@@ -66,7 +66,7 @@ def reference(
     algorithm: Algorithm, topology: Schedule, shapes: list[tuple[int, ...]], x: Tensor
 ) -> list[tuple[Tensor, Tensor, int, Tensor]]:
     """After each step: points and models (n, d), the round, the bytes."""
-    network = InProcessNetwork(topology, seed=5)
+    network = connect(topology, Communicator(), seed=5)
     problems = [Quadratic(shapes, node) for node in range(topology.n)]
     state = algorithm.start(x, network)
     network.finish_step()

@@ -31,7 +31,7 @@ from algorithms import (
     ScaledSign,
     TopK,
 )
-from gossip.network import Transport
+from gossip.network import TransportName
 from gossip.processes import launcher
 from gossip.workloads import LeastSquares, LogisticRegression
 from tests.mpi.suits import suits
@@ -55,7 +55,7 @@ ALGORITHMS: tuple[Algorithm, ...] = (
 )
 
 VARIANT = sys.argv[2] if len(sys.argv) > 2 else "auto"
-TRANSPORT = VARIANT if VARIANT in get_args(Transport) else "auto"
+TRANSPORT = VARIANT if VARIANT in get_args(TransportName) else "auto"
 if VARIANT == "hosts" and launcher.world().size > 1:
     from mpi4py import MPI
 
