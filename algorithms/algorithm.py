@@ -6,13 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
-import torch
 from torch import Tensor
 
-from algorithms.checks import check
 from algorithms.layout import Layout, parts_for_layout
 from algorithms.network import Network
-from algorithms.numerics.sums import add_scaled
 from algorithms.state import State
 
 S = TypeVar("S", bound=State)
@@ -52,13 +49,24 @@ class Algorithm(Generic[S]):
     least_eigenvalue: ClassVar[float] = -1.0
     """The eigenvalues of W, symmetric, must be above this: -1 asks for nothing."""
 
-    mass: ClassVar[str | None] = None
-    """The entry of the state, (k, 1), whose sum over the nodes mixing conserves: how much each node counts."""
-
     @property
     def auxiliary(self) -> int:
         """How many nodes, the last ones, have no data: their gradients and losses are 0."""
         return 0
+
+    @property
+    def servers(self) -> int:
+        """How many servers it has: further nodes, after those of the topology, without data and without links in it.
+
+        Who drives the algorithm adds them to the network (`topologies.with_servers`). They talk to the other nodes by
+        exchanges `over` edges of their own, see `algorithms.blocks.server`.
+        """
+        return 0
+
+    @property
+    def without_data(self) -> int:
+        """How many nodes of its network, the last ones, have no data: auxiliary ones and servers."""
+        return self.auxiliary + self.servers
 
     @property
     def proportional(self) -> bool:
@@ -72,6 +80,10 @@ class Algorithm(Generic[S]):
     def takes_norms(self) -> bool:
         """Whether samples must have `norms`."""
         return False
+
+    def replicated(self) -> Self:
+        """This method where there can be no server: all nodes keep and do alike what the server would."""
+        return self
 
     def for_layout(self, layout: Layout) -> Self:
         """This algorithm for a model of these tensors, which compressors and regularizers may treat one by one.
@@ -115,8 +127,18 @@ class Algorithm(Generic[S]):
         network.finish_step()
 
     def model(self, state: S) -> Tensor:
-        """(k, d): the parameters that the method outputs, which are evaluated and returned."""
+        """(k, d): the parameters that the method outputs, which are evaluated and returned.
+
+        Those of a server are not looked at.
+        """
         return state.x
+
+    def spread(self, state: S, network: Network) -> None:
+        """Bring to all nodes what the method itself brings to some: the model, and the points of idle nodes.
+
+        It is for those who look: to be called, on all ranks and outside of what the network records, before `model` is
+        asked for or anything is computed at the points of nodes that are idle. The method goes on as without it.
+        """
 
     def survive(self, state: S, network: Network) -> S:
         """What to go on with when nodes have been lost and `network` links the others; `state` has their rows.
@@ -127,6 +149,10 @@ class Algorithm(Generic[S]):
         """
         return self.start(self.model(state), network)
 
+    def mass(self, state: S) -> Tensor | None:
+        """(k, 1): how much each local node counts, if mixing conserves the sum of this over all nodes."""
+        return None
+
     def chosen(self, state: S) -> dict[str, Any]:
         """Hyper-parameters as `start` has settled them, by name, for a run's summary; the same on every rank."""
         return {}
@@ -134,27 +160,3 @@ class Algorithm(Generic[S]):
     def report(self, state: S) -> dict[str, Tensor]:
         """Numbers (k,) of the local nodes, by name, whose means over all nodes a run records."""
         return {}
-
-
-def check_momentum(owner: object, momentum: float, nesterov: bool) -> None:
-    """Refuse a momentum outside [0, 1), and Nesterov's variant without any."""
-    check(0 <= momentum < 1, owner, "momentum", "in [0, 1)")
-    check(not nesterov or momentum > 0, owner, "nesterov", "false where momentum is 0")
-
-
-def start_momentum(state: State, momentum: float) -> None:
-    """Add the momentum buffers, if the method uses momentum."""
-    if momentum:
-        state.momentum = torch.zeros_like(state.x)
-
-
-def descent_direction(state: State, gradient: Tensor, momentum: float, nesterov: bool) -> Tensor:
-    """Update the local momentum buffers v and give the direction to descend along, (k, d).
-
-    v <- momentum v + g; the direction is v, or g + momentum v with Nesterov's variant; g without momentum.
-    This is the form of torch.optim.SGD (dampening 0): the learning rate stays outside the buffer.
-    """
-    if not momentum:
-        return gradient
-    add_scaled(gradient, momentum, state.momentum, out=state.momentum)
-    return add_scaled(gradient, momentum, state.momentum) if nesterov else state.momentum

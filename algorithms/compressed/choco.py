@@ -30,12 +30,13 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, check_momentum, descent_direction, start_momentum
+from algorithms.algorithm import Algorithm, Sample
 from algorithms.blocks.gamma import check_gamma, chosen_gamma, start_gamma
+from algorithms.blocks.momentum import Momentum, check_momentum
 from algorithms.blocks.replica import consensus_step, hear, publish, start_replicas
 from algorithms.checks import check
 from algorithms.compressors import Compressor, Identity
-from algorithms.compressors.combined.contraction import check_contraction
+from algorithms.compressors.theory import check_contraction
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
@@ -80,11 +81,11 @@ class ChocoSGD(Algorithm):
         state = LooseState(x=x.clone(), step=0)
         start_replicas(self, state, network)
         start_gamma(self, state, self.gamma, self.compressor, network)
-        start_momentum(state, self.momentum)
+        state.momentum = Momentum.start(x, self.momentum, self.nesterov)
         return state
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
-        direction = descent_direction(state, sample.gradient, self.momentum, self.nesterov)
+        direction = state.momentum.descend(sample.gradient)
         x = add_scaled(state.x, -learning_rate(self.lr, state.step), direction)
         if self.order == "icml":
             publish(state, x, self.compressor, network)

@@ -32,16 +32,18 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, check_momentum, descent_direction, start_momentum
+from algorithms.algorithm import Algorithm, Sample
+from algorithms.blocks.adacomm import AdaComm
 from algorithms.blocks.gamma import check_gamma, chosen_gamma, start_gamma
-from algorithms.blocks.period import Period, check_period, current_rate, ends_period, report_period, start_period
+from algorithms.blocks.momentum import Momentum, check_momentum
+from algorithms.blocks.period import as_period, check_period
 from algorithms.blocks.replica import consensus_step, hear, publish, start_replicas
 from algorithms.blocks.trigger import EventThreshold, check_threshold, fires, share_fired, start_trigger
 from algorithms.compressors import Compressor, Identity
-from algorithms.compressors.combined.contraction import check_contraction
+from algorithms.compressors.theory import check_contraction
 from algorithms.network import Network, Spectrum
 from algorithms.numerics.sums import add_scaled
-from algorithms.schedules.learning_rate import LearningRate, check_learning_rate
+from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
 from algorithms.state import LooseState, State
 
 
@@ -69,14 +71,14 @@ class SquarmSGD(Algorithm):
 
     lr: float | LearningRate = 0.1
     momentum: float = 0.9
-    period: Period = 5
+    period: int | AdaComm = 5
     threshold: float | EventThreshold = 0.0
     gamma: float | Literal["theory", "auto"] = "theory"
     compressor: Compressor = field(default_factory=Identity)
 
     def __post_init__(self) -> None:
         check_learning_rate(self, self.lr)
-        check_momentum(self, self.momentum, nesterov=False)
+        check_momentum(self, self.momentum)
         check_period(self, self.period)
         check_threshold(self, self.threshold)
         check_gamma(self, self.gamma)
@@ -84,18 +86,19 @@ class SquarmSGD(Algorithm):
     def start(self, x: Tensor, network: Network) -> State:
         check_contraction(self, self.compressor, x.shape[1])
         state = LooseState(x=x.clone(), step=0)
-        start_momentum(state, self.momentum)
-        start_period(state, self.period)
+        state.momentum = Momentum.start(x, self.momentum, nesterov=True)
+        state.period = as_period(self.period).begin(x)
         start_trigger(state)
         start_replicas(self, state, network)
         start_gamma(self, state, self.gamma, self.compressor, network, squarm_theory)
         return state
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
-        lr = current_rate(self.lr, self.period, state)
-        direction = descent_direction(state, sample.gradient, self.momentum, nesterov=True)
+        period = as_period(self.period)
+        lr = period.rate(state.period, learning_rate(self.lr, state.step))
+        direction = state.momentum.descend(sample.gradient)
         state.x = add_scaled(state.x, -lr, direction)
-        if ends_period(self.period, state, sample, lr, network):
+        if period.ends(state.period, state.step, sample, lr, network):
             publish(state, state.x, self.compressor, network, lambda moved: fires(state, moved, self.threshold, lr))
             hear(state, network)
             state.x = state.x + consensus_step(state, network)
@@ -104,4 +107,4 @@ class SquarmSGD(Algorithm):
         return chosen_gamma(state)
 
     def report(self, state: State) -> dict[str, Tensor]:
-        return {**report_period(self.period, state), "share_fired": share_fired(state)}
+        return {**as_period(self.period).report(state.period), "share_fired": share_fired(state)}

@@ -37,21 +37,34 @@ from typing import Literal
 from torch import Tensor
 
 from algorithms.algorithm import Sample
-from algorithms.blocks.local_updates import LocalUpdates
-from algorithms.blocks.period import Period, synchronizes
+from algorithms.blocks.adacomm import AdaComm
+from algorithms.blocks.local_updates import LocalState, LocalUpdates
 from algorithms.checks import check
 from algorithms.network import Network, Posted
 from algorithms.numerics.sums import add_scaled
 from algorithms.optimizers import LocalOptimizer
 from algorithms.proximal import Proximal, check_prox, proximal_step
 from algorithms.schedules.learning_rate import LearningRate
-from algorithms.state import LooseState, State
 
 ORDERS = ("adapt-then-combine", "combine-then-adapt", "consensus")
 
 
+@dataclass
+class DecentralizedSGDState(LocalState):
+    """The state of decentralized SGD.
+
+    Attributes:
+        adapted: (k, d), the models before the averaging whose result is x, in the order combine-then-adapt; None in the
+            other orders, where x are the models.
+        posted: x on its way to the neighbours, in the order consensus; None where it is not.
+    """
+
+    adapted: Tensor | None = None
+    posted: Posted[Tensor] | None = None
+
+
 @dataclass(frozen=True)
-class DecentralizedSGD(LocalUpdates):
+class DecentralizedSGD(LocalUpdates[DecentralizedSGDState]):
     """Decentralized SGD.
 
     Args:
@@ -69,7 +82,7 @@ class DecentralizedSGD(LocalUpdates):
     order: Literal["adapt-then-combine", "combine-then-adapt", "consensus"] = "adapt-then-combine"
     momentum: float = 0.0
     nesterov: bool = False
-    period: Period = 1
+    period: int | AdaComm = 1
     prox: Proximal | None = None
     optimizer: LocalOptimizer | None = None
 
@@ -81,54 +94,41 @@ class DecentralizedSGD(LocalUpdates):
         check_prox(self, self.prox)
         check(not (self.optimizer and self.prox), self, "prox", "absent beside an optimizer: its steps are not lr's")
 
-    def start(self, x: Tensor, network: Network) -> State:
-        state = LooseState(x=x.clone(), posted=None, step=0)
-        self.start_updates(state)
+    def start(self, x: Tensor, network: Network) -> DecentralizedSGDState:
+        state = DecentralizedSGDState(x.clone(), *self.start_updates(x))
         if self.order == "combine-then-adapt":
             state.adapted = state.x
-            state.x = self._average(state.x, self._synchronizes(0), network)
+            if self.periods.foreseen(0):
+                state.x = network.mix(state.x)
         return state
 
-    def post(self, state: State, network: Network) -> None:
-        if self.order == "consensus" and self._synchronizes(state.step):
+    def post(self, state: DecentralizedSGDState, network: Network) -> None:
+        if self.order == "consensus" and self.periods.foreseen(state.step):
             state.posted = network.post(state.x)
 
-    def step(self, state: State, sample: Sample, network: Network) -> None:
+    def step(self, state: DecentralizedSGDState, sample: Sample, network: Network) -> None:
         lr = self.rate(state)
         move = self.move(state, sample, network)
         ends = self.ends_period(state, sample, network)
         match self.order:
             case "adapt-then-combine":
-                averaged = self._average(self._adapt(state.x, move, network), ends, network)
-                state.x = proximal_step(self.prox, averaged, lr)
+                adapted = self._adapt(state.x, move, network)
+                state.x = proximal_step(self.prox, network.mix(adapted) if ends else adapted, lr)
             case "combine-then-adapt":
                 # The next iteration starts with its averaging, whose result is where the gradient is wanted.
                 state.adapted = proximal_step(self.prox, self._adapt(state.x, move, network), lr)
-                state.x = self._average(state.adapted, self._synchronizes(state.step + 1), network)
+                ahead = self.periods.foreseen(state.step + 1)
+                state.x = network.mix(state.adapted) if ahead else state.adapted
             case "consensus":
-                averaged = self._average(state.posted or state.x, ends, network, plus=move)
-                state.x, state.posted = proximal_step(self.prox, averaged, lr), None
+                moved = network.mix(state.posted or state.x, move) if ends else add_scaled(state.x, *move)
+                state.x, state.posted = proximal_step(self.prox, moved, lr), None
 
-    def survive(self, state: State, network: Network) -> State:
+    def survive(self, state: DecentralizedSGDState, network: Network) -> DecentralizedSGDState:
         return state
 
-    def model(self, state: State) -> Tensor:
-        adapted: Tensor = state.adapted if self.order == "combine-then-adapt" else state.x
-        return self.rule.model(state, adapted)
+    def model(self, state: DecentralizedSGDState) -> Tensor:
+        return self.rule.model(state.x if state.adapted is None else state.adapted, state.memory)
 
     def _adapt(self, x: Tensor, move: tuple[float, Tensor], network: Network) -> Tensor:
         """x + c y, where neighbours can read it."""
         return add_scaled(x, *move, out=network.empty(x.shape[1], x.dtype, x.device))
-
-    def _synchronizes(self, t: int) -> bool:
-        """Whether iteration t averages, as far as that is known before it."""
-        return isinstance(self.period, int) and synchronizes(t, self.period)
-
-    def _average(
-        self, x: Tensor | Posted[Tensor], ends: bool, network: Network, plus: tuple[float, Tensor] | None = None
-    ) -> Tensor:
-        """W x, or x where the iteration does not average, plus c y where such a pair is given."""
-        if ends:
-            return network.mix(x, plus)
-        assert isinstance(x, Tensor)  # posted only where the iteration averages
-        return add_scaled(x, *plus) if plus else x

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from algorithms.compressors.compressor import Message
+from algorithms.compressors.message import Message
 from algorithms.network import Neighborhood, Posted, Spectrum, Traffic, Value, WeightedEdges
 from algorithms.numerics.sums import add_scaled
 from algorithms.numerics.tree_sum import fold_each

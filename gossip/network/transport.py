@@ -14,7 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from algorithms.compressors.compressor import Message
+from algorithms.compressors.message import Message
 from gossip.network.plans.halo import HaloPlan
 from gossip.network.sums.mixing import RowAddresses, Scaled, Sums
 from gossip.processes.communicator import Communicator

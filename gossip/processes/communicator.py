@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Callable, Sequence
 from math import inf
@@ -12,17 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossip.errors import GossipError, explained
+from gossip.processes.cores import usable_cores
 from gossip.spans import NO_SPANS, Spans
 
 if TYPE_CHECKING:
     from gossip.processes.watcher import Watch
 
 T = TypeVar("T")
-
-
-def usable_cores() -> set[int]:
-    """The cores that this process may run on."""
-    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
 
 
 class StalledError(Exception):

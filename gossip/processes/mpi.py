@@ -17,7 +17,8 @@ import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
-from gossip.processes.communicator import Communicator, StalledError, listed, usable_cores
+from gossip.processes.communicator import Communicator, StalledError, listed
+from gossip.processes.cores import usable_cores
 from gossip.processes.versions import refuse_other_versions
 from gossip.spans import NO_SPANS, telling_for_whom
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from algorithms.compressors.compressor import Message
+from algorithms.compressors.message import Message
 from algorithms.numerics.tree_sum import fold
 from gossip.network.plans.halo import HaloPlan
 from gossip.network.sums.memory import stack_of

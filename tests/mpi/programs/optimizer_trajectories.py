@@ -27,6 +27,7 @@ from algorithms import (
 )
 from gossip.network import Communicator, connect
 from gossip.processes import launcher
+from gossip.processes.ending import speak_once
 from tests.mpi.suits import suits
 from topologies import Schedule, Topology, complete, exponential, one_peer_exponential, path, randomized_gossip, ring
 
@@ -125,7 +126,7 @@ def compare(algorithm: Algorithm, topology: Schedule, shapes: list[tuple[int, ..
 
 
 processes = launcher.world()
-launcher.speak_once(processes)
+speak_once(processes)
 n = processes.size
 push = Topology(path(n).graph, "push")
 for topology in (ring(n), exponential(n), one_peer_exponential(n), complete(n), path(n), push, randomized_gossip(n)):
