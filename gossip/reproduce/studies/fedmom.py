@@ -36,7 +36,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 import gossip
-from algorithms import FedAvg, Federated, FedMom, FedProx, Full, Minibatch, Oracle, ShardedWorkload, State
+from algorithms import FedAvg, Federated, FedMom, FedProx, Full, Minibatch, Oracle, ShardedWorkload
+from algorithms.federated.federated import FederatedState
 from algorithms.network import Network
 from gossip.reproduce.study import Claim, Findings, History, Say, Study, history_of
 from gossip.workloads import Dirichlet, Mnist
@@ -69,9 +70,22 @@ class Method:
     oracle: Oracle
 
 
+@dataclass
+class WatchedState(FederatedState):
+    """The state of `Watched`.
+
+    Attributes:
+        cosine: That of the last round.
+    """
+
+    cosine: float = 0.0
+
+
 @dataclass(frozen=True, eq=False)
-class Watched(FedAvg):
+class Watched(Federated[WatchedState]):
     """FedAvg that reports the cosine between its pseudo-gradient and the way from the optimum to where it is.
+
+    With a replicated server only, where all nodes know both.
 
     Args:
         optimum: (d,), w*.
@@ -79,18 +93,17 @@ class Watched(FedAvg):
 
     optimum: Tensor = field(default_factory=lambda: torch.zeros(0))
 
-    def start(self, x: Tensor, network: Network) -> State:
-        state = super().start(x, network)
-        state.cosine = 0.0
-        return state
+    def first_state(self, server: Tensor) -> WatchedState:
+        return WatchedState(**vars(super().first_state(server)))
 
-    def end_round(self, state: State, server_lr: float, network: Network) -> None:
+    def end_round(self, state: WatchedState, server_lr: float, network: Network) -> Tensor:
+        server = super().end_round(state, server_lr, network)
         w = state.server[0].double().numpy()
-        super().end_round(state, server_lr, network)
-        g, way = w - state.server[0].double().numpy(), w - self.optimum.double().numpy()
+        g, way = w - server[0].double().numpy(), w - self.optimum.double().numpy()
         state.cosine = float(g @ way / max(np.linalg.norm(g) * np.linalg.norm(way), 1e-300))
+        return server
 
-    def report(self, state: State) -> dict[str, Tensor]:
+    def report(self, state: WatchedState) -> dict[str, Tensor]:
         return {"cosine": torch.full((len(state.x),), state.cosine, dtype=torch.float64)}
 
 
@@ -219,7 +232,7 @@ def cosines(
         evaluate_nodes=0,
         output=None,
     ).model[0]
-    watched = Watched(**{**vars(algorithm), "optimum": optimum})
+    watched = Watched(**{**vars(algorithm), "server": "replicated", "optimum": optimum})
     return [metrics["cosine"] for metrics in train(shards, clients, watched, Minibatch(batch), rounds, seed)[1:]]
 
 
