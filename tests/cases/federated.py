@@ -31,12 +31,8 @@ CASES = {
     "Scaffold": Case(Scaffold(lr=0.05, local_steps=3, participation=4), any_size=False),
     "FedAvg-oracle-with-memory": Case(FedAvg(lr=0.05, local_steps=3, participation=2), oracle=Saga(2)),
     "FedYogi-replicated": Case(
-        FedYogi(
-            lr=0.05, local_steps=2, sampling="power-of-choice", participation=2, candidates=3, server="replicated"
-        ),
+        FedYogi(lr=0.05, local_steps=2, sampling="power-of-choice", participation=2, candidates=3, server="replicated"),
         any_size=False,
     ),
-    "Scaffold-replicated": Case(
-        Scaffold(lr=0.05, local_steps=3, participation=4, server="replicated"), any_size=False
-    ),
+    "Scaffold-replicated": Case(Scaffold(lr=0.05, local_steps=3, participation=4, server="replicated"), any_size=False),
 }

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.mpi.cases import Case
 
 import gossip
 from algorithms import (
