@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from algorithms.compressors.compressor import Message
+from algorithms.compressors.message import Message
 from algorithms.network import Neighborhood, Posted, Spectrum, Traffic, Value, WeightedEdges
 from algorithms.numerics.sums import add_scaled
 from algorithms.randomness import Draw

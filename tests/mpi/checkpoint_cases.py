@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from tests.mpi.cases import Case
 
 import gossip
 from algorithms import (
@@ -35,7 +36,6 @@ from algorithms import (
     elastic_averaging_sgd,
 )
 from gossip.workloads import Averaging, LeastSquares
-from tests.mpi.cases import Case
 from topologies import (
     RandomizedGossip,
     Schedule,
