@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from algorithms import Algorithm, CocodSGD, MatrixNetwork, OverlapLocalSGD, StepDecay
+from algorithms import Algorithm, CocodSGD, MatrixNetwork, OverlapLocalSGD, Posted, StepDecay
 from tests.algorithms.helpers import Array, LeastSquares, common, dense, flat, least_squares, run, starts
 from topologies import ring
 
@@ -109,8 +109,9 @@ METHODS = [OverlapLocalSGD(DECAY, 3), OverlapLocalSGD(DECAY, 3, beta=0.0), Cocod
 @pytest.mark.parametrize("algorithm", METHODS, ids=str)
 def test_a_network_that_sends_nothing_ahead_gives_the_same_bits(algorithm: Algorithm) -> None:
     class Blocking(MatrixNetwork):
-        def post_mean(self, value: Tensor) -> None:
-            posted.append(value)
+        def post_mean(self, value: Tensor) -> Posted[Tensor]:
+            posted.append(Posted(value))
+            return posted[-1]
 
     problem, posted = least_squares(8), []
     ahead = run(algorithm, ring(8), problem, starts(problem), 50)
