@@ -27,7 +27,8 @@ from topologies import FAMILIES, Schedule, Topology
 
 if TYPE_CHECKING:
     import networkx
-    from mpi4py import MPI
+
+    from gossip.processes.mpi import Intracomm
 
 
 class Optimizer(torch.optim.Optimizer):
@@ -79,7 +80,7 @@ class Optimizer(torch.optim.Optimizer):
         buffers: Iterable[Tensor] = (),
         broadcast: bool = True,
         seed: int = 0,
-        communicator: MPI.Intracomm | None = None,
+        communicator: Intracomm | None = None,
         transport: Transport = "auto",
     ) -> None:
         processes = launcher.world() if communicator is None else launcher.over(communicator)
