@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from algorithms.compressors.compressor import Message
+from algorithms.compressors.message import Message
 from algorithms.network import Neighborhood, Spectrum, Traffic
 from algorithms.randomness import Draw
 

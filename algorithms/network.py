@@ -9,7 +9,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from algorithms.compressors.compressor import Message
+from algorithms.compressors.message import Message
 from algorithms.randomness import Draw
 
 Value = TypeVar("Value", bound=Tensor | Message)

@@ -103,7 +103,7 @@ class AdaComm(Period[AdaCommState]):
         return lr
 
     def report(self, state: AdaCommState) -> dict[str, Tensor]:
-        return {"period": torch.full((len(state.losses),), state.length, dtype=torch.float64)}
+        return {"period": torch.full((len(state.losses),), float(state.length), dtype=torch.float64)}
 
     def ends(self, state: AdaCommState, step: int, sample: Sample, lr: float, network: Network) -> bool:
         if state.due:
@@ -127,11 +127,12 @@ class AdaComm(Period[AdaCommState]):
 
         Args:
             loss: F_l / F_0.
-            lr: lr_l / lr_0.
+            lr: lr_l / lr_0. Where it is too small to count with, as where a schedule ends at 0, it does not count.
             before: The last one.
         """
-        scaled = loss / lr**self.lr_power if lr > 0 else loss
-        period = math.ceil(math.sqrt(max(scaled, 0)) * self.start)
+        power = lr**self.lr_power
+        scaled = math.sqrt(max(loss / power if power > 0 else loss, 0)) * self.start
+        period = math.ceil(scaled) if math.isfinite(scaled) else before
         if self.refined and period >= before:
             period = math.floor(self.gamma * before)
         return max(1, period)

@@ -54,7 +54,7 @@ def publish(
     """
     public = state.public[_pair(network)]
     difference = x - public
-    state.sent = compressor.compress(difference, network.draw("compression"), fires(difference) if fires else None)
+    state.sent = compressor.compress(difference, network.draw("compression"), sent=fires(difference) if fires else None)
     state.sent.add(public)
 
 

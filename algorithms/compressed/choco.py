@@ -36,7 +36,7 @@ from algorithms.blocks.momentum import Momentum, check_momentum
 from algorithms.blocks.replica import consensus_step, hear, publish, start_replicas
 from algorithms.checks import check
 from algorithms.compressors import Compressor, Identity
-from algorithms.compressors.combined.contraction import check_contraction
+from algorithms.compressors.theory import check_contraction
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate

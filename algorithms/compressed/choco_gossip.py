@@ -24,7 +24,7 @@ from algorithms.algorithm import Algorithm, Sample
 from algorithms.blocks.gamma import check_gamma, chosen_gamma, start_gamma
 from algorithms.blocks.replica import consensus_step, hear, publish, start_replicas
 from algorithms.compressors import Compressor, Identity
-from algorithms.compressors.combined.contraction import check_contraction
+from algorithms.compressors.theory import check_contraction
 from algorithms.network import Network
 from algorithms.state import LooseState, State
 

@@ -26,7 +26,7 @@ from torch import Tensor
 from algorithms.algorithm import Algorithm, Sample
 from algorithms.blocks.replica import exchange
 from algorithms.compressors import Compressor, Identity
-from algorithms.compressors.combined.induced import check_unbiased
+from algorithms.compressors.theory import check_unbiased
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate

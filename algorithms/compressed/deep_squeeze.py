@@ -25,7 +25,7 @@ from algorithms.algorithm import Algorithm, Sample
 from algorithms.blocks.replica import exchange
 from algorithms.checks import check
 from algorithms.compressors import Compressor, Identity
-from algorithms.compressors.combined.contraction import check_contraction
+from algorithms.compressors.theory import check_contraction
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate

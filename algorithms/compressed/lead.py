@@ -37,10 +37,10 @@ from algorithms.algorithm import Algorithm, Sample
 from algorithms.blocks.replica import exchange
 from algorithms.checks import check, positive
 from algorithms.compressors import Compressor, InfinityNorm
-from algorithms.compressors.combined.induced import check_unbiased
+from algorithms.compressors.theory import check_unbiased
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
-from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate, vanishes
 from algorithms.state import LooseState, State
 
 
@@ -90,7 +90,7 @@ class Lead(Algorithm):
         pull = self.gamma / 2 * ((state.public + q) - (state.mixed_public + mixed_q))
         add_scaled(state.public, self.alpha, q, out=state.public)
         add_scaled(state.mixed_public, self.alpha, mixed_q, out=state.mixed_public)
-        if self.dual_factor(lr):  # a schedule may end at 0, where only the averaging goes on
+        if not vanishes(self.dual_factor(lr), pull.dtype):  # a schedule may end at 0, where only the averaging goes on
             add_scaled(state.dual, 1 / self.dual_factor(lr), pull, out=state.dual)
         return y - pull
 

@@ -40,7 +40,7 @@ from algorithms.blocks.period import as_period, check_period
 from algorithms.blocks.replica import consensus_step, hear, publish, start_replicas
 from algorithms.blocks.trigger import EventThreshold, check_threshold, fires, share_fired, start_trigger
 from algorithms.compressors import Compressor, Identity
-from algorithms.compressors.combined.contraction import check_contraction
+from algorithms.compressors.theory import check_contraction
 from algorithms.network import Network, Spectrum
 from algorithms.numerics.sums import add_scaled
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate

@@ -25,7 +25,7 @@ from torch import Tensor
 from algorithms.algorithm import Sample
 from algorithms.blocks.adacomm import AdaComm
 from algorithms.blocks.local_updates import LocalState, LocalUpdates
-from algorithms.network import Network
+from algorithms.network import Network, Posted
 from algorithms.optimizers import LocalOptimizer
 from algorithms.schedules.learning_rate import LearningRate
 
@@ -38,7 +38,7 @@ class CocodState(LocalState):
         sent: s, (k, d), the models whose average travels; None before the first averaging.
     """
 
-    sent: Tensor | None = None
+    sent: Posted[Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,5 @@ class CocodSGD(LocalUpdates[CocodState]):
         state.x = self.updated(state, sample, network)
         if self.ends_period(state, sample, network):
             if state.sent is not None:
-                state.x = network.mean(state.sent) + (state.x - state.sent)
-            state.sent = state.x.clone()
-            network.post_mean(state.sent)
+                state.x = network.mean(state.sent) + (state.x - state.sent.value)
+            state.sent = network.post_mean(state.x.clone())

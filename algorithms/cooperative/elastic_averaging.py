@@ -41,7 +41,7 @@ from algorithms.algorithm import Sample
 from algorithms.blocks.adacomm import AdaComm
 from algorithms.blocks.local_updates import LocalState, LocalUpdates
 from algorithms.checks import check, positive
-from algorithms.network import Network
+from algorithms.network import Network, Posted
 from algorithms.optimizers import LocalOptimizer, NesterovMomentum
 from algorithms.schedules.learning_rate import LearningRate
 
@@ -62,7 +62,7 @@ class ElasticState(LocalState):
     anchor: Tensor
     n: int
     due: bool
-    sent: Tensor | None = None
+    sent: Posted[Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class ElasticAveraging(LocalUpdates[ElasticState]):
     def model(self, state: ElasticState) -> Tensor:
         x = super().model(state)
         if state.sent is not None:
-            x = x + self._elasticity(state.n) * (state.sent - state.anchor)
+            x = x + self._elasticity(state.n) * (state.sent.value - state.anchor)
         return (state.n * x + state.anchor) / (state.n + 1)
 
     def _elasticity(self, n: int) -> float:
@@ -129,10 +129,8 @@ class ElasticAveraging(LocalUpdates[ElasticState]):
         self._receive_anchor(state, network)
         x = super().model(state)
         pull = self._elasticity(network.n) * (x - state.anchor)
-        state.sent = x
-        if self.overlap:
-            network.post_mean(x)
-        else:
+        state.sent = network.post_mean(x) if self.overlap else Posted(x)
+        if not self.overlap:
             self._receive_anchor(state, network)
         return pull
 

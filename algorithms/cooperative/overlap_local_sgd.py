@@ -33,7 +33,7 @@ from algorithms.blocks.adacomm import AdaComm
 from algorithms.blocks.local_updates import LocalState, LocalUpdates
 from algorithms.blocks.outer import Outer
 from algorithms.checks import check
-from algorithms.network import Network
+from algorithms.network import Network, Posted
 from algorithms.optimizers import SGD, LocalOptimizer
 from algorithms.schedules.learning_rate import LearningRate
 
@@ -49,7 +49,7 @@ class OverlapState(LocalState):
     """
 
     outer: Outer
-    sent: Tensor | None = None
+    sent: Posted[Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,7 @@ class OverlapLocalSGD(LocalUpdates[OverlapState]):
             if state.sent is not None:
                 state.outer.anchor = network.mean(state.sent).repeat(len(state.x), 1)
             state.x = (1 - self.alpha) * state.x + self.alpha * state.outer.anchor
-            state.sent = self._contribution(state, lr)
-            network.post_mean(state.sent)
+            state.sent = network.post_mean(self._contribution(state, lr))
 
     def _contribution(self, state: OverlapState, lr: float) -> Tensor:
         """The next anchor is the mean of these, (k, d)."""

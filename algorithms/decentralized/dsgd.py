@@ -40,7 +40,7 @@ from algorithms.algorithm import Sample
 from algorithms.blocks.adacomm import AdaComm
 from algorithms.blocks.local_updates import LocalState, LocalUpdates
 from algorithms.checks import check
-from algorithms.network import Network
+from algorithms.network import Network, Posted
 from algorithms.numerics.sums import add_scaled
 from algorithms.optimizers import LocalOptimizer
 from algorithms.proximal import Proximal, check_prox, proximal_step
@@ -56,9 +56,11 @@ class DecentralizedSGDState(LocalState):
     Attributes:
         adapted: (k, d), the models before the averaging whose result is x, in the order combine-then-adapt; None in the
             other orders, where x are the models.
+        posted: x on its way to the neighbours, in the order consensus; None where it is not.
     """
 
     adapted: Tensor | None = None
+    posted: Posted[Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -96,12 +98,13 @@ class DecentralizedSGD(LocalUpdates[DecentralizedSGDState]):
         state = DecentralizedSGDState(x.clone(), *self.start_updates(x))
         if self.order == "combine-then-adapt":
             state.adapted = state.x
-            state.x = self._average(state.x, self.periods.foreseen(0), network)
+            if self.periods.foreseen(0):
+                state.x = network.mix(state.x)
         return state
 
     def post(self, state: DecentralizedSGDState, network: Network) -> None:
         if self.order == "consensus" and self.periods.foreseen(state.step):
-            network.post(state.x)
+            state.posted = network.post(state.x)
 
     def step(self, state: DecentralizedSGDState, sample: Sample, network: Network) -> None:
         lr = self.rate(state)
@@ -109,14 +112,16 @@ class DecentralizedSGD(LocalUpdates[DecentralizedSGDState]):
         ends = self.ends_period(state, sample, network)
         match self.order:
             case "adapt-then-combine":
-                averaged = self._average(self._adapt(state.x, move, network), ends, network)
-                state.x = proximal_step(self.prox, averaged, lr)
+                adapted = self._adapt(state.x, move, network)
+                state.x = proximal_step(self.prox, network.mix(adapted) if ends else adapted, lr)
             case "combine-then-adapt":
                 # The next iteration starts with its averaging, whose result is where the gradient is wanted.
                 state.adapted = proximal_step(self.prox, self._adapt(state.x, move, network), lr)
-                state.x = self._average(state.adapted, self.periods.foreseen(state.step + 1), network)
+                ahead = self.periods.foreseen(state.step + 1)
+                state.x = network.mix(state.adapted) if ahead else state.adapted
             case "consensus":
-                state.x = proximal_step(self.prox, self._average(state.x, ends, network, plus=move), lr)
+                moved = network.mix(state.posted or state.x, move) if ends else add_scaled(state.x, *move)
+                state.x, state.posted = proximal_step(self.prox, moved, lr), None
 
     def survive(self, state: DecentralizedSGDState, network: Network) -> DecentralizedSGDState:
         return state
@@ -127,9 +132,3 @@ class DecentralizedSGD(LocalUpdates[DecentralizedSGDState]):
     def _adapt(self, x: Tensor, move: tuple[float, Tensor], network: Network) -> Tensor:
         """x + c y, where neighbours can read it."""
         return add_scaled(x, *move, out=network.empty(x.shape[1], x.dtype, x.device))
-
-    def _average(self, x: Tensor, ends: bool, network: Network, plus: tuple[float, Tensor] | None = None) -> Tensor:
-        """W x, or x where the iteration does not average, plus c y where such a pair is given."""
-        if ends:
-            return network.mix(x, plus)
-        return add_scaled(x, *plus) if plus else x

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample
-from algorithms.network import Network
+from algorithms.network import Network, Posted
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
 from algorithms.state import State
 
@@ -39,9 +39,11 @@ class ExtraState(State):
 
     Attributes:
         correction: c, (k, d), whose average over the nodes is 0.
+        posted: x on its way to the neighbours; None where it is not.
     """
 
     correction: Tensor
+    posted: Posted[Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Extra(Algorithm[ExtraState]):
         return ExtraState(x.clone(), torch.zeros_like(x))
 
     def post(self, state: ExtraState, network: Network) -> None:
-        network.post(state.x)
+        state.posted = network.post(state.x)
 
     def step(self, state: ExtraState, sample: Sample, network: Network) -> None:
         state.x = extra_step(state, learning_rate(self.lr, state.step), sample.gradient, network)
@@ -71,7 +73,8 @@ class Extra(Algorithm[ExtraState]):
 
 def extra_step(state: ExtraState, lr: float, gradient: Tensor, network: Network) -> Tensor:
     """W x - lr g + c, (k, d); then c <- c + (W - I) x / 2."""
-    mixed = network.mix(state.x)
+    mixed = network.mix(state.posted or state.x)
+    state.posted = None
     result = mixed - lr * gradient + state.correction
     state.correction = state.correction + (mixed - state.x) / 2
     return result

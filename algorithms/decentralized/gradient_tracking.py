@@ -31,7 +31,7 @@ from torch import Tensor
 from algorithms.algorithm import Algorithm, Sample
 from algorithms.blocks.momentum import Momentum, check_momentum
 from algorithms.checks import check
-from algorithms.network import Network
+from algorithms.network import Network, Posted
 from algorithms.numerics.sums import add_scaled
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
 from algorithms.state import State
@@ -47,11 +47,15 @@ class GradientTrackingState(State):
         momentum: Of the tracked direction.
         tracker: y, (k, d), the estimate of the average gradient; None before the first iteration.
         gradient: (k, d), the gradient that was added to the tracker last; None before the first iteration.
+        posted: x on its way to the neighbours; None where it is not.
+        posted_tracker: y on its way to the neighbours; None where it is not.
     """
 
     momentum: Momentum
     tracker: Tensor | None = None
     gradient: Tensor | None = None
+    posted: Posted[Tensor] | None = None
+    posted_tracker: Posted[Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -83,8 +87,8 @@ class GradientTracking(Algorithm[GradientTrackingState]):
     def post(self, state: GradientTrackingState, network: Network) -> None:
         if self.order == "diging":
             if state.tracker is not None:
-                network.post(state.tracker)
-            network.post(state.x)
+                state.posted_tracker = network.post(state.tracker)
+            state.posted = network.post(state.x)
 
     def step(self, state: GradientTrackingState, sample: Sample, network: Network) -> None:
         state.tracker = self._track(state, sample.gradient, network)
@@ -92,7 +96,7 @@ class GradientTracking(Algorithm[GradientTrackingState]):
         lr = learning_rate(self.lr, state.step)
         v = state.momentum.descend(state.tracker)
         if self.order == "diging":
-            state.x = network.mix(state.x, plus=(-lr, v))
+            state.x, state.posted = network.mix(state.posted or state.x, plus=(-lr, v)), None
         else:
             state.x = network.mix(add_scaled(state.x, -lr, v))
 
@@ -102,5 +106,6 @@ class GradientTracking(Algorithm[GradientTrackingState]):
             return gradient
         change = gradient - state.gradient
         if self.order == "diging":
-            return network.mix(state.tracker, plus=(1.0, change))
+            posted, state.posted_tracker = state.posted_tracker, None
+            return network.mix(posted or state.tracker, plus=(1.0, change))
         return network.mix(state.tracker + change)

@@ -38,7 +38,7 @@ from algorithms.algorithm import Algorithm, Sample
 from algorithms.blocks.momentum import Momentum, check_momentum
 from algorithms.blocks.push_sum import PushSum
 from algorithms.checks import check
-from algorithms.network import Network
+from algorithms.network import Network, Posted
 from algorithms.numerics.sums import add_scaled
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
 from algorithms.state import Block, State
@@ -51,10 +51,12 @@ class InFlight(Block):
     Attributes:
         split: h, the numerators and weights that nodes split among themselves and their out-neighbours.
         kept: What each node kept of them for itself.
+        posted: The numerators and the weights on their way; None where they are not.
     """
 
     split: PushSum
     kept: PushSum
+    posted: tuple[Posted[Tensor], Posted[Tensor]] | None = None
 
 
 @dataclass
@@ -102,8 +104,8 @@ class PushSumSGD(Algorithm[PushSumSGDState]):
 
     def post(self, state: PushSumSGDState, network: Network) -> None:
         if state.in_flight is not None:
-            network.post(state.in_flight.split.numerator)
-            network.post(state.in_flight.split.weight)
+            split = state.in_flight.split
+            state.in_flight.posted = network.post(split.numerator), network.post(split.weight)
 
     def step(self, state: PushSumSGDState, sample: Sample, network: Network) -> None:
         v = state.momentum.descend(sample.gradient)
@@ -134,7 +136,8 @@ class PushSumSGD(Algorithm[PushSumSGDState]):
         kept = split.times(own)
         state.push_sum = kept
         if before is not None:
-            arrived = PushSum(network.mix(before.split.numerator), network.mix(before.split.weight))
+            numerators, weights = before.posted or (before.split.numerator, before.split.weight)
+            arrived = PushSum(network.mix(numerators), network.mix(weights))
             state.push_sum = kept + (arrived - before.kept)
         state.in_flight = InFlight(split, kept)
         state.x = state.push_sum.ratio

@@ -44,7 +44,7 @@ def resume(
     checkpoint = processes.together(lambda: Checkpoint(folder))
     processes.from_root(checkpoint.check_names)
     history = processes.from_root(checkpoint.history)
-    manifest, nodes = checkpoint.manifest, nodes_of_sections(network, algorithm.auxiliary)
+    manifest, nodes = checkpoint.manifest, nodes_of_sections(network, algorithm)
     read = StatesFromRows(algorithm, checkpoint, device)
 
     def states() -> dict[str, Any]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from algorithms import Algorithm
 from gossip.network.network import InProcessNetwork
 
 
-def nodes_of_sections(network: InProcessNetwork, auxiliary: int) -> dict[str, Sequence[int]]:
-    """Section -> the local nodes that it is of: an oracle knows those with data, which the last ones have not.
+def nodes_of_sections(network: InProcessNetwork, algorithm: Algorithm) -> dict[str, Sequence[int]]:
+    """Section -> the local nodes that it is of: an oracle knows those with data, and a model is of no server.
 
     Args:
         network: Links the nodes.
-        auxiliary: How many nodes, the last ones, have no data.
+        algorithm: Says how many of them, the last ones, have no data, and are servers.
     """
-    nodes = network.nodes
-    with_data = [node for node in nodes if node < network.n - auxiliary]
-    return {"algorithm": nodes, "oracle": with_data, "network": nodes, "model": nodes}
+    nodes, n = network.nodes, network.n
+    with_data = [node for node in nodes if node < n - algorithm.without_data]
+    with_model = [node for node in nodes if node < n - algorithm.servers]
+    return {"algorithm": nodes, "oracle": with_data, "network": nodes, "model": with_model}

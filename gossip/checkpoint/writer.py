@@ -74,7 +74,7 @@ class CheckpointWriter:
     ) -> None:
         self._order, self._algorithm = order, algorithm
         self._processes, self._network, self._recorder, self._signals = processes, network, recorder, signals
-        self._nodes = nodes_of_sections(network, algorithm.auxiliary)
+        self._nodes = nodes_of_sections(network, algorithm)
         self._last = 0  # step at which there was a checkpoint, or the beginning
         self._asked = time.monotonic()  # when one was last due
         self._stop = 0  # number of the signal
@@ -128,6 +128,8 @@ class CheckpointWriter:
     def _write(self, moment: Moment) -> None:
         writer = FolderWriter(step_folder(self._order.directory, moment.step))
         processes, network = self._processes, self._network
+        with network.unrecorded():
+            self._algorithm.spread(moment.state, network)
         taken = processes.together(lambda: self._taken_apart(moment))
         try:
             processes.from_root(writer.open)
@@ -148,7 +150,7 @@ class CheckpointWriter:
             "algorithm": moment.state,
             "oracle": moment.oracle,
             "network": LooseState(round=self._network.round, bytes=traffic.bytes, messages=traffic.messages),
-            "model": LooseState(x=self._algorithm.model(moment.state)),
+            "model": LooseState(x=self._algorithm.model(moment.state)[: len(self._nodes["model"])]),
         }
         for section, state in states.items():
             taken.take(section, state, self._nodes[section])
@@ -160,7 +162,7 @@ class CheckpointWriter:
         """On rank 0: what is common to all ranks, once they have written theirs."""
         files: dict[str, Any] = {}
         states: dict[str, Outline] = {}
-        with_data = self._network.n - self._algorithm.auxiliary
+        with_data = self._network.n - self._algorithm.without_data
         for rank, (written, nodes, _, outline) in enumerate(everyone):
             files |= {name: {**about, "nodes": nodes} for name, about in written.items()}
             if nodes[0] >= with_data:  # what an oracle has is not known here

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from algorithms import Algorithm, Sample
+from algorithms import Algorithm, Sample, State
+from algorithms.oracles.oracle import remembers
 from gossip.drivers.gradients import Gradients
 from gossip.drivers.moment import Look, Moment, Position
 from gossip.network.network import InProcessNetwork
@@ -32,7 +33,13 @@ class Lockstep:
         began = time.perf_counter()
         state = self.algorithm.start(x, self.network)
         self.network.finish_step()
+        self.spread(state)
         return Position(0, state, self.gradients.start(state.x), time.perf_counter() - began)
+
+    def spread(self, state: State) -> None:
+        """Bring models and points to all nodes, for those who look; it is not a part of the method. Collective."""
+        with self.network.unrecorded():
+            self.algorithm.spread(state, self.network)
 
     def moments(self, position: Position, steps: int) -> Iterator[Moment]:
         """The moments of a run from this position on, one before each step and one after the last; collective.
@@ -48,7 +55,7 @@ class Lockstep:
         for step in range(position.step, steps + 1):
             idle = self.algorithm.idle(position.state, self.network)
             seconds += time.perf_counter() - began
-            taken = _Taken(self.gradients, position, step, idle, seconds)
+            taken = _Taken(self, position, step, idle, seconds)
             yield Moment(step, position.state, position.oracle, seconds, taken.look)
             began, seconds = time.perf_counter(), taken.seconds
             if step == steps:
@@ -64,7 +71,7 @@ class _Taken:
     """The gradients at one moment, taken once: by those who look, or else by the step.
 
     Args:
-        gradients: Where they come from.
+        driver: Where they come from.
         position: Has the states.
         step: The steps done.
         idle: The rows that the step ignores.
@@ -74,11 +81,9 @@ class _Taken:
         seconds: Spent training, with the time of a look.
     """
 
-    def __init__(
-        self, gradients: Gradients, position: Position, step: int, idle: Sequence[int], seconds: float
-    ) -> None:
+    def __init__(self, driver: Lockstep, position: Position, step: int, idle: Sequence[int], seconds: float) -> None:
         self.seconds = seconds
-        self._gradients, self._position, self._step, self._idle = gradients, position, step, idle
+        self._driver, self._position, self._step, self._idle = driver, position, step, idle
         self._look: Look | None = None
 
     def look(self) -> Look:
@@ -86,7 +91,8 @@ class _Taken:
         if self._look is None:
             began = time.perf_counter()
             position = self._position
-            sample, used = self._gradients.look(position.oracle, position.state.x, self._step, self._idle)
+            self._driver.spread(position.state)
+            sample, used = self._driver.gradients.look(position.oracle, position.state.x, self._step, self._idle)
             self.seconds += time.perf_counter() - began
             self._look = Look(sample, used, self.seconds)
         return self._look
@@ -95,4 +101,7 @@ class _Taken:
         """What the step takes."""
         if self._look is not None:
             return self._look.sample
-        return self._gradients.sample(self._position.oracle, self._position.state.x, self._step, self._idle)
+        position = self._position
+        if remembers(position.oracle):  # it sees idle nodes, too
+            self._driver.spread(position.state)
+        return self._driver.gradients.sample(position.oracle, position.state.x, self._step, self._idle)

@@ -44,7 +44,7 @@ class Finished:
     """A run as one rank sees it at the end."""
 
     model: Tensor
-    """The models (n, d) of all nodes, if they were asked for, or those (k, d) of the local ones."""
+    """The models (n, d) of all nodes, if they were asked for, or those (k, d) of the local ones, servers included."""
 
     history: list[dict[str, Any]]
     """One record for each evaluation."""
@@ -95,7 +95,7 @@ def attempt(
                 stack.enter_context(closed_together(processes, companion.close))
             _settle_placement(setting, recorder, processes)
             model = _trained(setting, recorder, processes, signals, companion, stack)
-            model = setting.network.all_rows(model) if all_models else model
+            model = setting.network.all_rows(model)[: setting.topology.n] if all_models else model
     except DivergedError as error:
         stopped = error
     except GossipError:
@@ -115,9 +115,8 @@ def _settle_placement(setting: Setting, recorder: Recorder, processes: Communica
     if processes.rank == 0 and setting.training.placement != "contiguous":
         contiguous = blocks(setting.topology.n, processes.size)
         row = setting.x[0].nbytes
-        placed, before = (
-            row * crossing(setting.topology, processes.hosts, each) for each in (setting.hosted, contiguous)
-        )
+        hosted = [[node for node in nodes if node < setting.topology.n] for nodes in setting.hosted]
+        placed, before = (row * crossing(setting.topology, processes.hosts, each) for each in (hosted, contiguous))
         recorder.settled(
             {"bytes_between_hosts_per_round": placed, "bytes_between_hosts_per_round_if_contiguous": before}
         )
@@ -140,9 +139,9 @@ def _trained(
         stack.enter_context(closed_together(processes, writer.close))
         stack.callback(writer.release)
         observers.append(writer)
-    measure = Measure(setting.workload, network, processes, training.evaluate_nodes, algorithm.auxiliary)
+    measure = Measure(setting.workload, network, processes, training.evaluate_nodes, algorithm)
     observers.append(Recording(training, algorithm, measure, recorder))
-    with_data = [setting.ids[node] for node in network.nodes if node < network.n - algorithm.auxiliary]
+    with_data = [setting.ids[node] for node in network.nodes if node < network.n - algorithm.without_data]
     gradients = Gradients(training.oracle, setting.workload, with_data, training.seed)
     driver = Lockstep(algorithm, gradients, network)
     position = _begin(setting, driver, recorder, processes)

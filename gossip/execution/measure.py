@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from algorithms import ShardedWorkload
+from algorithms import Algorithm, ShardedWorkload
 from algorithms.numerics.sums import squared_norms
 from gossip.drivers.moment import Look
 from gossip.network import Communicator
 from gossip.network.network import InProcessNetwork
+
+SENT = ("bytes_sent_per_node", "messages_sent_per_node")
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,11 @@ class Measure:
     evaluated: int
     """How many nodes' own models are evaluated, at most n, evenly spaced over the node numbers."""
 
-    auxiliary: int = 0
-    """How many nodes, the last ones, have no data.
+    algorithm: Algorithm
+    """Says how many nodes, the last ones, have no data, and are servers.
 
-    They count in what is said of models, not in what is said of losses and gradients."""
+    Auxiliary nodes count in what is said of models, and not in what is said of losses and gradients. Servers count
+    in what is said of traffic only."""
 
     def __call__(self, model: Tensor, look: Look, reported: Mapping[str, Tensor]) -> dict[str, float]:
         """The metrics at one moment; collective.
@@ -51,16 +54,17 @@ class Measure:
             test_loss, test_accuracy, ...: what the workload says of the average model.
             node_test_loss, node_test_accuracy, ...: mean over the evaluated nodes of what it says of their own models.
             consensus_distance: root mean square over nodes of |x_i - average| (Kong et al. 2021, 2102.04828).
-            bytes_sent_per_node, messages_sent_per_node: since the start, mean over nodes.
+            bytes_sent_per_node, messages_sent_per_node: since the start, mean over nodes, servers included.
             gradients_per_node, queries_per_node: evaluations of the gradient and of the value of one example's loss
                 that the steps so far have used, mean over nodes.
             What is reported: mean over nodes.
         """
         network, traffic = self.network, self.network.traffic
-        share = network.n / (network.n - self.auxiliary)
+        n = network.n - self.algorithm.servers
+        share = n / (n - self.algorithm.auxiliary)
         with network.unrecorded():
-            average = network.mean(model)
-            gradient = network.mean(look.sample.gradient) * share
+            average = network.sum(self._without_servers(model)) / n
+            gradient = network.sum(look.sample.gradient) / n * share
             root = self.processes.rank == 0
             evaluation = self.processes.broadcast(dict(self.workload.evaluate(average)) if root else None)
             columns = {
@@ -72,16 +76,24 @@ class Measure:
                 **{name: values.double() for name, values in reported.items()},
                 **self._of_single_nodes(model, evaluation),
             }
-            means = network.mean(torch.stack(list(columns.values()), dim=1))
+            own = {name: self._without_servers(values) for name, values in columns.items() if name not in SENT}
+            sums = network.sum(torch.stack(list((columns | own).values()), dim=1)).tolist()
 
-        metrics = dict(zip(columns, means.tolist(), strict=True))
+        nodes = (network.n if name in SENT else n for name in columns)
+        metrics = {name: total / among for name, total, among in zip(columns, sums, nodes, strict=True)}
         metrics["consensus_distance"] = float(np.sqrt(metrics["consensus_distance"]))
         metrics["gradient_norm"] = float(_squared_distances(gradient[None], torch.zeros_like(gradient)).sqrt())
         return metrics | evaluation
 
+    def _without_servers(self, rows: Tensor) -> Tensor:
+        """(k, ...): zeros in the place of the rows of servers."""
+        clients = sum(node < self.network.n - self.algorithm.servers for node in self.network.nodes)
+        return rows if clients == len(rows) else torch.cat([rows[:clients], torch.zeros_like(rows[clients:])])
+
     def _of_single_nodes(self, model: Tensor, evaluation: Mapping[str, float]) -> dict[str, Tensor]:
         """(k,) each: what is said of own models, such that the means over all nodes are those over the evaluated."""
-        n, with_data = self.network.n, self.network.n - self.auxiliary
+        n = self.network.n - self.algorithm.servers
+        with_data = n - self.algorithm.auxiliary
         nodes = np.unique(np.linspace(0, with_data - 1, min(self.evaluated, with_data)).round().astype(int))
         columns = {f"node_{name}": torch.zeros(len(model), dtype=torch.float64) for name in evaluation if len(nodes)}
         for node in nodes[np.isin(nodes, self.network.nodes)].tolist():

@@ -7,6 +7,7 @@ import math
 import textwrap
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import wraps
 from typing import ParamSpec, cast
 
@@ -53,6 +54,8 @@ def conduct(
     processes.patience = training.stall_timeout or math.inf
     topology = processes.together(lambda: check(training, processes.size))
     survives = training.on_failure != "abort"
+    if training.on_failure == "continue":  # without whatever rank, that of a server too
+        training = replace(training, algorithm=training.algorithm.replicated())
     if survives:
         processes.together(lambda: check_survival(training, processes.size))
     setting = prepare(training, topology, processes)

@@ -19,7 +19,7 @@ from gossip.network.network import InProcessNetwork
 from gossip.processes.ending import closed_on_error
 from gossip.records.configuration import described, description
 from gossip.records.directory import create_run_directory
-from topologies import Schedule
+from topologies import Schedule, with_servers
 from topologies.placement import place
 
 NOT_DESCRIBED = ("communicator", "config", "progress")  # in the run directory: they belong to the call
@@ -33,7 +33,7 @@ class Setting:
     """What is asked for; after a loss with schedules that go on where they were."""
 
     topology: Schedule
-    """Of the nodes 0..n-1 that are there."""
+    """Of the nodes 0..n-1 that are there, without the algorithm's servers, which come after them in the network."""
 
     workload: ShardedWorkload
     """Has the data of these nodes, and maybe that of others."""
@@ -48,7 +48,7 @@ class Setting:
     """(k, d), where the local nodes start."""
 
     ids: Sequence[int]
-    """(n,), the number of each node in the workload."""
+    """The number of each node in the workload, in the order of the network's nodes."""
 
     configuration: Mapping[str, Any]
     """What the models depend on, for checkpoints; empty if there are none."""
@@ -80,7 +80,7 @@ class Setting:
             ValueError: It is none for such a model.
         """
         algorithm = self.training.algorithm
-        with_data = self.ids[: len(self.ids) - algorithm.auxiliary]
+        with_data = self.ids[: len(self.ids) - algorithm.without_data]
         return algorithm.for_layout(self.workload.layout).for_examples(
             [self.workload.examples(node) for node in with_data]
         )
@@ -95,17 +95,19 @@ def prepare(training: Training, topology: Schedule, processes: Communicator, dir
         processes: The ranks.
         directory: The run directory, if there is one already.
     """
-    auxiliary = training.algorithm.auxiliary
-    workload = processes.together(lambda: _sharded(training, topology.n - auxiliary, processes))
+    algorithm = training.algorithm
+    workload = processes.together(lambda: _sharded(training, topology.n - algorithm.auxiliary, processes))
+    linked = with_servers(topology, algorithm.servers)
     hosted = processes.from_root(lambda: place(topology, processes.hosts, training.placement))
+    hosted = [*hosted[:-1], [*hosted[-1], *range(topology.n, linked.n)]]
     transport = training.transport if training.on_failure == "abort" else "peer-to-peer"
-    network = connect(topology, processes, training.seed, transport, hosted, training.clock, auxiliary)
+    network = connect(linked, processes, training.seed, transport, hosted, training.clock, algorithm.without_data)
     with closed_on_error(processes, network.close):
-        x = processes.together(lambda: _initial(training.start, workload, network))
+        x = processes.together(lambda: _initial(training.start, workload, topology.n, network.nodes))
         configuration = processes.from_root(lambda: _identity(training, topology, x)) if training.keeps else {}
         folder = processes.from_root(lambda: _find(training, topology, configuration))
         directory = directory or processes.from_root(lambda: _create_directory(training, topology, folder))
-    ids = range(topology.n)
+    ids = range(linked.n)
     return Setting(training, topology, workload, hosted, network, x, ids, configuration, folder, directory)
 
 
@@ -124,16 +126,17 @@ def _sharded(training: Training, n: int, processes: Communicator) -> ShardedWork
     return cast(ShardedWorkload, shard(n, training.seed, processes.from_root))
 
 
-def _initial(start: Tensor | None, workload: ShardedWorkload, network: InProcessNetwork) -> Tensor:
-    """(k, d): where the local nodes start."""
+def _initial(start: Tensor | None, workload: ShardedWorkload, n: int, nodes: Sequence[int]) -> Tensor:
+    """(k, d): where these nodes start, those after the first n, which are servers and not asked, at 0."""
     d = workload.layout.d
     x = workload.initial() if start is None else torch.as_tensor(start)
-    if x.shape not in ((d,), (network.n, d)) or not x.is_floating_point():
+    if x.shape not in ((d,), (n, d)) or not x.is_floating_point():
         raise ValueError(
             f"start is a {x.dtype} tensor of shape {tuple(x.shape)}; it must be floating point and of shape "
-            f"({d},) or ({network.n}, {d})"
+            f"({d},) or ({n}, {d})"
         )
-    return x.expand(network.n, d)[list(network.nodes)]
+    own = x.expand(n, d)[[node for node in nodes if node < n]]
+    return torch.cat([own, own.new_zeros(len(nodes) - len(own), d)])
 
 
 def _identity(training: Training, topology: Schedule, x: Tensor) -> dict[str, Any]:

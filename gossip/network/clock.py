@@ -88,6 +88,15 @@ class SimulatedClock:
         """Raise ValueError if a straggler is not among the n nodes with data."""
         check(all(node < n for node in self.slow_nodes), self, "slow_nodes", f"among the nodes with data, 0 to {n - 1}")
 
+    def gradient_seconds(self, n: int, seed: int, step: int) -> Seconds:
+        """(n,): how long the gradient of this step takes each of n nodes with data."""
+        pace, needed = np.ones(n), np.full(n, self.compute_seconds)
+        pace[list(self.slow_nodes)] = self.slowdown
+        if self.exponential_seconds:
+            random = generator(seed, "compute seconds", step)
+            needed += self.exponential_seconds * random.exponential(size=n)
+        return pace * needed
+
 
 class NodeTimes:
     """The simulated time of each node. Every rank has those of all nodes.
@@ -107,19 +116,15 @@ class NodeTimes:
         self._clock = clock
         self._links = Links(clock.latency, clock.bandwidth)
         self._seed = seed
-        self._pace = np.ones(n)
-        self._pace[list(clock.slow_nodes)] = clock.slowdown
-        self._pace[n - auxiliary :] = 0
+        self._with_data = n - auxiliary
         self.now = np.zeros(n)
         self.free = np.zeros(n)
 
     def compute(self, step: int) -> None:
         """All nodes with data compute the gradient of this step."""
-        needed = np.full(len(self.now), self._clock.compute_seconds)
-        if self._clock.exponential_seconds:
-            random = generator(self._seed, "compute seconds", step)
-            needed += self._clock.exponential_seconds * random.exponential(size=len(needed))
-        self.now = self.now + self._pace * needed
+        now = self.now.copy()
+        now[: self._with_data] += self._clock.gradient_seconds(self._with_data, self._seed, step)
+        self.now = now
 
     def send(self, topology: Topology, row_bytes: NDArray[np.int64] | int) -> Seconds:
         """Begin an exchange; (n,), when each node has what it needs of it."""

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from algorithms.compressors.compressor import Message
+from algorithms.compressors.message import Message
 from algorithms.network import Neighborhood, Posted, Value, WeightedEdges
 from gossip.network.clock import NodeTimes, Seconds
 from gossip.network.network import InProcessNetwork

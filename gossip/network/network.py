@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from algorithms.compressors.compressor import Message
+from algorithms.compressors.message import Message
 from algorithms.network import Neighborhood, Posted, Spectrum, Traffic, Value, WeightedEdges
 from algorithms.numerics.sums import add_scaled
 from algorithms.randomness import Draw
@@ -354,7 +354,7 @@ class InProcessNetwork:
     def _exchange(self, value: Tensor | Message | Posted[Any], over: WeightedEdges | None = None) -> Exchange:
         """The exchange of this value, begun now unless it was posted."""
         for i, (posted, exchange) in enumerate(self._posted):
-            if posted is value or posted.value is value:
+            if posted is value or posted.value is getattr(value, "value", value):
                 del self._posted[i]
                 return exchange
         self._over = over
@@ -394,7 +394,7 @@ class InProcessNetwork:
     def _total(self, value: Tensor | Message | Posted[Tensor]) -> Total:
         """The sum of this stack, begun now unless it was posted."""
         for i, (posted, total) in enumerate(self._posted_means):
-            if (posted is value or posted.value is value) and self._recording:
+            if (posted is value or posted.value is getattr(value, "value", value)) and self._recording:
                 del self._posted_means[i]
                 return total
         value = value.value if isinstance(value, Posted) else value

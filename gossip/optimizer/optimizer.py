@@ -46,7 +46,7 @@ class Optimizer(torch.optim.Optimizer):
 
     Args:
         params: Parameters or parameter groups, in the same order on every rank.
-        algorithm: What is computed and sent.
+        algorithm: What is computed and sent. Every rank is a node with data: what a server would do all nodes do.
         topology: Who talks to whom: the name of a family such as "ring", a function of the number of nodes, a schedule,
             or a networkx graph, with one node for every rank.
         local: Makes another optimizer from `params`, such as `lambda params: torch.optim.AdamW(params, lr=1e-3)`. What
@@ -128,7 +128,8 @@ class Optimizer(torch.optim.Optimizer):
         name, lr = type(algorithm).__name__, learning_rate_of(algorithm)
         if lr is None:
             raise ValueError(f"{name} has no learning rate lr, so it cannot be an optimizer")
-        if algorithm.auxiliary:
+        algorithm = algorithm.replicated()
+        if algorithm.without_data:
             raise ValueError(f"{name} has auxiliary nodes, and in one's own loop every node has data")
         if algorithm.takes_norms:
             raise ValueError(

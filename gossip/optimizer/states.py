@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from algorithms import Algorithm, Compressor, Message, State
+from algorithms import Algorithm, Compressor, Message, Posted, State
 from algorithms.state import Block, map_tensors
 
 
@@ -46,7 +46,7 @@ def classes_within(algorithm: Algorithm) -> list[Any]:
     kinds: list[Any] = [Block]
     for kind in kinds:
         kinds += kind.__subclasses__()
-    return [Message, *kinds, *_compressors(algorithm)]
+    return [Message, Posted, *kinds, *_compressors(algorithm)]
 
 
 def _compressors(owner: object) -> list[type]:

@@ -36,7 +36,7 @@ class Read:
 
 
 def message(nodes: Sequence[int], x: Tensor, sent: Tensor | None = None) -> Message:
-    return TopK(k=1).compress(x, Draw(0, "test", nodes, 0), sent)
+    return TopK(k=1).compress(x, Draw(0, "test", nodes, 0), sent=sent)
 
 
 def state(nodes: Sequence[int]) -> State:
