@@ -13,7 +13,7 @@ from algorithms import Traffic
 from gossip.drivers.moment import Moment, Position
 from gossip.errors import say
 from gossip.execution.setting import Setting
-from gossip.network.network import InProcessNetwork
+from gossip.network import RunNetwork
 from gossip.processes.mpi import MpiCommunicator
 from gossip.records.logs import log
 from gossip.records.recorder import Recorder
@@ -79,13 +79,13 @@ class Copies:
         self.untold: list[str] = []
         self.mass = mass
         self._processes, self._keep = processes, keep
-        self._network: InProcessNetwork | None = None
+        self._network: RunNetwork | None = None
         self._recorder: Recorder | None = None
         self._all_have_it: Callable[[], None] | None = None  # waits for that
         self._noticed = 0.0  # when the last loss was
         self._recovery: Recovery | None = None  # from it
 
-    def follow(self, network: InProcessNetwork, recorder: Recorder) -> None:
+    def follow(self, network: RunNetwork, recorder: Recorder) -> None:
         """The run goes on with these."""
         self._network, self._recorder = network, recorder
 
