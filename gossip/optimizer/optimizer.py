@@ -23,6 +23,7 @@ from gossip.optimizer.states import classes_within, leave_memory, restored, save
 from gossip.processes import launcher
 from gossip.processes.cores import shared_cores
 from gossip.processes.ending import closed_together, speaking_once
+from gossip.processes.memory import freed_memory_kept
 from topologies import FAMILIES, Schedule, Topology
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class Optimizer(torch.optim.Optimizer):
         with ExitStack() as stack:  # undone if anything is refused, and kept for `close` if nothing is
             stack.enter_context(speaking_once(processes))
             stack.enter_context(shared_cores(processes))
+            stack.enter_context(freed_memory_kept())
             stack.enter_context(closed_together(processes, processes.close))
             processes.together(lambda: self._take(list(params), algorithm, local, buffers))
             self._agree_on_shapes(processes)
