@@ -20,7 +20,8 @@ from topologies.placement import Placement
 
 if TYPE_CHECKING:
     import networkx
-    from mpi4py import MPI
+
+    from gossip.processes.mpi import Intracomm
 
 OnFailure = Literal["abort", "continue", "rehost"]
 
@@ -84,7 +85,7 @@ class Training:
 
     It stands as "simulated_seconds" in the history, and changes nothing else unless the algorithm acts on the time."""
 
-    communicator: MPI.Intracomm | None = None
+    communicator: Intracomm | None = None
     """The mpi4py communicator to use, which is duplicated; all launched processes by default."""
 
     output: str | Path | None = "runs"

@@ -100,7 +100,7 @@ def _parser(ranks: int) -> ArgumentParser:
 
 def _types() -> dict[str, Any]:
     """Field -> what may be given for it; a command line has no objects of the user's own."""
-    elsewhere = {"networkx": SimpleNamespace(Graph=object), "MPI": SimpleNamespace(Intracomm=object)}
+    elsewhere = {"networkx": SimpleNamespace(Graph=object), "Intracomm": object}
     given = get_type_hints(Training, localns=elsewhere)
     return given | {"topology": Callable[[int], Schedule], "workload": Workload}
 
