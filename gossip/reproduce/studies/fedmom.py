@@ -85,12 +85,13 @@ class WatchedState(FederatedState):
 class Watched(Federated[WatchedState]):
     """FedAvg that reports the cosine between its pseudo-gradient and the way from the optimum to where it is.
 
-    With a replicated server only, where all nodes know both.
+    With a replicated server, so that all nodes know both.
 
     Args:
         optimum: (d,), w*.
     """
 
+    server: Literal["node", "replicated"] = field(default="replicated", kw_only=True)
     optimum: Tensor = field(default_factory=lambda: torch.zeros(0))
 
     def first_state(self, server: Tensor) -> WatchedState:
