@@ -95,7 +95,7 @@ class ChocoSGD(Algorithm):
             hear(state, network)
             state.x = x + consensus_step(state, network)
             publish(state, state.x, self.compressor, network)
-            network.post(state.sent)
+            state.sent = network.post(state.sent)
 
     def chosen(self, state: State) -> dict[str, Any]:
         return chosen_gamma(state)

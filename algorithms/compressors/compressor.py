@@ -18,6 +18,7 @@ from algorithms.layout import Layout, parts_for_layout
 from algorithms.numerics.compiled import parts_of
 from algorithms.randomness import Draw, Key
 from algorithms.state import Block
+from algorithms.watching import span
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Compressor:
         rows = self.working_rows(x, checked=not self.checks)
         kind = frames.fingerprint(self, x.shape[1], x.dtype)
         silent = torch.zeros(len(x), dtype=torch.bool) if sent is None else ~sent
-        with parts_of(rows.nbytes):
+        with span(f"compress with {type(self).__name__}", "compress"), parts_of(rows.nbytes):
             packed = tuple(
                 frames.SILENT if skipped else frames.seal(self.encode(row, draw.key(i), row_memory(memory, i)), kind)
                 for i, (row, skipped) in enumerate(zip(rows, silent.tolist(), strict=True))

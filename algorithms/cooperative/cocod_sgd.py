@@ -1,19 +1,4 @@
-"""CoCoD-SGD: local SGD whose averages travel during the next local steps.
-
-Shen, Yu, Zhang, Wang, Cheng, "Faster Distributed Deep Net Training: Computation and Communication Decoupled Stochastic
-Gradient Descent", IJCAI 2019, arXiv 1906.12043.
-
-    every iteration    x_i <- x_i - lr v_i(x_i),   v_i the gradient, or by another local optimizer
-    every tau-th       s_i = x_i, and the average of all s_j begins to travel
-    tau later          x_i <- mean of all s_j + (x_i - s_i),   then s_i = x_i and so on
-
-Iteration t = 0, 1, ... communicates if tau divides t + 1. The paper's first average travels during the first tau steps;
-that is the average of the starting points, which are the same there, so nothing needs to be sent for it. Here the
-first one is sent after tau steps and used after 2 tau, also where the starting points differ.
-
-Sent: one dense vector up and one down a binary tree over the nodes, every tau iterations. W is not used. What the
-local optimizer remembers goes on through an averaging.
-"""
+"""CoCoD-SGD: local SGD whose averages travel during the next local steps."""
 
 from __future__ import annotations
 
@@ -43,7 +28,21 @@ class CocodState(LocalState):
 
 @dataclass(frozen=True)
 class CocodSGD(LocalUpdates[CocodState]):
-    """CoCoD-SGD.
+    """CoCoD-SGD: local SGD whose averages travel during the next local steps.
+
+    Shen, Yu, Zhang, Wang, Cheng, "Faster Distributed Deep Net Training: Computation and Communication Decoupled
+    Stochastic Gradient Descent", IJCAI 2019, arXiv 1906.12043.
+
+        every iteration    x_i <- x_i - lr v_i(x_i),   v_i the gradient, or by another local optimizer
+        every tau-th       s_i = x_i, and the average of all s_j begins to travel
+        tau later          x_i <- mean of all s_j + (x_i - s_i),   then s_i = x_i and so on
+
+    Iteration t = 0, 1, ... communicates if tau divides t + 1. The paper's first average travels during the first tau
+    steps; that is the average of the starting points, which are the same there, so nothing needs to be sent for it.
+    Here the first one is sent after tau steps and used after 2 tau, also where the starting points differ.
+
+    Sent: one dense vector up and one down a binary tree over the nodes, every tau iterations. W is not used. What the
+    local optimizer remembers goes on through an averaging.
 
     Args:
         lr: Learning rate, > 0, or a schedule of it.

@@ -1,33 +1,4 @@
-"""Decentralized SGD (D-PSGD, diffusion), in its three orders.
-
-Lian, Zhang, Zhang, Hsieh, Zhang, Liu, "Can Decentralized Algorithms Outperform Centralized Algorithms?",
-NeurIPS 2017, arXiv 1705.09056 (consensus order); Chen & Sayed, "Diffusion Adaptation Strategies for
-Distributed Optimization and Learning over Networks", 2012, arXiv 1111.0034 (the two diffusion orders).
-
-With v_i the descent direction of node i (its gradient, or its local momentum) and W_t the mixing matrix:
-
-    adapt-then-combine   x_i <- sum_j w_ij (x_j - lr v_j(x_j))
-    combine-then-adapt   y_i  = sum_j w_ij x_j;   x_i <- y_i - lr v_i(y_i)
-    consensus            x_i <- sum_j w_ij x_j - lr v_i(x_i)
-
-Sent: one dense vector to each out-neighbour, per round.
-
-With `period` H, iteration t = 0, 1, ... averages if H divides t + 1, in all three orders (the convention of
-Cooperative SGD, Wang & Joshi, arXiv 1808.07576). Of a time-varying topology each averaging uses the next round's
-matrix, so the r-th one uses W_r.
-
-The gradient of combine-then-adapt is wanted at y_i, so each averaging takes place at the end of the step before it,
-the first one in `start`: T steps of period 1 make T + 1 rounds, the last of which nothing uses yet.
-
-With a regularizer r, each iteration ends with its proximal operator at the iteration's learning rate: x_i is
-prox_{lr r} of the right-hand side above. In the consensus order this is prox-DGD (Zeng & Yin, "On Nonconvex
-Decentralized Gradient Descent", IEEE TSP 66(11), 2018, arXiv 1608.05766). It is as biased as the method without.
-
-Momentum is local and never communicated: v_i <- momentum v_i + g_i, applied as in torch.optim.SGD. On heterogeneous
-data the limit is as far from the optimum as without momentum and with lr / (1 - momentum).
-
-With another local optimizer, its move c y of the parameters takes the place of -lr v; what it remembers stays local.
-"""
+"""Decentralized SGD (D-PSGD, diffusion), in its three orders."""
 
 from __future__ import annotations
 
@@ -65,7 +36,47 @@ class DecentralizedSGDState(LocalState):
 
 @dataclass(frozen=True)
 class DecentralizedSGD(LocalUpdates[DecentralizedSGDState]):
-    """Decentralized SGD.
+    """Decentralized SGD (D-PSGD, diffusion), in its three orders.
+
+    Lian, Zhang, Zhang, Hsieh, Zhang, Liu, "Can Decentralized Algorithms Outperform Centralized Algorithms?", NeurIPS
+    2017, arXiv 1705.09056 (consensus order); Chen & Sayed, "Diffusion Adaptation Strategies for Distributed
+    Optimization and Learning over Networks", 2012, arXiv 1111.0034 (the two diffusion orders).
+
+    With v_i the descent direction of node i (its gradient, or its local momentum) and W_t the mixing matrix:
+
+        adapt-then-combine   x_i <- sum_j w_ij (x_j - lr v_j(x_j))
+        combine-then-adapt   y_i  = sum_j w_ij x_j;   x_i <- y_i - lr v_i(y_i)
+        consensus            x_i <- sum_j w_ij x_j - lr v_i(x_i)
+
+    Sent: one dense vector to each out-neighbour, per round.
+
+    With `period` H, iteration t = 0, 1, ... averages if H divides t + 1, in all three orders (the convention of
+    Cooperative SGD, Wang & Joshi, arXiv 1808.07576). Of a time-varying topology each averaging uses the next round's
+    matrix, so the r-th one uses W_r.
+
+    The gradient of combine-then-adapt is wanted at y_i, so each averaging takes place at the end of the step before it,
+    the first one in `start`: T steps of period 1 make T + 1 rounds, the last of which nothing uses yet.
+
+    With a regularizer r, each iteration ends with its proximal operator at the iteration's learning rate: x_i is
+    prox_{lr r} of the right-hand side above. In the consensus order this is prox-DGD (Zeng & Yin, "On Nonconvex
+    Decentralized Gradient Descent", IEEE TSP 66(11), 2018, arXiv 1608.05766). It is as biased as the method without.
+
+    Momentum is local and never communicated: v_i <- momentum v_i + g_i, applied as in torch.optim.SGD. On heterogeneous
+    data the limit is as far from the optimum as without momentum and with lr / (1 - momentum).
+
+    With another local optimizer, its move c y of the parameters takes the place of -lr v; what it remembers stays
+    local.
+
+    One step of two nodes, towards the points where |x|^2 / 2 and |x - 2|^2 / 2 are least:
+
+        >>> network = MatrixNetwork([[0.5, 0.5], [0.5, 0.5]])
+        >>> algorithm, centres = DecentralizedSGD(lr=0.5), torch.tensor([[0.0], [2.0]])
+        >>> state = algorithm.start(torch.tensor([[0.0], [4.0]]), network)
+        >>> algorithm.advance(state, Sample(state.x - centres, torch.zeros(2)), network)
+        >>> algorithm.model(state).tolist()
+        [[1.5], [1.5]]
+        >>> network.traffic.messages.tolist()
+        [1, 1]
 
     Args:
         lr: Learning rate, > 0, or a schedule of it.

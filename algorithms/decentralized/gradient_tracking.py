@@ -1,25 +1,4 @@
-"""Gradient tracking: every node descends along its estimate of the average gradient.
-
-Nedić, Olshevsky, Shi, "Achieving Geometric Convergence for Distributed Optimization over Time-Varying Graphs", SIAM J.
-Optim. 27(4), 2017, arXiv 1607.03218 (DIGing); Qu & Li, "Harnessing Smoothness to Accelerate Distributed Optimization",
-IEEE TCNS 5(3), 2018, arXiv 1605.07112; with stochastic gradients Pu & Nedić, "Distributed Stochastic Gradient Tracking
-Methods", Math. Prog. 187, 2021, arXiv 1805.11454. With the tracker y_i = g_i at the start:
-
-    diging               x+ = W x - lr y;      y+ = W y + g(x+) - g(x)
-    adapt-then-combine   x+ = W (x - lr y);    y+ = W (y + g(x+) - g(x))
-
-What is subtracted is the very gradient that was added an iteration before, never one of x on new samples, so that the
-average of y over the nodes is that of the gradients, to rounding. Momentum is local and comes after the tracking: with
-v <- momentum v + y, v takes the place of y in the first equation (as y + momentum v does with Nesterov's variant).
-
-Sent: two dense vectors to each out-neighbour, per round, but one in the first, when y is not yet mixed. In DIGing's
-order both are known before the gradient is, so that they travel meanwhile.
-
-W must be doubly stochastic; it may be directed and vary. In iteration t = 0, 1, ... both x and the y of the iteration
-before are mixed by W_t, while the papers mix y with the x before; only so can they travel together. With the same W in
-all rounds there is no difference. The theory's learning rates are of the order (1 - rho)^2 / L, for the second largest
-eigenvalue modulus rho.
-"""
+"""Gradient tracking: every node descends along its estimate of the average gradient."""
 
 from __future__ import annotations
 
@@ -60,7 +39,38 @@ class GradientTrackingState(State):
 
 @dataclass(frozen=True)
 class GradientTracking(Algorithm[GradientTrackingState]):
-    """Gradient tracking.
+    """Gradient tracking: every node descends along its estimate of the average gradient.
+
+    Nedić, Olshevsky, Shi, "Achieving Geometric Convergence for Distributed Optimization over Time-Varying Graphs", SIAM
+    J. Optim. 27(4), 2017, arXiv 1607.03218 (DIGing); Qu & Li, "Harnessing Smoothness to Accelerate Distributed
+    Optimization", IEEE TCNS 5(3), 2018, arXiv 1605.07112; with stochastic gradients Pu & Nedić, "Distributed Stochastic
+    Gradient Tracking Methods", Math. Prog. 187, 2021, arXiv 1805.11454. With the tracker y_i = g_i at the start:
+
+        diging               x+ = W x - lr y;      y+ = W y + g(x+) - g(x)
+        adapt-then-combine   x+ = W (x - lr y);    y+ = W (y + g(x+) - g(x))
+
+    What is subtracted is the very gradient that was added an iteration before, never one of x on new samples, so that
+    the average of y over the nodes is that of the gradients, to rounding. Momentum is local and comes after the
+    tracking: with v <- momentum v + y, v takes the place of y in the first equation (as y + momentum v does with
+    Nesterov's variant).
+
+    Sent: two dense vectors to each out-neighbour, per round, but one in the first, when y is not yet mixed. In DIGing's
+    order both are known before the gradient is, so that they travel meanwhile.
+
+    W must be doubly stochastic; it may be directed and vary. In iteration t = 0, 1, ... both x and the y of the
+    iteration before are mixed by W_t, while the papers mix y with the x before; only so can they travel together. With
+    the same W in all rounds there is no difference. The theory's learning rates are of the order (1 - rho)^2 / L, for
+    the second largest eigenvalue modulus rho.
+
+    Three nodes, where |x - c_i|^2 / 2 are least at different points, find the least point of the average:
+
+        >>> network = MatrixNetwork([[0.5, 0.5, 0.0], [0.5, 0.0, 0.5], [0.0, 0.5, 0.5]])
+        >>> algorithm, centres = GradientTracking(lr=0.1), torch.tensor([[0.0], [4.0], [5.0]])
+        >>> state = algorithm.start(torch.zeros(3, 1), network)
+        >>> for _ in range(200):
+        ...     algorithm.advance(state, Sample(state.x - centres, torch.zeros(3)), network)
+        >>> algorithm.model(state).round(decimals=3).tolist()
+        [[3.0], [3.0], [3.0]]
 
     Args:
         lr: Learning rate, > 0, or a schedule of it.

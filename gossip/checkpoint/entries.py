@@ -76,11 +76,11 @@ class StateRows:
         if isinstance(value, dict):
             pairs = [[key, self._take(f"{name}.{key}", part, nodes)] for key, part in value.items()]
             return {"kind": "dict", "pairs": pairs}
-        if isinstance(value, Block):
-            return self._take_block(name, value, nodes)
         if isinstance(value, Posted):
             self._named[id(value)] = name, value
             return {"kind": "posted", "value": self._take(f"{name}.value", value.value, nodes)}
+        if isinstance(value, Block):
+            return self._take_block(name, value, nodes)
         if id(value) in self._named:
             return {"kind": "same", "as": self._named[id(value)][0]}
         if isinstance(value, Message):

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from algorithms import Algorithm, Traffic
 from gossip.checkpoint.entries import StatesFromRows
 from gossip.checkpoint.sections import nodes_of_sections
 from gossip.checkpoint.store import Checkpoint
 from gossip.drivers.moment import Position
-from gossip.network import Communicator
-from gossip.network.network import InProcessNetwork
+from gossip.network import Communicator, RunNetwork
 from gossip.records.recorder import Recorder
 
 
@@ -25,7 +23,7 @@ def resume(
     *,
     device: torch.device,
     processes: Communicator,
-    network: InProcessNetwork,
+    network: RunNetwork,
     recorder: Recorder,
 ) -> Position:
     """Where a run stood when this checkpoint was written; collective.
@@ -58,7 +56,7 @@ def resume(
     # What ranks have handed to MPI; fewer ranks than before carry on the counts of several.
     wire = np.sum(manifest["wire"][processes.rank :: processes.size] or [[0, 0]], axis=0).tolist()
     posted = [read.named(name) for name in manifest["posted"]]
-    means = [cast(Tensor, read.named(name)) for name in manifest["posted_means"]]
+    means = [read.named(name) for name in manifest["posted_means"]]
     network.load_clock_state(manifest["clock"])
     network.resume(counts.round, Traffic(counts.bytes, counts.messages, *wire), posted, means)
     return Position(checkpoint.step, restored["algorithm"], restored["oracle"], manifest["seconds"])

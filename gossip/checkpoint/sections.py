@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from algorithms import Algorithm
-from gossip.network.network import InProcessNetwork
+from gossip.network import RunNetwork
 
 
-def nodes_of_sections(network: InProcessNetwork, algorithm: Algorithm) -> dict[str, Sequence[int]]:
+def nodes_of_sections(network: RunNetwork, algorithm: Algorithm) -> dict[str, Sequence[int]]:
     """Section -> the local nodes that it is of: an oracle knows those with data, and a model is of no server.
 
     Args:

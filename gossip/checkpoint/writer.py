@@ -20,8 +20,7 @@ from gossip.checkpoint.sections import nodes_of_sections
 from gossip.checkpoint.store import FolderWriter, remove_others, step_folder
 from gossip.drivers.moment import Moment
 from gossip.errors import DataError, PreemptedError, UsageError
-from gossip.network import Communicator
-from gossip.network.network import InProcessNetwork
+from gossip.network import Communicator, RunNetwork
 from gossip.processes.signals import Signals
 from gossip.records.lock import Lock
 from gossip.records.recorder import Recorder
@@ -68,7 +67,7 @@ class CheckpointWriter:
         algorithm: Algorithm,
         *,
         processes: Communicator,
-        network: InProcessNetwork,
+        network: RunNetwork,
         recorder: Recorder,
         signals: Signals,
     ) -> None:

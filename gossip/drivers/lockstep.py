@@ -12,7 +12,8 @@ from algorithms import Algorithm, Sample, State
 from algorithms.oracles.oracle import remembers
 from gossip.drivers.gradients import Gradients
 from gossip.drivers.moment import Look, Moment, Position
-from gossip.network.network import InProcessNetwork
+from gossip.network import RunNetwork
+from gossip.spans import NO_SPANS, Spans
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,17 @@ class Lockstep:
     gradients: Gradients
     """Of the local nodes."""
 
-    network: InProcessNetwork
+    network: RunNetwork
     """What links the nodes."""
+
+    spans: Spans = NO_SPANS
+    """Is told how long steps and gradients take."""
 
     def start(self, x: Tensor) -> Position:
         """Where a run begins from these models (k, d) of the local nodes; collective."""
         began = time.perf_counter()
-        state = self.algorithm.start(x, self.network)
+        with self.spans.span("start", "compute"):
+            state = self.algorithm.start(x, self.network)
         self.network.finish_step()
         self.spread(state)
         return Position(0, state, self.gradients.start(state.x), time.perf_counter() - began)
@@ -64,7 +69,8 @@ class Lockstep:
             self.algorithm.post(position.state, self.network)
             sample = taken.sample()
             self.network.finish_gradients(step)
-            self.algorithm.advance(position.state, sample, self.network)
+            with self.spans.span("step", "compute"):
+                self.algorithm.advance(position.state, sample, self.network)
 
 
 class _Taken:
@@ -92,7 +98,8 @@ class _Taken:
             began = time.perf_counter()
             position = self._position
             self._driver.spread(position.state)
-            sample, used = self._driver.gradients.look(position.oracle, position.state.x, self._step, self._idle)
+            with self._driver.spans.span("gradients", "compute"):
+                sample, used = self._driver.gradients.look(position.oracle, position.state.x, self._step, self._idle)
             self.seconds += time.perf_counter() - began
             self._look = Look(sample, used, self.seconds)
         return self._look
@@ -104,4 +111,5 @@ class _Taken:
         position = self._position
         if remembers(position.oracle):  # it sees idle nodes, too
             self._driver.spread(position.state)
-        return self._driver.gradients.sample(position.oracle, position.state.x, self._step, self._idle)
+        with self._driver.spans.span("gradients", "compute"):
+            return self._driver.gradients.sample(position.oracle, position.state.x, self._step, self._idle)

@@ -143,7 +143,7 @@ def _trained(
     observers.append(Recording(training, algorithm, measure, recorder))
     with_data = [setting.ids[node] for node in network.nodes if node < network.n - algorithm.without_data]
     gradients = Gradients(training.oracle, setting.workload, with_data, training.seed)
-    driver = Lockstep(algorithm, gradients, network)
+    driver = Lockstep(algorithm, gradients, network, processes.spans)
     position = _begin(setting, driver, recorder, processes)
     recorder.settled(algorithm.chosen(position.state))
     step = position.step

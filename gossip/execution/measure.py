@@ -12,8 +12,7 @@ from torch import Tensor
 from algorithms import Algorithm, ShardedWorkload
 from algorithms.numerics.sums import squared_norms
 from gossip.drivers.moment import Look
-from gossip.network import Communicator
-from gossip.network.network import InProcessNetwork
+from gossip.network import Communicator, RunNetwork
 
 SENT = ("bytes_sent_per_node", "messages_sent_per_node")
 
@@ -25,7 +24,7 @@ class Measure:
     workload: ShardedWorkload
     """Evaluates models."""
 
-    network: InProcessNetwork
+    network: RunNetwork
     """Takes the means over nodes; what is sent for that does not count."""
 
     processes: Communicator
@@ -66,7 +65,7 @@ class Measure:
             average = network.sum(self._without_servers(model)) / n
             gradient = network.sum(look.sample.gradient) / n * share
             root = self.processes.rank == 0
-            evaluation = self.processes.broadcast(dict(self.workload.evaluate(average)) if root else None)
+            evaluation = self.processes.broadcast(self._evaluated(average) if root else None)
             columns = {
                 "train_loss": look.sample.loss.double() * share,
                 "consensus_distance": _squared_distances(model, average),
@@ -85,6 +84,11 @@ class Measure:
         metrics["gradient_norm"] = float(_squared_distances(gradient[None], torch.zeros_like(gradient)).sqrt())
         return metrics | evaluation
 
+    def _evaluated(self, model: Tensor) -> dict[str, float]:
+        """What the workload says of one model (d,)."""
+        with self.processes.spans.span("evaluate", "compute"):
+            return dict(self.workload.evaluate(model))
+
     def _without_servers(self, rows: Tensor) -> Tensor:
         """(k, ...): zeros in the place of the rows of servers."""
         clients = sum(node < self.network.n - self.algorithm.servers for node in self.network.nodes)
@@ -98,7 +102,7 @@ class Measure:
         columns = {f"node_{name}": torch.zeros(len(model), dtype=torch.float64) for name in evaluation if len(nodes)}
         for node in nodes[np.isin(nodes, self.network.nodes)].tolist():
             row = self.network.nodes.index(node)
-            for name, value in self.workload.evaluate(model[row]).items():
+            for name, value in self._evaluated(model[row]).items():
                 columns[f"node_{name}"][row] = value * n / len(nodes)
         return columns
 

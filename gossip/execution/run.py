@@ -58,13 +58,13 @@ def conduct(
         training = replace(training, algorithm=training.algorithm.replicated())
     if survives:
         processes.together(lambda: check_survival(training, processes.size))
-    setting = prepare(training, topology, processes)
     with ExitStack() as stack:
+        stack.enter_context(traced(training.trace, processes))
+        setting = prepare(training, topology, processes)
         if not survives:  # or else each attempt has a network of its own
             stack.enter_context(closed_together(processes, setting.network.close))
             stack.enter_context(watched(processes, setting.directory))
         stack.enter_context(logs(setting.directory, processes))
-        stack.enter_context(traced(training.trace, processes, training.algorithm, training.oracle, setting.workload))
         biased = bias(training.algorithm, topology)
         if biased and processes.rank == 0:
             warn(biased)

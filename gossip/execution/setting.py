@@ -14,8 +14,7 @@ from algorithms import Algorithm, ShardedWorkload
 from gossip.checkpoint.finding import find
 from gossip.drivers.moment import Position
 from gossip.execution.training import DECIDE_MODELS, Training
-from gossip.network import Communicator, connect
-from gossip.network.network import InProcessNetwork
+from gossip.network import Communicator, RunNetwork, connect
 from gossip.processes.ending import closed_on_error
 from gossip.records.configuration import described, description
 from gossip.records.directory import create_run_directory
@@ -41,7 +40,7 @@ class Setting:
     hosted: Sequence[Sequence[int]]
     """The nodes of each rank, ascending."""
 
-    network: InProcessNetwork
+    network: RunNetwork
     """Links the nodes."""
 
     x: Tensor
@@ -101,7 +100,16 @@ def prepare(training: Training, topology: Schedule, processes: Communicator, dir
     hosted = processes.from_root(lambda: place(topology, processes.hosts, training.placement))
     hosted = [*hosted[:-1], [*hosted[-1], *range(topology.n, linked.n)]]
     transport = training.transport if training.on_failure == "abort" else "peer-to-peer"
-    network = connect(linked, processes, training.seed, transport, hosted, training.clock, algorithm.without_data)
+    network = connect(
+        linked,
+        processes,
+        training.seed,
+        transport,
+        hosted,
+        clock=training.clock,
+        auxiliary=algorithm.without_data,
+        spans=processes.spans,
+    )
     with closed_on_error(processes, network.close):
         x = processes.together(lambda: _initial(training.start, workload, topology.n, network.nodes))
         configuration = processes.from_root(lambda: _identity(training, topology, x)) if training.keeps else {}

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import numpy as np
 from mpi4py import MPI
@@ -33,9 +33,7 @@ from gossip.errors import GossipError, UsageError, say
 from gossip.execution.attempt import Finished, attempt, new_recorder
 from gossip.execution.setting import Setting, prepare
 from gossip.needs import check_needs
-from gossip.network import connect
-from gossip.network.network import InProcessNetwork
-from gossip.network.transports.peer_to_peer.transport import PeerToPeerNetwork
+from gossip.network import RunNetwork, connect
 from gossip.processes.communicator import listed
 from gossip.processes.ending import closed_together
 from gossip.processes.mpi import MpiCommunicator
@@ -107,13 +105,13 @@ class Copies:
         self.untold: list[str] = []
         self.mass = mass
         self._processes, self._keep = processes, keep
-        self._network: InProcessNetwork | None = None
+        self._network: RunNetwork | None = None
         self._recorder: Recorder | None = None
         self._all_have_it: MPI.Request | None = None
         self._noticed = 0.0  # when the last loss was
         self._recovery: Recovery | None = None  # from it
 
-    def follow(self, network: InProcessNetwork, recorder: Recorder) -> None:
+    def follow(self, network: RunNetwork, recorder: Recorder) -> None:
         """The run goes on with these."""
         self._network, self._recorder = network, recorder
 
@@ -234,7 +232,7 @@ class Survival:
         return result
 
     def _go_on_without_the_lost(self) -> None:
-        cast(PeerToPeerNetwork, self._setting.network).abandon()
+        self._setting.network.abandon()
         gone, hosted = self._processes.go_on(), self._setting.hosted
         if not gone:
             raise RuntimeError("communication failed although all ranks are there; their logs say how")
@@ -252,7 +250,7 @@ class Survival:
         topology = processes.from_root(lambda: self._heal(setting.topology, survivors))
         ids = [setting.ids[node] for node in survivors]
         hosted = [np.searchsorted(survivors, nodes).tolist() for nodes in setting.hosted]
-        network = connect(topology, processes, training.seed, "peer-to-peer", hosted)
+        network = connect(topology, processes, training.seed, "peer-to-peer", hosted, spans=processes.spans)
         setting = replace(setting, topology=topology, hosted=hosted, network=network, ids=ids, whole=False)
         note = f"on {processes.size} ranks with {len(ids)} nodes and {len(topology.graph.edges)} links"
         if training.keeps:  # what is left is another run than that of the checkpoints
@@ -312,7 +310,7 @@ class Survival:
         return Recovery(setting, [], step, note)
 
 
-def _mass(algorithm: Algorithm, state: State, network: InProcessNetwork) -> float | None:
+def _mass(algorithm: Algorithm, state: State, network: RunNetwork) -> float | None:
     """Of all nodes, what mixing conserves; None if the algorithm has no such thing. Collective."""
     mass = algorithm.mass(state)
     return None if mass is None else float(network.sum(mass.double()))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from torch import Tensor
 
 from algorithms import Algorithm, Full, Oracle, ShardedWorkload
-from gossip.network import SimulatedClock, Transport
+from gossip.network import SimulatedClock, TransportName
 from gossip.workloads.workload import Workload
 from topologies import Schedule
 from topologies.placement import Placement
@@ -69,7 +69,7 @@ class Training:
 
     So many say what all do, and evaluating thousands would take longer than training them."""
 
-    transport: Transport = "auto"
+    transport: TransportName = "auto"
     """How rows go from rank to rank; the results are the same bits.
 
     See `gossip.network.connect`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from algorithms.checks import check
+from algorithms.network import WeightedEdges
 from algorithms.randomness import generator
-from topologies import Links, Topology
+from topologies import Links
 
 Seconds = NDArray[np.float64]
 
@@ -58,6 +59,7 @@ class SimulatedClock:
 
     * in an exchange of rows, a node waits for those of its in-neighbours;
     * a sum or mean over all nodes is an all-reduce, which begins when the last node comes to it; all end together;
+    * so is bringing rows of some nodes to all, as it is an all-gather; a sum or mean of messages is one too;
     * what is posted travels from then on, and is waited for where it is used: meanwhile a node can compute;
     * what a node sends waits for its port until what it sent before has left.
 
@@ -126,17 +128,25 @@ class NodeTimes:
         now[: self._with_data] += self._clock.gradient_seconds(self._with_data, self._seed, step)
         self.now = now
 
-    def send(self, topology: Topology, row_bytes: NDArray[np.int64] | int) -> Seconds:
-        """Begin an exchange; (n,), when each node has what it needs of it."""
+    def send(self, topology: WeightedEdges, row_bytes: NDArray[np.int64] | int) -> Seconds:
+        """Begin an exchange over the edges of a matrix; (n,), when each node has what it needs of it."""
         starts = np.maximum(self.now, self.free)
         self.free = starts + self._links.sending(topology, row_bytes)
         return self._links.exchange(topology, row_bytes, starts)
 
-    def reduce(self, row_bytes: int) -> Seconds:
+    def reduce(self, row_bytes: NDArray[np.int64] | int) -> Seconds:
         """Begin a sum over all nodes; (n,), when each node has it."""
+        assert isinstance(row_bytes, int)  # the same for all nodes
         n, start = len(self.now), np.maximum(self.now, self.free).max()
         self.free = np.full(n, start + self._links.reducing(n, row_bytes))
         return np.full(n, start + self._links.all_reduce(n, row_bytes))
+
+    def gather(self, row_bytes: NDArray[np.int64] | int, nodes: Sequence[int]) -> Seconds:
+        """Begin to bring the rows of some nodes to all; (n,), when each node has them."""
+        n, start = len(self.now), np.maximum(self.now, self.free).max()
+        size = int(np.broadcast_to(row_bytes, n)[np.unique(np.asarray(nodes, np.int64))].sum())
+        self.free = np.full(n, start + self._links.gathering(n, size))
+        return np.full(n, start + self._links.all_gather(n, size))
 
     def wait(self, there: Seconds) -> None:
         """Each node goes on when it has what it waits for."""

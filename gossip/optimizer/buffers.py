@@ -8,7 +8,7 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from gossip.network.network import InProcessNetwork
+from gossip.network import RunNetwork
 from gossip.optimizer.flat import unflatten
 
 
@@ -25,14 +25,14 @@ class Buffers:
     def __init__(self, tensors: Iterable[Tensor]) -> None:
         self.tensors = [each for each in tensors if each.is_floating_point()]
 
-    def mix(self, network: InProcessNetwork, ended: int) -> None:
+    def mix(self, network: RunNetwork, ended: int) -> None:
         """Average them with the neighbours', as a part of the round that just ended; collective."""
         network.round = ended
         mixed = network.mix(self._flat())
         network.finish_step()
         self._set(mixed[0])
 
-    def take_mean(self, network: InProcessNetwork) -> list[Tensor]:
+    def take_mean(self, network: RunNetwork) -> list[Tensor]:
         """Make them the average over all nodes, and give copies of what they were; collective."""
         before = [each.clone() for each in self.tensors]
         if before:

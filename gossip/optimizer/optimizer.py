@@ -15,7 +15,7 @@ from torch import Tensor
 from algorithms import Algorithm, Layout, LearningRate, Sample, Traffic
 from algorithms.schedules.learning_rate import learning_rate
 from gossip.needs import bias, check_needs, warn_caller
-from gossip.network import Communicator, Transport, connect
+from gossip.network import Communicator, TransportName, connect
 from gossip.optimizer.buffers import Buffers
 from gossip.optimizer.flat import FlatParameters
 from gossip.optimizer.rates import LearningRates, learning_rate_of, with_learning_rate
@@ -80,7 +80,7 @@ class Optimizer(torch.optim.Optimizer):
         broadcast: bool = True,
         seed: int = 0,
         communicator: MPI.Intracomm | None = None,
-        transport: Transport = "auto",
+        transport: TransportName = "auto",
     ) -> None:
         processes = launcher.world() if communicator is None else launcher.over(communicator)
         with ExitStack() as stack:  # undone if anything is refused, and kept for `close` if nothing is

@@ -12,8 +12,12 @@ from algorithms.state import Block, map_tensors
 
 
 def saved(state: State) -> dict[str, Any]:
-    """A copy of all fields but the parameters, by name."""
-    return copy.deepcopy({name: value for name, value in vars(state).items() if name != "x"})
+    """A copy of all fields but the parameters, by name, and but that these are on their way, which is only a hint."""
+    fields = {name: value for name, value in vars(state).items() if name != "x"}
+    for name, value in fields.items():
+        if isinstance(value, Posted) and value.value is state.x:
+            fields[name] = None
+    return copy.deepcopy(fields)
 
 
 def restored(state: State, fields: dict[str, Any]) -> State:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gossip.errors import GossipError, explained
 from gossip.processes.cores import usable_cores
+from gossip.spans import NO_SPANS, Spans
 
 if TYPE_CHECKING:
     from gossip.processes.watcher import Watch
@@ -47,6 +48,7 @@ class Communicator:
         blocks: The nodes of each rank, once they are known, for messages.
         bereaved: Whether some processes have been lost.
         watch: Tells of ranks that are killed, where somebody watches.
+        spans: Is told of waits, and of what those who have this communicator do.
     """
 
     rank = 0
@@ -58,6 +60,7 @@ class Communicator:
     blocks: Sequence[Sequence[int]] | None = None
     bereaved = False
     watch: Watch | None = None
+    spans: Spans = NO_SPANS
 
     @property
     def name(self) -> str:

@@ -65,8 +65,8 @@ METHODS: dict[str, Callable[[LearningRate], Algorithm]] = {
     SYNCHRONOUS: lambda lr: LocalSGD(lr, period=1),
     "periodic averaging": lambda lr: LocalSGD(lr, period=32),
     DECENTRALIZED: lambda lr: CooperativeSGD(lr, period=32),
-    ELASTIC: lambda lr: ElasticAveraging(lr, period=8),
-    "elastic averaging, blocking": lambda lr: ElasticAveraging(lr, period=8, overlap=False),
+    ELASTIC: lambda lr: ElasticAveraging(lr, period=8, output="combined"),
+    "elastic averaging, blocking": lambda lr: ElasticAveraging(lr, period=8, overlap=False, output="combined"),
 }
 
 

@@ -35,9 +35,8 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from torch import Tensor
 
-from algorithms import SGD, Algorithm, ElasticAveraging, Full, LeaderSGD, Minibatch, Oracle, State
+from algorithms import SGD, Algorithm, ElasticAveraging, Full, LeaderSGD, Minibatch, Oracle
 from gossip.reproduce.study import Claim, Findings, History, Say, Study, history_of
 from gossip.workloads import MatrixCompletion, Mnist, Workload
 from topologies import complete
@@ -48,14 +47,6 @@ BETA = 0.43  # of EASGD in the paper's code
 PULLS = (0.1,)  # of LSGD in the paper's code
 EASGD, FAST, LSGD, GROUPS = "EASGD", "EASGD, 2 / (m + 2)", "LSGD", "LSGD, groups of 4"
 COMPLETION, CNN, PERCEPTRON = "matrix completion", "Mnist, CNN", "Mnist, perceptron"
-
-
-@dataclass(frozen=True)
-class Centre(ElasticAveraging):
-    """EASGD whose output is its anchor, which is what the paper tests; without `overlap`, as it is then complete."""
-
-    def model(self, state: State) -> Tensor:
-        return state.anchor
 
 
 @dataclass(frozen=True)
@@ -112,10 +103,10 @@ class Landscape:
         local = SGD(momentum=self.momentum, nesterov=self.momentum > 0)
 
         def centre(lr: float, alpha: float) -> Algorithm:
-            return Centre(lr, alpha, self.period, overlap=False, optimizer=local)
+            return ElasticAveraging(lr, alpha, self.period, overlap=False, optimizer=local)
 
         def elastic(lr: float, alpha: float) -> Algorithm:
-            return ElasticAveraging(lr, alpha, self.period, optimizer=local)
+            return ElasticAveraging(lr, alpha, self.period, optimizer=local, output="combined")
 
         def leader(lr: float, pull: float) -> Algorithm:
             return LeaderSGD(lr, self.period, pull, pull, groups=1, optimizer=local)

@@ -67,7 +67,7 @@ SYNCHRONOUS, OVERLAP = "synchronous SGD", "Overlap Local-SGD"
 METHODS: dict[str, Make] = {
     OVERLAP: lambda lr, tau: OverlapLocalSGD(lr, tau, alpha=0.6, beta=0.7, **MOMENTUM),
     "CoCoD-SGD": lambda lr, tau: CocodSGD(lr, tau, **MOMENTUM),
-    "EAMSGD": lambda lr, tau: ElasticAveraging(lr, period=tau, momentum=0.9),
+    "EAMSGD": lambda lr, tau: ElasticAveraging(lr, period=tau, momentum=0.9, output="combined"),
 }
 LATE: dict[str, Make] = {
     SYNCHRONOUS: lambda lr, tau: LocalSGD(lr, period=1),

@@ -13,7 +13,7 @@ from algorithms import Federated, Sample, StepDecay
 from algorithms.federated.sampling import draw_clients
 from algorithms.randomness import Draw, stream
 from gossip.network import Communicator, connect
-from gossip.network.network import InProcessNetwork as Network
+from gossip.network import RunNetwork as Network
 from tests.algorithms.helpers import Array, LeastSquares, with_rows
 from topologies import ring, with_servers
 

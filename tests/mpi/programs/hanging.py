@@ -29,7 +29,6 @@ with failing_together(communicator):
             case "message":
                 network.mix(TopK(k=2).compress(x, network.draw("test")))
             case "posted":
-                network.post(x)
-                network.mix(x)
+                network.mix(network.post(x))
             case "barrier":
                 communicator.barrier()

@@ -25,7 +25,7 @@ from algorithms import (
     Sample,
     TopK,
 )
-from gossip.network import InProcessNetwork
+from gossip.network import Communicator, connect
 from gossip.processes import launcher
 from gossip.processes.ending import speak_once
 from tests.mpi.suits import suits
@@ -67,7 +67,7 @@ def reference(
     algorithm: Algorithm, topology: Schedule, shapes: list[tuple[int, ...]], x: Tensor
 ) -> list[tuple[Tensor, Tensor, int, Tensor]]:
     """After each step: points and models (n, d), the round, the bytes."""
-    network = InProcessNetwork(topology, seed=5)
+    network = connect(topology, Communicator(), seed=5)
     problems = [Quadratic(shapes, node) for node in range(topology.n)]
     state = algorithm.start(x, network)
     network.finish_step()
