@@ -15,7 +15,7 @@ from torch import Tensor
 
 from algorithms import Algorithm, Compressor, Layout, LearningRate, Message, Sample, Traffic
 from algorithms.schedules.learning_rate import learning_rate
-from algorithms.state import LooseState
+from algorithms.state import Block
 from gossip.needs import check_needs, warn_of_bias
 from gossip.network import Communicator, InProcessNetwork, Transport, connect
 from gossip.optimizer.flat import FlatParameters, unflatten
@@ -103,7 +103,7 @@ class Optimizer(torch.optim.Optimizer):
         self._flat.bind(self._state.x)
         self._shared = False  # whether neighbours may be reading the parameters where they are
         self._averaged = False
-        torch.serialization.add_safe_globals(_of_messages(algorithm))
+        torch.serialization.add_safe_globals([*_of_messages(algorithm), *_blocks()])
         self._release = partial(_release, network, processes)
         if processes.size > 1:
             atexit.register(self._release)
@@ -374,8 +374,7 @@ class Optimizer(torch.optim.Optimizer):
         self.network.round = saved["round"]
         self._shares = list(saved["shares"])
         x = self._state.x
-        stacks = {name: _beside(x, value) for name, value in copy.deepcopy(saved["state"]).items()}
-        self._state = LooseState(x=x, **stacks)
+        vars(self._state).update({name: _beside(x, value) for name, value in copy.deepcopy(saved["state"]).items()})
         self._shared = False
         self._show_learning_rate()
 
@@ -401,7 +400,18 @@ def _beside(x: Tensor, value: Any) -> Any:
         return type(value)(_beside(x, each) for each in value)
     if isinstance(value, dict):
         return {key: _beside(x, each) for key, each in value.items()}
+    if isinstance(value, Block):
+        vars(value).update(_beside(x, vars(value)))
+        return value
     return value.to(x.device) if isinstance(value, Tensor) and value.shape == x.shape else value
+
+
+def _blocks() -> list[type[Block]]:
+    """The classes of the parts that states may have, those of this algorithm's among them."""
+    kinds = [Block]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    return kinds
 
 
 def _of_messages(owner: Algorithm | Compressor) -> list[Any]:

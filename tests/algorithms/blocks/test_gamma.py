@@ -52,12 +52,12 @@ def test_the_theory_by_hand() -> None:
     assert squarm_theory(Spectrum(1, 1), 0.5) == pytest.approx(1 / (64 + 1 + 16 + 8 - 8))
 
 
-def test_theory_is_the_default() -> None:
+def test_theory_is_that_of_the_papers() -> None:
     problem = least_squares(8)
     for algorithm, theory in (
-        (ChocoSGD(compressor=TopK(k=2)), choco_theory),
-        (ChocoGossip(compressor=TopK(k=2)), choco_theory),
-        (SquarmSGD(compressor=TopK(k=2)), squarm_theory),
+        (ChocoSGD(gamma="theory", compressor=TopK(k=2)), choco_theory),
+        (ChocoGossip(gamma="theory", compressor=TopK(k=2)), choco_theory),
+        (SquarmSGD(gamma="theory", compressor=TopK(k=2)), squarm_theory),
     ):
         state = run(algorithm, ring(8), problem, starts(problem), 0).state
         assert algorithm.chosen(state) == {"gamma": pytest.approx(theory(of_ring(8), 0.4), rel=1e-10)}
@@ -79,7 +79,7 @@ def gossiped(algorithm: ChocoGossip, topology: Topology, rounds: int) -> Array:
         algorithm.step(state, None, network)  # type: ignore[arg-type]
         network.finish_step()
         models.append(state.x.numpy().copy())
-        publics.append(state.public[0].numpy().copy())
+        publics.append(state.replicas.of_round[0].public.numpy().copy())
     return errors(np.stack(models), np.stack(publics), x.mean(axis=0))
 
 
@@ -87,7 +87,7 @@ def gossiped(algorithm: ChocoGossip, topology: Topology, rounds: int) -> Array:
 @pytest.mark.parametrize("k", [1, 3])
 def test_the_guaranteed_rate_holds(topology: Topology, k: int) -> None:
     gap = 1 - np.linalg.norm(topology.matrix.toarray() - 1 / topology.n, 2)
-    got = gossiped(ChocoGossip(compressor=TopK(k=k)), topology, 300)
+    got = gossiped(ChocoGossip(gamma="theory", compressor=TopK(k=k)), topology, 300)
     guaranteed = got[0] * (1 - gap**2 * (k / 5) / 82) ** np.arange(301)
     assert (got <= guaranteed * (1 + 1e-12)).all()
     assert got[-1] < got[0]
@@ -124,7 +124,7 @@ def test_the_search_without_anybody_to_agree_with() -> None:
 def test_a_matrix_that_never_averages_is_refused() -> None:
     problem = least_squares(4)
     with pytest.raises(ValueError, match=r"^ChocoSGD: gamma = 'theory' needs a mixing matrix .* where it is 1; "):
-        run(ChocoSGD(), Topology.from_matrix(np.roll(np.eye(4), 1, axis=1)), problem, starts(problem), 1)
+        run(ChocoSGD(gamma="theory"), Topology.from_matrix(np.roll(np.eye(4), 1, axis=1)), problem, starts(problem), 1)
 
 
 @pytest.fixture
@@ -148,7 +148,8 @@ def test_a_run_keeps_what_it_used_and_who_fired(squares: LeastSquares, gamma: An
 
 
 def test_a_run_that_diverges_ends_with_its_own_exit_code_and_a_hint(capsys: pytest.CaptureFixture[str]) -> None:
-    options = "--algorithm ChocoSGD --algorithm.lr 1e9 --algorithm.compressor TopK --algorithm.compressor.k 10"
+    algorithm = "--algorithm ChocoSGD --algorithm.lr 1e9 --algorithm.gamma theory"
+    options = f"{algorithm} --algorithm.compressor TopK --algorithm.compressor.k 10"
     run_as = "--workload Digits --nodes 3 --topology ring --steps 50 --output null --quiet"
     assert main(f"{options} {run_as}".split()) == 4
     said = capsys.readouterr().err
