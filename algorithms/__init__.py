@@ -10,8 +10,10 @@ from algorithms.cooperative import *
 from algorithms.decentralized import *
 from algorithms.federated import *
 from algorithms.layout import Layout as Layout
+from algorithms.matrix_network import MatrixNetwork as MatrixNetwork
 from algorithms.network import Neighborhood as Neighborhood
 from algorithms.network import Network as Network
+from algorithms.network import Posted as Posted
 from algorithms.network import Spectrum as Spectrum
 from algorithms.network import Traffic as Traffic
 from algorithms.optimizers import *

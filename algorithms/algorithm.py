@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from algorithms.checks import check
-from algorithms.compressors.compressor import made_for
-from algorithms.layout import Layout
+from algorithms.layout import Layout, parts_for_layout
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.state import State
@@ -74,12 +73,12 @@ class Algorithm(Generic[S]):
         """Whether samples must have `norms`."""
         return False
 
-    def on(self, layout: Layout) -> Self:
+    def for_layout(self, layout: Layout) -> Self:
         """This algorithm for a model of these tensors, which compressors and regularizers may treat one by one.
 
         To be called before `start`, by whoever drives it.
         """
-        return made_for(layout, self)
+        return parts_for_layout(self, layout)
 
     def for_examples(self, examples: Sequence[int]) -> Self:
         """This algorithm for nodes that have so many training examples each, (n,).

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from itertools import accumulate, pairwise
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
     from torch import nn
+
+Owner = TypeVar("Owner", bound=Any)
 
 
 @dataclass(frozen=True)
@@ -72,3 +74,14 @@ class Layout:
                 raise ValueError(f"{name} has shape {tuple(tensor.shape)}, which does not end with {shape}")
             parts.append(tensor.reshape((*leading, prod(shape))))
         return torch.cat(parts, dim=-1)
+
+
+def parts_for_layout(owner: Owner, layout: Layout) -> Owner:
+    """A dataclass whose fields that have a method `for_layout`, such as compressors, are those for this layout.
+
+    The very same object if that changes none of them.
+    """
+    parts = [(each.name, getattr(owner, each.name)) for each in fields(owner)]
+    bound = {name: part.for_layout(layout) for name, part in parts if hasattr(part, "for_layout")}
+    changed = {name: part for name, part in bound.items() if part is not getattr(owner, name)}
+    return replace(owner, **changed) if changed else owner

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from algorithms.compressors.compressor import Message
 from algorithms.randomness import Draw
+
+Value = TypeVar("Value", bound=Tensor | Message)
 
 
 @dataclass
@@ -32,6 +34,50 @@ class Traffic:
     messages: Tensor
     wire_bytes: int = 0
     wire_messages: int = 0
+
+
+@dataclass(eq=False)
+class Posted(Generic[Value]):
+    """A value that a network has begun to send, or to average. It stands for it where the exchange is completed.
+
+    Two of them are never equal: a network knows the exchange by the object that it gave. One that it does not know,
+    such as a copy or one read from a file, is begun where it is completed, so that results are always the same.
+    """
+
+    value: Value
+    """(k, d), or the message that has it packed. Not to be changed before the exchange is completed."""
+
+
+class SparseMatrix(Protocol):
+    """An n x n matrix in compressed rows, with ascending columns in each row."""
+
+    @property
+    def indptr(self) -> Any:
+        """(n + 1,), an integer array: where each row begins and ends."""
+
+    @property
+    def indices(self) -> Any:
+        """The columns, an integer array."""
+
+    @property
+    def data(self) -> Any:
+        """The weights, float64."""
+
+
+class WeightedEdges(Protocol):
+    """Who hears whom in one exchange, and with what weight; a `topologies.Topology` is one.
+
+    Rows and columns may sum to anything, and a node need not give itself any weight. A matrix is known by its object,
+    so one that is used again should be the same object.
+    """
+
+    @property
+    def n(self) -> int:
+        """The number of nodes."""
+
+    @property
+    def arrays(self) -> SparseMatrix:
+        """Row i holds what node i gives to itself and to those that send to it. The same on every rank."""
 
 
 class Neighborhood(NamedTuple):
@@ -93,42 +139,76 @@ class Network(Protocol):
     def seconds(self) -> float:
         """The time of the training so far, the same on every rank: simulated where there is such a clock."""
 
-    def mix(self, value: Tensor | Message, plus: tuple[float, Tensor] | None = None) -> Tensor:
+    def mix(
+        self,
+        value: Tensor | Message | Posted[Any],
+        plus: tuple[float, Tensor] | None = None,
+        *,
+        over: WeightedEdges | None = None,
+    ) -> Tensor:
         """Gossip: row i of the result is sum_j w_ij value_j, (k, d), summed in node order, own node included.
 
         With `plus`, a number c and a stack y (k, d), c y_i is added to that, in the same pass over memory.
 
         The value must not be changed in place until the next exchange: neighbours may still be reading it. The
         result is the caller's.
+
+        Args:
+            value: What the local nodes send, or what `post` gave for it, which completes that exchange.
+            plus: Added to the sums.
+            over: A matrix of the n nodes for this one exchange, the same on every rank, in the place of the mixing
+                matrix of the round. Only its edges carry anything; a row without entries gives zeros. What was posted
+                keeps the matrix that it was posted with.
         """
 
     def own_weights(self, ahead: int = 0) -> Tensor:
         """(k, 1), float64: w_ii of each local node in the matrix of this round, or of so many rounds later."""
 
-    def post(self, value: Tensor | Message) -> None:
-        """Start the exchange that a `mix` or `neighbors` of this very value completes; it travels meanwhile.
+    def post(self, value: Value) -> Posted[Value]:
+        """Start the exchange that a `mix` or `neighbors` of what this gives completes; it travels meanwhile.
 
         A hint: the result is the same without it. Until then the value must not be changed. What is posted is
-        completed in the order of posting, in the same round.
+        completed in the order of posting, each once.
         """
 
     def empty(self, d: int, dtype: torch.dtype, device: torch.device | None = None) -> Tensor:
         """(k, d), uninitialised, where neighbours can read it in place: mixing it takes no copy."""
 
-    def neighbors(self, value: Tensor | Message) -> list[Neighborhood]:
-        """The rows that each local node hears, one by one, for rules that are not a weighted sum."""
+    def neighbors(
+        self, value: Tensor | Message | Posted[Any], *, over: WeightedEdges | None = None
+    ) -> list[Neighborhood]:
+        """The rows that each local node hears, one by one, for rules that are not a weighted sum; see `mix`."""
 
-    def mean(self, value: Tensor) -> Tensor:
-        """Exact average of a stack over all n nodes, (d,), the same bits on every rank."""
+    def mean(self, value: Tensor | Message | Posted[Tensor]) -> Tensor:
+        """Exact average over all n nodes, (d,), the same bits on every rank.
 
-    def sum(self, value: Tensor) -> Tensor:
-        """n times `mean`, (d,): exactly row i on every rank, where that is the only row that is not 0."""
+        Args:
+            value: A stack (k, d), whose sums travel along a tree; or a message, whose packed rows all go to every
+                node, which decodes them; or what `post_mean` gave, which completes that.
+        """
 
-    def post_mean(self, value: Tensor) -> None:
-        """Start the average that a `mean` or `sum` of this very stack completes; it travels meanwhile.
+    def sum(self, value: Tensor | Message | Posted[Tensor]) -> Tensor:
+        """n times `mean`, (d,), summed along a fixed binary tree over the nodes.
+
+        Exactly row i on every rank, where that is the only row that is not 0.
+        """
+
+    def post_mean(self, value: Tensor) -> Posted[Tensor]:
+        """Start the average that a `mean` or `sum` of what this gives completes; it travels meanwhile.
 
         A hint: the result is the same without it. Until then, which may be in any later step, the stack must not be
         changed. The bytes and the round are those of the step that posts.
+        """
+
+    def gather(self, values: Tensor) -> Tensor:
+        """What all nodes have, (n, m) in node order on every rank, of a few numbers (k, m) of each local node."""
+
+    def rows(self, value: Tensor, nodes: Sequence[int]) -> Tensor:
+        """The rows of these nodes, (len(nodes), d) in this order, exactly, on every rank.
+
+        Args:
+            value: A stack (k, d).
+            nodes: Which nodes, the same on every rank, wherever they are.
         """
 
     def draw(self, purpose: str) -> Draw:

@@ -28,7 +28,7 @@ Shapes = tuple[tuple[int, ...], ...]
 class Proximal:
     """A convex regularizer r. Its fields are its parameters."""
 
-    def on(self, layout: Layout) -> Self:
+    def for_layout(self, layout: Layout) -> Self:
         """This regularizer for a model of these tensors, which it may treat one by one.
 
         Raises:
@@ -121,7 +121,8 @@ class GroupLasso(Proximal):
         groups: What a group is: each of the model's "tensors"; each of the "rows" of the tensors, a tensor (o, ...)
             having o of them, and one of a single dimension, such as a bias, one; or so many consecutive entries of
             the vector, >= 1, of which the length of the vector is a multiple.
-        shapes: Of the tensors of the model, in order; filled in by `on`, unless groups have a fixed number of entries.
+        shapes: Of the tensors of the model, in order; filled in by `for_layout`, unless groups have a fixed number of
+            entries.
     """
 
     weight: float = 1e-3
@@ -134,7 +135,7 @@ class GroupLasso(Proximal):
         counted = isinstance(self.groups, int) and self.groups >= 1
         check(named or counted, self, "groups", "tensors, rows, or a number of entries >= 1")
 
-    def on(self, layout: Layout) -> Self:
+    def for_layout(self, layout: Layout) -> Self:
         if isinstance(self.groups, int):
             self._sections(layout.d)
             return self
@@ -281,7 +282,7 @@ class NuclearNorm(Proximal):
 
     Args:
         weight: >= 0.
-        shapes: Of the tensors of the model, in order; filled in by `on`.
+        shapes: Of the tensors of the model, in order; filled in by `for_layout`.
     """
 
     weight: float = 1e-3
@@ -290,7 +291,7 @@ class NuclearNorm(Proximal):
     def __post_init__(self) -> None:
         _check_weight(self, "weight")
 
-    def on(self, layout: Layout) -> Self:
+    def for_layout(self, layout: Layout) -> Self:
         if all(len(shape) != 2 for shape in layout.shapes.values()):
             raise ValueError("NuclearNorm: the model has no matrix, that is, no tensor of two dimensions")
         return replace(self, shapes=_shapes(layout))

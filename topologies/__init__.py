@@ -8,244 +8,50 @@
 
 Any networkx graph does as well: `Topology(networkx.karate_club_graph())`. `topologies.command.drawing.draw` pictures
 one.
+
+A family, such as `ring`, is a function of the number of nodes. One more takes a file in `topologies.graphs` or
+`topologies.schedules`, whose `__all__` names it, and one line here that imports the file.
 """
 
-from topologies.graphs.by_labels import d_cliques, stl_fw
-from topologies.graphs.cliques import (
-    balanced_tree,
-    barbell,
-    binary_tree,
-    chordal_cycle,
-    complete_multipartite,
-    davis_women,
-    double_binary_tree,
-    florentine_families,
-    hierarchical,
-    karate_club,
-    ladder,
-    les_miserables,
-    margulis_gabber_galil,
-    paley,
-    two_cliques,
-    wheel,
-)
-from topologies.graphs.files import file, networkx_graph
-from topologies.graphs.lattices import (
-    circulant,
-    complete,
-    elastic_averaging,
-    exponential,
-    generalized_hypercube,
-    grid,
-    hypercube,
-    one_way_ring,
-    path,
-    ring,
-    star,
-    symmetric_exponential,
-    torus,
-)
-from topologies.graphs.random import (
-    barabasi_albert,
-    erdos_renyi,
-    ramanujan,
-    random_geometric,
-    random_out,
-    random_regular,
-    stochastic_block,
-    watts_strogatz,
-)
-from topologies.healing import heal
-from topologies.links import (
-    Links,
-)
-from topologies.schedules.base_graph import base_graph, simple_base_graph
-from topologies.schedules.dropout import Dropout, edge_dropout, gilbert_elliott, node_dropout
-from topologies.schedules.equi import (
-    EquiDyn,
-    d_equi_static,
-    equi_topo,
-    od_equi_dyn,
-    ou_equi_dyn,
-    u_equi_static,
-)
-from topologies.schedules.matcha import Matcha, matcha
-from topologies.schedules.one_peer import (
-    alternating_hierarchical,
-    elastic_averaging_tree,
-    one_peer_exponential,
-    one_peer_hypercube,
-    round_robin,
-)
-from topologies.schedules.random import (
-    RandomizedGossip,
-    RandomMatchings,
-    RandomRegular,
-    RandomSchedule,
-    random_matching,
-    random_regular_rounds,
-    randomized_gossip,
-)
-from topologies.spectra.spectrum import (
-    contraction_per_round,
-    laplacian_norm,
-    smallest_eigenvalue,
-    spectral_gap,
-)
-from topologies.topology import (
-    Schedule,
-    Topology,
-)
-from topologies.weights.rules import (
-    WEIGHTS,
-    metropolis,
-    push,
-    uniform,
-)
+import inspect as _inspect
+from collections.abc import Callable as _Callable
 
-# The functions that the command line offers by name.
-FAMILIES = (
-    ring,
-    one_way_ring,
-    path,
-    complete,
-    star,
-    elastic_averaging,
-    elastic_averaging_tree,
-    torus,
-    grid,
-    hypercube,
-    generalized_hypercube,
-    exponential,
-    symmetric_exponential,
-    circulant,
-    binary_tree,
-    balanced_tree,
-    double_binary_tree,
-    barbell,
-    two_cliques,
-    wheel,
-    ladder,
-    complete_multipartite,
-    hierarchical,
-    random_regular,
-    ramanujan,
-    margulis_gabber_galil,
-    chordal_cycle,
-    paley,
-    erdos_renyi,
-    watts_strogatz,
-    barabasi_albert,
-    random_geometric,
-    stochastic_block,
-    random_out,
-    karate_club,
-    davis_women,
-    florentine_families,
-    les_miserables,
-    d_equi_static,
-    u_equi_static,
-    equi_topo,
-    one_peer_exponential,
-    one_peer_hypercube,
-    base_graph,
-    simple_base_graph,
-    od_equi_dyn,
-    ou_equi_dyn,
-    random_matching,
-    random_regular_rounds,
-    randomized_gossip,
-    alternating_hierarchical,
-    round_robin,
-    edge_dropout,
-    node_dropout,
-    gilbert_elliott,
-    matcha,
-    stl_fw,
-    d_cliques,
-    file,
-    networkx_graph,
-)
+from topologies.graphs.by_labels import *
+from topologies.graphs.cliques import *
+from topologies.graphs.expanders import *
+from topologies.graphs.exponential import *
+from topologies.graphs.files import *
+from topologies.graphs.lattices import *
+from topologies.graphs.random import *
+from topologies.graphs.social import *
+from topologies.graphs.trees import *
+from topologies.healing import heal as heal
+from topologies.links import Links as Links
+from topologies.schedule import Schedule as Schedule
+from topologies.schedules.alternating import *
+from topologies.schedules.base_graph import *
+from topologies.schedules.dropout import *
+from topologies.schedules.elastic import *
+from topologies.schedules.equi import *
+from topologies.schedules.matcha import *
+from topologies.schedules.one_peer import *
+from topologies.schedules.random import *
+from topologies.spectra.spectrum import contraction_per_round as contraction_per_round
+from topologies.spectra.spectrum import laplacian_norm as laplacian_norm
+from topologies.spectra.spectrum import smallest_eigenvalue as smallest_eigenvalue
+from topologies.spectra.spectrum import spectral_gap as spectral_gap
+from topologies.topology import Topology as Topology
+from topologies.weights.rules import WEIGHTS as WEIGHTS
+from topologies.weights.rules import metropolis as metropolis
+from topologies.weights.rules import push as push
+from topologies.weights.rules import uniform as uniform
 
-__all__ = [
-    "FAMILIES",
-    "WEIGHTS",
-    "Dropout",
-    "EquiDyn",
-    "Links",
-    "Matcha",
-    "RandomMatchings",
-    "RandomRegular",
-    "RandomSchedule",
-    "RandomizedGossip",
-    "Schedule",
-    "Topology",
-    "alternating_hierarchical",
-    "balanced_tree",
-    "barabasi_albert",
-    "barbell",
-    "base_graph",
-    "binary_tree",
-    "chordal_cycle",
-    "circulant",
-    "complete",
-    "complete_multipartite",
-    "contraction_per_round",
-    "d_cliques",
-    "d_equi_static",
-    "davis_women",
-    "double_binary_tree",
-    "edge_dropout",
-    "elastic_averaging",
-    "elastic_averaging_tree",
-    "equi_topo",
-    "erdos_renyi",
-    "exponential",
-    "file",
-    "florentine_families",
-    "generalized_hypercube",
-    "gilbert_elliott",
-    "grid",
-    "heal",
-    "hierarchical",
-    "hypercube",
-    "karate_club",
-    "ladder",
-    "laplacian_norm",
-    "les_miserables",
-    "margulis_gabber_galil",
-    "matcha",
-    "metropolis",
-    "networkx_graph",
-    "node_dropout",
-    "od_equi_dyn",
-    "one_peer_exponential",
-    "one_peer_hypercube",
-    "one_way_ring",
-    "ou_equi_dyn",
-    "paley",
-    "path",
-    "push",
-    "ramanujan",
-    "random_geometric",
-    "random_matching",
-    "random_out",
-    "random_regular",
-    "random_regular_rounds",
-    "randomized_gossip",
-    "ring",
-    "round_robin",
-    "simple_base_graph",
-    "smallest_eigenvalue",
-    "spectral_gap",
-    "star",
-    "stl_fw",
-    "stochastic_block",
-    "symmetric_exponential",
-    "torus",
-    "two_cliques",
-    "u_equi_static",
-    "uniform",
-    "watts_strogatz",
-    "wheel",
-]
+
+def _is_family(value: object) -> bool:
+    return _inspect.isfunction(value) and value.__module__.startswith(("topologies.graphs.", "topologies.schedules."))
+
+
+FAMILIES: tuple[_Callable[..., Schedule], ...] = tuple(value for value in [*globals().values()] if _is_family(value))
+"""The functions that the command line offers by name."""
+
+__all__ = sorted(name for name, value in globals().items() if not name.startswith("_") and not _inspect.ismodule(value))

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from topologies.schedule import Schedule
 from topologies.schedules.dropout import Dropout
 from topologies.schedules.equi import EquiDyn
 from topologies.schedules.matcha import Matcha
 from topologies.schedules.random import RandomizedGossip, RandomMatchings, RandomRegular
-from topologies.topology import Schedule, Topology
+from topologies.topology import Topology
 from topologies.weights.rules import FILES, LAZY, WeightRule
 
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ def heal(topology: Schedule, survivors: Sequence[int]) -> Schedule:
             return Matcha(_static(topology.base, survivors), topology.budget, seed)
         case Dropout():
             base = _static(topology.base, survivors)
-            return Dropout(base, topology.fail, topology.repair, topology.loss, topology.of, seed, name)
+            return Dropout(
+                base, topology.fail, topology.repair, loss=topology.loss, of=topology.of, seed=seed, name=name
+            )
         case RandomRegular():
             degree = min(topology.degree, m - 1)
             return RandomRegular(m, degree + m * degree % 2, seed)

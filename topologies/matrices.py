@@ -46,6 +46,7 @@ def as_csr(value: Any) -> csr_array:
 
 
 def read_only(arrays: Arrays) -> Arrays:
+    """The same arrays, which nobody can write to any more."""
     for array in arrays:
         array.flags.writeable = False
     return arrays
@@ -116,3 +117,21 @@ def graph_of(support: csr_array) -> nx.Graph:
     graph = nx.empty_graph(support.shape[0], create_using=nx.DiGraph if directed else nx.Graph)
     graph.add_edges_from(zip(entries.col[kept].tolist(), entries.row[kept].tolist(), strict=True))
     return nx.freeze(graph)
+
+
+def average_of_shifts(n: int, hops: Sequence[int]) -> csr_array:
+    """(n, n) matrix in which node i gives equal weights to i - hop modulo n for every hop."""
+    from scipy.sparse import csr_array
+
+    rows = np.repeat(np.arange(n), len(hops))
+    columns = (np.arange(n)[:, None] - np.array(hops)).ravel() % n
+    return csr_array((np.full(rows.size, 1 / len(hops)), (rows, columns)), shape=(n, n))
+
+
+def pairwise_average(partner: np.ndarray) -> csr_array:
+    """The matrix in which every node averages with its partner, or keeps what it has if that is itself."""
+    from scipy.sparse import csr_array
+
+    n = len(partner)
+    rows, columns = np.tile(np.arange(n), 2), np.append(np.arange(n), partner)
+    return csr_array((np.full(2 * n, 0.5), (rows, columns)), shape=(n, n))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from topologies.topology import Schedule
+from topologies.schedule import Schedule
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

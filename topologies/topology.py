@@ -1,4 +1,4 @@
-"""Who talks to whom and with what weight: `Topology` (fixed) and `Schedule` (one topology per round).
+"""Who talks to whom and with what weight: `Topology`.
 
 networkx and scipy are imported inside the functions that need them: a Topology is unpickled on every MPI rank, and
 a rank that only mixes needs the arrays of the matrix alone.
@@ -6,8 +6,6 @@ a rank that only mixes needs the arrays of the matrix alone.
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,142 +16,16 @@ from topologies.matrices import (
     Arrays,
     as_csr,
     check_connected,
-    check_on_edges,
     check_sums,
-    graph_of,
     is_directed,
     read_only,
 )
-from topologies.weights.rules import WeightRule, find, in_adjacency
+from topologies.schedule import Schedule, kind_of, valid_round
+from topologies.weights.rules import WeightRule
+from topologies.weights.weighing import weigh, weigh_graph
 
 if TYPE_CHECKING:
-    import networkx as nx
     from scipy.sparse import csr_array
-
-
-class Schedule:
-    """A time-varying topology: a periodic sequence of rounds, each with its own mixing matrix.
-
-    A round alone may be disconnected (build it with `Topology(..., connected=False)`); information still
-    reaches every node when the union of the rounds is strongly connected, which is what is checked.
-
-    Args:
-        rounds: the `Topology` of each round of one period, at least one, all with the same number of nodes.
-        name: what reports call the schedule, "custom" by default.
-
-    Attributes:
-        n: number of nodes.
-        name: what reports call it.
-        symmetric: whether every round's mixing matrix is symmetric.
-        row_stochastic: whether the rows sum to 1 in every round, as averaging needs.
-        column_stochastic: whether the columns sum to 1 in every round, as push-sum needs.
-        static: False; True for a `Topology`, where every round is the same.
-
-    Raises:
-        ValueError: no round, rounds of different sizes, rounds of which some have only rows and others only
-            columns that sum to 1, or a union graph that is not strongly connected.
-    """
-
-    static: ClassVar[bool] = False
-
-    n: int
-    name: str
-    symmetric: bool
-    row_stochastic: bool
-    column_stochastic: bool
-    _graph: nx.Graph | None = None  # cache of `graph`, never pickled
-
-    def __init__(self, rounds: Sequence[Topology], name: str = "custom") -> None:
-        self._rounds = tuple(rounds)
-        if not self._rounds or not all(isinstance(each, Topology) for each in self._rounds):
-            raise ValueError(f"a Schedule needs at least one round, each a Topology; got {_kinds(self._rounds)}")
-        sizes = sorted({each.n for each in self._rounds})
-        if len(sizes) > 1:
-            raise ValueError(f"all rounds of a Schedule need the same number of nodes, got {sizes}")
-        self.n = sizes[0]
-        self.name = name
-        self.symmetric = all(each.symmetric for each in self._rounds)
-        self.row_stochastic = all(each.row_stochastic for each in self._rounds)
-        self.column_stochastic = all(each.column_stochastic for each in self._rounds)
-        if not self.row_stochastic and not self.column_stochastic:
-            raise ValueError(
-                "the rounds of a Schedule must all have rows that sum to 1, or all columns that do; of these some are "
-                "row stochastic only and others column stochastic only"
-            )
-        check_connected(self._support(), "the union of the rounds", "add rounds that link the components")
-
-    def __getitem__(self, t: int) -> Topology:
-        """The topology of round t = 0, 1, 2, ..., which repeats with period `len(self)`.
-
-        Raises:
-            IndexError: t is negative.
-        """
-        return self._rounds[valid_round(t) % len(self._rounds)]
-
-    @property
-    def period(self) -> int | None:
-        """The number of rounds after which the sequence repeats; None if it never does."""
-        return len(self._rounds)
-
-    @property
-    def doubly_stochastic(self) -> bool:
-        """Whether the rows and the columns sum to 1 in every round."""
-        return self.row_stochastic and self.column_stochastic
-
-    @property
-    def stochasticity(self) -> str:
-        """What sums to 1, in words."""
-        if self.doubly_stochastic:
-            return "doubly stochastic"
-        return "row stochastic" if self.row_stochastic else "column stochastic"
-
-    @property
-    def tree(self) -> bool:
-        """Whether the graph is the same in all rounds, undirected, connected, and without cycles."""
-        return False
-
-    def __bool__(self) -> bool:
-        """True, also without a period that Python could ask for."""
-        return True
-
-    def __len__(self) -> int:
-        """The period.
-
-        Raises:
-            TypeError: the schedule has none.
-        """
-        if self.period is None:
-            raise TypeError(f"{self.name} never repeats, so it has no length and no last round: take round t by [t]")
-        return self.period
-
-    def __iter__(self) -> Iterator[Topology]:
-        """The rounds of one period (Python's default iteration over `__getitem__` would never end).
-
-        Raises:
-            TypeError: the schedule has none.
-        """
-        return (self[t] for t in range(len(self)))
-
-    @property
-    def graph(self) -> nx.Graph:
-        """The (union) communication graph without self-loops: a frozen networkx graph on nodes 0..n-1.
-
-        Its edges are the non-zero weights: a `networkx.Graph` where each runs both ways, else a `DiGraph` in
-        which an edge (j, i) means that j sends to i.
-        """
-        if self._graph is None:
-            self._graph = graph_of(self._support())
-        return self._graph
-
-    def _support(self) -> csr_array:
-        """(n, n) matrix, non-zero where some round of the period has a weight."""
-        return sum((abs(each.matrix) for each in self._rounds[1:]), start=abs(self._rounds[0].matrix))
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key not in ("_graph", "matrix")}
-
-    def __repr__(self) -> str:
-        return f"Schedule({self.name!r}, nodes={self.n}, period={self.period}, {_kind(self)})"
 
 
 class Topology(Schedule):
@@ -212,7 +84,7 @@ class Topology(Schedule):
         self.labels = None
         if hasattr(graph_or_matrix, "is_multigraph"):  # a networkx graph, recognised without importing networkx
             self.rule = weights or ("uniform" if graph_or_matrix.is_directed() else "metropolis")
-            matrix = _weigh(graph_or_matrix, self.rule)
+            matrix = weigh_graph(graph_or_matrix, self.rule)
             labels = tuple(graph_or_matrix.nodes)
             if labels != tuple(range(len(labels))):
                 self.labels = labels
@@ -282,7 +154,7 @@ class Topology(Schedule):
         adjacency = csr_array((np.ones(len(ends[0])), ends), shape=(n, n))  # sums what is there twice
         adjacency.data[:] = 1
         rule = weights or ("uniform" if directed else "metropolis")
-        topology = cls(_ruled(adjacency, adjacency, rule), name=name, connected=connected)
+        topology = cls(weigh(adjacency, adjacency, rule), name=name, connected=connected)
         topology.rule = rule
         return topology
 
@@ -316,6 +188,7 @@ class Topology(Schedule):
 
     @property
     def tree(self) -> bool:
+        """Whether the graph is undirected, connected, and without cycles."""
         from scipy.sparse.csgraph import connected_components
 
         links = int(self.in_degrees.sum())
@@ -357,7 +230,8 @@ class Topology(Schedule):
         others: np.ndarray = senders[senders != i]
         return others
 
-    def _support(self) -> csr_array:
+    def support(self) -> csr_array:
+        """W itself, (n, n)."""
         return self.matrix
 
     def __getstate__(self) -> dict[str, Any]:
@@ -370,48 +244,4 @@ class Topology(Schedule):
     def __repr__(self) -> str:
         links = int(self.in_degrees.sum())
         edges = f"directed edges={links}" if is_directed(self.matrix) else f"edges={links // 2}"
-        return f"Topology({self.name!r}, nodes={self.n}, {edges}, {_kind(self)})"
-
-
-def valid_round(t: int) -> int:
-    """`t` if it can be the number of a round, else an IndexError."""
-    t = operator.index(t)
-    if t < 0:
-        raise IndexError(f"rounds are numbered 0, 1, 2, ...; got {t}")
-    return t
-
-
-def _kind(schedule: Schedule) -> str:
-    return f"symmetric, {schedule.stochasticity}" if schedule.symmetric else schedule.stochasticity
-
-
-def _kinds(values: Sequence[object]) -> str:
-    return ", ".join(sorted({type(value).__name__ for value in values})) or "none"
-
-
-def _weigh(graph: nx.Graph, weights: str | WeightRule) -> csr_array:
-    """The mixing matrix of a graph under a rule, with weights on edges and the diagonal only."""
-    import networkx as nx
-
-    if graph.is_multigraph():
-        raise ValueError(
-            f"a {type(graph).__name__} has parallel edges, a topology has not: "
-            "give networkx.Graph(graph) or networkx.DiGraph(graph)"
-        )
-    if len(graph) == 0:
-        raise ValueError("a topology needs at least one node, the graph given has none")
-    graph = nx.convert_node_labels_to_integers(graph)  # a copy, numbered in the order of graph.nodes
-    graph.remove_edges_from(list(nx.selfloop_edges(graph)))
-    if weights is None:
-        weights = "uniform" if graph.is_directed() else "metropolis"
-    return _ruled(graph, in_adjacency(graph), weights)
-
-
-def _ruled(graph: nx.Graph | csr_array, adjacency: csr_array, weights: str | WeightRule) -> csr_array:
-    """The mixing matrix of a graph whose adjacency is known, under a rule."""
-    matrix = as_csr((weights if callable(weights) else find(weights))(graph))
-    n = adjacency.shape[0]
-    if matrix.shape != (n, n):
-        raise ValueError(f"the weights are a matrix of shape {matrix.shape} for a graph of {n} nodes")
-    check_on_edges(matrix, adjacency)
-    return matrix
+        return f"Topology({self.name!r}, nodes={self.n}, {edges}, {kind_of(self)})"

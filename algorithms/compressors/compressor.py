@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple, Self, TypeVar
+from typing import ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -14,10 +14,9 @@ from torch import Tensor
 from algorithms.checks import NonFiniteError
 from algorithms.compressors.wire import frames
 from algorithms.compressors.wire.frames import Bytes
-from algorithms.layout import Layout
+from algorithms.layout import Layout, parts_for_layout
+from algorithms.numerics.compiled import parts_of
 from algorithms.randomness import Draw, Key
-
-Owner = TypeVar("Owner", bound=Any)
 
 
 class B1(NamedTuple):
@@ -148,18 +147,20 @@ class Message:
             return
         payload = frames.unseal(packed, self._kind, self._owner)
         try:
-            if weight is None:
-                self.compressor.decode(payload, out)
-            else:
-                self.compressor.accumulate(payload, weight, out)
+            with parts_of(out.nbytes):
+                if weight is None:
+                    self.compressor.decode(payload, out)
+                else:
+                    self.compressor.accumulate(payload, weight, out)
         except ValueError as error:
             raise ValueError(f"{self._owner}: {error}") from None
 
     @cached_property
     def _dense(self) -> Tensor:
         rows = torch.empty(len(self.packed), self.d, dtype=_precision(self.dtype), device=self.device)
-        for row, out in zip(self.packed, rows, strict=True):
-            self._decode(row.numpy(), out, None)
+        with parts_of(rows.nbytes):
+            for row, out in zip(self.packed, rows, strict=True):
+                self._decode(row.numpy(), out, None)
         return rows.to(self.dtype)
 
     @cached_property
@@ -207,10 +208,11 @@ class Compressor:
             raise NonFiniteError(f"{type(self).__name__}: the vector to compress holds NaN or infinity")
         kind = frames.fingerprint(self, x.shape[1], x.dtype)
         silent = torch.zeros(len(x), dtype=torch.bool) if sent is None else ~sent
-        packed = tuple(
-            frames.SILENT if skipped else frames.seal(self.encode(row, draw.key(i)), kind)
-            for i, (row, skipped) in enumerate(zip(rows, silent.tolist(), strict=True))
-        )
+        with parts_of(rows.nbytes):
+            packed = tuple(
+                frames.SILENT if skipped else frames.seal(self.encode(row, draw.key(i)), kind)
+                for i, (row, skipped) in enumerate(zip(rows, silent.tolist(), strict=True))
+            )
         return Message(self, x.shape[1], x.dtype, x.device, packed)
 
     def encode(self, x: Tensor, key: Key) -> Tensor:
@@ -234,9 +236,9 @@ class Compressor:
         self.decode(payload, decoded)
         out += weight * decoded
 
-    def on(self, layout: Layout) -> Self:
+    def for_layout(self, layout: Layout) -> Self:
         """This operator for vectors that hold these tensors; most do not care."""
-        return made_for(layout, self)
+        return parts_for_layout(self, layout)
 
     def check_dimension(self, d: int) -> None:
         """Raise ValueError if vectors of d numbers cannot be compressed; asked once, at the start of a run."""
@@ -291,14 +293,6 @@ class Compressor:
         """Raise NonFiniteError if numbers made from a finite vector have overflowed."""
         if not result.isfinite().all():
             raise NonFiniteError(f"{type(self).__name__}: what the vector becomes is beyond its precision")
-
-
-def made_for(layout: Layout, owner: Owner) -> Owner:
-    """A dataclass with the parts that have an `on`, such as compressors, made for vectors that hold these tensors."""
-    parts = [(each.name, getattr(owner, each.name)) for each in fields(owner)]
-    made = {name: part.on(layout) for name, part in parts if hasattr(part, "on")}
-    changed = {name: part for name, part in made.items() if part is not getattr(owner, name)}
-    return replace(owner, **changed) if changed else owner
 
 
 def _precision(dtype: torch.dtype) -> torch.dtype:

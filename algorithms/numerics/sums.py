@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import torch
 from torch import Tensor
 
+from algorithms.numerics.compiled import COMPILED
 from algorithms.numerics.threads import over_rows
 
-COMPILED = 1 << 18  # bytes of a stack from which the compiled loop pays for its import
 THREADED = 1 << 22  # bytes of a stack from which several threads pay
 
 
@@ -21,7 +19,7 @@ def add_scaled(x: Tensor, c: float, y: Tensor, out: Tensor | None = None) -> Ten
         out: Where the result goes; may be x or y. New memory by default.
     """
     if _compiles(x) and y.is_contiguous() and (out is None or out.is_contiguous()):
-        from algorithms.numerics.kernels import add_scaled_into
+        from algorithms.numerics.loops import add_scaled_into
 
         out = torch.empty_like(x) if out is None else out
         target, first, second = (each.numpy().reshape(-1) for each in (out, x, y))
@@ -41,11 +39,6 @@ def squared_norms(rows: Tensor) -> Tensor:
     return torch.from_numpy(squares)
 
 
-def pays(nbytes: int) -> bool:
-    """Whether a compiled loop over so many bytes is the faster way: it is if it need not be loaded for this."""
-    return "numba" in sys.modules or nbytes >= COMPILED
-
-
 def _compiles(x: Tensor) -> bool:
-    """Whether the compiled loop can do it, and is the faster way."""
+    """Whether the compiled loop can do it, and pays."""
     return x.is_cpu and x.dtype in (torch.float32, torch.float64) and x.is_contiguous() and x.nbytes >= COMPILED

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 from algorithms.algorithm import Sample
 from algorithms.checks import check
-from algorithms.compressors.quantizers.rounding import lengths
 from algorithms.network import Network
+from algorithms.numerics.norms import row_norms
 from algorithms.optimizers.optimizer import LocalOptimizer
 from algorithms.optimizers.sgd import SGD
 from algorithms.state import State
@@ -51,8 +50,7 @@ class Clipped(LocalOptimizer):
         self.optimizer.observe(state, sample)
 
     def update(self, state: State, gradient: Tensor, lr: float, network: Network) -> tuple[float, Tensor]:
-        d = gradient.shape[1]
-        norms = torch.stack([lengths(row, d) for row in gradient.contiguous()])  # (k, 1)
+        norms = row_norms(gradient)[:, None]
         clipped = gradient * (self.limit / norms).clamp(max=1).to(gradient.dtype)
         return self.optimizer.update(state, clipped, lr, network)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Literal, Self
@@ -10,8 +9,8 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
-from algorithms.compressors.quantizers.rounding import lengths
 from algorithms.layout import Layout
+from algorithms.numerics.norms import part_norms
 from algorithms.numerics.sums import add_scaled
 from algorithms.optimizers.optimizer import LocalOptimizer
 from algorithms.state import State
@@ -35,7 +34,7 @@ class Layerwise(LocalOptimizer):
     vectors: bool = False
     shapes: tuple[tuple[int, ...], ...] | None = None
 
-    def on(self, layout: Layout) -> Self:
+    def for_layout(self, layout: Layout) -> Self:
         return replace(self, shapes=tuple(tuple(shape) for shape in layout.shapes.values()))
 
     def places(self, d: int) -> list[slice]:
@@ -52,7 +51,7 @@ class Layerwise(LocalOptimizer):
 
     def norms(self, x: Tensor) -> Tensor:
         """(k, L) the l2 norms of these tensors in the rows of x (k, d), in double precision."""
-        return norms(x, self.places(x.shape[1]))
+        return part_norms(x, self.places(x.shape[1]))
 
     def multiplied(self, x: Tensor, scales: Tensor) -> Tensor:
         """The rows of x (k, d) with these tensors multiplied by `scales` (k, L), in new memory."""
@@ -79,14 +78,6 @@ class Layerwise(LocalOptimizer):
         step = self.multiplied(gradient, scales)
         step *= lr
         return -1.0, add_scaled(step, momentum, state.momentum, out=state.momentum)
-
-
-def norms(x: Tensor, places: Sequence[slice]) -> Tensor:
-    """(k, L) the l2 norms of these parts of the rows of x (k, d), in double precision."""
-    if x.is_cpu:
-        import numba  # noqa: F401 - with it `lengths` compiles: norms of a few hundred iterations pay for the import
-    rows = [torch.cat([lengths(row[each], each.stop - each.start) for each in places]) for row in x.contiguous()]
-    return torch.stack(rows)
 
 
 def ratios(above: Tensor, below: Tensor) -> Tensor:

@@ -8,8 +8,7 @@ from typing import Self
 from torch import Tensor
 
 from algorithms.algorithm import Sample
-from algorithms.compressors.compressor import made_for
-from algorithms.layout import Layout
+from algorithms.layout import Layout, parts_for_layout
 from algorithms.network import Network
 from algorithms.state import State
 
@@ -36,9 +35,9 @@ class LocalOptimizer:
         """Whether samples must have `norms`, and `observe` is to be called."""
         return False
 
-    def on(self, layout: Layout) -> Self:
+    def for_layout(self, layout: Layout) -> Self:
         """This rule for a model of these tensors, which it may treat one by one."""
-        return made_for(layout, self)
+        return parts_for_layout(self, layout)
 
     def start(self, state: State) -> None:
         """Add what the rule remembers to a state that has `x`, or renew it there: nothing seen so far."""

@@ -47,7 +47,7 @@ class TorchOptimizer(LocalOptimizer):
         check("lr" not in self.args, self, "args", "without lr, which is the algorithm's")
         self._made([torch.zeros(1, 1)], lr=1.0)
 
-    def on(self, layout: Layout) -> Self:
+    def for_layout(self, layout: Layout) -> Self:
         return replace(self, shapes=tuple(tuple(shape) for shape in layout.shapes.values()))
 
     def start(self, state: State) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from algorithms.algorithm import Sample
 from algorithms.checks import check
-from algorithms.optimizers.layerwise import norms
+from algorithms.numerics.norms import part_norms
 from algorithms.oracles.oracle import HasNorms, Oracle, ShardedWorkload
 from algorithms.randomness import generator
 from algorithms.state import State
@@ -80,7 +80,7 @@ def _in_parts(workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], parts:
         sample = workload.gradient(x, nodes, part.contiguous())
         gradient += sample.gradient
         loss += sample.loss
-        total += norms(sample.gradient, places)
+        total += part_norms(sample.gradient, places)
     return Sample(gradient / len(parts), loss / len(parts), total / len(parts))
 
 

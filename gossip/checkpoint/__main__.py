@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from algorithms import Layout
+from algorithms.numerics.tree_sum import fold
 from gossip.checkpoint.entries import Outline
 from gossip.checkpoint.store import Checkpoint, newest
 from gossip.console.parser import Parser
 from gossip.errors import DataError, UsageError
 from gossip.network import Communicator
-from gossip.network.plans.tree import fold
 from gossip.processes import launcher
 from gossip.records.configuration import flat
 

@@ -205,7 +205,7 @@ class Training:
     def prepared(self, workload: ShardedWorkload, ids: Sequence[int]) -> Algorithm:
         """The algorithm for this workload's model and these nodes' data."""
         with_data = ids[: len(ids) - self.algorithm.auxiliary]
-        return self.algorithm.on(workload.layout).for_examples([workload.examples(node) for node in with_data])
+        return self.algorithm.for_layout(workload.layout).for_examples([workload.examples(node) for node in with_data])
 
     def check(self, ranks: int) -> Schedule:
         """The topology, if this can be run at all on so many ranks.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from algorithms.compressors.compressor import Message
-from algorithms.network import Neighborhood
+from algorithms.network import Neighborhood, Posted, Value, WeightedEdges
 from gossip.network.clock import NodeTimes, Seconds
 from gossip.network.network import InProcessNetwork
 from gossip.network.sums.mixing import Scaled
@@ -59,25 +59,30 @@ class ClockedNetwork(InProcessNetwork):
     def finish_gradients(self, step: int) -> None:
         self._add(lambda _: self.times.compute(step))
 
-    def mix(self, value: Tensor | Message, plus: Scaled | None = None) -> Tensor:
-        self._wait(value, self._send)
-        return super().mix(value, plus)
+    def mix(
+        self, value: Tensor | Message | Posted[Any], plus: Scaled | None = None, *, over: WeightedEdges | None = None
+    ) -> Tensor:
+        self._wait(_plain(value), self._send)
+        return super().mix(value, plus, over=over)
 
-    def neighbors(self, value: Tensor | Message) -> list[Neighborhood]:
-        self._wait(value, self._send)
-        return super().neighbors(value)
+    def neighbors(
+        self, value: Tensor | Message | Posted[Any], *, over: WeightedEdges | None = None
+    ) -> list[Neighborhood]:
+        self._wait(_plain(value), self._send)
+        return super().neighbors(value, over=over)
 
-    def post(self, value: Tensor | Message) -> None:
+    def post(self, value: Value) -> Posted[Value]:
         self._post(value, self._send)
-        super().post(value)
+        return super().post(value)
 
-    def sum(self, value: Tensor) -> Tensor:
-        self._wait(value, self._reduce)
+    def sum(self, value: Tensor | Message | Posted[Tensor]) -> Tensor:
+        plain = _plain(value)
+        self._wait(plain.dense() if isinstance(plain, Message) else plain, self._reduce)
         return super().sum(value)
 
-    def post_mean(self, value: Tensor) -> None:
+    def post_mean(self, value: Tensor) -> Posted[Tensor]:
         self._post(value, self._reduce)
-        super().post_mean(value)
+        return super().post_mean(value)
 
     def complete(self) -> None:
         super().complete()
@@ -85,7 +90,7 @@ class ClockedNetwork(InProcessNetwork):
 
     def clock_state(self) -> dict[str, Any]:
         self._settle()
-        posted = [value for value, _ in [*self._posted, *self._posted_means]]
+        posted = [each.value for each, _ in [*self._posted, *self._posted_means]]
         under_way = [each.there for value in posted for each in self._under_way if each.value is value]
         return {
             "now": self.times.now.tolist(),
@@ -158,6 +163,10 @@ class ClockedNetwork(InProcessNetwork):
         everywhere = iter(self.all_rows(torch.stack(local, dim=1)).T.numpy() if local else ())
         for event, row_bytes in events:
             event(next(everywhere) if isinstance(row_bytes, Tensor) else row_bytes)
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, Posted) else value
 
 
 def clocked(kind: type[InProcessNetwork]) -> type[ClockedNetwork]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from algorithms.compressors.compressor import Message
-from algorithms.network import Neighborhood, Spectrum, Traffic
+from algorithms.network import Neighborhood, Posted, Spectrum, Traffic, Value, WeightedEdges
 from algorithms.numerics.sums import add_scaled
 from algorithms.randomness import Draw
 from gossip.network.clock import WallClock
@@ -93,15 +93,16 @@ class InProcessNetwork:
         self._receivers: dict[int, NDArray[np.int64]] = {}
         self._communicated = False
         self._streamed = STREAMED  # bytes of a local stack
-        self._posted: list[tuple[Tensor | Message, Exchange]] = []
-        self._posted_means: list[tuple[Tensor, Total]] = []
+        self._posted: list[tuple[Posted[Any], Exchange]] = []
+        self._posted_means: list[tuple[Posted[Tensor], Total]] = []
         self._recording = True
+        self._over: WeightedEdges | None = None
         self._clock = WallClock()
         self._drawn: tuple[int, Topology] | None = None
         self._sent_in_a_mean = messages_per_node(topology.n)[self.nodes]
 
         @lru_cache(maxsize=PLANS)
-        def plan(topology: Topology) -> tuple[HaloPlan, Sums]:
+        def plan(topology: WeightedEdges) -> tuple[HaloPlan, Sums]:
             plan = HaloPlan.build(topology.arrays, self._hosted, rank)
             return plan, Sums(plan, plan.places)
 
@@ -147,7 +148,13 @@ class InProcessNetwork:
         self._receivers.clear()
         return self._traffic
 
-    def mix(self, value: Tensor | Message, plus: tuple[float, Tensor] | None = None) -> Tensor:
+    def mix(
+        self,
+        value: Tensor | Message | Posted[Any],
+        plus: tuple[float, Tensor] | None = None,
+        *,
+        over: WeightedEdges | None = None,
+    ) -> Tensor:
         """Row i of the result is sum_j w_ij value_j over the in-neighbours j and i itself, (k, d).
 
         Products and sums are rounded one by one, in node order, in the precision of the stack.
@@ -156,7 +163,8 @@ class InProcessNetwork:
             value: What the local nodes send.
             plus: A number c and a stack y (k, d): c y_i is added to row i, in the same pass.
         """
-        exchange = self._exchange(value)
+        exchange = self._exchange(value, over)
+        value = value.value if isinstance(value, Posted) else value
         if isinstance(value, Message):
             return self._mix_messages(value, exchange, plus)
         if exchange.segment >= exchange.columns:
@@ -195,9 +203,11 @@ class InProcessNetwork:
         exchange.finish()
         return mixed
 
-    def neighbors(self, value: Tensor | Message) -> list[Neighborhood]:
+    def neighbors(
+        self, value: Tensor | Message | Posted[Any], *, over: WeightedEdges | None = None
+    ) -> list[Neighborhood]:
         """What each local node hears from its in-neighbours, itself left out."""
-        exchange = self._exchange(value)
+        exchange = self._exchange(value, over)
         exchange.wait(exchange.columns)
         plan, rows = exchange.plan, exchange.sums.rows
         sources = dense(exchange.sources)
@@ -224,9 +234,11 @@ class InProcessNetwork:
         own = np.where(matrix.indices[entries] == np.asarray(self.nodes)[rows], matrix.data[entries], 0.0)
         return torch.from_numpy(np.bincount(rows, own, minlength=len(self.nodes))[:, None])
 
-    def post(self, value: Tensor | Message) -> None:
-        """Start the exchange that the next `mix` or `neighbors` of this very value completes."""
-        self._posted.append((value, self._begin(value, posted=True)))
+    def post(self, value: Value) -> Posted[Value]:
+        """Start the exchange that a `mix` or `neighbors` of what this gives completes."""
+        posted = Posted(value)
+        self._posted.append((posted, self._begin(value, posted=True)))
+        return posted
 
     def empty(self, d: int, dtype: torch.dtype, device: torch.device | None = None) -> Tensor:
         """(k, d), uninitialised, where neighbours can read it in place."""
@@ -236,24 +248,36 @@ class InProcessNetwork:
 
     def exposed(self, stack: Tensor) -> bool:
         """Whether others may still be reading this stack, so that its next value needs memory of its own."""
-        return any(value is stack for value, _ in [*self._posted, *self._posted_means])
+        return any(each.value is stack for each, _ in [*self._posted, *self._posted_means])
 
-    def mean(self, value: Tensor) -> Tensor:
+    def mean(self, value: Tensor | Message | Posted[Tensor]) -> Tensor:
         """The average of a stack over all n nodes, (d,), summed along a fixed binary tree over the nodes."""
         return self.sum(value) / self.n
 
-    def sum(self, value: Tensor) -> Tensor:
+    def sum(self, value: Tensor | Message | Posted[Tensor]) -> Tensor:
         """The sum of a stack over all n nodes, (d,), along the same tree."""
         return self._total(value).wait()
 
-    def post_mean(self, value: Tensor) -> None:
-        """Start the average that the next `mean` of this very stack completes."""
-        self._posted_means.append((value, self._begin_total(value)))
+    def post_mean(self, value: Tensor) -> Posted[Tensor]:
+        """Start the average that the `mean` of what this gives completes."""
+        posted = Posted(value)
+        self._posted_means.append((posted, self._begin_total(value)))
+        return posted
+
+    def gather(self, values: Tensor) -> Tensor:
+        """What all nodes have, (n, m) in node order, of a few numbers (k, m) of each local node."""
+        self._communicated = True
+        return self.all_rows(values)
+
+    def rows(self, value: Tensor, nodes: Sequence[int]) -> Tensor:
+        """The rows of these nodes, (len(nodes), d) in this order, on every rank."""
+        self._communicated = True
+        return self.all_rows(value)[list(nodes)]
 
     @property
     def posted(self) -> tuple[list[Tensor | Message], list[Tensor]]:
         """What is under way: to be mixed, and to be averaged, in the order of posting."""
-        return [value for value, _ in self._posted], [value for value, _ in self._posted_means]
+        return [each.value for each, _ in self._posted], [each.value for each, _ in self._posted_means]
 
     def resume(
         self, round: int, traffic: Traffic, posted: Sequence[Tensor | Message], posted_means: Sequence[Tensor]
@@ -324,15 +348,20 @@ class InProcessNetwork:
         return self._drawn[1]
 
     def _plan(self) -> tuple[HaloPlan, Sums]:
-        return self._plan_of(self._topology())
+        matrix: WeightedEdges = self._topology() if self._over is None else self._over
+        return self._plan_of(matrix)  # type: ignore[arg-type]  # known by its object
 
-    def _exchange(self, value: Tensor | Message) -> Exchange:
+    def _exchange(self, value: Tensor | Message | Posted[Any], over: WeightedEdges | None = None) -> Exchange:
         """The exchange of this value, begun now unless it was posted."""
         for i, (posted, exchange) in enumerate(self._posted):
-            if posted is value:
+            if posted is value or posted.value is value:
                 del self._posted[i]
                 return exchange
-        return self._begin(value, posted=False)
+        self._over = over
+        try:
+            return self._begin(value.value if isinstance(value, Posted) else value, posted=False)
+        finally:
+            self._over = None
 
     def _begin(self, value: Tensor | Message, posted: bool) -> Exchange:
         """Send the value to all who read it in this round."""
@@ -362,13 +391,14 @@ class InProcessNetwork:
             self._traffic.bytes += torch.from_numpy(row_bytes * receivers)
             self._traffic.messages += torch.from_numpy(receivers)
 
-    def _total(self, value: Tensor) -> Total:
+    def _total(self, value: Tensor | Message | Posted[Tensor]) -> Total:
         """The sum of this stack, begun now unless it was posted."""
         for i, (posted, total) in enumerate(self._posted_means):
-            if posted is value and self._recording:
+            if (posted is value or posted.value is value) and self._recording:
                 del self._posted_means[i]
                 return total
-        return self._begin_total(value)
+        value = value.value if isinstance(value, Posted) else value
+        return self._begin_total(value.dense() if isinstance(value, Message) else value)
 
     def _begin_total(self, value: Tensor) -> Total:
         """Begin to sum a stack over all n nodes."""

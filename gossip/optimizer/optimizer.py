@@ -152,7 +152,9 @@ class Optimizer(torch.optim.Optimizer):
             raise ValueError(
                 f"the parameters must share one floating-point type and one device, these are {', '.join(kinds)}"
             )
-        self.algorithm = self.algorithm.on(Layout({str(i): tuple(p.shape) for i, p in enumerate(self._parameters)}))
+        self.algorithm = self.algorithm.for_layout(
+            Layout({str(i): tuple(p.shape) for i, p in enumerate(self._parameters)})
+        )
         self._buffers = [buffer for buffer in buffers if buffer.is_floating_point()]
 
     def _all_parameters(self) -> list[Tensor]:

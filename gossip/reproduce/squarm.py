@@ -18,7 +18,6 @@ hidden units, since so few exchanges do not bring them together, with a smaller 
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -128,7 +127,6 @@ def run(
         fraction: Of the entries that are kept.
         hidden: Width of the perceptron.
     """
-    importlib.import_module("algorithms.compressors.loops.kernels")  # faster, but vectors this short do not load them
     table: list[dict[str, Any]] = []
     curves: dict[str, Any] = {"tuning": {}}
     for name, method in methods(fraction, steps).items():

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from algorithms import Layout, Minibatch, ShardedWorkload
 from algorithms.checks import check
-from gossip.workloads.linear.model import Array, as_array
+from gossip.workloads.arrays import Array, as_array
 from gossip.workloads.neural.images import Mnist, read_mnist
 from gossip.workloads.splits import Iid, Split, held_out
 from gossip.workloads.workload import Arrays, Read, Workload, check_examples, read_here

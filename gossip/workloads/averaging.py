@@ -14,7 +14,7 @@ from torch import Tensor
 from algorithms import Layout, Sample
 from algorithms.checks import check
 from algorithms.randomness import generator
-from gossip.workloads.linear.model import Array, as_array
+from gossip.workloads.arrays import Array, as_array
 from gossip.workloads.workload import Read, Workload, check_examples, read_here
 
 

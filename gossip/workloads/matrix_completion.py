@@ -14,7 +14,7 @@ from torch import Tensor
 from algorithms import Layout, Sample
 from algorithms.checks import check
 from algorithms.randomness import generator
-from gossip.workloads.linear.model import Array, quiet
+from gossip.workloads.arrays import Array, ignoring_overflow
 from gossip.workloads.splits import held_out
 from gossip.workloads.workload import Read, Workload, check_examples, read_here
 
@@ -112,7 +112,7 @@ class ShardedMatrixCompletion:
         """(m,): the entries of X X^T at these places."""
         return np.einsum("er,er->e", x[places[:, 0]], x[places[:, 1]])
 
-    @quiet
+    @ignoring_overflow
     def _loss_and_gradient(self, x: Array, places: NDArray[np.int64], values: Array) -> tuple[float, Array]:
         errors = self._predictions(x, places) - values
         gradient = np.zeros_like(x)

@@ -36,6 +36,7 @@ class Iid(Split):
     """The examples in random order, cut into parts whose sizes differ by at most one."""
 
     def assign(self, labels: NDArray, n: int, seed: int) -> list[NDArray[np.int64]]:
+        """See `Split.assign`."""
         _check_enough(labels, n)
         return np.array_split(generator(seed, "split").permutation(len(labels)), n)
 
@@ -61,6 +62,7 @@ class Dirichlet(Split):
         check(0 < self.alpha < np.inf, self, "alpha", "> 0")
 
     def assign(self, labels: NDArray, n: int, seed: int) -> list[NDArray[np.int64]]:
+        """See `Split.assign`."""
         _check_enough(labels, n)
         _check_one_label_each(self, labels)
         draw = generator(seed, "split")
@@ -88,6 +90,7 @@ class ByLabel(Split):
     """
 
     def assign(self, labels: NDArray, n: int, seed: int) -> list[NDArray[np.int64]]:
+        """See `Split.assign`."""
         _check_enough(labels, n)
         _check_one_label_each(self, labels)
         order = generator(seed, "split").permutation(len(labels))

@@ -48,7 +48,7 @@ SETS: list[Proximal] = [
     L2Ball(radius=1.5),
     Simplex(total=2.0),
 ]
-ALL = [each.on(LAYOUT) for each in [*NORMS, *SETS]]
+ALL = [each.for_layout(LAYOUT) for each in [*NORMS, *SETS]]
 
 
 def stack(*rows: list[float]) -> torch.Tensor:
@@ -119,7 +119,7 @@ def test_proximal_points(regularizer: Proximal, z: list[float], step: float, exp
 
 def test_nuclear_norm_of_diagonal_matrices() -> None:
     layout = Layout({"a": (2, 2), "b": (3,), "c": (1, 2)})
-    regularizer = NuclearNorm(weight=2.0).on(layout)
+    regularizer = NuclearNorm(weight=2.0).for_layout(layout)
     z = stack([3, 0, 0, -0.5, 7, 8, 9, 3, 4])
     assert regularizer.value(z).item() == pytest.approx(2 * (3 + 0.5 + 5))
     np.testing.assert_allclose(regularizer.prox(z, 0.5), [[2, 0, 0, 0, 7, 8, 9, 2.4, 3.2]], atol=1e-14)
@@ -130,7 +130,7 @@ def test_groups_by_layout() -> None:
     tensors = [x[0, :12], x[0, 12:16], x[0, 16:24], x[0, 24:]]
     rows = [*tensors[0].reshape(4, 3), tensors[1], *tensors[2].reshape(2, 4), tensors[3]]
     for name, groups in (("tensors", tensors), ("rows", rows)):
-        regularizer = GroupLasso(weight=0.3, groups=name).on(LAYOUT)  # type: ignore[arg-type]
+        regularizer = GroupLasso(weight=0.3, groups=name).for_layout(LAYOUT)  # type: ignore[arg-type]
         penalty = 0.3 * sum(math.sqrt(len(group)) * np.linalg.norm(group) for group in groups)
         assert value(regularizer, x).item() == pytest.approx(penalty, rel=1e-14)
         shrunk = [max(0, 1 - 0.01 * 0.3 * math.sqrt(len(group)) / np.linalg.norm(group)) * group for group in groups]
@@ -149,7 +149,7 @@ def test_equal_special_cases() -> None:
 # The definition.
 
 
-@pytest.mark.parametrize("regularizer", [each.on(LAYOUT) for each in NORMS], ids=str)
+@pytest.mark.parametrize("regularizer", [each.for_layout(LAYOUT) for each in NORMS], ids=str)
 def test_the_prox_is_the_minimiser(regularizer: Proximal) -> None:
     z, step = points(4, seed=3), 0.6
     best = prox(regularizer, z, step)
@@ -167,7 +167,7 @@ def test_the_prox_is_the_minimiser(regularizer: Proximal) -> None:
     assert found.fun >= objective(best)[0] - 1e-12
 
 
-@pytest.mark.parametrize("regularizer", [each.on(LAYOUT) for each in SETS], ids=str)
+@pytest.mark.parametrize("regularizer", [each.for_layout(LAYOUT) for each in SETS], ids=str)
 def test_the_prox_of_a_set_is_the_projection(regularizer: Proximal) -> None:
     z = points(30, seed=4)
     projected = prox(regularizer, z, 0.1)
@@ -206,7 +206,7 @@ CONJUGATES: list[tuple[Proximal, Callable[[Array], Array]]] = [
     ),
     (NonNegative(), lambda y: np.minimum(y, 0)),
     (
-        NuclearNorm(weight=0.8).on(Layout({"m": (D // 3, 3), "rest": (D % 3,)})),
+        NuclearNorm(weight=0.8).for_layout(Layout({"m": (D // 3, 3), "rest": (D % 3,)})),
         lambda y: np.concatenate([_clipped_singular_values(y[: D // 3 * 3], 0.8), np.zeros(D % 3)]),
     ),
 ]
@@ -266,7 +266,7 @@ def test_long_rows_do_not_depend_on_the_threads(regularizer: Proximal) -> None:
     assert results[0][1].equal(results[1][1])
 
 
-@pytest.mark.parametrize("regularizer", [each.on(LAYOUT) for each in SETS], ids=str)
+@pytest.mark.parametrize("regularizer", [each.for_layout(LAYOUT) for each in SETS], ids=str)
 def test_a_rounded_projection_counts_as_inside(regularizer: Proximal) -> None:
     z = torch.from_numpy(points(50) * 1e4).float()
     assert regularizer.value(regularizer.prox(z, 1.0)).eq(0).all()
@@ -278,7 +278,7 @@ def test_far_away_points_are_projected_on_the_simplex_without_cancellation() -> 
 
 
 def test_zero_stays_zero() -> None:
-    for regularizer in (each.on(LAYOUT) for each in NORMS):
+    for regularizer in (each.for_layout(LAYOUT) for each in NORMS):
         assert regularizer.prox(torch.zeros(2, D), 0.5).eq(0).all()
         assert regularizer.prox(torch.zeros(2, D), 0.0).eq(0).all()
 
@@ -308,18 +308,18 @@ def test_out_of_range(kind: type, options: dict[str, Any], name: str) -> None:
 
 def test_models_that_do_not_fit() -> None:
     with pytest.raises(ValueError, match=r"^GroupLasso: groups = 4 .* a divisor of d = 29"):
-        GroupLasso(groups=4).on(LAYOUT)
+        GroupLasso(groups=4).for_layout(LAYOUT)
     with pytest.raises(ValueError, match=r"^NuclearNorm: the model has no matrix"):
-        NuclearNorm().on(Layout.vector(5))
+        NuclearNorm().for_layout(Layout.vector(5))
     for regularizer in (NuclearNorm(), GroupLasso()):
         with pytest.raises(ValueError, match=r"needs the model's tensors"):
             regularizer.prox(torch.zeros(1, D), 0.5)
         with pytest.raises(ValueError, match=r"shapes hold 29 parameters, the vector 30"):
-            regularizer.on(LAYOUT).value(torch.zeros(1, D + 1))
+            regularizer.for_layout(LAYOUT).value(torch.zeros(1, D + 1))
 
 
 def test_an_algorithm_hands_the_layout_on() -> None:
-    algorithm = DecentralizedSGD(prox=NuclearNorm()).on(LAYOUT)
+    algorithm = DecentralizedSGD(prox=NuclearNorm()).for_layout(LAYOUT)
     assert algorithm.prox == NuclearNorm(shapes=((4, 3), (4,), (2, 2, 2), (1, 5)))
     with pytest.raises(ValueError, match=r"^DecentralizedSGD: prox = 0.1 is not allowed; it must be None, or a"):
         DecentralizedSGD(prox=0.1)  # type: ignore[arg-type]

@@ -57,7 +57,7 @@ def usable(kind: type[Compressor]) -> bool:
     """Whether a class without options is a contraction of the models of these runs."""
     layout = Digits(hidden=8).shard(1, seed=0).layout
     try:
-        operator = kind().on(layout)
+        operator = kind().for_layout(layout)
         operator.check_dimension(layout.d)
     except (TypeError, ValueError):
         return False

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from topologies.topology import Schedule, Topology
+from topologies.schedule import Schedule
+from topologies.topology import Topology
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,13 +37,35 @@ def draw(topology: Schedule, axes: Axes | None = None) -> Figure:
     Returns:
         The figure, to be saved with `figure.savefig`.
     """
-    from matplotlib.collections import EllipseCollection, LineCollection
+    from matplotlib.collections import EllipseCollection
     from matplotlib.figure import Figure
 
     if axes is None:
         axes = Figure(figsize=(4, 4), layout="constrained").add_subplot()
     positions = _positions(topology)
     radius = _radius(positions)
+    _draw_edges(topology, axes, positions, radius)
+    sizes = np.full(len(positions), 2 * radius)
+    axes.add_collection(
+        EllipseCollection(
+            sizes, sizes, np.zeros(len(positions)), units="xy", offsets=positions,
+            offset_transform=axes.transData, facecolors=NODE_COLOR, edgecolors="white", linewidths=0.5,
+            zorder=2,
+        )
+    )  # fmt: skip
+    if topology.n <= NUMBERED_NODES:
+        for i, (x, y) in enumerate(positions):
+            axes.text(x, y, str(i), color="white", fontsize=7, ha="center", va="center_baseline", zorder=3)
+    margin = 0.25 if _is_grid(topology) else 0.12
+    axes.set(xlim=(-1 - margin, 1 + margin), ylim=(-1 - margin, 1 + margin), aspect="equal")
+    axes.set_axis_off()
+    return cast("Figure", axes.get_figure(root=True))
+
+
+def _draw_edges(topology: Schedule, axes: Axes, positions: np.ndarray, radius: float) -> None:
+    """Lines or, of directed graphs, arrows, below the nodes of this radius."""
+    from matplotlib.collections import LineCollection
+
     edges = np.array(topology.graph.edges, dtype=int).reshape(-1, 2)
     heavy = len(edges) > HEAVY_EDGES
     starts, ends = positions[edges[:, 0]], positions[edges[:, 1]]
@@ -60,21 +83,6 @@ def draw(topology: Schedule, axes: Axes | None = None) -> Figure:
         axes.add_collection(
             LineCollection(list(segments), colors=EDGE_COLOR, linewidths=width, alpha=alpha, zorder=1, rasterized=heavy)
         )
-    sizes = np.full(len(positions), 2 * radius)
-    axes.add_collection(
-        EllipseCollection(
-            sizes, sizes, np.zeros(len(positions)), units="xy", offsets=positions,
-            offset_transform=axes.transData, facecolors=NODE_COLOR, edgecolors="white", linewidths=0.5,
-            zorder=2,
-        )
-    )  # fmt: skip
-    if topology.n <= NUMBERED_NODES:
-        for i, (x, y) in enumerate(positions):
-            axes.text(x, y, str(i), color="white", fontsize=7, ha="center", va="center_baseline", zorder=3)
-    margin = 0.25 if _is_grid(topology) else 0.12
-    axes.set(xlim=(-1 - margin, 1 + margin), ylim=(-1 - margin, 1 + margin), aspect="equal")
-    axes.set_axis_off()
-    return cast("Figure", axes.get_figure(root=True))
 
 
 def _positions(topology: Schedule) -> np.ndarray:

@@ -7,7 +7,8 @@ import inspect
 from collections.abc import Callable, Sequence
 
 from topologies.graphs.files import call, file, generated, is_file
-from topologies.topology import Schedule, Topology
+from topologies.schedule import Schedule
+from topologies.topology import Topology
 
 NODES = 16
 

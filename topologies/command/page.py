@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from topologies.command.drawing import draw
-from topologies.spectra.measures import Numbers, consensus
-from topologies.topology import Schedule, Topology
+from topologies.schedule import Schedule
+from topologies.spectra.measures import Measurements, consensus_curve
+from topologies.topology import Topology
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -96,7 +97,7 @@ def curves(schedules: Sequence[Schedule]) -> Figure:
     axes = figure.add_subplot()
     for schedule in schedules:
         if schedule.row_stochastic:
-            curve = consensus(schedule)
+            curve = consensus_curve(schedule)
             axes.plot(np.maximum(curve, 1e-17), label=schedule.name)
     axes.set(xscale="symlog", yscale="log", xlabel="round", ylabel="distance to consensus", ylim=(1e-7, 2))
     axes.legend(fontsize="small")
@@ -154,7 +155,7 @@ COLUMNS = {  # of the comparison: head, and how the number is written
 }
 
 
-def rows(measured: Sequence[Numbers]) -> list[list[str]]:
+def rows(measured: Sequence[Measurements]) -> list[list[str]]:
     """Heads, and a row for each, the fastest to consensus first."""
     ordered = sorted(measured, key=lambda m: (m.seconds_to_consensus is None, m.seconds_to_consensus or 0.0))
     return [list(COLUMNS), *([write(each) for write in COLUMNS.values()] for each in ordered)]

@@ -6,9 +6,11 @@ from itertools import combinations
 
 import numpy as np
 
-from topologies.graphs.cliques import host_graph
-from topologies.graphs.lattices import count
+from topologies.graphs.arguments import count
+from topologies.graphs.cliques import host_graph_by_name
 from topologies.topology import Topology
+
+__all__ = ["d_cliques", "stl_fw"]
 
 SWAPS = 1000  # that are tried for D-Cliques
 
@@ -95,12 +97,26 @@ def d_cliques(
 
     count("d_cliques", n)
     count("d_cliques", size, "size")
-    between = host_graph("d_cliques", graph)
+    between = host_graph_by_name("d_cliques", graph)
     proportions = label_proportions("d_cliques", n, histograms)
-    overall = proportions.mean(axis=0)
     random = np.random.default_rng(count("d_cliques", seed, "seed", 0))
     cliques = [list(part) for part in np.array_split(random.permutation(n), -(-n // size))]
+    _lessen_skew(cliques, proportions, random)
+    linked = nx.empty_graph(n)
+    for clique in cliques:
+        linked.add_edges_from(combinations(map(int, clique), 2))
+    outer = dict.fromkeys(range(n), 0)
+    for one, other in between(len(cliques)).graph.edges:
+        ends = [min(map(int, cliques[c]), key=lambda node: (outer[node], node)) for c in (one, other)]
+        linked.add_edge(*ends)
+        for end in ends:
+            outer[end] += 1
+    return Topology(linked, weights, name="d_cliques")
 
+
+def _lessen_skew(cliques: list[list[int]], proportions: np.ndarray, random: np.random.Generator) -> None:
+    """Swap nodes of two cliques wherever that lessens the skew of both together, in 1000 tries."""
+    overall = proportions.mean(axis=0)
     for _ in range(SWAPS if len(cliques) > 1 else 0):
         a, b = (cliques[c] for c in random.choice(len(cliques), 2, replace=False))
         change = proportions[b][None, :, :] - proportions[a][:, None, :]  # (|a|, |b|, K), of the sum in a
@@ -112,16 +128,6 @@ def d_cliques(
         i, j = np.unravel_index(np.argmin(skews), (len(a), len(b)))
         if skews[i, j] < now - 1e-12:
             a[i], b[j] = b[j], a[i]
-    linked = nx.empty_graph(n)
-    for clique in cliques:
-        linked.add_edges_from(combinations(map(int, clique), 2))
-    outer = dict.fromkeys(range(n), 0)
-    for one, other in between(len(cliques)).graph.edges:
-        ends = [min(map(int, cliques[c]), key=lambda node: (outer[node], node)) for c in (one, other)]
-        linked.add_edge(*ends)
-        for end in ends:
-            outer[end] += 1
-    return Topology(linked, weights, name="d_cliques")
 
 
 def label_proportions(family: str, n: int, histograms: str | np.ndarray | None) -> np.ndarray:

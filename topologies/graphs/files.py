@@ -7,12 +7,15 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from topologies.graphs.lattices import count
+from topologies.graphs.arguments import count
+from topologies.graphs.numbering import numbered
 from topologies.topology import Topology
 from topologies.weights.rules import FILES, read_matrix
 
 if TYPE_CHECKING:
     import networkx as nx
+
+__all__ = ["file", "networkx_graph"]
 
 READERS = {  # by the end of the name: the function of networkx
     ".graphml": "read_graphml",
@@ -58,7 +61,7 @@ def file(n: int | None = None, path: str = "", weights: str | None = None) -> To
         if weights is not None:
             topology = Topology(topology.graph, weights, name=topology.name)
     else:
-        topology = Topology(_plain(_read(path, suffix)), weights, name=Path(path).stem)
+        topology = Topology(numbered(_read(path, suffix)), weights, name=Path(path).stem)
     return _of_size(topology, n, path)
 
 
@@ -93,7 +96,7 @@ def generated(generator: str, n: int | None, weights: str | None) -> Topology:
         raise ValueError(f"networkx.{name} did not take {generator}: {' '.join(str(error).split())}") from error
     if not isinstance(graph, nx.Graph):
         raise ValueError(f"networkx.{name} makes no graph but {type(graph).__name__}")
-    return Topology(_plain(graph), weights, name=name.removesuffix("_graph"))
+    return Topology(numbered(graph), weights, name=name.removesuffix("_graph"))
 
 
 def call(text: str, n: int | None = None) -> tuple[str, list[Any], dict[str, Any]]:
@@ -135,20 +138,6 @@ def _read(path: str, suffix: str) -> nx.Graph:
         return graph[0] if isinstance(graph, list) else graph
     except (OSError, ValueError, KeyError, TypeError, IndexError, SyntaxError, nx.NetworkXException) as error:
         raise ValueError(f"cannot read a graph from {path}: {' '.join(str(error).split()) or type(error)}") from error
-
-
-def _plain(graph: nx.Graph) -> nx.Graph:
-    """Without parallel edges; nodes that are 0..n-1, also as words, in this order."""
-    import networkx as nx
-
-    simple = nx.DiGraph(graph) if graph.is_directed() else nx.Graph(graph)
-    numbers = {node: int(node) for node in simple if str(node).isdecimal()}
-    if sorted(numbers.values()) != list(range(len(simple))):
-        return simple
-    ordered = simple.__class__(name=graph.graph.get("name", ""))
-    ordered.add_nodes_from(range(len(simple)))
-    ordered.add_edges_from((numbers[i], numbers[j], data) for i, j, data in simple.edges(data=True))
-    return ordered
 
 
 def _of_size(topology: Topology, n: int | None, source: str) -> Topology:

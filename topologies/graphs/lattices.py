@@ -1,4 +1,4 @@
-"""Families of fixed communication graphs, each by its number of nodes.
+"""Regular arrangements of nodes: rings, paths, grids and cubes, each by its number of nodes.
 
 n is always what was asked for: a family that does not exist at some n says so and names the nearest n.
 """
@@ -6,21 +6,21 @@ n is always what was asked for: a family that does not exist at some n says so a
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from topologies.graphs.arguments import count
+from topologies.matrices import average_of_shifts
 from topologies.topology import Topology
 
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
+__all__ = ["circulant", "generalized_hypercube", "grid", "hypercube", "ladder", "one_way_ring", "path", "ring", "torus"]
 
 
 def ring(n: int, weights: str = "metropolis") -> Topology:
     """Cycle: node i is linked to i - 1 and i + 1 modulo n.
 
-    With Metropolis weights (1/3 each) the eigenvalues are 1/3 + 2/3 cos(2 pi k / n) for n >= 3.
+    With Metropolis weights (1/3 each) the eigenvalues are 1/3 + 2/3 cos(2 pi k / n) for n >= 3, so that the
+    spectral gap is 2/3 (1 - cos(2 pi / n)), of order 1 / n^2.
 
     Args:
         n: number of nodes; 1 and 2 give a single node and a single edge.
@@ -44,15 +44,20 @@ def one_way_ring(n: int) -> Topology:
     Raises:
         ValueError: n is not a positive whole number.
     """
-    return Topology.from_matrix(shifts(n, [0, 1] if count("one_way_ring", n) > 1 else [0]), name="one_way_ring")
+    return Topology.from_matrix(
+        average_of_shifts(n, [0, 1] if count("one_way_ring", n) > 1 else [0]), name="one_way_ring"
+    )
 
 
 def circulant(n: int, offsets: tuple[int, ...] = (1, 2), weights: str = "metropolis") -> Topology:
     """Circulant graph: node i is linked to i + offset and i - offset modulo n for every offset.
 
+    With Metropolis weights the eigenvalues are (1 + 2 sum_o cos(2 pi k o / n)) / (1 + 2 m) for m offsets o, as long as
+    all 2 m neighbours of a node differ.
+
     Args:
         n: number of nodes.
-        offsets: of the neighbours, modulo n.
+        offsets: how far, modulo n, the numbers of neighbours are apart.
         weights: weight rule; `topologies.weights.rules.find` knows them.
 
     Raises:
@@ -64,81 +69,12 @@ def circulant(n: int, offsets: tuple[int, ...] = (1, 2), weights: str = "metropo
     return Topology(nx.circulant_graph(n, list(offsets)), weights, name="circulant")
 
 
-def symmetric_exponential(n: int, weights: str = "metropolis") -> Topology:
-    """Static exponential graph without directions: node i is linked to i + 2^k and i - 2^k modulo n for all k.
-
-    Args:
-        n: number of nodes.
-        weights: weight rule; `topologies.weights.rules.find` knows them.
-
-    Raises:
-        ValueError: n is not a positive whole number, or the weight rule is unknown.
-    """
-    import networkx as nx
-
-    hops = [2**k for k in range(exponents(count("symmetric_exponential", n)))]
-    return Topology(nx.circulant_graph(n, hops), weights, name="symmetric_exponential")
-
-
-def complete(n: int, weights: str = "metropolis") -> Topology:
-    """Complete graph: every node is linked to every other; W is the exact average, spectral gap 1.
-
-    Args:
-        n: number of nodes. Work and memory grow with n^2.
-        weights: weight rule; `topologies.weights.rules.find` knows them.
-
-    Raises:
-        ValueError: n is not a positive whole number, or the weight rule is unknown.
-    """
-    import networkx as nx
-
-    return Topology(nx.complete_graph(count("complete", n)), weights, name="complete")
-
-
-def star(n: int, weights: str = "metropolis") -> Topology:
-    """Star: node 0 is the hub and is linked to all others. The Metropolis spectral gap is 1/n.
-
-    Args:
-        n: number of nodes, the hub included.
-        weights: weight rule; `topologies.weights.rules.find` knows them.
-
-    Raises:
-        ValueError: n is not a positive whole number, or the weight rule is unknown.
-    """
-    import networkx as nx
-
-    return Topology(nx.star_graph(count("star", n) - 1), weights, name="star")
-
-
-def elastic_averaging(n: int, alpha: float | None = None) -> Topology:
-    """The matrix W_alpha of elastic averaging: the last node is the anchor, linked to the m = n - 1 others.
-
-    A node gives itself the weight 1 - alpha and the anchor alpha; the anchor gives itself 1 - m alpha, which may be
-    negative. The eigenvalues are 1, 1 - alpha (m - 1 times) and 1 - (m + 1) alpha: Wang & Joshi, arXiv 1808.07576.
-
-    Args:
-        n: number of nodes, the anchor included, at least 2.
-        alpha: in (0, 2/n); the best, 2/(n + 1), by default.
-
-    Raises:
-        ValueError: n is not a whole number above 1, or alpha is out of range.
-    """
-    if count("elastic_averaging", n) < 2:
-        raise ValueError(f"elastic_averaging needs a node beside the anchor, so n of at least 2, got {n}")
-    alpha = 2 / (n + 1) if alpha is None else alpha
-    if not 0 < alpha < 2 / n:
-        raise ValueError(f"elastic_averaging needs alpha in (0, 2/n = {2 / n:.4g}), got {alpha!r}")
-    W = np.diag(np.full(n, 1 - alpha))
-    W[:-1, -1] = W[-1, :-1] = alpha
-    W[-1, -1] = 1 - (n - 1) * alpha
-    return Topology(W, name="elastic_averaging")
-
-
 def torus(n: int, rows: int | None = None, weights: str = "metropolis") -> Topology:
     """Two-dimensional periodic grid: each node is linked to its four neighbours, around the borders too.
 
     Node r * columns + c stands at row r and column c, and has the label (r, c). A dimension of 2 makes one
-    edge between the two nodes, not a double one. Up to three nodes it is the ring.
+    edge between the two nodes, not a double one. Up to three nodes it is the ring. With Metropolis weights and both
+    dimensions at least 3 the eigenvalues are 1/5 + 2/5 cos(2 pi a / rows) + 2/5 cos(2 pi b / columns).
 
     Args:
         n: number of nodes, rows x columns with both at least 2 (so above 3 not a prime).
@@ -180,7 +116,8 @@ def grid(n: int, rows: int | None = None, weights: str = "metropolis") -> Topolo
 def path(n: int, weights: str = "metropolis") -> Topology:
     """Path (line, chain): node i is linked to i - 1 and i + 1 where they exist. A tree.
 
-    With Metropolis weights the eigenvalues are 1/3 + 2/3 cos(pi k / n) for n >= 3.
+    With Metropolis weights the eigenvalues are 1/3 + 2/3 cos(pi k / n) for n >= 3, so that the spectral gap is
+    2/3 (1 - cos(pi / n)), a quarter of the ring's for large n.
 
     Args:
         n: number of nodes.
@@ -197,7 +134,8 @@ def path(n: int, weights: str = "metropolis") -> Topology:
 def hypercube(n: int, weights: str = "metropolis") -> Topology:
     """Hypercube: nodes whose numbers differ in one binary digit are linked.
 
-    The spectral gap is 2 / (1 + log2 n). A node has its binary digits as label.
+    Every node has log2 n neighbours. The Metropolis spectral gap is 2 / (1 + log2 n) for n > 2. A node has its binary
+    digits as label.
 
     Args:
         n: number of nodes, a power of two.
@@ -227,7 +165,7 @@ def generalized_hypercube(n: int, base: int = 3, weights: str = "metropolis") ->
 
     Args:
         n: number of nodes, a power of the base.
-        base: of the digits, at least 2.
+        base: how many values a digit has, at least 2.
         weights: weight rule; `topologies.weights.rules.find` knows them.
 
     Raises:
@@ -256,46 +194,6 @@ def generalized_hypercube(n: int, base: int = 3, weights: str = "metropolis") ->
     )  # fmt: skip
 
 
-def exponential(n: int) -> Topology:
-    """Static exponential graph: node i sends to i + 1, i + 2, i + 4, ... modulo n, all weights equal.
-
-    Directed, with ceil(log2 n) in- and out-neighbours, doubly stochastic since circulant. The spectral gap is
-    2 / (1 + ceil(log2 n)) for even n and larger for odd n.
-
-    Source: B. Ying, K. Yuan, Y. Chen, H. Hu, P. Pan, W. Yin, "Exponential graph is provably efficient for
-    decentralized deep training", NeurIPS 2021, arXiv 2110.13363.
-
-    Args:
-        n: number of nodes.
-
-    Raises:
-        ValueError: n is not a positive whole number.
-    """
-    hops = [2**k for k in range(exponents(count("exponential", n)))]
-    return Topology.from_matrix(shifts(n, [0, *hops]), name="exponential")
-
-
-def count(family: str, value: Any, what: str = "n", least: int = 1) -> int:
-    """`value` if it is a whole number of at least `least`, else a ValueError naming the parameter."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(f"{family} needs {what} to be a whole number of at least {least}, got {value!r}")
-    return int(value)
-
-
-def exponents(n: int) -> int:
-    """ceil(log2 n): how many powers of two are below n."""
-    return (n - 1).bit_length()
-
-
-def shifts(n: int, hops: Sequence[int]) -> csr_array:
-    """(n, n) matrix in which node i gives equal weights to i - hop modulo n for every hop."""
-    from scipy.sparse import csr_array
-
-    rows = np.repeat(np.arange(n), len(hops))
-    columns = (np.arange(n)[:, None] - np.array(hops)).ravel() % n
-    return csr_array((np.full(rows.size, 1 / len(hops)), (rows, columns)), shape=(n, n))
-
-
 def _rows(family: str, n: int, rows: int | None) -> int:
     """The rows of a two-dimensional arrangement of n nodes."""
     count(family, n)
@@ -315,3 +213,20 @@ def _rows(family: str, n: int, rows: int | None) -> int:
             f"{family} needs n = rows x columns with both at least 2; got n = {n} and rows = {rows}; {nearest}"
         )
     return rows
+
+
+def ladder(n: int, weights: str = "metropolis") -> Topology:
+    """Ladder: two paths of which opposite nodes are linked. The spectral gap is of order 1 / n^2, as of the path.
+
+    Args:
+        n: number of nodes, even.
+        weights: weight rule; `topologies.weights.rules.find` knows them.
+
+    Raises:
+        ValueError: n is odd, or the weight rule is unknown.
+    """
+    import networkx as nx
+
+    if count("ladder", n) % 2:
+        raise ValueError(f"ladder needs an even n, got n = {n}; nearest are {n - 1 or 2} and {n + 1}")
+    return Topology(nx.ladder_graph(n // 2), weights, name="ladder")

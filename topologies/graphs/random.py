@@ -12,13 +12,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from topologies.graphs.lattices import count
-from topologies.matrices import is_directed
-from topologies.spectra.eigenvalues import ends
+from topologies.graphs.arguments import count, probability
 from topologies.topology import Topology
 
 if TYPE_CHECKING:
     import networkx as nx
+
+__all__ = [
+    "barabasi_albert",
+    "erdos_renyi",
+    "random_geometric",
+    "random_out",
+    "random_regular",
+    "stochastic_block",
+    "watts_strogatz",
+]
 
 DRAWS = 1000  # of a random graph, until one is connected
 LARGE = 20_000  # nodes
@@ -29,6 +37,9 @@ Ends = tuple[np.ndarray, np.ndarray]
 
 def erdos_renyi(n: int, probability: float | None = None, seed: int = 0, weights: str = "metropolis") -> Topology:
     """Erdos-Renyi random graph: every pair is linked with the same probability, drawn again until connected.
+
+    Source: P. Erdos, A. Renyi, "On random graphs I", Publicationes Mathematicae 6, 1959; this form is E. Gilbert's,
+    "Random graphs", Annals of Mathematical Statistics 30, 1959.
 
     Args:
         n: number of nodes.
@@ -53,7 +64,9 @@ def erdos_renyi(n: int, probability: float | None = None, seed: int = 0, weights
     if edges > MOST_EDGES:
         raise ValueError(f"erdos_renyi would have about {edges:.2g} edges, more than {MOST_EDGES:.0e}; {fix}")
     if n > LARGE:
-        return _connected_edges(lambda random: _pairs(n, probability, random), n, weights, "erdos_renyi", seed, fix)
+        return _connected_edges(
+            lambda random: random_pairs(n, probability, random), n, weights, "erdos_renyi", seed, fix
+        )
     graph = connected_draw(lambda seed: nx.fast_gnp_random_graph(n, probability, seed=seed), "erdos_renyi", seed, fix)
     return Topology(graph, weights, name="erdos_renyi")
 
@@ -61,7 +74,10 @@ def erdos_renyi(n: int, probability: float | None = None, seed: int = 0, weights
 def random_regular(n: int, degree: int = 4, seed: int = 0, weights: str = "metropolis") -> Topology:
     """Random regular graph: every node has the same number of neighbours; drawn again until connected.
 
-    An expander with high probability: the spectral gap stays away from 0 as n grows.
+    An expander with high probability: as n grows, the Metropolis spectral gap tends to
+    1 - (1 + 2 sqrt(degree - 1)) / (degree + 1).
+
+    Source: J. Friedman, "A proof of Alon's second eigenvalue conjecture", STOC 2003.
 
     Args:
         n: number of nodes; n * degree must be even.
@@ -85,7 +101,9 @@ def random_regular(n: int, degree: int = 4, seed: int = 0, weights: str = "metro
 
     fix = f"raise the degree above {degree}"
     if n > LARGE:
-        return _connected_edges(lambda random: _stubs(n, degree, random), n, weights, "random_regular", seed, fix)
+        return _connected_edges(
+            lambda random: random_pairing(n, degree, random), n, weights, "random_regular", seed, fix
+        )
 
     def draw(seed: int) -> nx.Graph:
         graph = nx.empty_graph(n)  # the generator alone would number the nodes in the order of its edges
@@ -193,6 +211,8 @@ def barabasi_albert(n: int, links: int = 2, seed: int = 0, weights: str = "metro
 def random_geometric(n: int, radius: float | None = None, seed: int = 0, weights: str = "metropolis") -> Topology:
     """Random geometric graph: nodes anywhere in the unit square, linked if they are near; drawn until connected.
 
+    Source: E. Gilbert, "Random plane networks", Journal of the SIAM 9(4), 1961.
+
     Args:
         n: number of nodes.
         radius: up to which two are linked; by default sqrt(2 ln(n) / (pi n)), or sqrt(2) for one or two nodes.
@@ -252,58 +272,18 @@ def stochastic_block(
     return Topology(graph, weights, name="stochastic_block")
 
 
-def ramanujan(n: int, degree: int = 4, seed: int = 0, weights: str = "metropolis") -> Topology:
-    """Ramanujan graph: a regular graph whose eigenvalues are as small as those of infinitely large ones can be.
-
-        |lambda| <= 2 sqrt(degree - 1) for all eigenvalues of the adjacency matrix but +-degree
-
-    Random regular graphs are drawn until one has this property, which is computed for it; about every second has.
-
-    Source: A. Lubotzky, R. Phillips, P. Sarnak, "Ramanujan graphs", Combinatorica 8, 1988; of random ones: J. Huang,
-    T. McKenzie, H.-T. Yau, "Ramanujan property and edge universality of random regular graphs", 2024, arXiv 2412.20263.
+def connected_draw(draw: Callable[[int], nx.Graph], family: str, seed: int, fix: str) -> nx.Graph:
+    """The first connected graph of those that `draw` makes of the seeds seed, seed + 1, ...
 
     Args:
-        n: number of nodes; n * degree must be even.
-        degree: number of neighbours of every node, from 2 to n - 1 (0 for one node, 1 for two).
-        seed: seed of the first draw; the next draws take seed + 1, seed + 2, ...
-        weights: weight rule; `topologies.weights.rules.find` knows them.
+        draw: makes a graph of a seed.
+        family: is named by what is refused.
+        seed: the first one, at least 0.
+        fix: what to do if no draw of 1000 is connected.
 
     Raises:
-        ValueError: n, degree or seed is out of range, no draw of 1000 was a Ramanujan graph, or the weight rule is
-            unknown.
+        ValueError: no draw was connected, or the seed is out of range.
     """
-    for what, value, least in (("n", n, 1), ("degree", degree, 0), ("seed", seed, 0)):
-        count("ramanujan", value, what, least)
-    for each in range(seed, seed + DRAWS):
-        topology = random_regular(n, degree, each, weights)
-        if is_ramanujan(topology):
-            topology.name = "ramanujan"
-            return topology
-    raise ValueError(f"ramanujan found none in {DRAWS} draws from seed {seed}: take a smaller n or another degree")
-
-
-def is_ramanujan(topology: Topology) -> bool:
-    """Whether this regular undirected graph has no eigenvalue above 2 sqrt(degree - 1) beside +-degree."""
-    second = second_adjacency_eigenvalue(topology)
-    return second is not None and second <= 2 * math.sqrt(max(int(topology.in_degrees[0]) - 1, 0)) + 1e-9
-
-
-def second_adjacency_eigenvalue(topology: Topology) -> float | None:
-    """The largest modulus of an eigenvalue of the adjacency matrix but +-degree; None if the graph is not regular."""
-    degree = int(topology.in_degrees[0])
-    if is_directed(topology.matrix) or (topology.in_degrees != degree).any():
-        return None
-    if topology.n == 1:
-        return 0.0
-    adjacency = (topology.matrix != 0).astype(float)
-    adjacency.setdiag(0)
-    adjacency.eliminate_zeros()
-    low, high = ends(adjacency)
-    bipartite = low < (1e-9 - 1) * degree  # then the eigenvalues are symmetric about 0
-    return max(high, 0.0) if bipartite else max(-low, high)
-
-
-def connected_draw(draw: Callable[[int], nx.Graph], family: str, seed: int, fix: str) -> nx.Graph:
     import networkx as nx
 
     count(family, seed, "seed", 0)
@@ -312,13 +292,6 @@ def connected_draw(draw: Callable[[int], nx.Graph], family: str, seed: int, fix:
         if nx.is_strongly_connected(graph) if graph.is_directed() else nx.is_connected(graph):
             return graph
     raise ValueError(f"{family} found no connected graph in {DRAWS} draws from seed {seed}: {fix}")
-
-
-def probability(family: str, value: float, what: str = "probability") -> float:
-    """`value` if it is between 0 and 1, else a ValueError naming the parameter."""
-    if not 0 <= value <= 1:
-        raise ValueError(f"{family} needs {what} between 0 and 1, got {value}")
-    return float(value)
 
 
 def _connected_edges(
@@ -336,7 +309,7 @@ def _connected_edges(
     raise ValueError(f"{name} found no connected graph in {DRAWS} draws from seed {seed}: {fix}")
 
 
-def _pairs(n: int, probability: float, random: np.random.Generator) -> Ends:
+def random_pairs(n: int, probability: float, random: np.random.Generator) -> Ends:
     """Each of the n (n - 1) / 2 pairs with this probability."""
     pairs = n * (n - 1) // 2
     wanted = int(random.binomial(pairs, probability))
@@ -352,7 +325,7 @@ def _pairs(n: int, probability: float, random: np.random.Generator) -> Ends:
     return chosen - j * (j - 1) // 2, j
 
 
-def _stubs(n: int, degree: int, random: np.random.Generator) -> Ends:
+def random_pairing(n: int, degree: int, random: np.random.Generator) -> Ends:
     """The ends of all edges paired at random; loops and edges that are there twice are switched with random others."""
     stubs = random.permutation(np.repeat(np.arange(n), degree))
     i, j = stubs[0::2].copy(), stubs[1::2].copy()

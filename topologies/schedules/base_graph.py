@@ -25,8 +25,11 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from topologies.graphs.lattices import count
-from topologies.topology import Schedule, Topology
+from topologies.graphs.arguments import count
+from topologies.schedule import Schedule
+from topologies.topology import Topology
+
+__all__ = ["base_graph", "simple_base_graph"]
 
 Round = dict[tuple[int, int], float]  # the weight of each edge
 
@@ -44,7 +47,7 @@ def base_graph(n: int, degree: int = 1) -> Schedule:
         ValueError: n or degree is not a positive whole number.
     """
     nodes, k = range(count("base_graph", n)), count("base_graph", degree, "degree")
-    return _schedule("base_graph", n, _base(nodes, k))
+    return _schedule("base_graph", n, base_rounds(nodes, k))
 
 
 def simple_base_graph(n: int, degree: int = 1) -> Schedule:
@@ -58,7 +61,7 @@ def simple_base_graph(n: int, degree: int = 1) -> Schedule:
         ValueError: n or degree is not a positive whole number.
     """
     nodes, k = range(count("simple_base_graph", n)), count("simple_base_graph", degree, "degree")
-    return _schedule("simple_base_graph", n, _simple(nodes, k))
+    return _schedule("simple_base_graph", n, simple_base_rounds(nodes, k))
 
 
 def _schedule(name: str, n: int, rounds: Sequence[Round]) -> Schedule:
@@ -74,19 +77,21 @@ def _schedule(name: str, n: int, rounds: Sequence[Round]) -> Schedule:
     return Schedule(topologies, name=name)
 
 
-def _base(nodes: Sequence[int], k: int) -> list[Round]:
+def base_rounds(nodes: Sequence[int], k: int) -> list[Round]:
+    """The rounds of the Base-(k+1) graph between these nodes."""
     n, group = len(nodes), len(nodes)  # the group's size loses all prime factors up to k + 1
     for prime in range(2, k + 2):
         while group % prime == 0:
             group //= prime
     groups = [nodes[first : first + group] for first in range(0, n, group)]
-    inside = _together([_simple(each, k) for each in groups])
+    inside = _together([simple_base_rounds(each, k) for each in groups])
     across = _together([_hyper([each[i] for each in groups], k) for i in range(group)])
-    simple = _simple(nodes, k)
+    simple = simple_base_rounds(nodes, k)
     return simple if len(simple) < len(inside) + len(across) else inside + across
 
 
-def _simple(nodes: Sequence[int], k: int) -> list[Round]:
+def simple_base_rounds(nodes: Sequence[int], k: int) -> list[Round]:
+    """The rounds of the Simple Base-(k+1) graph between these nodes."""
     n = len(nodes)
     if _factors(n, k) is not None:
         return _hyper(nodes, k)

@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from topologies.graphs.lattices import count
-from topologies.graphs.random import probability
-from topologies.schedules.random import RandomSchedule, base_graph_named, edges_of
-from topologies.topology import Topology, valid_round
+from topologies.graphs.arguments import count, probability
+from topologies.schedule import valid_round
+from topologies.schedules.bases import base_graph_by_name, edges_of
+from topologies.schedules.random import RandomSchedule
+from topologies.topology import Topology
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
+
+__all__ = ["Dropout", "edge_dropout", "gilbert_elliott", "node_dropout"]
 
 
 class Dropout(RandomSchedule):
@@ -52,6 +55,7 @@ class Dropout(RandomSchedule):
         topology: Topology,
         fail: float,
         repair: float,
+        *,
         loss: float = 1.0,
         of: Literal["edges", "nodes"] = "edges",
         seed: int = 0,
@@ -105,7 +109,8 @@ class Dropout(RandomSchedule):
         W = csr_array(off + diags_array(1 - off.sum(axis=1)))
         return Topology.from_matrix(W, name=self.name, connected=False)
 
-    def _support(self) -> csr_array:
+    def support(self) -> csr_array:
+        """The base graph's W, (n, n): its edges are all that can be there."""
         return self.base.matrix
 
 
@@ -121,7 +126,8 @@ def edge_dropout(n: int, graph: str = "ring", probability: float = 0.1, seed: in
     Raises:
         ValueError: a parameter is out of range, or there is no such base graph.
     """
-    return _dropped("edge_dropout", n, graph, probability, 1 - probability, 1.0, "edges", seed)
+    name = "edge_dropout"
+    return Dropout(_base(name, n, graph, probability), probability, 1 - probability, seed=seed, name=name)
 
 
 def node_dropout(n: int, graph: str = "ring", probability: float = 0.1, seed: int = 0) -> Dropout:
@@ -136,12 +142,14 @@ def node_dropout(n: int, graph: str = "ring", probability: float = 0.1, seed: in
     Raises:
         ValueError: a parameter is out of range, or there is no such base graph.
     """
-    return _dropped("node_dropout", n, graph, probability, 1 - probability, 1.0, "nodes", seed)
+    name = "node_dropout"
+    return Dropout(_base(name, n, graph, probability), probability, 1 - probability, of="nodes", seed=seed, name=name)
 
 
 def gilbert_elliott(
     n: int,
     graph: str = "ring",
+    *,
     fail: float = 0.05,
     repair: float = 0.3,
     loss: float = 1.0,
@@ -162,12 +170,12 @@ def gilbert_elliott(
     Raises:
         ValueError: a parameter is out of range, or there is no such base graph.
     """
-    return _dropped("gilbert_elliott", n, graph, fail, repair, loss, of, seed)
+    name = "gilbert_elliott"
+    return Dropout(_base(name, n, graph, fail), fail, repair, loss=loss, of=of, seed=seed, name=name)
 
 
-def _dropped(
-    name: str, n: int, graph: str, fail: float, repair: float, loss: float, of: Literal["edges", "nodes"], seed: int
-) -> Dropout:
-    count(name, n)
-    probability(name, fail)
-    return Dropout(base_graph_named(name, graph)(n), fail, repair, loss, of, seed, name)
+def _base(family: str, n: int, graph: str, fail: float) -> Topology:
+    """The base graph of a family, if the number of nodes and the probability are in range."""
+    count(family, n)
+    probability(family, fail)
+    return base_graph_by_name(family, graph)(n)

@@ -15,13 +15,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from topologies.graphs.lattices import count, exponents, shifts
+from topologies.graphs.arguments import count
+from topologies.graphs.exponential import ceil_log2
 from topologies.graphs.random import DRAWS
+from topologies.matrices import average_of_shifts
+from topologies.schedule import Schedule
 from topologies.schedules.random import RandomSchedule
-from topologies.topology import Schedule, Topology
+from topologies.topology import Topology
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
+
+__all__ = ["EquiDyn", "d_equi_static", "equi_topo", "od_equi_dyn", "ou_equi_dyn", "u_equi_static"]
 
 Form = Literal["u-static", "d-static", "od-dynamic", "ou-dynamic"]
 
@@ -101,8 +106,9 @@ class EquiDyn(RandomSchedule):
         moved = csr_array((np.full(n, self.eta * (n - 1) / n), (np.arange(n), heard)), shape=(n, n))
         return moved + (1 - self.eta * (n - 1) / n) * eye_array(n)
 
-    def _support(self) -> csr_array:
-        return shifts(self.n, range(self.n))
+    def support(self) -> csr_array:
+        """(n, n) of equal weights: any shift may be drawn."""
+        return average_of_shifts(self.n, range(self.n))
 
     def __repr__(self) -> str:
         return f"EquiDyn({self.n}, undirected={self.undirected}, eta={self.eta}, seed={self.seed})"
@@ -163,11 +169,11 @@ def _static(family: str, n: int, number: int | None, seed: int) -> csr_array:
 
     count(family, n)
     count(family, seed, "seed", 0)
-    number = max(exponents(n), 1) if number is None else count(family, number, "shifts")
+    number = max(ceil_log2(n), 1) if number is None else count(family, number, "shifts")
     if n == 1:
         return csr_array(eye_array(1))
     for each in range(seed, seed + DRAWS):
         drawn = np.random.default_rng(each).integers(1, n, size=number)
         if math.gcd(n, *drawn.tolist()) == 1:  # else the graph falls apart
-            return csr_array((n - 1) / n * shifts(n, drawn.tolist()) + eye_array(n) / n)
+            return csr_array((n - 1) / n * average_of_shifts(n, drawn.tolist()) + eye_array(n) / n)
     raise ValueError(f"{family} found no connected graph in {DRAWS} draws from seed {seed}: raise shifts, {number}")

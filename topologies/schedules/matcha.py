@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from topologies.graphs.lattices import count
-from topologies.schedules.random import RandomSchedule, base_graph_named, edges_of, undirected_base
+from topologies.graphs.arguments import count
+from topologies.schedules.bases import base_graph_by_name, edges_of, undirected_base
+from topologies.schedules.random import RandomSchedule
 from topologies.topology import Topology
 
 if TYPE_CHECKING:
     import networkx as nx
     from scipy.sparse import csr_array
+
+__all__ = ["Matcha", "matcha"]
 
 SMOOTHNESS = 1e-3  # of the smallest eigenvalue, in place of which a smooth bound is maximized
 
@@ -79,7 +82,8 @@ class Matcha(RandomSchedule):
         """E[W^T W], exactly."""
         return _second_moment(self.n, self._laplacians, self.probabilities, self.alpha)
 
-    def _support(self) -> csr_array:
+    def support(self) -> csr_array:
+        """The base graph's W, (n, n): its edges are all that can be there."""
         return self.base.matrix
 
 
@@ -97,65 +101,87 @@ def matcha(n: int, graph: str = "random_regular", budget: float = 0.5, seed: int
         ValueError: n, budget or seed is out of range, or there is no such base graph.
     """
     count("matcha", n)
-    return Matcha(base_graph_named("matcha", graph)(n), budget, seed)
+    return Matcha(base_graph_by_name("matcha", graph)(n), budget, seed)
 
 
 def matchings(topology: Topology) -> list[np.ndarray]:
     """The edges of an undirected topology in at most max degree + 1 matchings: (edges, 2) each.
 
+    They are the colours of a proper edge colouring, in which edges that share a node differ in colour.
+
     Source: J. Misra, D. Gries, "A constructive proof of Vizing's theorem", Information Processing Letters 41(3), 1992.
     """
-    edges = edges_of(topology)
-    colors = range(int(topology.in_degrees.max(initial=0)) + 1)
-    across: list[dict[int, int]] = [{} for _ in range(topology.n)]  # of each node: over an edge of this colour, to whom
-    neighbors = [topology.neighbors(i).tolist() for i in range(topology.n)]
-    colored: dict[tuple[int, int], int] = {}
+    coloring = _EdgeColoring(topology)
+    for u, v in edges_of(topology).tolist():
+        coloring.add(u, v)
+    ordered = sorted(coloring.colored.items())
+    groups = [[edge for edge, color in ordered if color == each] for each in coloring.colors]
+    return [np.array(group, dtype=np.int64) for group in groups if group]
 
-    def color_of(i: int, j: int) -> int | None:
-        return colored.get((min(i, j), max(i, j)))
 
-    def free(i: int) -> int:
-        return next(color for color in colors if color not in across[i])
+class _EdgeColoring:
+    """A proper colouring of some edges of a topology with max degree + 1 colours, which takes in one edge more."""
 
-    def paint(i: int, j: int, color: int | None) -> None:
-        before = color_of(i, j)
-        if before is not None:
-            for a, b in ((i, j), (j, i)):
-                if across[a].get(before) == b:
-                    del across[a][before]
-            del colored[min(i, j), max(i, j)]
-        if color is not None:
-            colored[min(i, j), max(i, j)] = color
-            across[i][color], across[j][color] = j, i
+    def __init__(self, topology: Topology) -> None:
+        self.colors = range(int(topology.in_degrees.max(initial=0)) + 1)
+        self.colored: dict[tuple[int, int], int] = {}
+        self._across: list[dict[int, int]] = [{} for _ in range(topology.n)]  # node i: colour -> whom it leads to
+        self._neighbors = [topology.neighbors(i).tolist() for i in range(topology.n)]
 
-    for u, v in edges.tolist():
-        fan = [v]
-        while True:  # each next edge has a colour that is free at the end of the one before
-            more = [w for w in neighbors[u] if w not in fan and color_of(u, w) not in (None, *across[fan[-1]])]
-            if not more:
-                break
-            fan.append(more[0])
-        c, d = free(u), free(fan[-1])
-        # The path from u in the colours d, c, d, ... gets its colours swapped, which frees d at u.
-        chain, node, color = [], u, d
-        while color in across[node]:
-            chain.append((node, across[node][color], color))
-            node, color = across[node][color], c if color == d else d
-        for i, j, _ in chain:
-            paint(i, j, None)
-        for i, j, before in chain:
-            paint(i, j, c if before == d else d)
+    def add(self, u: int, v: int) -> None:
+        """Colour the edge {u, v} as well, which may change the colours of others."""
+        fan = self._fan(u, v)
+        c, d = self._free(u), self._free(fan[-1])
+        self._invert_path(u, c, d)
         # The fan up to the first end at which d is free and which is still a fan.
         end = 0
-        while d in across[fan[end]]:
+        while d in self._across[fan[end]]:
             end += 1
-        kept = [color_of(u, w) for w in fan[: end + 1]]
+        kept = [self._color_of(u, w) for w in fan[: end + 1]]
         for w in fan[: end + 1]:
-            paint(u, w, None)
+            self._paint(u, w, None)
         for w, shifted in zip(fan, [*kept[1:], d], strict=False):
-            paint(u, w, shifted)
-    groups = [[edge for edge, color in sorted(colored.items()) if color == each] for each in colors]
-    return [np.array(group, dtype=np.int64) for group in groups if group]
+            self._paint(u, w, shifted)
+
+    def _fan(self, u: int, v: int) -> list[int]:
+        """Neighbours of u from v on; each next edge has a colour that is free at the end of the one before."""
+        fan = [v]
+        while True:
+            taken = (None, *self._across[fan[-1]])
+            more = [w for w in self._neighbors[u] if w not in fan and self._color_of(u, w) not in taken]
+            if not more:
+                return fan
+            fan.append(more[0])
+
+    def _invert_path(self, u: int, c: int, d: int) -> None:
+        """Swap the colours of the path from u in the colours d, c, d, ..., which frees d at u."""
+        chain, node, color = [], u, d
+        while color in self._across[node]:
+            chain.append((node, self._across[node][color], color))
+            node, color = self._across[node][color], c if color == d else d
+        for i, j, _ in chain:
+            self._paint(i, j, None)
+        for i, j, before in chain:
+            self._paint(i, j, c if before == d else d)
+
+    def _color_of(self, i: int, j: int) -> int | None:
+        return self.colored.get((min(i, j), max(i, j)))
+
+    def _free(self, i: int) -> int:
+        """The first colour that no edge of node i has."""
+        return next(color for color in self.colors if color not in self._across[i])
+
+    def _paint(self, i: int, j: int, color: int | None) -> None:
+        """Give the edge {i, j} this colour, or none."""
+        before = self._color_of(i, j)
+        if before is not None:
+            for a, b in ((i, j), (j, i)):
+                if self._across[a].get(before) == b:
+                    del self._across[a][before]
+            del self.colored[min(i, j), max(i, j)]
+        if color is not None:
+            self.colored[min(i, j), max(i, j)] = color
+            self._across[i][color], self._across[j][color] = j, i
 
 
 def _laplacian(n: int, edges: np.ndarray) -> csr_array:

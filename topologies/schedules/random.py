@@ -3,44 +3,35 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from topologies.graphs.lattices import complete, count, grid, hypercube, path, ring, star, torus
-from topologies.graphs.random import erdos_renyi, random_regular
-from topologies.matrices import is_directed
-from topologies.topology import Schedule, Topology, valid_round
+from topologies.graphs.arguments import count
+from topologies.matrices import pairwise_average
+from topologies.schedule import Schedule, valid_round
+from topologies.schedules.bases import base_graph_by_name, edges_of, undirected_base
+from topologies.topology import Topology
 
 if TYPE_CHECKING:
     import networkx as nx
     from scipy.sparse import csr_array
 
+__all__ = [
+    "RandomMatchings",
+    "RandomRegular",
+    "RandomSchedule",
+    "RandomizedGossip",
+    "random_matching",
+    "random_regular_rounds",
+    "randomized_gossip",
+]
+
 SAMPLES = 500  # rounds whose mean stands for the expectation
-
-BASES: dict[str, Callable[[int], Topology]] = {
-    "complete": complete,
-    "ring": ring,
-    "path": path,
-    "star": star,
-    "torus": torus,
-    "grid": grid,
-    "hypercube": hypercube,
-    "erdos_renyi": erdos_renyi,
-    "random_regular": random_regular,
-}
-
-
-def base_graph_named(family: str, graph: str) -> Callable[[int], Topology]:
-    """The family of base graphs of this name."""
-    if graph not in BASES:
-        raise ValueError(f"{family} knows no base graph {graph!r}, allowed are {', '.join(BASES)}")
-    return BASES[graph]
 
 
 class RandomSchedule(Schedule):
-    """Rounds that are drawn one by one: subclasses say how in `draw`, and what may be linked in `_support`.
+    """Rounds that are drawn one by one: subclasses say how in `draw`, and what may be linked in `support`.
 
     Args:
         n: number of nodes.
@@ -150,7 +141,8 @@ class RandomizedGossip(RandomSchedule):
         """E[W^T W] = E[W], each W being a projection."""
         return self.mean.matrix
 
-    def _support(self) -> csr_array:
+    def support(self) -> csr_array:
+        """The base graph's W, (n, n): its edges are all that can be there."""
         return self.base.matrix
 
     def __repr__(self) -> str:
@@ -173,7 +165,7 @@ def randomized_gossip(n: int, graph: str = "complete", seed: int = 0) -> Randomi
         ValueError: n is not a positive whole number, or there is no such base graph.
     """
     count("randomized_gossip", n)
-    return RandomizedGossip(base_graph_named("randomized_gossip", graph)(n), seed)
+    return RandomizedGossip(base_graph_by_name("randomized_gossip", graph)(n), seed)
 
 
 class RandomMatchings(RandomSchedule):
@@ -203,9 +195,10 @@ class RandomMatchings(RandomSchedule):
         for i, j in random.permutation(self._edges).tolist():
             if partner[i] == i and partner[j] == j:
                 partner[i], partner[j] = j, i
-        return half_and_half(partner)
+        return pairwise_average(partner)
 
-    def _support(self) -> csr_array:
+    def support(self) -> csr_array:
+        """The base graph's W, (n, n): its edges are all that can be there."""
         return self.base.matrix
 
 
@@ -222,7 +215,7 @@ def random_matching(n: int, graph: str = "complete", seed: int = 0) -> RandomMat
         ValueError: n is not a positive whole number, or there is no such base graph.
     """
     count("random_matching", n)
-    return RandomMatchings(base_graph_named("random_matching", graph)(n), seed)
+    return RandomMatchings(base_graph_by_name("random_matching", graph)(n), seed)
 
 
 class RandomRegular(RandomSchedule):
@@ -264,7 +257,8 @@ class RandomRegular(RandomSchedule):
         adjacency = csr_array((np.ones(len(ends[0])), ends), shape=(self.n, self.n))
         return (adjacency + eye_array(self.n)) / (self.degree + 1)
 
-    def _support(self) -> csr_array:
+    def support(self) -> csr_array:
+        """(n, n) of ones: any two nodes may be linked in some round."""
         from scipy.sparse import csr_array
 
         return csr_array(np.ones((self.n, self.n)))
@@ -282,27 +276,3 @@ def random_regular_rounds(n: int, degree: int | None = None, seed: int = 0) -> R
         ValueError: a parameter is out of range.
     """
     return RandomRegular(n, min(2, count("random_regular_rounds", n) - 1) if degree is None else degree, seed)
-
-
-def undirected_base(what: str, topology: Topology | nx.Graph) -> Topology:
-    """The static undirected base graph of a schedule, as a topology."""
-    base = topology if isinstance(topology, Schedule) else Topology(topology)
-    if not isinstance(base, Topology) or is_directed(base.matrix):
-        raise ValueError(f"{what} needs a base graph that is undirected and static, got {base}")
-    return base
-
-
-def edges_of(topology: Topology) -> np.ndarray:
-    """(edges, 2): the two ends of each edge of an undirected topology, the smaller first."""
-    indptr, j, _ = topology.arrays
-    i = np.repeat(np.arange(topology.n), np.diff(indptr))
-    return np.stack([i[i < j], j[i < j]], axis=1)
-
-
-def half_and_half(partner: np.ndarray) -> csr_array:
-    """The matrix in which every node averages with its partner, or keeps what it has if that is itself."""
-    from scipy.sparse import csr_array
-
-    n = len(partner)
-    rows, columns = np.tile(np.arange(n), 2), np.append(np.arange(n), partner)
-    return csr_array((np.full(2 * n, 0.5), (rows, columns)), shape=(n, n))

@@ -18,12 +18,13 @@ PRECISE_NODES = 100_000  # above, machine precision takes minutes
 ROUGH = 1e-4  # then, relative to the distance from the eigenvalue of the constant vector
 
 
-def ends(matrix: csr_array) -> tuple[float, float]:
-    """The smallest and the largest eigenvalue of a symmetric matrix but for the one of the constant vector, which is an
-    eigenvector, as of mixing matrices, Laplacians and the adjacency matrices of regular graphs.
+def extreme_eigenvalues(matrix: csr_array) -> tuple[float, float]:
+    """The smallest and the largest eigenvalue of a symmetric matrix but for the one of the constant vector.
+
+    That vector must be an eigenvector, as of mixing matrices, Laplacians and the adjacency matrices of regular graphs.
 
     Up to 1000 nodes from LAPACK. Above, of matrices that look the same from every node, by a Fourier transform (see
-    `translations`), and of others by the recurrence of Lanczos on vectors whose entries sum to 0, without
+    `circulant_rows`), and of others by the recurrence of Lanczos on vectors whose entries sum to 0, without
     orthogonalizing any further, which yields some eigenvalues several times and the extreme ones all the same; where
     one of these takes too many steps, by factorization. To machine precision up to 100,000 nodes; beyond, the error is
     at most about 1e-4 of the distance from the eigenvalue of the constant vector, mostly far less.
@@ -39,7 +40,7 @@ def ends(matrix: csr_array) -> tuple[float, float]:
     if n <= DENSE_NODES:
         values: np.ndarray | None = np.linalg.eigvalsh(matrix.toarray())
     else:
-        values = translation_eigenvalues(Arrays(matrix.indptr, matrix.indices, matrix.data))
+        values = circulant_eigenvalues(Arrays(matrix.indptr, matrix.indices, matrix.data))
     if values is not None:
         others = np.delete(values.real, np.argmin(np.abs(values - constant)))
         return float(others.min()), float(others.max())
@@ -54,7 +55,10 @@ def ends(matrix: csr_array) -> tuple[float, float]:
 
 
 def _lanczos(matrix: csr_array, constant: float, tolerance: float, steps: int) -> tuple[float | None, float | None]:
-    """`ends`, None where not within so many steps; the tolerance is relative to the distance from `constant`."""
+    """`extreme_eigenvalues`, None where not within so many steps.
+
+    The tolerance is relative to the distance from `constant`.
+    """
     from scipy.linalg.blas import daxpy
 
     vector = before = np.random.default_rng(0).standard_normal(matrix.shape[0])
@@ -112,15 +116,15 @@ def _factorized(matrix: csr_array, constant: float, side: int) -> float:
     return float(side * (side * values).max())
 
 
-def translation_eigenvalues(arrays: Arrays) -> np.ndarray | None:
-    """All n eigenvalues of a matrix that looks the same from every node, or None if it does not: see `translations`.
+def circulant_eigenvalues(arrays: Arrays) -> np.ndarray | None:
+    """All n eigenvalues of a block circulant matrix with circulant blocks, None of any other: see `circulant_rows`.
 
     They are the discrete Fourier transform of the first row.
 
     Args:
         arrays: of the matrix.
     """
-    rows = translations(arrays)
+    rows = circulant_rows(arrays)
     if rows is None:
         return None
     n, first = len(arrays.indptr) - 1, slice(*arrays.indptr[:2])
@@ -130,8 +134,8 @@ def translation_eigenvalues(arrays: Arrays) -> np.ndarray | None:
     return values
 
 
-def translations(arrays: Arrays) -> int | None:
-    """The number of rows of which a matrix looks the same from every node, or None if there is none.
+def circulant_rows(arrays: Arrays) -> int | None:
+    """The number of rows of which a matrix is block circulant with circulant blocks, or None if it is not.
 
     That is, for these rows x columns = n, w_ij depends on the differences of the rows and of the columns of i and j
     only (modulo rows and columns), as on rings, tori, circulant and exponential graphs.
@@ -146,12 +150,12 @@ def translations(arrays: Arrays) -> int | None:
     degree = int(degrees[0])
     indices, weights = arrays.indices.reshape(n, degree), arrays.data.reshape(n, degree)
     for rows in (r for r in range(1, math.isqrt(n) + 1) if n % r == 0):
-        if all(_translated(indices, weights, rows, n // rows, block) for block in _blocks(n)):
+        if all(_is_circulant(indices, weights, rows, n // rows, block) for block in _blocks(n)):
             return rows
     return None
 
 
-def _translated(indices: np.ndarray, weights: np.ndarray, rows: int, columns: int, nodes: np.ndarray) -> bool:
+def _is_circulant(indices: np.ndarray, weights: np.ndarray, rows: int, columns: int, nodes: np.ndarray) -> bool:
     """Whether the rows of these nodes are the first, moved."""
     r = (nodes[:, None] // columns + indices[0] // columns) % rows
     c = (nodes[:, None] % columns + indices[0] % columns) % columns

@@ -9,13 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from topologies.graphs.random import second_adjacency_eigenvalue
+from topologies.graphs.expanders import second_adjacency_eigenvalue
 from topologies.links import Links
 from topologies.matrices import Arrays, is_directed
+from topologies.schedule import Schedule
 from topologies.schedules.random import RandomSchedule
-from topologies.spectra.eigenvalues import DENSE_NODES, PRECISE_NODES, translations
-from topologies.spectra.spectrum import contraction_per_round, laplacian_norm, spectral_gap, symmetric_ends
-from topologies.topology import Schedule, Topology
+from topologies.spectra.eigenvalues import DENSE_NODES, PRECISE_NODES, circulant_rows
+from topologies.spectra.spectrum import (
+    contraction_per_round,
+    laplacian_norm,
+    smallest_and_second_eigenvalue,
+    spectral_gap,
+)
+from topologies.topology import Topology
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -23,46 +29,46 @@ if TYPE_CHECKING:
 CONSENSUS = 1e-6  # of the distance at the start
 ROUNDS = 100_000  # after which consensus is given up
 WORK = 2_000_000_000  # multiplications after which it is
-LOOKED_AT = 64  # rounds of a schedule without end, for its mean degrees and times
+SAMPLED_ROUNDS = 64  # rounds of a schedule without end, for its mean degrees and times
 EXACT = 1e-12  # the norm of the product of a period minus J that counts as none
 DECAY = 0.99  # gamma of the effective number of neighbours
 DIAMETER_NODES = 5000  # above, the diameter takes minutes
 
 
 @dataclass(frozen=True)
-class Numbers:
+class Measurements:
     """What `measure` found; None where something does not exist, or takes too long for so many nodes.
 
     Attributes:
-        name: of the topology.
-        nodes: n.
-        edges: of the communication graph; of a schedule, of the union of a period.
-        period: rounds until it repeats, 1 for a static topology, None for a schedule without end.
-        directed: whether some edge runs one way only.
-        symmetric: whether W is in all rounds.
-        doubly_stochastic: whether rows and columns of W sum to 1 in all rounds.
-        row_stochastic: whether the rows do.
-        column_stochastic: whether the columns do.
-        spectral_gap: 1 - second_eigenvalue; of a static topology.
-        second_eigenvalue: the second largest modulus of an eigenvalue of W; of a static topology.
-        smallest_eigenvalue: of a static symmetric topology.
+        name: What the topology is called.
+        nodes: The number of nodes, n.
+        edges: The number of edges of the communication graph; of a schedule, of the union of a period.
+        period: Rounds until the schedule repeats: 1 for a static topology, None for a schedule without end.
+        directed: Whether some edge runs one way only.
+        symmetric: Whether W equals its transpose in all rounds.
+        doubly_stochastic: Whether the rows and the columns of W sum to 1 in all rounds.
+        row_stochastic: Whether the rows of W sum to 1 in all rounds.
+        column_stochastic: Whether the columns of W sum to 1 in all rounds.
+        spectral_gap: 1 minus the second largest modulus of an eigenvalue of W; of a static topology.
+        second_eigenvalue: The second largest modulus of an eigenvalue of W; of a static topology.
+        smallest_eigenvalue: The smallest eigenvalue of W; of a static symmetric topology.
         laplacian_norm: ||I - W||_2; of a static topology.
-        contraction_per_round: jointly over a period; see `topologies.contraction_per_round`.
-        rounds_to_consensus: measured: until the distance of random vectors to their mean is 1e-6 of what it was.
-        exact_after: rounds after which the average is exact, if there are such.
-        diameter: of the communication graph, in hops; above 5000 nodes if it looks the same from every node.
-        min_degree: the fewest others that a node sends to in any round.
-        max_degree: the most.
-        mean_degree: messages that a node sends in a round, on average.
-        bytes_per_round: that a node sends in a round, on average.
-        effective_resistance: sum of the effective resistances of all pairs of nodes over the number of pairs, edges of
-            the graph being resistors of 1 ohm; undirected graphs.
-        effective_neighbors: the effective number of neighbours at decay 0.99 (Vogels et al. 2022).
-        ramanujan: whether all eigenvalues but +-degree of the adjacency matrix are up to 2 sqrt(degree - 1); of a
+        contraction_per_round: What `topologies.contraction_per_round` gives, jointly over a period.
+        rounds_to_consensus: Rounds until the distance of random vectors to their mean is 1e-6 of what it was, measured.
+        exact_after: Rounds after which the average is exact, if there are such.
+        diameter: The largest distance of two nodes in hops; above 5000 nodes if the graph looks the same from each.
+        min_degree: The fewest other nodes that a node sends to in any round.
+        max_degree: The most other nodes that a node sends to in any round.
+        mean_degree: Messages that a node sends in a round, on average.
+        bytes_per_round: Bytes that a node sends in a round, on average.
+        effective_resistance: The mean effective resistance of all pairs of nodes, each edge of the graph being a
+            resistor of 1 ohm; of undirected graphs.
+        effective_neighbors: The effective number of neighbours at decay 0.99 (Vogels et al. 2022).
+        ramanujan: Whether `second_adjacency_eigenvalue` is at most 2 sqrt(degree - 1).
+        second_adjacency_eigenvalue: The largest modulus of an eigenvalue of the adjacency matrix but for +-degree; of a
             static undirected regular graph.
-        second_adjacency_eigenvalue: the largest of these.
-        seconds_per_round: predicted by the links, until the slowest node has heard all it waits for.
-        seconds_to_consensus: rounds_to_consensus of them.
+        seconds_per_round: Seconds until the slowest node has heard all it waits for, predicted by the links.
+        seconds_to_consensus: Seconds that `rounds_to_consensus` rounds take, predicted by the links.
     """
 
     name: str
@@ -98,7 +104,7 @@ class Numbers:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
-def measure(schedule: Schedule, parameters: float, links: Links, value_bytes: int = 4) -> Numbers:
+def measure(schedule: Schedule, parameters: float, links: Links, value_bytes: int = 4) -> Measurements:
     """All numbers of a topology or schedule. Up to 1000 nodes from dense matrices, beyond from sparse ones.
 
     Args:
@@ -108,22 +114,18 @@ def measure(schedule: Schedule, parameters: float, links: Links, value_bytes: in
         value_bytes: of each number, 4 for float32.
     """
     n, dense = schedule.n, schedule.n <= DENSE_NODES
-    rounds = list(islice((schedule[t] for t in range(schedule.period or LOOKED_AT)), LOOKED_AT))
+    rounds = list(islice((schedule[t] for t in range(schedule.period or SAMPLED_ROUNDS)), SAMPLED_ROUNDS))
     out = np.stack([each.out_degrees for each in rounds])
-    support = schedule._support()
+    support = schedule.support()
     directed = is_directed(support)
     links_there = int(support.nnz - np.count_nonzero(support.diagonal()))
     size = parameters * value_bytes
     gap, smallest, norm = _spectrum(schedule) if isinstance(schedule, Topology) else (None, None, None)
-    curve = consensus(schedule) if schedule.row_stochastic else None
-    needed = rounds_to(curve)
+    curve = consensus_curve(schedule) if schedule.row_stochastic else None
+    needed = rounds_until_consensus(curve)
     seconds = float(np.mean([each_round.max(initial=0) for each_round in (links.exchange(r, size) for r in rounds)]))
-    regular = (
-        second_adjacency_eigenvalue(schedule) if isinstance(schedule, Topology) and 1 < n <= PRECISE_NODES else None
-    )
-    bound = 2 * math.sqrt(max(int(out[0, 0]) - 1, 0))
-    exact = exact_after(schedule) if dense else None
-    return Numbers(
+    regular, ramanujan = _of_regular(schedule)
+    return Measurements(
         name=schedule.name,
         nodes=n,
         edges=links_there if directed else links_there // 2,
@@ -139,7 +141,7 @@ def measure(schedule: Schedule, parameters: float, links: Links, value_bytes: in
         laplacian_norm=norm,
         contraction_per_round=contraction_per_round(schedule) if schedule.row_stochastic and dense else None,
         rounds_to_consensus=needed,
-        exact_after=exact,
+        exact_after=exact_after(schedule) if dense else None,
         diameter=diameter(support),
         min_degree=int(out.min()),
         max_degree=int(out.max()),
@@ -147,23 +149,32 @@ def measure(schedule: Schedule, parameters: float, links: Links, value_bytes: in
         bytes_per_round=float(out.mean() * size),
         effective_resistance=effective_resistance(schedule) if dense and not directed else None,
         effective_neighbors=effective_neighbors(schedule) if dense and schedule.doubly_stochastic else None,
-        ramanujan=None if regular is None else regular <= bound + 1e-9,
+        ramanujan=ramanujan,
         second_adjacency_eigenvalue=regular,
         seconds_per_round=seconds,
         seconds_to_consensus=None if needed is None else needed * seconds,
     )
 
 
+def _of_regular(schedule: Schedule) -> tuple[float | None, bool | None]:
+    """Of a regular graph of up to 100,000 nodes the second adjacency eigenvalue, and whether it is Ramanujan."""
+    if not isinstance(schedule, Topology) or not 1 < schedule.n <= PRECISE_NODES:
+        return None, None
+    second = second_adjacency_eigenvalue(schedule)
+    bound = 2 * math.sqrt(max(int(schedule.out_degrees[0]) - 1, 0))
+    return second, None if second is None else second <= bound + 1e-9
+
+
 def _spectrum(topology: Topology) -> tuple[float, float | None, float | None]:
     """Spectral gap, smallest eigenvalue and ||I - W||, the symmetric ones from one search for both ends."""
     if topology.symmetric and topology.n > 1:
-        low, high = symmetric_ends(topology)
+        low, high = smallest_and_second_eigenvalue(topology)
         return 1 - max(-low, high), low, 1 - low
-    feasible = topology.n <= DENSE_NODES or translations(topology.arrays) is not None
+    feasible = topology.n <= DENSE_NODES or circulant_rows(topology.arrays) is not None
     return spectral_gap(topology), 1.0 if topology.symmetric else None, laplacian_norm(topology) if feasible else None
 
 
-def consensus(schedule: Schedule, columns: int | None = None) -> np.ndarray:
+def consensus_curve(schedule: Schedule, columns: int | None = None) -> np.ndarray:
     """(rounds + 1,): the distance of x to its consensus, as a part of that at the start, until 1e-6 or given up.
 
     x is (n, columns) and normal, the same for all schedules; the distance is that to the mean of its rows now.
@@ -188,8 +199,8 @@ def consensus(schedule: Schedule, columns: int | None = None) -> np.ndarray:
     return np.array(distances)
 
 
-def rounds_to(curve: np.ndarray | None) -> int | None:
-    """Rounds until a curve of `consensus` ends at 1e-6; None if it ends before that."""
+def rounds_until_consensus(curve: np.ndarray | None) -> int | None:
+    """Rounds until a curve of `consensus_curve` ends at 1e-6; None if it ends before that."""
     return None if curve is None or curve[-1] > CONSENSUS else len(curve) - 1
 
 
@@ -210,7 +221,7 @@ def diameter(support: csr_array) -> int | None:
     from scipy.sparse.csgraph import breadth_first_order, shortest_path
 
     if support.shape[0] > DIAMETER_NODES:
-        if translations(Arrays(support.indptr, support.indices, support.data)) is None:
+        if circulant_rows(Arrays(support.indptr, support.indices, support.data)) is None:
             return None
         order, before = breadth_first_order(support, 0)
         node, hops = order[-1], 0
@@ -238,7 +249,7 @@ def effective_resistance(schedule: Schedule) -> float:
     n = schedule.n
     if n == 1:
         return 0.0
-    adjacency = (schedule._support() != 0).astype(float).toarray()
+    adjacency = (schedule.support() != 0).astype(float).toarray()
     np.fill_diagonal(adjacency, 0)
     return float(2 * np.sum(1 / np.linalg.eigvalsh(laplacian(adjacency))[1:]) / (n - 1))
 
@@ -263,7 +274,7 @@ def effective_neighbors(schedule: Schedule, decay: float = DECAY) -> float:
     if isinstance(schedule, Topology) and schedule.symmetric:
         squares = np.linalg.eigvalsh(schedule.matrix.toarray()) ** 2
         return float(1 / (1 - decay) / np.mean(squares / (1 - decay * squares)))
-    rounds = [schedule[t].matrix for t in range(schedule.period or LOOKED_AT)]
+    rounds = [schedule[t].matrix for t in range(schedule.period or SAMPLED_ROUNDS)]
     covariance = np.eye(n) / (1 - decay) / n  # near the end already; it forgets the start by gamma a round
     variances: list[float] = []
     for _ in range(math.ceil(math.log(1e-9) / math.log(decay) / len(rounds))):

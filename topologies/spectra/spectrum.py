@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import numpy as np
 
+from topologies.schedule import Schedule
 from topologies.schedules.random import RandomSchedule
-from topologies.spectra.eigenvalues import DENSE_NODES, PRECISE_NODES, ends, translation_eigenvalues
-from topologies.topology import Schedule, Topology
+from topologies.spectra.eigenvalues import DENSE_NODES, PRECISE_NODES, circulant_eigenvalues, extreme_eigenvalues
+from topologies.topology import Topology
 
 
-def symmetric_ends(topology: Topology) -> tuple[float, float]:
+def smallest_and_second_eigenvalue(topology: Topology) -> tuple[float, float]:
     """The smallest and the second largest eigenvalue of a symmetric mixing matrix; of one node, 1 and 0.
 
     To machine precision up to 100,000 nodes, and beyond if the graph looks the same from every node, as rings, tori and
-    circulant graphs do; else the error is at most about 1e-4 of 1 minus the eigenvalue: see `spectra.eigenvalues.ends`.
+    circulant graphs do; else the error is at most about 1e-4 of 1 minus the eigenvalue; see
+    `topologies.spectra.eigenvalues.extreme_eigenvalues`.
 
     Args:
         topology: a static topology with a symmetric matrix.
@@ -28,15 +30,15 @@ def symmetric_ends(topology: Topology) -> tuple[float, float]:
     """
     if not isinstance(topology, Topology) or not topology.symmetric:
         raise ValueError("the smallest eigenvalue needs a Topology whose mixing matrix is symmetric")
-    return ends(topology.matrix) if topology.n > 1 else (1.0, 0.0)
+    return extreme_eigenvalues(topology.matrix) if topology.n > 1 else (1.0, 0.0)
 
 
 def spectral_gap(topology: Topology) -> float:
     """1 - |second largest eigenvalue modulus of W|: 1 averages in one round, near 0 mixes slowly.
 
-    One node has the gap 1. Of a symmetric W as precise as `symmetric_ends`. Of others with more than 1000 nodes that do
-    not look the same from every node, from ARPACK: to machine precision up to 100,000 nodes; beyond, the error is below
-    1e-4.
+    One node has the gap 1. The gap of a symmetric W is as precise as `smallest_and_second_eigenvalue`. That of others
+    with more than 1000 nodes that do not look the same from every node is from ARPACK: to machine precision up to
+    100,000 nodes; beyond, the error is below 1e-4.
 
     Args:
         topology: a static topology; for a schedule see `contraction_per_round`.
@@ -50,10 +52,10 @@ def spectral_gap(topology: Topology) -> float:
     if topology.n == 1:
         return 1.0
     if topology.symmetric:
-        return 1.0 - float(np.abs(symmetric_ends(topology)).max())
+        return 1.0 - float(np.abs(smallest_and_second_eigenvalue(topology)).max())
     if topology.n <= DENSE_NODES:
         return float(1.0 - np.abs(np.linalg.eigvals(topology.matrix.toarray() - 1 / topology.n)).max())
-    values = translation_eigenvalues(topology.arrays)
+    values = circulant_eigenvalues(topology.arrays)
     if values is None:
         return 1.0 - _largest_modulus(topology)
     values[int(np.argmin(np.abs(values - 1)))] = 0
@@ -61,7 +63,7 @@ def spectral_gap(topology: Topology) -> float:
 
 
 def smallest_eigenvalue(topology: Topology) -> float:
-    """The smallest eigenvalue of a symmetric mixing matrix, as precise as `symmetric_ends`.
+    """The smallest eigenvalue of a symmetric mixing matrix, as precise as `smallest_and_second_eigenvalue`.
 
     Args:
         topology: a static topology with a symmetric matrix.
@@ -69,7 +71,7 @@ def smallest_eigenvalue(topology: Topology) -> float:
     Raises:
         ValueError: the topology varies with time, or its matrix is not symmetric.
     """
-    return symmetric_ends(topology)[0]
+    return smallest_and_second_eigenvalue(topology)[0]
 
 
 def laplacian_norm(topology: Topology) -> float:
@@ -83,7 +85,7 @@ def laplacian_norm(topology: Topology) -> float:
     """
     if topology.symmetric:
         return 1.0 - smallest_eigenvalue(topology)
-    values = translation_eigenvalues(topology.arrays) if topology.n > DENSE_NODES else None
+    values = circulant_eigenvalues(topology.arrays) if topology.n > DENSE_NODES else None
     if values is not None:  # W is normal
         return float(np.abs(1 - values).max())
     return float(np.linalg.norm(np.eye(topology.n) - topology.matrix.toarray(), ord=2))

@@ -87,13 +87,13 @@ def best_constant(graph: nx.Graph | csr_array) -> csr_array:
     """
     from scipy.sparse.csgraph import connected_components, laplacian
 
-    from topologies.spectra.eigenvalues import ends
+    from topologies.spectra.eigenvalues import extreme_eigenvalues
 
     adjacency = _undirected("best_constant", graph)
     if connected_components(adjacency, return_labels=False) > 1:
         raise ValueError("best_constant weights need a connected graph, got one with several components")
     if adjacency.nnz:
-        adjacency.data = np.full(adjacency.nnz, 2 / sum(ends(laplacian(adjacency).tocsr())))
+        adjacency.data = np.full(adjacency.nnz, 2 / sum(extreme_eigenvalues(laplacian(adjacency).tocsr())))
     return _filled_up(adjacency)
 
 

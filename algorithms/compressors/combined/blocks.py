@@ -33,7 +33,7 @@ class Blocks(Partition):
     def __post_init__(self) -> None:
         check(self.size >= 1, self, "size", ">= 1")
 
-    def on(self, layout: Layout) -> Self:
+    def for_layout(self, layout: Layout) -> Self:
         return self  # a block is no tensor
 
     def pieces(self, d: int) -> list[Piece]:

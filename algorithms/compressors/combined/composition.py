@@ -82,7 +82,7 @@ class Composition(Compressor):
             self.check_length(rest, 0)
         return kept.to(out.device), values
 
-    def on(self, layout: Layout) -> Self:
+    def for_layout(self, layout: Layout) -> Self:
         return self  # the kept entries make no tensors
 
     def check_dimension(self, d: int) -> None:

@@ -30,7 +30,7 @@ class PerTensor(Partition):
 
     shapes: tuple[tuple[int, ...], ...] | None = None
 
-    def on(self, layout: Layout) -> Self:
+    def for_layout(self, layout: Layout) -> Self:
         return replace(self, shapes=tuple(tuple(shape) for shape in layout.shapes.values()))
 
     def pieces(self, d: int) -> list[Piece]:
@@ -39,4 +39,6 @@ class PerTensor(Partition):
         held = sum(map(prod, self.shapes))
         if held != d:
             raise ValueError(f"PerTensor: the tensors hold {held} numbers, the vector has {d}")
-        return [Piece(self.compressor.on(Layout({"x": shape})), prod(shape)) for shape in self.shapes if prod(shape)]
+        return [
+            Piece(self.compressor.for_layout(Layout({"x": shape})), prod(shape)) for shape in self.shapes if prod(shape)
+        ]

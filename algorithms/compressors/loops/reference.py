@@ -1,4 +1,4 @@
-"""What `kernels` does, in plain torch: for vectors on accelerators, and to check the compiled loops against.
+"""What `quantizing` and `powers` do, in plain torch: for accelerators, for short vectors, and to check them against.
 
 Only element-wise operations, each rounded by itself, so the results are the same bits.
 """
@@ -10,40 +10,11 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from algorithms.compressors.wire.symbols import LANES, MULTIPLIERS, SHIFTS, SIGN, STEPS, STRIPE, UNIFORM, WEYL
+from algorithms.compressors.wire.symbols import MULTIPLIERS, SHIFTS, SIGN, STRIPE, UNIFORM, WEYL
 
 HALF_WORD = 0xFFFFFFFF  # torch has no unsigned arithmetic: 32-bit words live in the low half of an int64
 BELOW_2_63 = (1 << 63) - 1
 SIGN_BIT = -1 << 63
-
-
-def _in_buckets(x: Tensor, bucket: int) -> Tensor:
-    """(buckets, bucket), the last one filled with zeros."""
-    return torch.nn.functional.pad(x, (0, -len(x) % bucket)).view(-1, bucket)
-
-
-def largest_of(x: Tensor, bucket: int) -> Tensor:
-    """(buckets,) the largest magnitude in each."""
-    return _in_buckets(x.abs(), bucket).amax(dim=1)
-
-
-def sums_of(x: Tensor, squared: bool, bucket: int) -> Tensor:
-    """(buckets,) the sum of the magnitudes in each, or of the squares, in double precision."""
-    values = x.double() ** 2 if squared else x.abs().double()
-    values = _in_buckets(values, bucket)
-    while True:
-        blocks = -(-values.shape[1] // (LANES * STEPS))
-        padded = torch.nn.functional.pad(values, (0, blocks * LANES * STEPS - values.shape[1]))
-        steps = padded.view(len(values), blocks, STEPS, LANES).unbind(dim=2)
-        lanes = torch.zeros_like(steps[0])
-        for step in steps:
-            lanes = lanes + step
-        while lanes.shape[-1] > 1:
-            low, high = lanes.chunk(2, dim=-1)
-            lanes = low + high
-        values = lanes[..., 0]
-        if blocks == 1:
-            return values[:, 0]
 
 
 def scrambled(low: int, high: int, like: Tensor) -> Tensor:
@@ -75,7 +46,7 @@ def to_symbols(
     low: int,
     high: int,
 ) -> Tensor:
-    """(d,) int64, the symbols of x. See `quantize.Rule`."""
+    """(d,) int64, the symbols of x. See `rounding.Rule`."""
     if kind == SIGN:
         return (x < 0).long()
     b = torch.arange(len(x), device=x.device) // bucket
@@ -141,7 +112,7 @@ def _digits(words: Tensor, base: int, count: int) -> Tensor:
 
 
 def to_powers(x: Tensor, low: int, high: int) -> Tensor:
-    """(d,) int64: the sign and exponent of each entry after rounding to a power of two, see `kernels.to_powers`."""
+    """(d,) int64: the sign and exponent of each entry after rounding to a power of two, see `powers`."""
     random = scrambled(low, high, x)
     if x.dtype == torch.float32:
         return (x.view(torch.int32).long() & HALF_WORD) + (random >> 9) >> 23 & 0x1FF

@@ -43,7 +43,7 @@ class Part(NamedTuple):
 class LowRank(Compressor):
     """Sends sums of a few products u v^T instead of matrices.
 
-    The matrices are the tensors of the model (`on`), tensor (o, ...) as a matrix of o rows. Those with a single
+    The matrices are the tensors of the model (`for_layout`), tensor (o, ...) as a matrix of o rows. Those with a single
     dimension, or none, and those that products would not be shorter for, are sent as they are. Without a model, or if
     it has no tensor of several dimensions, the whole vector is one matrix, as square as possible: ceil(d / m) rows of
     m = ceil(sqrt(d)) entries, the last one filled with zeros.
@@ -52,12 +52,12 @@ class LowRank(Compressor):
     matrix, then the r others, behind their number r if it varies.
 
     Args:
-        shapes: Of the tensors of the model, in order; filled in by `on`.
+        shapes: Of the tensors of the model, in order; filled in by `for_layout`.
     """
 
     shapes: tuple[tuple[int, ...], ...] | None = field(default=None, kw_only=True)
 
-    def on(self, layout: Layout) -> Self:
+    def for_layout(self, layout: Layout) -> Self:
         shapes = tuple(tuple(shape) for shape in layout.shapes.values())
         return replace(self, shapes=shapes if any(len(shape) > 1 for shape in shapes) else None)
 

@@ -17,6 +17,7 @@ from algorithms.compressors.quantizers.buckets import count_of, sizes_of, spread
 from algorithms.compressors.quantizers.one_bit import means_of_sides
 from algorithms.compressors.quantizers.quantizer import Quantizer
 from algorithms.compressors.quantizers.rounding import Rule
+from algorithms.numerics.norms import sums_of_entries
 from algorithms.randomness import Key
 
 
@@ -50,7 +51,7 @@ class BinGradB(Quantizer):
 
     def encode(self, x: Tensor, key: Key) -> Tensor:
         bucket = self.bucket or len(x)
-        means = rounding.signed_sums(x, bucket) / sizes_of(len(x), bucket).to(x.device)
+        means = sums_of_entries(x, bucket) / sizes_of(len(x), bucket).to(x.device)
         apart = x.double() - spread(means, len(x), bucket)
         levels = rounding.in_precision(means[:, None] + means_of_sides(apart, bucket), x, self)
         return self.joined(levels, rounding.encode(apart, Rule.signs(means, bucket)))

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from algorithms.checks import check
-from algorithms.compressors.quantizers import rounding
 from algorithms.compressors.quantizers.buckets import count_of, spread
 from algorithms.compressors.quantizers.quantizer import Quantizer
 from algorithms.compressors.quantizers.rounding import Rule
 from algorithms.compressors.wire.symbols import Coding
+from algorithms.numerics.norms import l2_norms, largest_magnitudes, sums_of_magnitudes
 
 SMALLEST = -100  # log2 of the levels that are not zero: all products with norms are normal numbers
 
@@ -104,12 +104,12 @@ def rounding_omega(base: float) -> float:
 def norms_of(x: Tensor, norm: float | Literal["l2", "max"], bucket: int) -> Tensor:
     """(buckets,) the norms of each bucket of x (d,): "l2", "max" or the number p."""
     if norm == "l2" or norm == 2:
-        return rounding.lengths(x, bucket)
-    largest = rounding.largest(x, bucket)
+        return l2_norms(x, bucket)
+    largest = largest_magnitudes(x, bucket)
     if norm == "max":
         return largest
     shares = x.abs().double() / spread(torch.where(largest > 0, largest, 1).double(), len(x), bucket)
     # By NumPy, since torch's powers differ in their last bits with the number of threads.
     powers = torch.from_numpy(np.power(shares.cpu().numpy(), float(norm))).to(x.device)
-    sums = torch.from_numpy(np.power(rounding.sums(powers, bucket).cpu().numpy(), 1 / float(norm))).to(x.device)
+    sums = torch.from_numpy(np.power(sums_of_magnitudes(powers, bucket).cpu().numpy(), 1 / float(norm))).to(x.device)
     return largest.double() * sums

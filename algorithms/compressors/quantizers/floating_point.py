@@ -17,6 +17,7 @@ from algorithms.checks import NonFiniteError, check
 from algorithms.compressors.compressor import Compressor
 from algorithms.compressors.quantizers import rounding
 from algorithms.compressors.wire import frames
+from algorithms.numerics.norms import largest_magnitudes
 from algorithms.randomness import Key
 
 FORMATS = {
@@ -63,7 +64,7 @@ class Float(Compressor):
         check(self.format in FORMATS, self, "format", f"one of {', '.join(FORMATS)}")
 
     def encode(self, x: Tensor, key: Key) -> Tensor:
-        largest = rounding.in_precision(rounding.largest(x, len(x)), x, self)
+        largest = rounding.in_precision(largest_magnitudes(x, len(x)), x, self)
         shift = self._highest - int(torch.frexp(largest).exponent)
         first, second = _factors(shift, x.dtype)
         if not self._back((largest * first * second).to(self._dtype), shift, x.dtype).isfinite():

@@ -208,8 +208,8 @@ class Frame:
 
 def _walsh_hadamard(rows: Array) -> Array:
     """Each row times the Walsh-Hadamard matrix, whose entries are 1 and -1."""
-    from algorithms.compressors.loops import kernels
+    from algorithms.compressors.loops.quantizing import walsh_hadamard
 
     transformed = rows.copy()
-    kernels.walsh_hadamard(transformed)
+    walsh_hadamard(transformed)
     return transformed

@@ -18,6 +18,8 @@ from algorithms.compressors.compressor import Compressor
 from algorithms.compressors.loops import reference
 from algorithms.compressors.quantizers import rounding
 from algorithms.compressors.wire import symbols
+from algorithms.numerics.compiled import compiles
+from algorithms.numerics.norms import largest_magnitudes
 from algorithms.randomness import Key
 
 
@@ -71,7 +73,7 @@ class NaturalCompression(Compressor):
 
     def encode(self, x: Tensor, key: Key) -> Tensor:
         form, d = _format(x.dtype), len(x)
-        largest = float(rounding.largest(x, d)[0])
+        largest = float(largest_magnitudes(x, d)[0])
         if not largest <= form.largest:
             raise NonFiniteError(
                 f"{type(self).__name__}: the vector to compress holds NaN, infinity, or a number beyond the largest "
@@ -94,8 +96,8 @@ class NaturalCompression(Compressor):
         size = form.digits_bytes(len(x))
         words, rest = divmod(len(x), form.per_word)
         whole, last = packed[: 8 * words].view(torch.int64), torch.zeros(1, dtype=torch.int64, device=x.device)
-        if rounding.compiles(x):
-            from algorithms.compressors.loops.power_kernels import power_packer
+        if compiles(x):
+            from algorithms.compressors.loops.powers import power_packer
 
             pack = power_packer(x.itemsize == 8)
             bits, low = x.numpy().view(np.uint64 if x.itemsize == 8 else np.uint32), packed[size:-1].numpy()
@@ -116,14 +118,14 @@ class NaturalCompression(Compressor):
         form, d = _format(out.dtype), len(out)
         self.check_length(payload, form.digits_bytes(d) + d + 1)
         down = 2.0**-form.shift if payload[-1] else 1.0
-        if not rounding.compiles(out):
+        if not compiles(out):
             values = reference.from_powers(self._codes(payload, d, form).to(out.device), out.dtype) * down
             if weight is None:
                 out[:] = values
             else:
                 out += weight * values
             return
-        from algorithms.compressors.loops.power_kernels import power_unpacker
+        from algorithms.compressors.loops.powers import power_unpacker
 
         array = out.numpy()
         unpack = power_unpacker(out.itemsize == 8, weight is not None)

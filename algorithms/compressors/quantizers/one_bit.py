@@ -17,6 +17,7 @@ from algorithms.compressors.quantizers import rounding
 from algorithms.compressors.quantizers.buckets import count_of, sizes_of
 from algorithms.compressors.quantizers.quantizer import Quantizer
 from algorithms.compressors.quantizers.rounding import Rule
+from algorithms.numerics.norms import sums_of_magnitudes
 from algorithms.randomness import Key
 
 
@@ -74,8 +75,8 @@ class OneBit(Quantizer):
 
 def means_of_sides(x: Tensor, bucket: int) -> Tensor:
     """(buckets, 2) the means of the entries >= 0 and < 0 of each bucket of x (d,), in double precision; 0 of none."""
-    below = rounding.sums((x < 0).to(x.dtype), bucket)
+    below = sums_of_magnitudes((x < 0).to(x.dtype), bucket)
     above = sizes_of(len(x), bucket).to(x.device) - below
-    upper = rounding.sums(x.clamp(min=0), bucket) / above.clamp(min=1)
-    lower = rounding.sums(x.clamp(max=0), bucket) / below.clamp(min=1)
+    upper = sums_of_magnitudes(x.clamp(min=0), bucket) / above.clamp(min=1)
+    lower = sums_of_magnitudes(x.clamp(max=0), bucket) / below.clamp(min=1)
     return torch.stack([upper, -lower], dim=1)

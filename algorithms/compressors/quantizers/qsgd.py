@@ -13,11 +13,11 @@ from typing import ClassVar, Literal
 from torch import Tensor
 
 from algorithms.checks import check
-from algorithms.compressors.quantizers import rounding
 from algorithms.compressors.quantizers.buckets import count_of
 from algorithms.compressors.quantizers.quantizer import Quantizer
 from algorithms.compressors.quantizers.rounding import Rule
 from algorithms.compressors.wire.symbols import Coding
+from algorithms.numerics.norms import l2_norms, largest_magnitudes
 
 NORMS = ("l2", "max")
 
@@ -55,7 +55,7 @@ class QSGD(Quantizer):
         self.check_coding()
 
     def numbers(self, x: Tensor, bucket: int) -> Tensor:
-        return rounding.largest(x, bucket) if self.norm == "max" else rounding.lengths(x, bucket)
+        return largest_magnitudes(x, bucket) if self.norm == "max" else l2_norms(x, bucket)
 
     def rule(self, numbers: Tensor, bucket: int) -> Rule:
         return Rule.uniform(self.levels, numbers[:, 0], bucket)

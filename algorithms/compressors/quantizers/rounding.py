@@ -1,12 +1,11 @@
 """Numbers as symbols of a few bits, and back: what quantizers share.
 
-For large vectors on the CPU the loops are compiled (`kernels`), elsewhere they are torch operations (`reference`), with
-the same bits.
+For large vectors on the CPU the loops are compiled (`loops.quantizing`), elsewhere they are torch operations
+(`loops.reference`), with the same bits.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,7 +19,7 @@ from algorithms.checks import NonFiniteError
 from algorithms.compressors.loops import reference
 from algorithms.compressors.wire import entropy_coding
 from algorithms.compressors.wire.symbols import LEVELS, SIGN, UNIFORM, Coding, bytes_of, digits_per_word, length, radix
-from algorithms.numerics.sums import pays
+from algorithms.numerics.compiled import compiles
 from algorithms.randomness import Key
 
 Norms = NDArray[Any]
@@ -120,45 +119,6 @@ class Rule:
         return torch.from_numpy(scales).to(self.norms.device), torch.from_numpy(powers).to(self.norms.device)
 
 
-def largest(x: Tensor, bucket: int) -> Tensor:
-    """(buckets,) the largest magnitude in each bucket of x (d,)."""
-    if not compiles(x):
-        return reference.largest_of(x, bucket)
-    from algorithms.compressors.loops import kernels
-
-    out = torch.empty(-(-len(x) // bucket), dtype=x.dtype)
-    bits = np.int64 if x.dtype == torch.float64 else np.int32
-    kernels.largest_of(x.numpy().view(bits), bucket, out.numpy().view(bits))
-    return out
-
-
-def sums(x: Tensor, bucket: int, squared: bool = False) -> Tensor:
-    """(buckets,) the sum of the magnitudes in each bucket of x (d,), or of their squares, in double precision."""
-    if not compiles(x):
-        return reference.sums_of(x, squared, bucket)
-    from algorithms.compressors.loops import kernels
-
-    out = torch.empty(-(-len(x) // bucket), dtype=torch.float64)
-    kernels.sums_of(x.numpy(), squared, bucket, out.numpy())
-    return out
-
-
-def signed_sums(x: Tensor, bucket: int) -> Tensor:
-    """(buckets,) the sum of the entries in each bucket of x (d,), in double precision."""
-    return sums(x.clamp(min=0), bucket) - sums(x.clamp(max=0), bucket)
-
-
-def lengths(x: Tensor, bucket: int) -> Tensor:
-    """(buckets,) the l2 norm of each bucket of x (d,), in double precision."""
-    # Squares of doubles may overflow or vanish, those of single precision cannot.
-    largest_entry = largest(x, len(x)) if x.dtype == torch.float64 else None
-    if largest_entry is None or 1e-140 < float(largest_entry) < 1e140:
-        return sums(x, bucket, squared=True).sqrt()
-    exponent = int(np.frexp(float(largest_entry))[1])
-    up, down = (math.ldexp(1, max(-1000, min(1000, power))) for power in (-exponent, exponent))
-    return sums(x * up, bucket, squared=True).sqrt() * down
-
-
 def in_precision(norms: Tensor, x: Tensor, owner: object) -> Tensor:
     """The norms of x in its precision.
 
@@ -243,7 +203,7 @@ def symbols_of(packed: Tensor, n: int, base: int, coding: Coding = "digits") -> 
 
 def _pack(x: Tensor, origin: int, rule: Rule, key: Key, base: int, count: int, words: Tensor) -> None:
     """Fill words (int64) with the symbols of x from an entry on, `count` digits each."""
-    from algorithms.compressors.loops.kernels import packer
+    from algorithms.compressors.loops.quantizing import packer
 
     scales, lift = rule.forward
     numbers = rule.s, scales.numpy(), lift.numpy(), rule.tables.numpy(), rule.bucket, *halves(key)
@@ -252,7 +212,7 @@ def _pack(x: Tensor, origin: int, rule: Rule, key: Key, base: int, count: int, w
 
 def _unpack(words: Tensor, origin: int, rule: Rule, base: int, count: int, weight: float | None, out: Tensor) -> None:
     """The reverse of `_pack`: write the numbers to out from an entry on, or add them times a weight."""
-    from algorithms.compressors.loops.kernels import unpacker
+    from algorithms.compressors.loops.quantizing import unpacker
 
     scales, drop = rule.back
     numbers = rule.s, scales.numpy(), drop.numpy(), rule.tables.numpy(), rule.bucket
@@ -279,11 +239,6 @@ def words_of(packed: Tensor, n: int, base: int) -> tuple[Tensor, Tensor]:
 def _aligned(packed: Tensor) -> Tensor:
     """Bytes that begin where a word may."""
     return packed.cpu() if packed.storage_offset() % 8 == 0 and packed.data_ptr() % 8 == 0 else packed.cpu().clone()
-
-
-def compiles(x: Tensor) -> bool:
-    """Whether the compiled loops serve this vector."""
-    return x.is_cpu and pays(x.nbytes)
 
 
 def halves(key: Key) -> tuple[Any, Any]:

@@ -11,10 +11,10 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from algorithms.compressors.quantizers import rounding
 from algorithms.compressors.quantizers.buckets import count_of, sizes_of
 from algorithms.compressors.quantizers.quantizer import Quantizer
 from algorithms.compressors.quantizers.rounding import Rule
+from algorithms.numerics.norms import sums_of_magnitudes
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class ScaledSign(Quantizer):
         self.check_bucket()
 
     def numbers(self, x: Tensor, bucket: int) -> Tensor:
-        return rounding.sums(x, bucket) / sizes_of(len(x), bucket).to(x.device)
+        return sums_of_magnitudes(x, bucket) / sizes_of(len(x), bucket).to(x.device)
 
     def rule(self, numbers: Tensor, bucket: int) -> Rule:
         return Rule.signs(numbers[:, 0], bucket)

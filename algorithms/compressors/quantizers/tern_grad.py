@@ -13,12 +13,12 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from algorithms.checks import check, positive
-from algorithms.compressors.quantizers import rounding
 from algorithms.compressors.quantizers.buckets import count_of, sizes_of, spread
 from algorithms.compressors.quantizers.qsgd import largest_norm_omega
 from algorithms.compressors.quantizers.quantizer import Quantizer
 from algorithms.compressors.quantizers.rounding import Rule
 from algorithms.compressors.wire.symbols import Coding
+from algorithms.numerics.norms import l2_norms, largest_magnitudes, sums_of_entries
 from algorithms.randomness import Key
 
 
@@ -58,7 +58,7 @@ class TernGrad(Quantizer):
         return super().encode(x if self.clip is None else clipped(x, self.clip, self.bucket or len(x)), key)
 
     def numbers(self, x: Tensor, bucket: int) -> Tensor:
-        return rounding.largest(x, bucket)
+        return largest_magnitudes(x, bucket)
 
     def rule(self, numbers: Tensor, bucket: int) -> Rule:
         return Rule.uniform(1, numbers[:, 0], bucket)
@@ -86,6 +86,6 @@ def check_clip(owner: Any) -> None:
 def clipped(x: Tensor, clip: float, bucket: int) -> Tensor:
     """x (d,) with the entries of each bucket limited to plus or minus `clip` standard deviations about their mean."""
     d, sizes = len(x), sizes_of(len(x), bucket).to(x.device)
-    apart = x.double() - spread(rounding.signed_sums(x, bucket) / sizes, d, bucket)
-    limits = spread((clip * rounding.lengths(apart, bucket) / sizes.sqrt()).to(x.dtype), d, bucket)
+    apart = x.double() - spread(sums_of_entries(x, bucket) / sizes, d, bucket)
+    limits = spread((clip * l2_norms(apart, bucket) / sizes.sqrt()).to(x.dtype), d, bucket)
     return x.clamp(-limits, limits)

@@ -18,7 +18,7 @@ from algorithms.compressors.compressor import B1, B2
 from algorithms.compressors.sparsifiers.sparsifier import FixedSparsifier
 from algorithms.compressors.wire import indices
 from algorithms.compressors.wire.indices import Indices
-from algorithms.numerics.sums import COMPILED
+from algorithms.numerics.compiled import COMPILED
 from algorithms.randomness import Key
 
 Integers = NDArray[Any]
@@ -45,7 +45,7 @@ class TopK(FixedSparsifier):
     checks: ClassVar[bool] = True
 
     def select(self, x: Tensor, key: Key) -> tuple[Tensor, Tensor]:
-        kept = largest(x, self.kept(len(x)))
+        kept = largest_entries(x, self.kept(len(x)))
         return kept, torch.from_numpy(indices.encode(kept.cpu().numpy(), len(x)))
 
     def read(self, payload: Tensor, d: int) -> tuple[Tensor, Tensor]:
@@ -65,7 +65,7 @@ class TopK(FixedSparsifier):
         return indices.entropy(k, d)
 
 
-def largest(x: Tensor, k: int) -> Tensor:
+def largest_entries(x: Tensor, k: int) -> Tensor:
     """(k,) the indices of the entries of largest magnitude, ascending; of equal ones the smallest indices.
 
     Without their sign, the bits of floating-point numbers are integers in the same order.
@@ -109,7 +109,7 @@ def _largest(magnitudes: Integers, k: int) -> Indices:
 
 def _candidates(bits: Integers, k: int) -> tuple[Indices, Integers] | None:
     """Entries, ascending, that the k largest are among, and their magnitudes; None if there is no telling."""
-    from algorithms.compressors.loops.kernels import at_least
+    from algorithms.compressors.loops.sparsifying import at_least
 
     sample = _without_sign(bits[:: max(1, len(bits) // SAMPLED)])
     passing = round(MARGIN * k / len(bits) * len(sample)) + 1

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from algorithms.compressors.wire.frames import Bytes
-from algorithms.numerics.sums import pays
+from algorithms.numerics.compiled import use_compiled
 
 Indices = NDArray[np.int64]
 
@@ -56,8 +56,8 @@ def decode(packed: Bytes, k: int, d: int) -> tuple[Indices, Bytes]:
 
 def rice(numbers: Indices, r: int) -> Bytes:
     """Non-negative numbers: the r low bits of all and, from a new byte on, the quotients, each as zeros and a one."""
-    if pays(numbers.nbytes):
-        from algorithms.compressors.loops.kernels import write_rice
+    if use_compiled(numbers.nbytes):
+        from algorithms.compressors.loops.sparsifying import write_rice
 
         low = np.zeros(_bytes(len(numbers) * r), np.uint8)
         unary = np.zeros(_bytes(len(numbers) + int((numbers >> r).sum())), np.uint8)
@@ -82,8 +82,8 @@ def read_rice(packed: Bytes, k: int, r: int, most: int) -> tuple[Indices, Bytes]
     _expect(len(packed) >= length)
     low, packed = packed[:length], packed[length:]
     unary, numbers = packed[: _bytes(most)], np.empty(k, np.int64)
-    if pays(numbers.nbytes):
-        from algorithms.compressors.loops.kernels import read_rice
+    if use_compiled(numbers.nbytes):
+        from algorithms.compressors.loops.sparsifying import read_rice
 
         end = read_rice(low, unary, r, numbers)
         _expect(end >= 0)

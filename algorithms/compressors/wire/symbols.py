@@ -18,10 +18,9 @@ WORD = 64  # bits
 
 Coding = Literal["digits", "entropy"]
 
-SIGN, UNIFORM, LEVELS = range(3)  # kinds of rules from numbers to symbols, see `quantize.Rule`
+SIGN, UNIFORM, LEVELS = range(3)  # kinds of rules from numbers to symbols, see `rounding.Rule`
 
-# What compiled loops and torch operations must agree on: how sums run, and how counters become random numbers.
-LANES, STEPS = 64, 64
+# What compiled loops and torch operations must agree on: how counters become random numbers.
 WEYL = 0x9E3779B9
 SHIFTS = 16, 13, 16
 MULTIPLIERS = 0x85EBCA6B, 0xC2B2AE35, 0x7FEB352D

@@ -122,7 +122,7 @@ class Frontier(Command):
             for name in self.operator or sorted(exported())
             for compressor in self._feasible(name, layout.d)
             for kind in DATA
-            for message in [compressor.on(layout).compress(data[kind], _draw(self.repeats))]
+            for message in [compressor.for_layout(layout).compress(data[kind], _draw(self.repeats))]
         ]
         from gossip.bench.compression.picture import draw
 

@@ -80,4 +80,4 @@ def prepared(compressor: Compressor, d: int, rank: int) -> tuple[Compressor, Ten
     side = math.isqrt(d)
     shapes = {"matrix": (side, d // side), "rest": (d - side * (d // side),)}
     x = torch.from_numpy(generator(0, "bench", rank).standard_normal((1, d), np.float32))
-    return compressor.on(Layout(shapes)), x, Draw(0, "bench", [rank], 0)
+    return compressor.for_layout(Layout(shapes)), x, Draw(0, "bench", [rank], 0)

@@ -1,9 +1,4 @@
-"""Sums along a fixed binary tree over the node numbers, so that they do not depend on who hosts whom.
-
-A subtree is a range of nodes; its left child is the largest power of two of them that leaves the right child at
-least one. Summing neighbours (0, 1), (2, 3), ... level by level, an odd one out passing up as it is, walks the
-same tree.
-"""
+"""How ranks sum along the fixed binary tree over the nodes of `algorithms.numerics.tree_sum`."""
 
 from __future__ import annotations
 
@@ -11,25 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from algorithms.numerics.tree_sum import fold, split
 from gossip.network.plans.halo import owners_of
-
-
-def split(nodes: range) -> tuple[range, range]:
-    """The two children of a subtree of at least two nodes."""
-    middle = nodes.start + (1 << ((len(nodes) - 1).bit_length() - 1))
-    return range(nodes.start, middle), range(middle, nodes.stop)
-
-
-def fold(rows: Tensor) -> Tensor:
-    """The sum of a whole subtree's rows: (m, d) -> (d,)."""
-    while len(rows) > 1:
-        even = len(rows) - len(rows) % 2
-        rows = torch.cat([rows[0:even:2] + rows[1:even:2], rows[even:]])
-    return rows[0]
 
 
 class Total:

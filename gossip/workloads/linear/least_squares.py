@@ -13,7 +13,8 @@ from torch import Tensor
 
 from algorithms import Layout, Sample
 from algorithms.checks import check
-from gossip.workloads.linear.model import Array, LinearModel, as_array
+from gossip.workloads.arrays import Array, as_array
+from gossip.workloads.linear.model import LinearModel
 from gossip.workloads.workload import Read, Workload, read_here
 
 

@@ -12,14 +12,13 @@ from torch import Tensor
 
 from algorithms import Layout, Sample
 from algorithms.numerics.threads import over_rows
+from gossip.workloads.arrays import Array, ignoring_overflow
 from gossip.workloads.workload import check_examples
 
 COMPILED = 1 << 18  # numbers in the features from which the compiled kernels pay for their import
 GATHERED = 1 << 20  # numbers in the features copied at once
 Loss = Literal["half square", "logistic", "sigmoid"]
 CURVATURES = {"half square": 1.0, "logistic": 1 / 4, "sigmoid": 1 / (6 * np.sqrt(3))}  # bounds of |second derivative|
-Array = NDArray[np.float64]
-quiet = np.errstate(over="ignore", invalid="ignore")  # a diverging run is the trainer's to notice
 
 
 class LinearModel:
@@ -91,11 +90,12 @@ class LinearModel:
         starts, chosen = self._chosen(nodes, examples)
         losses, slopes = np.empty(chosen.shape), np.empty(chosen.shape)
         if self._compiled:
-            from gossip.workloads.linear.kernels import KINDS, losses_and_slopes
+            from gossip.workloads.linear.compiled import KINDS, losses_and_slopes
 
-            data = self._features, self._targets, starts, chosen
+            data, places = (self._features, self._targets), (starts, chosen)
+            objective, out = (KINDS[self._loss], self.l2), (losses, slopes)
             over_rows(
-                lambda *rows: losses_and_slopes(*data, points, KINDS[self._loss], self.l2, losses, slopes, *rows),
+                lambda *rows: losses_and_slopes(data, places, points, objective, out, rows),
                 len(points),
                 torch.get_num_threads(),
             )
@@ -110,13 +110,16 @@ class LinearModel:
         starts, chosen = self._chosen(nodes, examples)
         out = np.empty((len(chosen), self.layout.d))
         if self._compiled:
-            from gossip.workloads.linear.kernels import combinations
+            from gossip.workloads.linear.compiled import combinations
 
-            data = self._features, starts, chosen, factors
-            over_rows(lambda *rows: combinations(*data, out, *rows), len(out), torch.get_num_threads())
+            over_rows(
+                lambda *rows: combinations(self._features, (starts, chosen), factors, out, rows),
+                len(out),
+                torch.get_num_threads(),
+            )
         else:
             for rows, features, _ in self._gathered(starts, chosen):
-                out[rows] = _einsum("kmd,km->kd", features, factors[rows]) / chosen.shape[1]
+                out[rows] = einsum_by_row("kmd,km->kd", features, factors[rows]) / chosen.shape[1]
         return torch.from_numpy(out).to(weights.dtype)
 
     def smoothness(self, node: int) -> Tensor:
@@ -124,21 +127,21 @@ class LinearModel:
         features = self._features[self._starts[node] : self._starts[node] + self._sizes[node]]
         return torch.from_numpy(CURVATURES[self._loss] * np.einsum("md,md->m", features, features) + self.l2)
 
-    @quiet
+    @ignoring_overflow
     def mean_loss(self, x: Array, predictions: Array, targets: Array) -> float:
         """The mean over any examples (m,) that were predicted at the point x (d,), plus l2/2 |x|^2."""
         losses, _ = self._losses(predictions, targets)
         return float(losses.mean() + self.l2 / 2 * self.predictions(x, x[None])[0])
 
-    @quiet
+    @ignoring_overflow
     def predictions(self, x: Array, features: Array) -> Array:
         """(m,): the inner products of x (d,) with the features (m, d)."""
         if not self._compiled:
-            return _einsum("kmd,kd->km", features[None], x[None])[0]
-        from gossip.workloads.linear.kernels import inner_products
+            return einsum_by_row("kmd,kd->km", features[None], x[None])[0]
+        from gossip.workloads.linear.compiled import inner_products
 
         out = np.empty(len(features))
-        over_rows(lambda *rows: inner_products(features, x, out, *rows), len(out), torch.get_num_threads())
+        over_rows(lambda *rows: inner_products(features, x, out, rows), len(out), torch.get_num_threads())
         return out
 
     def objective(self, x: Array) -> tuple[float, Array]:
@@ -161,33 +164,34 @@ class LinearModel:
     def _in_one_pass(
         self, x: Array, nodes: NDArray[np.int64], examples: NDArray[np.int64] | None, loss: Array, gradient: Array
     ) -> None:
-        from gossip.workloads.linear.kernels import KINDS, losses_and_gradients
+        from gossip.workloads.linear.compiled import KINDS, losses_and_gradients
 
         k = len(nodes)
         if examples is None:
             sizes, examples = self._sizes[nodes], np.empty((k, 0), np.int64)
         else:
             sizes = np.full(k, examples.shape[1])
-        data = self._features, self._targets, self._starts[nodes], sizes, examples
+        data, places = (self._features, self._targets), (self._starts[nodes], sizes, examples)
+        objective, out = (KINDS[self._loss], self.l2), (loss, gradient)
         over_rows(
-            lambda *rows: losses_and_gradients(*data, x, KINDS[self._loss], self.l2, loss, gradient, *rows),
+            lambda *rows: losses_and_gradients(data, places, x, objective, out, rows),
             k,
             torch.get_num_threads(),
         )
 
-    @quiet
+    @ignoring_overflow
     def _by_einsum(self, x: Array, features: Array, targets: Array) -> tuple[Array, Array]:
         """f (k,) and gradients (k, d) at the rows of x (k, d), over features (k, m, d) and targets (k, m)."""
         m = targets.shape[1]
-        losses, slopes = self._losses(_einsum("kmd,kd->km", features, x), targets)
-        value = _einsum("km->k", losses) / m + self.l2 / 2 * _einsum("kd,kd->k", x, x)
-        return value, _einsum("kmd,km->kd", features, slopes) / m + self.l2 * x
+        losses, slopes = self._losses(einsum_by_row("kmd,kd->km", features, x), targets)
+        value = einsum_by_row("km->k", losses) / m + self.l2 / 2 * einsum_by_row("kd,kd->k", x, x)
+        return value, einsum_by_row("kmd,km->kd", features, slopes) / m + self.l2 * x
 
-    @quiet
+    @ignoring_overflow
     def _each_by_einsum(self, x: Array, features: Array, targets: Array) -> tuple[Array, Array]:
         """The loss of each example alone and its slope, (k, m) both."""
-        losses, slopes = self._losses(_einsum("kmd,kd->km", features, x), targets)
-        return losses + self.l2 / 2 * _einsum("kd,kd->k", x, x)[:, None], slopes
+        losses, slopes = self._losses(einsum_by_row("kmd,kd->km", features, x), targets)
+        return losses + self.l2 / 2 * einsum_by_row("kd,kd->k", x, x)[:, None], slopes
 
     def _chosen(self, nodes: Sequence[int], examples: Tensor) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Where the examples of these nodes begin, (k,), and which of them to use, (k, batch)."""
@@ -223,15 +227,10 @@ class LinearModel:
             first = last
 
 
-def _einsum(subscripts: str, *operands: Array) -> Array:
+def einsum_by_row(subscripts: str, *operands: Array) -> Array:
     """np.einsum over stacks (k, ...), with the same bits for a row whatever the other rows are."""
     if max(operands[0].shape[1:]) < np.getbufsize():
         return np.einsum(subscripts, *operands)
     # Axes longer than NumPy's iteration buffer are summed in pieces, which depend on k: one row at a time.
     rows = (np.einsum(subscripts, *(o[r : r + 1] for o in operands)) for r in range(len(operands[0])))
     return np.concatenate(list(rows))
-
-
-def as_array(values: object) -> Array:
-    """A float64 array of its own, from a NumPy array, a tensor, or nested lists."""
-    return np.array(values.detach().cpu().numpy() if isinstance(values, Tensor) else values, dtype=np.float64)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from algorithms.checks import check
-from gossip.workloads.linear.model import as_array
+from gossip.workloads.arrays import as_array
 from gossip.workloads.linear.two_classes import TwoClasses, TwoClassModel, divide, two_classes
 from gossip.workloads.splits import Iid, Split
 from gossip.workloads.workload import Read, Workload, read_here

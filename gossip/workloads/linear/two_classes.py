@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gossip.workloads.linear.model import Array, LinearModel, Loss, as_array
+from gossip.workloads.arrays import Array, as_array
+from gossip.workloads.linear.model import LinearModel, Loss
 from gossip.workloads.splits import Split, held_out
 from gossip.workloads.workload import Arrays, Read
 

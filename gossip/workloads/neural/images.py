@@ -70,7 +70,7 @@ class Digits(Workload):
         """The images split over n nodes."""
         with seeded(seed, "model"):
             model = _mlp(64, self.hidden)
-        return _classify(model, read(_read_digits), self.split, n, seed)
+        return _classify(model, read(read_digits), self.split, n, seed)
 
 
 def _classify(model: nn.Module, arrays: Arrays, split: Split, n: int, seed: int) -> Supervised:
@@ -85,9 +85,9 @@ def _classify(model: nn.Module, arrays: Arrays, split: Split, n: int, seed: int)
         cross_entropy,
         images,
         targets,
-        images[test],
-        targets[test],
-        shards,
+        test_inputs=images[test],
+        test_targets=targets[test],
+        shards=shards,
         classification=True,
         prepare=lambda pixels: (pixels.float() - mean) / deviation,
     )
@@ -104,7 +104,7 @@ def read_mnist() -> Arrays:
     return _with_statistics(table[:, :-1], table[:, -1])
 
 
-def _read_digits() -> Arrays:
+def read_digits() -> Arrays:
     """See `_with_statistics`: 1,797 images of 64 pixels from 0 to 16."""
     from sklearn.datasets import load_digits
 

@@ -55,6 +55,7 @@ class Supervised:
         loss: Callable[[Tensor, Tensor], Tensor],
         inputs: Tensor,
         targets: Tensor,
+        *,
         test_inputs: Tensor,
         test_targets: Tensor,
         shards: Sequence[NDArray[np.int64]],
@@ -125,7 +126,7 @@ class Supervised:
 
     def evaluate(self, x: Tensor) -> Mapping[str, float]:
         """ "test_loss", the mean over the held-out examples, and "test_accuracy" in 0..1 of a classifier."""
-        inputs, targets = (all_.split(EVALUATED_AT_ONCE) for all_ in (self._test_inputs, self._test_targets))
+        inputs, targets = (each.split(EVALUATED_AT_ONCE) for each in (self._test_inputs, self._test_targets))
         totals, correct = np.zeros(len(inputs)), np.zeros(len(inputs), int)
 
         def compute(first: int, last: int) -> None:
@@ -163,7 +164,7 @@ class Supervised:
 
     def _at(self, places: Tensor) -> tuple[Tensor, Tensor]:
         """The inputs and the targets at these places (c, batch): copies, as they lie alike for all nodes."""
-        inputs, targets = (all_.index_select(0, places.flatten()).unflatten(0, places.shape) for all_ in self._ready)
+        inputs, targets = (each.index_select(0, places.flatten()).unflatten(0, places.shape) for each in self._ready)
         return inputs, targets
 
     def _losses_alone(self, x: Tensor, places: Tensor) -> Tensor:

@@ -49,7 +49,7 @@ class Text(Workload):
 
     def shard(self, n: int, seed: int, read: Read = read_here) -> Supervised:
         """The sequences split over n nodes."""
-        arrays = read(_read_topics)
+        arrays = read(read_topics)
         symbols = torch.from_numpy(arrays["symbols"]).long()
         count = (len(symbols) - 1) // self.context
         starts = self.context * np.arange(count)
@@ -64,9 +64,9 @@ class Text(Workload):
             cross_entropy,
             inputs,
             targets,
-            inputs[test],
-            targets[test],
-            [train[part] for part in self.split.assign(labels[train], n, seed)],
+            test_inputs=inputs[test],
+            test_targets=targets[test],
+            shards=[train[part] for part in self.split.assign(labels[train], n, seed)],
             classification=True,
         )
 
@@ -120,7 +120,7 @@ class Block(nn.Module):
         return y
 
 
-def _read_topics() -> Arrays:
+def read_topics() -> Arrays:
     """ "vocabulary", all characters in the order of their code points; "symbols", the text as places in it, uint8;
     "topics", where each topic begins."""
     from pydoc_data.topics import topics

@@ -63,8 +63,16 @@ class TorchWorkload(Workload):
         else:
             test_inputs, test_targets = torch.tensor(arrays["test_inputs"]), _targets(arrays["test_targets"])
         shards = self.split.assign(targets.numpy(), n, seed)
-        classification = not targets.is_floating_point()
-        return Supervised(model, loss, inputs, targets, test_inputs, test_targets, shards, classification)
+        return Supervised(
+            model,
+            loss,
+            inputs,
+            targets,
+            test_inputs=test_inputs,
+            test_targets=test_targets,
+            shards=shards,
+            classification=not targets.is_floating_point(),
+        )
 
     def _read(self) -> Arrays:
         inputs, targets = self._stack("dataset")

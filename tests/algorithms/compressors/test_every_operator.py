@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given
-from tests.algorithms.compressors.test_qsgd import levels_of
 
 from algorithms import (
     QSGD,
@@ -22,8 +21,8 @@ from algorithms import (
     SparseDithering,
     TopK,
 )
-from algorithms.compressors.quantizers import rounding
 from algorithms.compressors.wire import indices
+from algorithms.numerics.compiled import COMPILED, parts_of
 from algorithms.randomness import Draw, Key
 from tests.algorithms.compressors.helpers import (
     EVERY,
@@ -34,6 +33,7 @@ from tests.algorithms.compressors.helpers import (
     same_bits,
     stacks,
 )
+from tests.algorithms.compressors.quantizers.test_qsgd import levels_of
 from tests.algorithms.helpers import Array
 
 
@@ -214,17 +214,17 @@ def test_adding_a_message(compressor: Compressor, dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("compressor", EVERY, ids=str)
-def test_compiled_or_not(compressor: Compressor, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_or_not(compressor: Compressor, dtype: torch.dtype) -> None:
     """Torch operations and compiled loops make the same bytes, and the same numbers of them."""
     x = torch.randn(2, 50, generator=torch.Generator().manual_seed(0), dtype=dtype)
     out = torch.randn(50, generator=torch.Generator().manual_seed(1), dtype=dtype)
     found = []
-    for compiles in (True, False):
-        monkeypatch.setattr(rounding, "compiles", lambda _, answer=compiles: answer)
-        message, added = compress(compressor, x), out.clone()
-        message.add_to(added, message.pack(1), 0.3)
-        assert same_bits(added, out + 0.3 * message.dense()[1])
-        found.append((message.pack(0).tobytes(), message.pack(1).tobytes(), message.dense().numpy().tobytes()))
+    for whole in (COMPILED, 0):
+        with parts_of(whole):
+            message, added = compress(compressor, x), out.clone()
+            message.add_to(added, message.pack(1), 0.3)
+            assert same_bits(added, out + 0.3 * message.dense()[1])
+            found.append((message.pack(0).tobytes(), message.pack(1).tobytes(), message.dense().numpy().tobytes()))
     assert found[0] == found[1]
 
 
@@ -318,13 +318,14 @@ def test_torch_operations_give_the_bytes_of_compiled_loops(compressor: Compresso
     key = Key(0x0123456789ABCDEF, 5, 0)
     for d, scale in ((5, 1.0), (70, 1e-42), (4099, 1e-35)):
         x = scale * torch.randn(d, dtype=dtype, generator=torch.Generator().manual_seed(d))
-        payload = compressor.encode(x, key)
-        assert torch.equal(payload, compressor.encode(x.as_subclass(Elsewhere), key).as_subclass(torch.Tensor))
-        outs = x.clone(), x.clone()
-        for operation in (compressor.decode, lambda payload, out: compressor.accumulate(payload, 0.3, out)):
-            operation(payload, outs[0])
-            operation(payload, outs[1].as_subclass(Elsewhere))
-            assert same_bits(*outs)
+        with parts_of(COMPILED):
+            payload = compressor.encode(x, key)
+            assert torch.equal(payload, compressor.encode(x.as_subclass(Elsewhere), key).as_subclass(torch.Tensor))
+            outs = x.clone(), x.clone()
+            for operation in (compressor.decode, lambda payload, out: compressor.accumulate(payload, 0.3, out)):
+                operation(payload, outs[0])
+                operation(payload, outs[1].as_subclass(Elsewhere))
+                assert same_bits(*outs)
 
 
 @pytest.mark.parametrize("compressor", EVERY, ids=str)

@@ -30,7 +30,10 @@ def supervised() -> Supervised:
     model = nn.Sequential(nn.Linear(5, 6), nn.Tanh(), nn.Linear(6, 3))
     inputs, targets = torch.randn(24, 5, generator=random), torch.randint(3, (24,), generator=random)
     shards = [np.arange(8 * i, 8 * (i + 1)) for i in range(N)]
-    return Supervised(model, nn.functional.cross_entropy, inputs, targets, inputs, targets, shards, True)
+    held_out = {"test_inputs": inputs, "test_targets": targets}
+    return Supervised(
+        model, nn.functional.cross_entropy, inputs, targets, **held_out, shards=shards, classification=True
+    )
 
 
 def run(algorithm: DecentralizedSGD | LocalSGD, oracle: Minibatch, steps: int) -> np.ndarray:
@@ -142,7 +145,9 @@ def test_perceptrons_know_the_norms_without_the_gradients(loss: Callable[..., to
     labels = torch.randint(3, (24,), generator=random)
     targets = labels if loss is nn.functional.cross_entropy else torch.randn(24, 3, generator=random)
     shards = [np.arange(8 * i, 8 * (i + 1)) for i in range(N)]
-    workload = Supervised(model, loss, inputs, targets, inputs, targets, shards, loss is nn.functional.cross_entropy)
+    held_out = {"test_inputs": inputs, "test_targets": targets}
+    classification = loss is nn.functional.cross_entropy
+    workload = Supervised(model, loss, inputs, targets, **held_out, shards=shards, classification=classification)
     x = torch.randn(N, workload.layout.d, generator=random)
     nodes, oracle = range(N), Minibatch(BATCH, microbatch=1)
     got = oracle.sample(oracle.start(workload, x, nodes, 0), workload, x, nodes, 3, 0)

@@ -50,7 +50,7 @@ def test_zero_gradients_stay_zero() -> None:
 def test_it_is_what_the_other_rule_is() -> None:
     assert Clipped(1.0, Clars()).communicates and not Clipped(1.0, Lars()).communicates
     layout = Layout({"w": (2, 3)})
-    assert Clipped(1.0, Lars()).on(layout) == Clipped(1.0, Lars().on(layout))
+    assert Clipped(1.0, Lars()).for_layout(layout) == Clipped(1.0, Lars().for_layout(layout))
     problem = least_squares(N)
     free, bare = (
         run(DecentralizedSGD(lr=0.1, optimizer=each), ring(N), problem, starts(problem), 20).models

@@ -100,7 +100,7 @@ def test_literal_equations(optimizer: Lars | Clars | Lamb) -> None:
     X = starts(problem)
     X[0, MATRICES[0]] = 0  # a norm of 0
     literal = literal_lamb if isinstance(optimizer, Lamb) else literal_lars
-    algorithm = DecentralizedSGD(lr=RATE, optimizer=optimizer).on(LAYOUT)
+    algorithm = DecentralizedSGD(lr=RATE, optimizer=optimizer).for_layout(LAYOUT)
     assert algorithm.optimizer != optimizer
     models = run(algorithm, ring(N), problem, X, STEPS).models
     assert np.abs(models - literal(optimizer, X, problem.gradient, dense(ring(N)))).max() <= 1e-10  # type: ignore[arg-type]
@@ -109,7 +109,7 @@ def test_literal_equations(optimizer: Lars | Clars | Lamb) -> None:
 def moves(optimizer: LocalOptimizer, x: Array, *gradients: Array, lr: float = 0.1) -> Array:
     """(k, d): the last of some updates at the same point."""
     network = connect(complete(len(x)), Communicator(), seed=0)
-    optimizer = optimizer.on(LAYOUT)
+    optimizer = optimizer.for_layout(LAYOUT)
     state = LooseState(x=torch.tensor(x), step=0)
     optimizer.start(state)
     for gradient in gradients:
@@ -174,18 +174,18 @@ def test_lamb_with_parameters_as_long_as_the_step_is_adamw() -> None:
 def test_what_is_scaled() -> None:
     lars = Lars()
     assert lars.places(7) == [slice(0, 7)]
-    assert lars.on(Layout.vector(7)).places(7) == [slice(0, 7)]  # nothing but a vector
-    assert lars.on(LAYOUT).places(D) == MATRICES
-    assert replace(lars, vectors=True).on(LAYOUT).places(D) == sorted(TENSORS, key=lambda each: each.start)
+    assert lars.for_layout(Layout.vector(7)).places(7) == [slice(0, 7)]  # nothing but a vector
+    assert lars.for_layout(LAYOUT).places(D) == MATRICES
+    assert replace(lars, vectors=True).for_layout(LAYOUT).places(D) == sorted(TENSORS, key=lambda each: each.start)
     with pytest.raises(ValueError, match="the tensors hold 13 numbers, the vector has 7"):
-        lars.on(LAYOUT).places(7)
+        lars.for_layout(LAYOUT).places(7)
 
 
 def test_the_norms_of_clars_travel() -> None:
     problem = least_squares(N, D)
 
     def sent(optimizer: LocalOptimizer) -> int:
-        algorithm = DecentralizedSGD(optimizer=optimizer).on(LAYOUT)
+        algorithm = DecentralizedSGD(optimizer=optimizer).for_layout(LAYOUT)
         result = run(algorithm, ring(N), problem, starts(problem), 10)
         assert result.rounds == 10
         return int(result.bytes.sum())

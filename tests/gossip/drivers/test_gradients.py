@@ -23,7 +23,7 @@ def model() -> tuple[Layout, torch.Tensor]:
 def bits_and_error(compressor: Compressor, model: tuple[Layout, torch.Tensor]) -> tuple[float, float]:
     """Bits per entry, and the squared error relative to the gradient's square, on average."""
     layout, x = model
-    message = compressor.on(layout).compress(x, Draw(0, "test", range(NODES), 0))
+    message = compressor.for_layout(layout).compress(x, Draw(0, "test", range(NODES), 0))
     return float(message.bits.double().mean()) / layout.d, float(errors(message.dense(), x).mean())
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 
-from algorithms import TopK
+from algorithms import Posted, TopK
+from algorithms.star import from_server, to_server
 from gossip.network import Communicator, InProcessNetwork, connect
 from topologies import Schedule, Topology, erdos_renyi, exponential, one_peer_exponential, ring, star
 
@@ -129,3 +132,47 @@ def test_a_posted_average_is_counted_once_and_left_alone_by_what_is_not_recorded
     assert not network.exposed(x)
     assert network.round == 1
     assert network.traffic.bytes.sum() == 2 * 8 * 5 * 4
+
+
+def test_a_server_hears_those_that_take_part_and_answers_them() -> None:
+    network = network_of(ring(6))
+    x = torch.randn(6, 5)
+    clients = [4, 0, 3]
+    up, down = to_server(6, 5, clients), from_server(6, 5, clients)
+    heard = network.neighbors(x, over=up)
+    assert [each.nodes for each in heard] == [(), (), (), (), (), (0, 3, 4)]
+    assert torch.equal(heard[5].rows, x[[0, 3, 4]])
+    summed = network.mix(x, over=up)
+    assert torch.equal(summed[5], x[0] + x[3] + x[4])
+    assert not summed[:5].any()
+    assert network.traffic.messages.tolist() == [2, 0, 0, 2, 2, 0]
+    told = network.mix(summed, over=down)
+    assert torch.equal(told[[0, 3, 4]], summed[[5, 5, 5]])
+    assert not told[[1, 2, 5]].any()
+    assert network.traffic.messages.tolist() == [2, 0, 0, 2, 2, 3]
+    assert torch.equal(network.mix(x), network_of(ring(6)).mix(x))
+
+
+def test_what_a_post_gives_stands_for_the_value() -> None:
+    network, alone = network_of(ring(6)), network_of(ring(6))
+    x, y = torch.randn(6, 5), torch.randn(6, 4)
+    message = TopK(k=2).compress(x, network.draw("test"))
+    posted = network.post(x), network.post(message)
+    assert posted[0].value is x
+    assert torch.equal(network.mix(posted[0], (2.0, x)), alone.mix(x, (2.0, x)))
+    for one, other in zip(network.neighbors(posted[1]), alone.neighbors(message), strict=True):
+        assert torch.equal(one.rows, other.rows)
+    average = network.post_mean(y)
+    assert torch.equal(network.mean(average), alone.mean(y))
+    for value in (posted[0], Posted(x), copy.deepcopy(posted[0])):  # not under way: begun where it is completed
+        assert torch.equal(network.mix(value), alone.mix(x))
+    assert network.traffic.bytes.tolist() == alone.traffic.bytes.tolist()
+
+
+def test_everyone_has_what_is_gathered() -> None:
+    network = network_of(ring(6))
+    x = torch.randn(6, 5)
+    assert torch.equal(network.gather(x), x)
+    assert torch.equal(network.rows(x, [4, 1]), x[[4, 1]])
+    message = TopK(k=2).compress(x, network.draw("test"))
+    assert torch.equal(network.sum(message), network_of(ring(6)).sum(message.dense()))

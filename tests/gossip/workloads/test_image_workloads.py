@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from gossip.workloads import ByLabel, Digits, Mnist
-from gossip.workloads.neural.images import _read_digits, read_mnist
+from gossip.workloads.neural.images import read_digits, read_mnist
 from gossip.workloads.splits import held_out
 
 
@@ -68,7 +68,7 @@ def test_mnist_by_label_has_two_classes_per_node(mnist):
 
 
 def test_digits_are_the_data_of_scikit_learn():
-    arrays = _read_digits()
+    arrays = read_digits()
     assert arrays["images"].dtype == arrays["labels"].dtype == np.uint8
     assert np.bincount(arrays["labels"]).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
     assert (arrays["images"].min(), arrays["images"].max()) == (0, 16)
@@ -88,7 +88,7 @@ def test_plain_gradient_descent_learns_digits():
 
 @pytest.mark.parametrize("kind", [Digits, Mnist])
 def test_the_seed_decides_the_initial_parameters_and_no_other_draws_change(mnist, kind):
-    arrays = mnist if kind is Mnist else _read_digits()
+    arrays = mnist if kind is Mnist else read_digits()
     torch.manual_seed(5)
     state = torch.random.get_rng_state()
     first = kind().shard(2, 7, read=lambda _: arrays).initial()

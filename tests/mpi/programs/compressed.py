@@ -24,7 +24,7 @@ def contractions() -> list[Compressor]:
     for kind in exported().values():
         operator = build(kind)
         assert operator is not None, kind
-        bound = operator.on(LAYOUT)
+        bound = operator.for_layout(LAYOUT)
         if bound.alpha(LAYOUT.d) > 0:
             found.append(operator)
         elif not operator.biased and np.isfinite(bound.omega(LAYOUT.d)):

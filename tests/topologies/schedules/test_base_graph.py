@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from topologies import base_graph, contraction_per_round, one_peer_hypercube, simple_base_graph
-from topologies.schedules import base_graph as finite_time
+from topologies.schedules.base_graph import Round, base_rounds, simple_base_rounds
 
 
-def applied(rounds: list[finite_time.Round], x: np.ndarray) -> np.ndarray:
+def applied(rounds: list[Round], x: np.ndarray) -> np.ndarray:
     """What a period makes of a vector."""
     for each in rounds:
         if each:
@@ -18,7 +18,7 @@ def applied(rounds: list[finite_time.Round], x: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("degree", [1, 2, 3, 4])
-@pytest.mark.parametrize("make", [finite_time._base, base_graph._simple])
+@pytest.mark.parametrize("make", [base_rounds, simple_base_rounds])
 def test_the_average_is_exact_for_every_n(make, degree: int) -> None:
     for n in range(2, 201):
         rounds = make(range(n), degree)
@@ -45,7 +45,7 @@ def test_a_power_is_the_hypercube() -> None:
 
 def test_simple_base_2_graph_of_five_nodes() -> None:
     """5 = 4 + 1: the four average in pairs twice, the fifth meets one of them at 4/5, the four average again."""
-    assert simple_base_graph(5).period == len(finite_time._simple(range(5), 1)) == 5
+    assert simple_base_graph(5).period == len(simple_base_rounds(range(5), 1)) == 5
     (third,) = [each for each in simple_base_graph(5) if 4 in np.flatnonzero(each.in_degrees)]
     assert third.matrix[4].toarray().ravel().max() == pytest.approx(4 / 5)
     assert base_graph(6).period == 4 < simple_base_graph(6).period  # as in the paper, figures 3 and 4

@@ -1,4 +1,4 @@
-"""Schedules that are drawn round by round, and those of given graphs by turns."""
+"""Schedules that are drawn round by round."""
 
 import pickle
 
@@ -7,11 +7,8 @@ import numpy as np
 import pytest
 
 from topologies import (
-    Dropout,
-    Matcha,
+    RandomizedGossip,
     RandomMatchings,
-    Topology,
-    alternating_hierarchical,
     complete,
     contraction_per_round,
     edge_dropout,
@@ -20,16 +17,15 @@ from topologies import (
     matcha,
     node_dropout,
     od_equi_dyn,
+    one_peer_exponential,
     ou_equi_dyn,
+    path,
     random_matching,
     random_regular_rounds,
+    randomized_gossip,
     ring,
-    round_robin,
-    spectral_gap,
     star,
-    u_equi_static,
 )
-from topologies.schedules import matcha as matchings
 
 ALL = [
     random_matching(7),
@@ -72,110 +68,93 @@ def test_random_regular_rounds() -> None:
         random_regular_rounds(5, 3)
 
 
-def test_equidyn() -> None:
-    n = 7
-    for t in range(20):
-        W = od_equi_dyn(n, eta=0.5)[t].matrix.toarray()
-        (u,) = {(i - int(np.flatnonzero(W[i] * (np.arange(n) != i))[0])) % n for i in range(n)}
-        np.testing.assert_allclose(W, 0.5 * np.eye(n) + 0.5 * (6 / 7 * np.roll(np.eye(n), u, axis=0) + np.eye(n) / 7))
-        V = ou_equi_dyn(n, eta=1.0)[t]
-        assert V.symmetric and V.in_degrees.max() == 1 and V.in_degrees.sum() >= 4
-        assert {round(value, 12) for value in V.matrix.data} <= {round(6 / 7, 12), round(1 / 7, 12), 1.0}
-    # E[W^T W] = (a^2 + b^2) I + 2 a b E[S], E[S] = (n J - I) / (n - 1), a + b = 1
-    b = 0.5 * 6 / 7
-    rate = (1 - b) ** 2 + b**2 - 2 * (1 - b) * b / (n - 1)
-    assert 1 - contraction_per_round(od_equi_dyn(n)) == pytest.approx(np.sqrt(rate), abs=0.05)
-    assert spectral_gap(u_equi_static(64, 6)) > 0.15
-    with pytest.raises(ValueError, match=r"eta in \(0, 1\], got 0"):
-        od_equi_dyn(5, eta=0)
+GOSSIP = [randomized_gossip(6), randomized_gossip(7, "ring", seed=2), RandomizedGossip(star(5)), randomized_gossip(1)]
 
 
-def test_dropout_gives_the_weight_back() -> None:
-    base = star(5)
-    schedule = edge_dropout(5, "star", 0.5)
-    counts = np.zeros(4)
-    for t in range(300):
+@pytest.mark.parametrize("schedule", GOSSIP, ids=str)
+def test_each_round_of_randomized_gossip_averages_one_pair(schedule: RandomizedGossip) -> None:
+    edges = {frozenset(edge) for edge in schedule.base.graph.edges}
+    seen = set()
+    for t in range(200):
         W = schedule[t].matrix.toarray()
-        down = (base.matrix.toarray() != 0) & (W == 0)
-        expected = base.matrix.toarray() + np.diag((base.matrix.toarray() * down).sum(axis=1))
-        np.testing.assert_allclose(W, np.where(down, 0, expected), atol=1e-15)
-        counts += down[0, 1:]
-    assert counts / 300 == pytest.approx(np.full(4, 0.5), abs=0.12)
-    nodes = node_dropout(6, "complete", 0.5)
-    for t in range(20):
-        degrees = nodes[t].in_degrees
-        up = degrees > 0
-        assert set(degrees[up]) <= {up.sum() - 1}
+        pair = frozenset(np.flatnonzero(W.diagonal() != 1).tolist())
+        expected = np.eye(schedule.n)
+        for i in pair:
+            expected[i, list(pair)] = 1 / 2
+        np.testing.assert_array_equal(W, expected)
+        assert schedule[t].symmetric and schedule[t].doubly_stochastic and schedule[t].n == schedule.n
+        seen |= {pair}
+    assert seen == edges or schedule.n == 1
+    assert schedule.symmetric and schedule.doubly_stochastic and not schedule.static
+    assert set(schedule.graph.edges) == set(schedule.base.graph.edges)
 
 
-@pytest.mark.parametrize(("fail", "repair"), [(0.1, 0.2), (0.9, 0.6), (0.3, 0.7)])
-def test_gilbert_elliott_is_its_markov_chain(fail: float, repair: float) -> None:
-    schedule = Dropout(complete(20), fail, repair, seed=2)
-    down = np.stack([schedule.down(t) for t in range(120)])  # (rounds, edges)
-    before, after = down[:-1], down[1:]
-    for state, rate in ((False, fail), (True, 1 - repair)):
-        among = after[before == state]
-        assert among.mean() == pytest.approx(rate, abs=5 * np.sqrt(0.25 / among.size))
-    assert down[0].mean() == pytest.approx(fail / (fail + repair), abs=5 * np.sqrt(0.25 / 190))
-    half = Dropout(complete(20), fail, repair, loss=0.5, seed=2)
-    lost = np.stack([half.down(t) for t in range(60)])
-    assert (down[:60] | ~lost).all() and lost.mean() == pytest.approx(down[:60].mean() / 2, abs=0.03)
+def test_a_round_of_randomized_gossip_follows_from_seed_and_number() -> None:
+    def pairs(seed: int, rounds: range) -> list[list[int]]:
+        return [schedule[t].arrays.indices.tolist() for schedule in (randomized_gossip(9, seed=seed),) for t in rounds]
+
+    assert pairs(0, range(30)) == pairs(0, range(29, -1, -1))[::-1] != pairs(1, range(30))
+    copy = pickle.loads(pickle.dumps(randomized_gossip(9)))
+    assert copy[10**12].arrays.indices.tolist() == randomized_gossip(9)[10**12].arrays.indices.tolist()
 
 
-def test_no_failures_are_the_base() -> None:
-    np.testing.assert_allclose(Dropout(ring(5), 0, 1)[3].matrix.toarray(), ring(5).matrix.toarray())
-    for base in (exponential(8), edge_dropout(4)):
-        with pytest.raises(ValueError, match="static and symmetric"):
-            Dropout(base, 0.1, 0.5)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="between 0 and 1, got"):
-        edge_dropout(5, probability=1.5)
+@pytest.mark.parametrize("schedule", GOSSIP, ids=str)
+def test_mean_of_randomized_gossip(schedule: RandomizedGossip) -> None:
+    n, base = schedule.n, schedule.base
+    expected = np.zeros((n, n))  # over who wakes and whom it calls
+    for i in range(n):
+        others = base.neighbors(i).tolist() or [i]
+        for j in others:
+            e = np.eye(n)[i] - np.eye(n)[j]
+            expected += (np.eye(n) - np.outer(e, e) / 2) / (n * len(others))
+    np.testing.assert_allclose(schedule.mean.matrix.toarray(), expected, atol=1e-14)
+    rounds = 4000
+    measured = sum(schedule[t].matrix.toarray() for t in range(rounds)) / rounds
+    assert np.abs(measured - expected).max() < 5 * np.sqrt(0.25 / rounds)
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_matchings_are_few_and_cover_all_edges(seed: int) -> None:
-    topology = Topology(nx.gnp_random_graph(11, 0.2 + 0.1 * seed, seed=seed), connected=False)
-    parts = matchings.matchings(topology)
-    assert len(parts) <= topology.in_degrees.max(initial=0) + 1
-    assert all(len(np.unique(part)) == part.size for part in parts)
-    assert {tuple(edge) for part in parts for edge in part.tolist()} == {
-        tuple(sorted(edge)) for edge in topology.graph.edges
-    }
+def test_randomized_gossip_contracts_as_its_mean_says() -> None:
+    # In the direction of the second eigenvector E|x - average|^2 shrinks by lambda_2(E[W]) exactly, in one round.
+    schedule = randomized_gossip(6, "path")
+    eigenvalues, vectors = np.linalg.eigh(schedule.mean.matrix.toarray())
+    x = vectors[:, -2]
+    shrunk = np.mean([np.sum((schedule[t].matrix @ x) ** 2) for t in range(2000)])
+    assert shrunk == pytest.approx(eigenvalues[-2], abs=0.015)
+    assert contraction_per_round(schedule) == pytest.approx(1 - np.sqrt(eigenvalues[-2]), abs=1e-12)
+    for n in (2, 3, 10):
+        assert contraction_per_round(randomized_gossip(n)) == pytest.approx(1 - np.sqrt(1 - 1 / (n - 1)), abs=1e-7)
+    # On the complete graph every direction shrinks alike: exponentially at that rate over many rounds.
+    n, rounds, draws = 6, 8, 150
+    start = np.random.default_rng(0).normal(size=n)
+    start -= start.mean()
+    left = 0.0
+    for seed in range(draws):
+        gossip, x = randomized_gossip(n, seed=seed), start
+        for t in range(rounds):
+            x = gossip[t].matrix @ x
+        left += x @ x / draws
+    assert left / (start @ start) == pytest.approx((1 - 1 / (n - 1)) ** rounds, rel=0.3)
 
 
-def test_matcha_spends_its_budget_well() -> None:
-    graph = nx.barbell_graph(4, 0)
-    schedule = Matcha(graph, 0.5)
-    p = schedule.probabilities
-    assert p.sum() == pytest.approx(0.5 * len(p), abs=1e-6) and p.min() >= 0 and p.max() <= 1
-    bridge = next(j for j, part in enumerate(schedule.matchings) if [3, 4] in part.tolist())
-    assert p[bridge] == p.max()  # without the bridge nothing is averaged
-    even = sum(0.5 * each.toarray() for each in schedule._laplacians)
-    best = sum(q * each.toarray() for q, each in zip(p, schedule._laplacians, strict=True))
-    assert np.linalg.eigvalsh(best)[1] > np.linalg.eigvalsh(even)[1] + 1e-3
-    samples = np.mean([(W := schedule[t].matrix.toarray()).T @ W for t in range(2000)], axis=0)
-    np.testing.assert_allclose(samples, schedule.second_moment(), atol=0.05)
-    assert schedule.rho == pytest.approx(np.linalg.norm(schedule.second_moment() - 1 / 8, 2), abs=1e-9)
-    assert 1 - contraction_per_round(schedule) == pytest.approx(np.sqrt(schedule.rho))
-    whole = Matcha(graph, 1.0)
-    assert (whole.probabilities == 1).all() and whole[0].graph.number_of_edges() == 13
-    for budget in (0, 1.1):
-        with pytest.raises(ValueError, match=r"budget in \(0, 1\]"):
-            Matcha(graph, budget)
+def test_randomized_gossip_has_no_period() -> None:
+    schedule = randomized_gossip(4, "ring", seed=5)
+    assert schedule.period is None and one_peer_exponential(4).period == 2 and ring(4).period == 1
+    assert "seed=5" in repr(schedule) and "ring" in repr(schedule)
+    for ask in (len, list, iter):
+        with pytest.raises(TypeError, match=r"^randomized_gossip never repeats"):
+            ask(schedule)
+    assert schedule  # Python would ask for its length
+    with pytest.raises(IndexError):
+        schedule[-1]
 
 
-def test_probabilities_by_cvxpy(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("cvxpy")
-    exact = matcha(16).probabilities
-    monkeypatch.setattr(matchings, "find_spec", lambda name: None)
-    np.testing.assert_allclose(matcha(16).probabilities, exact, atol=5e-3)
-
-
-def test_hosts_and_graphs_by_turns() -> None:
-    schedule = alternating_hierarchical(6, 2)
-    np.testing.assert_allclose(schedule[0].matrix.toarray(), np.kron(np.eye(2), np.full((3, 3), 1 / 3)))
-    np.testing.assert_allclose(schedule[1].matrix.toarray(), np.kron(np.full((2, 2), 1 / 2), np.eye(3)))
-    assert contraction_per_round(schedule) == 1  # two equal hosts
-    turns = round_robin(5, ("ring", "star"))
-    assert turns[0].in_degrees.max() == 2 and turns[3].in_degrees.max() == 4 and turns.period == 2
-    with pytest.raises(ValueError, match="no base graph 'x'"):
-        round_robin(5, ("ring", "x"))
+def test_base_graphs_of_randomized_gossip() -> None:
+    assert set(RandomizedGossip(nx.path_graph(3)).graph.edges) == set(path(3).graph.edges)
+    assert randomized_gossip(5).base.graph.edges == complete(5).graph.edges
+    for base in (exponential(8), one_peer_exponential(8)):
+        with pytest.raises(ValueError, match="undirected and static"):
+            RandomizedGossip(base)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"no base graph 'rings', allowed are complete, ring, "):
+        randomized_gossip(5, "rings")
+    with pytest.raises(ValueError, match="seed to be a whole number"):
+        randomized_gossip(5, seed=-1)

@@ -9,9 +9,9 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import laplacian
 
 from topologies import Topology, erdos_renyi, hypercube, random_regular, ring, star
-from topologies.graphs.random import second_adjacency_eigenvalue
-from topologies.spectra import eigenvalues as extreme_module
-from topologies.spectra.eigenvalues import ends
+from topologies.graphs.expanders import second_adjacency_eigenvalue
+from topologies.spectra import eigenvalues
+from topologies.spectra.eigenvalues import extreme_eigenvalues
 
 N = 400
 GRAPHS = {
@@ -32,10 +32,10 @@ GRAPHS = {
 def test_mixing_matrices(graph: nx.Graph, weights: str, monkeypatch: pytest.MonkeyPatch) -> None:
     W = Topology(graph, weights).matrix
     values = np.linalg.eigvalsh(W.toarray())
-    assert ends(W) == pytest.approx((values[0], values[-2]), abs=1e-12)
-    monkeypatch.setattr(extreme_module, "DENSE_NODES", 1)
-    monkeypatch.setattr(extreme_module, "translations", lambda arrays: None)
-    low, high = ends(W)
+    assert extreme_eigenvalues(W) == pytest.approx((values[0], values[-2]), abs=1e-12)
+    monkeypatch.setattr(eigenvalues, "DENSE_NODES", 1)
+    monkeypatch.setattr(eigenvalues, "circulant_rows", lambda arrays: None)
+    low, high = extreme_eigenvalues(W)
     assert low == pytest.approx(values[0], abs=1e-11)
     assert 1 - high == pytest.approx(1 - values[-2], abs=1e-12)
 
@@ -44,17 +44,17 @@ def test_mixing_matrices(graph: nx.Graph, weights: str, monkeypatch: pytest.Monk
 def test_laplacians(graph: nx.Graph, monkeypatch: pytest.MonkeyPatch) -> None:
     L = csr_array(laplacian(nx.to_scipy_sparse_array(graph, dtype=float)))
     values = np.linalg.eigvalsh(L.toarray())
-    monkeypatch.setattr(extreme_module, "DENSE_NODES", 1)
-    assert ends(L) == pytest.approx((values[1], values[-1]), rel=1e-9, abs=1e-12)
+    monkeypatch.setattr(eigenvalues, "DENSE_NODES", 1)
+    assert extreme_eigenvalues(L) == pytest.approx((values[1], values[-1]), rel=1e-9, abs=1e-12)
 
 
 def test_of_many_nodes_the_gap_is_right_as_its_tolerance_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extreme_module, "DENSE_NODES", 1)
-    monkeypatch.setattr(extreme_module, "PRECISE_NODES", 1)
-    monkeypatch.setattr(extreme_module, "translations", lambda arrays: None)
+    monkeypatch.setattr(eigenvalues, "DENSE_NODES", 1)
+    monkeypatch.setattr(eigenvalues, "PRECISE_NODES", 1)
+    monkeypatch.setattr(eigenvalues, "circulant_rows", lambda arrays: None)
     for topology in (Topology(GRAPHS["grid"]), random_regular(N, 4), erdos_renyi(N), hypercube(256)):
         values = np.linalg.eigvalsh(topology.matrix.toarray())
-        low, high = ends(topology.matrix)
+        low, high = extreme_eigenvalues(topology.matrix)
         assert 1 - low == pytest.approx(1 - values[0], rel=1e-4) and 1 - high == pytest.approx(1 - values[-2], rel=1e-4)
 
 
@@ -67,5 +67,5 @@ def test_adjacency_matrices_of_regular_graphs(monkeypatch: pytest.MonkeyPatch) -
         expected = np.abs(values[np.abs(np.abs(values) - degree) > 1e-9]).max()
         assert second_adjacency_eigenvalue(topology) == pytest.approx(expected, abs=1e-9)
         with monkeypatch.context() as patch:
-            patch.setattr(extreme_module, "DENSE_NODES", 1)
+            patch.setattr(eigenvalues, "DENSE_NODES", 1)
             assert second_adjacency_eigenvalue(topology) == pytest.approx(expected, abs=1e-9)

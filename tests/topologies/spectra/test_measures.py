@@ -1,4 +1,4 @@
-"""Numbers of topologies against closed forms and by hand."""
+"""Measurements of topologies against closed forms and by hand."""
 
 import networkx as nx
 import numpy as np
@@ -21,17 +21,15 @@ from topologies import (
     star,
     torus,
 )
-from topologies.spectra import eigenvalues as extreme_module
-from topologies.spectra import measures as numbers_module
-from topologies.spectra import spectrum as spectrum_module
+from topologies.spectra import eigenvalues, measures, spectrum
 from topologies.spectra.measures import (
-    consensus,
+    consensus_curve,
     diameter,
     effective_neighbors,
     effective_resistance,
     exact_after,
     measure,
-    rounds_to,
+    rounds_until_consensus,
 )
 
 LINKS = Links(latency=1e-3, bandwidth=1e6)
@@ -99,8 +97,8 @@ def test_effective_neighbors_from_one_to_all() -> None:
 
 
 def test_consensus_is_given_up_after_some_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(numbers_module, "WORK", 1000)
-    assert rounds_to(consensus(ring(50))) is None and len(consensus(ring(50))) == 3
+    monkeypatch.setattr(measures, "WORK", 1000)
+    assert rounds_until_consensus(consensus_curve(ring(50))) is None and len(consensus_curve(ring(50))) == 3
 
 
 GRAPHS = [torus(1054), exponential(1010), random_regular(1010), Topology(nx.path_graph(1010))]
@@ -111,10 +109,10 @@ def test_sparse_numbers_are_the_dense_ones(topology: Topology, monkeypatch: pyte
     gap = spectral_gap(topology)
     least = smallest_eigenvalue(topology) if topology.symmetric else None
     if not topology.symmetric:
-        eigenvalues = np.sort(np.abs(np.linalg.eigvals(topology.matrix.toarray())))
-        assert gap == pytest.approx(1 - eigenvalues[-2], abs=1e-10)
+        moduli = np.sort(np.abs(np.linalg.eigvals(topology.matrix.toarray())))
+        assert gap == pytest.approx(1 - moduli[-2], abs=1e-10)
         return
-    for module in (spectrum_module, extreme_module):
+    for module in (spectrum, eigenvalues):
         monkeypatch.setattr(module, "DENSE_NODES", 5000)
     assert gap == pytest.approx(spectral_gap(topology), rel=1e-6, abs=1e-12)
     assert least == pytest.approx(smallest_eigenvalue(topology), abs=1e-9)
@@ -124,12 +122,12 @@ def test_sparse_numbers_are_the_dense_ones(topology: Topology, monkeypatch: pyte
 def test_diameter(topology: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
     exact = nx.diameter(topology.graph)
     assert diameter(topology.matrix) == exact
-    monkeypatch.setattr(numbers_module, "DIAMETER_NODES", 4)  # then of what looks the same from every node only
+    monkeypatch.setattr(measures, "DIAMETER_NODES", 4)  # then of what looks the same from every node only
     assert diameter(topology.matrix) == (None if topology.name in ("random_regular", "star") else exact)
 
 
 def test_numbers_of_many_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(numbers_module, "WORK", 1000)
+    monkeypatch.setattr(measures, "WORK", 1000)
     m = measure(ring(6000), 10, LINKS)
     assert m.diameter == 3000 and m.effective_resistance is None and m.contraction_per_round is None
     assert m.spectral_gap == pytest.approx(2 / 3 * (1 - np.cos(2 * np.pi / 6000)), rel=1e-8)

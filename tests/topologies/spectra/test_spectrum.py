@@ -179,3 +179,8 @@ def test_laplacian_norm_of_a_large_directed_graph(monkeypatch: pytest.MonkeyPatc
     dense = laplacian_norm(exponential(300))
     monkeypatch.setattr(spectrum_module, "DENSE_NODES", 100)
     assert close(laplacian_norm(exponential(300)), dense)
+
+
+def test_contraction_of_columns_is_refused() -> None:
+    with pytest.raises(ValueError, match="rows sum to 1"):
+        contraction_per_round(Topology(nx.path_graph(3), "push"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from algorithms.compressors import Message
 from algorithms.compressors.wire.frames import Bytes
+from algorithms.network import Posted, Value, WeightedEdges
 from gossip.network.network import Exchange, InProcessNetwork, Rows, T
 from gossip.network.plans.halo import HaloPlan, Indices, owners_of
 from gossip.network.plans.tree import Total, TreePlan
@@ -100,9 +101,10 @@ class PeerToPeerNetwork(InProcessNetwork):
         hosts: list[int] = self.communicator.hosts[owners_of(self._hosted)].tolist()
         return hosts
 
-    def post(self, value: Tensor | Message) -> None:
-        super().post(value)
+    def post(self, value: Value) -> Posted[Value]:
+        posted = super().post(value)
         self._progress.resume()
+        return posted
 
     def _begin(self, value: Tensor | Message, posted: bool) -> Exchange:
         plan, sums = self._plan()
@@ -155,8 +157,8 @@ class PeerToPeerNetwork(InProcessNetwork):
         self._traffic.wire_bytes += size
         self._traffic.wire_messages += messages
 
-    def _exchange(self, value: Tensor | Message) -> Exchange:
-        exchange = super()._exchange(value)
+    def _exchange(self, value: Tensor | Message | Posted[Any], over: WeightedEdges | None = None) -> Exchange:
+        exchange = super()._exchange(value, over)
         self._pause_if_idle()
         return exchange
 
@@ -167,11 +169,12 @@ class PeerToPeerNetwork(InProcessNetwork):
     def _from_root(self, function: Callable[[], T]) -> T:
         return self.communicator.from_root(function)
 
-    def post_mean(self, value: Tensor) -> None:
-        super().post_mean(value)
+    def post_mean(self, value: Tensor) -> Posted[Tensor]:
+        posted = super().post_mean(value)
         self._progress.resume()
+        return posted
 
-    def _total(self, value: Tensor) -> Total:
+    def _total(self, value: Tensor | Message | Posted[Tensor]) -> Total:
         total = super()._total(value)
         self._pause_if_idle()
         return total

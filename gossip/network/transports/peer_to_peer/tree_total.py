@@ -10,7 +10,8 @@ import torch
 from mpi4py import MPI
 from torch import Tensor
 
-from gossip.network.plans.tree import Total, TreePlan, fold
+from algorithms.numerics.tree_sum import fold
+from gossip.network.plans.tree import Total, TreePlan
 from gossip.network.sums.memory import as_bytes
 from gossip.processes.mpi import MpiCommunicator
 

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from algorithms.compressors import Message
 from algorithms.compressors.wire.frames import Bytes
+from algorithms.network import Posted, Value, WeightedEdges
 from algorithms.numerics.sums import COMPILED
 from gossip.network.network import PLANS, Exchange, Rows
 from gossip.network.plans.halo import HaloPlan, Indices
@@ -212,16 +214,19 @@ class SharedMemoryNetwork(PeerToPeerNetwork):
         stack = None if arena is None else self._arenas[arena].stack(len(self.nodes), d, dtype)
         return super().empty(d, dtype, device) if stack is None else stack
 
-    def mix(self, value: Tensor | Message, plus: Scaled | None = None) -> Tensor:
-        if isinstance(value, Tensor) and not self._posted and compiles(value):
+    def mix(
+        self, value: Tensor | Message | Posted[Any], plus: Scaled | None = None, *, over: WeightedEdges | None = None
+    ) -> Tensor:
+        if isinstance(value, Tensor) and over is None and not self._posted and compiles(value):
             direct = self._direct(self._topology(), value.data_ptr(), value.shape, value.stride(), value.dtype)
             if direct is not None:
                 return self._mix_directly(direct, plus)
-        return super().mix(value, plus)
+        return super().mix(value, plus, over=over)
 
-    def post(self, value: Tensor | Message) -> None:
-        if len(self._posted) < STAGING - 1:  # more of them wait until they are mixed
-            super().post(value)
+    def post(self, value: Value) -> Posted[Value]:
+        if len(self._posted) < STAGING - 1:
+            return super().post(value)
+        return Posted(value)  # more of them wait until they are mixed
 
     def exposed(self, stack: Tensor) -> bool:
         # What lies in shared memory may be published in place, block by block.

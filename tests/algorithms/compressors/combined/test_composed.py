@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given
-from tests.algorithms.compressors.test_qsgd import levels_of
 
 from algorithms import (
     QSGD,
@@ -32,6 +31,7 @@ from algorithms.compressors.wire import indices, symbols
 from algorithms.layout import Layout
 from algorithms.randomness import Draw, Key
 from tests.algorithms.compressors.helpers import HEADER, NODES, compress, hypothesis, kept_entries, same_bits, stacks
+from tests.algorithms.compressors.quantizers.test_qsgd import levels_of
 from tests.algorithms.helpers import Array
 
 
@@ -147,7 +147,7 @@ def test_constants() -> None:
     assert Composed(RandomK(k=4, unbiased=True), ScaledSign()).alpha(10) == 0
     assert QTopK(k=4, levels=2).payload_bytes(10, 4) is None
     assert Composed(RandomK(k=4), QSGD(levels=1)).payload_bytes(10, 4) == 8 + 4 + 1
-    assert Composed(TopK(k=2), QSGD()).on(Layout.vector(5)) == Composed(TopK(k=2), QSGD())
+    assert Composed(TopK(k=2), QSGD()).for_layout(Layout.vector(5)) == Composed(TopK(k=2), QSGD())
 
 
 def test_draws_are_independent() -> None:

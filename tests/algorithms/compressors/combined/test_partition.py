@@ -49,7 +49,7 @@ def by_hand(compressor: Compressor, x: Array, sizes: list[int]) -> Array:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_each_part_by_itself(compressor: Compressor, dtype: type) -> None:
     x = np.random.default_rng(0).normal(size=(5, 16)).astype(dtype)
-    tensors = compress(PerTensor(compressor).on(LAYOUT), x)
+    tensors = compress(PerTensor(compressor).for_layout(LAYOUT), x)
     np.testing.assert_array_equal(tensors.dense(), by_hand(compressor, x, [12, 3, 1]))
     np.testing.assert_array_equal(compress(Blocks(compressor, 7), x).dense(), by_hand(compressor, x, [7, 7, 2]))
     np.testing.assert_array_equal(compress(PerTensor(compressor), x).dense(), by_hand(compressor, x, [16]))
@@ -63,24 +63,24 @@ def test_blocks_of_signs_are_buckets() -> None:
 
 def test_lengths() -> None:
     x = np.random.default_rng(0).normal(size=(2, 16)).astype(np.float32)
-    signs = compress(PerTensor(ScaledSign()).on(LAYOUT), x)
+    signs = compress(PerTensor(ScaledSign()).for_layout(LAYOUT), x)
     assert signs.nbytes.tolist() == [HEADER + (4 + 2) + (4 + 1) + (4 + 1)] * 2
     assert signs.paper_bits == 3 * 32 + 16
-    sparse = compress(PerTensor(TopK(k=1)).on(LAYOUT), x)
+    sparse = compress(PerTensor(TopK(k=1)).for_layout(LAYOUT), x)
     alone = [compress(TopK(k=1), x[:, a:b]).nbytes - HEADER for a, b in ((0, 12), (12, 15), (15, 16))]
     assert sparse.nbytes.tolist() == (HEADER + alone[0] + 1 + alone[1] + 1 + alone[2]).tolist()
     assert sparse.entropy_bits.tolist() == pytest.approx([3 * 32 + math.log2(12) + math.log2(3)] * 2)
-    assert PerTensor(Identity()).on(LAYOUT).payload_bytes(16, 4) == 64
-    assert PerTensor(TopK(k=1)).on(LAYOUT).payload_bytes(16, 4) is None
+    assert PerTensor(Identity()).for_layout(LAYOUT).payload_bytes(16, 4) == 64
+    assert PerTensor(TopK(k=1)).for_layout(LAYOUT).payload_bytes(16, 4) is None
 
 
 def test_constants() -> None:
     """alpha is the least one, omega the largest one."""
-    top = PerTensor(TopK(fraction=0.5)).on(LAYOUT)
+    top = PerTensor(TopK(fraction=0.5)).for_layout(LAYOUT)
     assert top.alpha(16) == 1 / 3  # one of the three of the bias
     assert PerTensor(TopK(fraction=0.5)).alpha(16) == 1 / 2
     assert top.b1(16) == (1 / 3, 1) and top.b2(16) == (1 / 3, 1)
-    assert PerTensor(QSGD(levels=2)).on(LAYOUT).omega(16) == QSGD(levels=2).omega(12) == 12 / 16
+    assert PerTensor(QSGD(levels=2)).for_layout(LAYOUT).omega(16) == QSGD(levels=2).omega(12) == 12 / 16
     assert Blocks(QSGD(levels=1), 10).omega(16) == QSGD(levels=1).omega(10)
     assert Blocks(TopK(k=2), 5).alpha(14) == 2 / 5
     assert not PerTensor(QSGD()).biased and Blocks(TopK(k=1)).biased
@@ -92,16 +92,16 @@ def test_constants() -> None:
 
 def test_layouts_reach_the_operators_that_care() -> None:
     shapes = tuple(LAYOUT.shapes.values())
-    assert PerTensor(TopK(k=1)).on(LAYOUT) == PerTensor(TopK(k=1), shapes)
-    assert Contraction(PerTensor(QSGD())).on(LAYOUT) == Contraction(PerTensor(QSGD(), shapes))
+    assert PerTensor(TopK(k=1)).for_layout(LAYOUT) == PerTensor(TopK(k=1), shapes)
+    assert Contraction(PerTensor(QSGD())).for_layout(LAYOUT) == Contraction(PerTensor(QSGD(), shapes))
     for deaf in (TopK(k=1), Blocks(PerTensor(QSGD())), Composed(TopK(k=1), PerTensor(QSGD()))):
-        assert deaf.on(LAYOUT) is deaf
+        assert deaf.for_layout(LAYOUT) is deaf
     algorithm = ChocoSGD(lr=0.3, compressor=Induced(PerTensor(TopK(k=1)), QSGD()))
     bound = Induced(PerTensor(TopK(k=1), shapes), QSGD())
-    assert algorithm.on(LAYOUT) == ChocoSGD(lr=0.3, compressor=bound)
-    assert algorithm.on(LAYOUT).on(LAYOUT) == algorithm.on(LAYOUT)
-    assert DecentralizedSGD().on(LAYOUT) == DecentralizedSGD()
-    inner = PerTensor(PerTensor(QSGD())).on(LAYOUT)
+    assert algorithm.for_layout(LAYOUT) == ChocoSGD(lr=0.3, compressor=bound)
+    assert algorithm.for_layout(LAYOUT).for_layout(LAYOUT) == algorithm.for_layout(LAYOUT)
+    assert DecentralizedSGD().for_layout(LAYOUT) == DecentralizedSGD()
+    inner = PerTensor(PerTensor(QSGD())).for_layout(LAYOUT)
     assert [piece.compressor for piece in inner.pieces(16)] == [PerTensor(QSGD(), ((3, 4),)), *(
         PerTensor(QSGD(), (shape,)) for shape in ((3,), ())
     )]  # fmt: skip
@@ -109,9 +109,9 @@ def test_layouts_reach_the_operators_that_care() -> None:
 
 def test_refusals() -> None:
     with pytest.raises(ValueError, match=r"^PerTensor: the tensors hold 16 numbers, the vector has 15$"):
-        PerTensor(TopK(k=1)).on(LAYOUT).check_dimension(15)
+        PerTensor(TopK(k=1)).for_layout(LAYOUT).check_dimension(15)
     with pytest.raises(ValueError, match="k = 2 is not allowed; it must be at most d = 1"):
-        PerTensor(TopK(k=2)).on(LAYOUT).check_dimension(16)
+        PerTensor(TopK(k=2)).for_layout(LAYOUT).check_dimension(16)
     for d in (1, 6):  # a last block of one
         with pytest.raises(ValueError, match="k = 2 is not allowed; it must be at most d = 1"):
             Blocks(TopK(k=2), 5).check_dimension(d)

@@ -109,7 +109,7 @@ def test_singular_vectors(shape: tuple[int, int], budget: float) -> None:
     n, m = max(shape), min(shape)
     M = np.random.default_rng(0).standard_normal((5, *shape))
     draw = Draw(0, "compression", range(5), 0)
-    compressor = Atomo(atoms="singular", budget=budget).on(Layout({"M": shape}))
+    compressor = Atomo(atoms="singular", budget=budget).for_layout(Layout({"M": shape}))
     message = compressor.compress(torch.from_numpy(M.reshape(5, -1)), draw)
     for row in range(5):
         u, sigma, v = np.linalg.svd(M[row] if shape[0] >= shape[1] else M[row].T, full_matrices=False)
@@ -155,11 +155,11 @@ def test_omega_is_attained_where_all_atoms_are_equal() -> None:
 
 def test_omega_of_a_model_is_that_of_its_worst_matrix() -> None:
     layout = Layout({"a": (10, 10), "b": (100,), "c": (40, 20), "d": (2, 2)})
-    compressor = Atomo(atoms="singular", budget=2).on(layout)
+    compressor = Atomo(atoms="singular", budget=2).for_layout(layout)
     assert compressor.omega(layout.d) == 20 / 2 - 1
     assert compressor.paper_bits(layout.d, 4) == 32 * (2 * 20 + 100 + 2 * 60 + 4)
-    assert Atomo(atoms="singular", fraction=0.1).on(layout).omega(layout.d) == pytest.approx(9)
-    assert Atomo(atoms="singular", budget=30).on(layout).omega(layout.d) == 0
+    assert Atomo(atoms="singular", fraction=0.1).for_layout(layout).omega(layout.d) == pytest.approx(9)
+    assert Atomo(atoms="singular", budget=30).for_layout(layout).omega(layout.d) == 0
     x = np.random.default_rng(0).standard_normal((1, layout.d))
     found = compress(compressor, x).dense().numpy()
     np.testing.assert_array_equal(found[0, 100:200], x[0, 100:200])

@@ -39,7 +39,7 @@ def sketched(M: Array, r: int, iterations: int, random: np.random.Generator) -> 
 def test_definition(rank: int, iterations: int, dtype: type) -> None:
     x = np.random.default_rng(0).standard_normal((2, LAYOUT.d)).astype(dtype)
     draw = Draw(0, "compression", range(2), 0)
-    compressor = PowerSGD(rank=rank, iterations=iterations).on(LAYOUT)
+    compressor = PowerSGD(rank=rank, iterations=iterations).for_layout(LAYOUT)
     message = compressor.compress(torch.from_numpy(x), draw)
     tolerance = {"rtol": 1e-4, "atol": 1e-5} if dtype == np.float32 else {"rtol": 1e-9, "atol": 1e-10}
     for row in range(2):
@@ -80,15 +80,17 @@ def test_a_vector_without_layout_is_nearly_square(d: int, n: int, m: int) -> Non
 
 
 def test_a_model_of_vectors_is_one_matrix() -> None:
-    assert PowerSGD().on(Layout.vector(100)) == PowerSGD() == PowerSGD().on(Layout({"w": (99,), "b": ()}))
-    assert PowerSGD().on(LAYOUT).shapes == tuple(LAYOUT.shapes.values())
-    assert PowerSGD(rank=1).on(LAYOUT).on(Layout.vector(3)).shapes is None
-    inner = Contraction(Atomo(atoms="singular", budget=1)).on(LAYOUT).compressor
+    assert (
+        PowerSGD().for_layout(Layout.vector(100)) == PowerSGD() == PowerSGD().for_layout(Layout({"w": (99,), "b": ()}))
+    )
+    assert PowerSGD().for_layout(LAYOUT).shapes == tuple(LAYOUT.shapes.values())
+    assert PowerSGD(rank=1).for_layout(LAYOUT).for_layout(Layout.vector(3)).shapes is None
+    inner = Contraction(Atomo(atoms="singular", budget=1)).for_layout(LAYOUT).compressor
     assert isinstance(inner, Atomo) and inner.shapes == tuple(LAYOUT.shapes.values())
     # Tensors without entries are nothing.
-    hollow = PowerSGD().on(Layout({"a": (0, 7), "b": (4, 4), "c": (3, 0)}))
+    hollow = PowerSGD().for_layout(Layout({"a": (0, 7), "b": (4, 4), "c": (3, 0)}))
     assert list(hollow.parts(16)) == [Part(0, 16, 4, 4)]
-    for each in (PowerSGD().on(LAYOUT), Atomo(atoms="singular", budget=1).on(LAYOUT)):
+    for each in (PowerSGD().for_layout(LAYOUT), Atomo(atoms="singular", budget=1).for_layout(LAYOUT)):
         each.check_dimension(LAYOUT.d)
         with pytest.raises(ValueError, match=rf"^{type(each).__name__}: shapes hold 439 parameters, the vector 440$"):
             each.check_dimension(LAYOUT.d + 1)
@@ -102,7 +104,7 @@ def test_exact_up_to_the_rank(shape: tuple[int, int], true: int, dtype: type) ->
     random = np.random.default_rng(0)
     M = (random.standard_normal((shape[0], true)) @ random.standard_normal((true, shape[1]))).astype(dtype)
     M[:, 3] = 0
-    found = compress(PowerSGD(rank=3).on(Layout({"M": shape})), M.reshape(1, -1)).dense().numpy()
+    found = compress(PowerSGD(rank=3).for_layout(Layout({"M": shape})), M.reshape(1, -1)).dense().numpy()
     tolerance = 1e-5 if dtype == np.float32 else 1e-12
     np.testing.assert_allclose(found, M.reshape(1, -1), atol=tolerance * max(np.abs(M).max(), 1))
 
@@ -114,7 +116,7 @@ def test_iterations_converge_to_the_best_approximation(shape: tuple[int, int]) -
     M = left * 1.5 ** -np.arange(8.0) @ right.T
     errors = []
     for iterations in (1, 2, 3, 10, 60):
-        compressor = PowerSGD(rank=2, iterations=iterations).on(Layout({"M": shape}))
+        compressor = PowerSGD(rank=2, iterations=iterations).for_layout(Layout({"M": shape}))
         found = compress(compressor, M.reshape(1, -1)).dense().numpy().reshape(shape)
         errors.append(((found - M) ** 2).sum())
         assert errors[-1] == pytest.approx((M**2).sum() - (found**2).sum())
@@ -127,7 +129,7 @@ def test_iterations_converge_to_the_best_approximation(shape: tuple[int, int]) -
 @pytest.mark.parametrize("rank", [1, 2])
 def test_contraction(shape: tuple[int, int], rank: int) -> None:
     """In expectation at least r / min(n, m) of a matrix remains; near to it where all singular values are equal."""
-    compressor = PowerSGD(rank=rank).on(Layout({"M": shape}))
+    compressor = PowerSGD(rank=rank).for_layout(Layout({"M": shape}))
     random, draws, d = np.random.default_rng(0), 1000, shape[0] * shape[1]
     assert compressor.alpha(d) == rank / min(shape)
     gaussian = random.standard_normal(shape)
@@ -145,13 +147,13 @@ def test_contraction(shape: tuple[int, int], rank: int) -> None:
 
 
 def test_constants() -> None:
-    compressor = PowerSGD(rank=2).on(LAYOUT)
+    compressor = PowerSGD(rank=2).for_layout(LAYOUT)
     # (6, 18) and (5, 40) and (30, 4) are sent as products, the others as they are.
     assert [compressor.shortens(part) for part in compressor.parts(LAYOUT.d)] == [True, False, True, False, False, True]
     assert compressor.alpha(LAYOUT.d) == 2 / 6
     assert (compressor.b1(LAYOUT.d), compressor.b2(LAYOUT.d)) == ((1 / 3, 1), (1 / 3, 1))
     assert compressor.biased and compressor.omega(LAYOUT.d) == math.inf
-    assert PowerSGD(rank=20).on(LAYOUT).alpha(LAYOUT.d) == 1
+    assert PowerSGD(rank=20).for_layout(LAYOUT).alpha(LAYOUT.d) == 1
     assert PowerSGD(rank=2).alpha(100) == 0.2
 
 
@@ -191,7 +193,7 @@ def test_the_number_of_threads_does_not_matter() -> None:
 def test_damaged_payloads_are_refused() -> None:
     x = np.random.default_rng(0).standard_normal((1, LAYOUT.d))
     out = torch.empty(LAYOUT.d, dtype=torch.float64)
-    for compressor in (PowerSGD(rank=1).on(LAYOUT), Atomo(atoms="singular", budget=1).on(LAYOUT)):
+    for compressor in (PowerSGD(rank=1).for_layout(LAYOUT), Atomo(atoms="singular", budget=1).for_layout(LAYOUT)):
         payload = torch.from_numpy(compress(compressor, x).pack(0)[HEADER:])
         for damaged in (payload[:-1], torch.cat([payload, payload[:8]]), payload[:0]):
             with pytest.raises(ValueError, match=r"missing|instead|damaged"):

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from algorithms.compressors.wire import indices
+from algorithms.numerics.compiled import COMPILED, parts_of
 from tests.algorithms.compressors.helpers import hypothesis
 
 
@@ -18,8 +19,7 @@ from tests.algorithms.compressors.helpers import hypothesis
 @hypothesis
 @given(st.integers(1, 3000), st.floats(0, 1), st.integers(0, 99))
 def test_indices(compiled: bool, d: int, share: float, seed: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(indices, "pays", lambda nbytes: compiled)
+    with parts_of(COMPILED if compiled else 0):
         k = round(share * d)
         chosen = np.sort(np.random.default_rng(seed).choice(d, k, replace=False))
         section = indices.encode(chosen, d)
@@ -44,10 +44,10 @@ def literal(chosen: list[int], r: int) -> bytes:
 
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("d", [40, 1000, 70_000])
-def test_the_code(compiled: bool, d: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(indices, "pays", lambda nbytes: compiled)
+def test_the_code(compiled: bool, d: int) -> None:
     chosen = np.sort(np.random.default_rng(d).choice(d, d // 20, replace=False))
-    section = indices.encode(chosen, d)
+    with parts_of(COMPILED if compiled else 0):
+        section = indices.encode(chosen, d)
     assert section[1:].tobytes() == literal(chosen.tolist(), int(section[0]))
 
 

@@ -13,6 +13,9 @@ from algorithms.compressors.loops import reference
 from algorithms.compressors.quantizers import rounding
 from algorithms.compressors.quantizers.rounding import Rule
 from algorithms.compressors.wire import symbols
+from algorithms.numerics import reference as numerics_reference
+from algorithms.numerics.compiled import COMPILED, parts_of
+from algorithms.numerics.norms import largest_magnitudes, sums_of_magnitudes, sums_of_squares
 from algorithms.randomness import Key
 from tests.algorithms.compressors.helpers import same_bits, uniforms
 
@@ -60,7 +63,7 @@ def test_words_are_filled() -> None:
 
 
 def rules(x: torch.Tensor, bucket: int) -> list[Rule]:
-    norms = rounding.largest(x, bucket)
+    norms = largest_magnitudes(x, bucket)
     tables = torch.linspace(-1, 1, 6, dtype=x.dtype)[None] ** 3
     return [
         Rule.signs(norms, bucket),
@@ -75,22 +78,23 @@ def test_compiled_loops_are_the_torch_operations(dtype: torch.dtype, d: int) -> 
     random = torch.Generator().manual_seed(d)
     x = torch.randn(d, dtype=dtype, generator=random) ** 3
     x[:3] = torch.tensor([0.0, -0.0, 1e-40], dtype=dtype)[:d]
-    for bucket in {d, 7, 512, 12_293}:
-        assert same_bits(rounding.largest(x, bucket), reference.largest_of(x, bucket))
-        for squared in (False, True):
-            assert same_bits(rounding.sums(x, bucket, squared), reference.sums_of(x, squared, bucket))
-        for rule, coding in product(rules(x, bucket), ("digits", "entropy")):
-            packed = rounding.encode(x, rule, KEY, coding)
-            expected = reference.to_symbols(
-                rule.kind, x, rule.s, *rule.forward, rule.tables, bucket, rule.random, 0x89ABCDEF, 0x01234567
-            )
-            assert torch.equal(rounding.symbols_of(packed, d, rule.base, coding), expected)
-            values = reference.from_symbols(rule.kind, expected, rule.s, *rule.back, rule.tables, bucket)
-            out, added = torch.empty_like(x), x.clone()
-            rounding.decode(packed, rule, out, coding=coding)
-            rounding.decode(packed, rule, added, 0.3, coding)
-            assert same_bits(out, values)
-            assert same_bits(added, x + 0.3 * values)
+    with parts_of(COMPILED):
+        for bucket in {d, 7, 512, 12_293}:
+            assert same_bits(largest_magnitudes(x, bucket), numerics_reference.largest_of(x, bucket))
+            assert same_bits(sums_of_magnitudes(x, bucket), numerics_reference.sums_of(x, False, bucket))
+            assert same_bits(sums_of_squares(x, bucket), numerics_reference.sums_of(x, True, bucket))
+            for rule, coding in product(rules(x, bucket), ("digits", "entropy")):
+                packed = rounding.encode(x, rule, KEY, coding)
+                expected = reference.to_symbols(
+                    rule.kind, x, rule.s, *rule.forward, rule.tables, bucket, rule.random, 0x89ABCDEF, 0x01234567
+                )
+                assert torch.equal(rounding.symbols_of(packed, d, rule.base, coding), expected)
+                values = reference.from_symbols(rule.kind, expected, rule.s, *rule.back, rule.tables, bucket)
+                out, added = torch.empty_like(x), x.clone()
+                rounding.decode(packed, rule, out, coding=coding)
+                rounding.decode(packed, rule, added, 0.3, coding)
+                assert same_bits(out, values)
+                assert same_bits(added, x + 0.3 * values)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import random
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gossip.network.plans.tree import TreePlan, fold, messages_per_node, split
+from algorithms.numerics.tree_sum import fold, split, tree_sum
+from gossip.network.plans.tree import TreePlan, messages_per_node
 from topologies.placement import blocks
 
 
-def tree_sum(rows: Tensor, nodes: range) -> Tensor:
+def recursive_sum(rows: Tensor, nodes: range) -> Tensor:
     """The definition: a subtree's sum is that of its left child plus that of its right one."""
     if len(nodes) == 1:
         return rows[nodes.start]
     left, right = split(nodes)
-    return tree_sum(rows, left) + tree_sum(rows, right)
+    return recursive_sum(rows, left) + recursive_sum(rows, right)
 
 
 def run(plan: TreePlan, ranks: int, rows: Tensor) -> tuple[list[Tensor], int]:
@@ -42,7 +44,7 @@ def run(plan: TreePlan, ranks: int, rows: Tensor) -> tuple[list[Tensor], int]:
 def test_total_is_the_same_bits_for_any_number_of_ranks(n: int, ranks: int, seed: int) -> None:
     ranks = min(n, ranks)
     rows = torch.randn(n, 3, generator=torch.Generator().manual_seed(seed)) * 10.0 ** random.Random(seed).randint(-3, 3)
-    expected = tree_sum(rows, range(n))
+    expected = recursive_sum(rows, range(n))
     assert torch.equal(fold(rows), expected)
 
     parts = blocks(n, ranks)
@@ -61,3 +63,16 @@ def test_messages_of_each_node(n: int) -> None:
     plan = TreePlan.build(blocks(n, n))
     senders = [join.right_rank for join in plan.joins] + [source for source, _ in plan.shares]
     assert messages_per_node(n).tolist() == [senders.count(node) for node in range(n)]
+
+
+@pytest.mark.parametrize("n", [*range(1, 18), 100])
+def test_a_sum_over_some_nodes_is_that_of_all_with_zeros_for_the_others(n: int) -> None:
+    random = torch.Generator().manual_seed(n)
+    for count in {1, 2, n // 2, n} & set(range(1, n + 1)):
+        nodes = torch.randperm(n, generator=random)[:count].tolist()
+        everyone = torch.zeros(n, 4)
+        everyone[nodes] = torch.randn(count, 4, generator=random)
+        everyone[nodes, 0] = -0.0
+        found = tree_sum({node: everyone[node] for node in nodes}, n)
+        assert torch.equal(found, fold(everyone))
+        assert torch.equal(found.signbit(), fold(everyone).signbit())

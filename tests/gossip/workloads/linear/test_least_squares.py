@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import ElasticNet
 
 from gossip.workloads import LeastSquares, LogisticRegression
-from gossip.workloads.linear.model import _einsum
+from gossip.workloads.linear.model import einsum_by_row
 
 
 def problem(n=3, m=7, d=4, seed=0, **weights):
@@ -149,7 +149,7 @@ def test_large_data_are_compiled():
 def test_einsum_row_by_row_has_the_usual_values():
     draw = np.random.default_rng(0)
     A, x = draw.standard_normal((3, 2, 9000)), draw.standard_normal((3, 9000))
-    np.testing.assert_allclose(_einsum("kmd,kd->km", A, x), (A @ x[..., None])[..., 0], rtol=1e-10)
+    np.testing.assert_allclose(einsum_by_row("kmd,kd->km", A, x), (A @ x[..., None])[..., 0], rtol=1e-10)
 
 
 @pytest.mark.parametrize("weights", [{}, {"l2": 0.5}, {"l2": 1e-6}])

@@ -34,9 +34,9 @@ def build(model, loss=cross_entropy, classification=True, targets=None):
         loss,
         inputs[:45],
         targets[:45],
-        inputs[45:],
-        targets[45:],
-        shards(),
+        test_inputs=inputs[45:],
+        test_targets=targets[45:],
+        shards=shards(),
         classification=classification,
     )
 
@@ -273,7 +273,8 @@ def test_many_nodes_are_those_of_one_at_a_time():
     inputs, labels = torch.randn(400, 1000, generator=draw), torch.randint(0, 10, (400,), generator=draw)
     model = nn.Sequential(nn.Linear(1000, 33), nn.ReLU(), nn.Linear(33, 10))
     shards = np.split(np.arange(400), 100)
-    workload = Supervised(model, cross_entropy, inputs, labels, inputs[:9], labels[:9], shards, classification=True)
+    held_out = {"test_inputs": inputs[:9], "test_targets": labels[:9]}
+    workload = Supervised(model, cross_entropy, inputs, labels, **held_out, shards=shards, classification=True)
     x = workload.initial() + 0.1 * torch.randn(100, workload.layout.d, generator=draw)
     examples = torch.randint(0, 4, (100, 33), generator=draw)
     together = workload.gradient(x, range(100), examples)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from gossip.workloads import ByLabel, Text
-from gossip.workloads.neural.text import Transformer, _read_topics
+from gossip.workloads.neural.text import Transformer, read_topics
 from gossip.workloads.splits import held_out
 
 SMALL: dict[str, Any] = {"context": 16, "width": 8, "layers": 2, "heads": 2}
@@ -20,7 +20,7 @@ SMALL: dict[str, Any] = {"context": 16, "width": 8, "layers": 2, "heads": 2}
 @pytest.fixture(scope="module")
 def arrays():
     """The text, read once for this file."""
-    return _read_topics()
+    return read_topics()
 
 
 @pytest.fixture(scope="module")

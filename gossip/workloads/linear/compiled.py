@@ -46,22 +46,20 @@ def _loss_and_slope(prediction, target, kind):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def losses_and_gradients(  # type: ignore[no-untyped-def]
-    features, targets, starts, sizes, examples, x, kind, l2, loss, gradient, first_row, last_row
-):
-    """loss[r] and gradient[r] of mean_j loss(a_j . x_r, b_j) + l2/2 |x_r|^2, in one pass over the features a_j.
+def losses_and_gradients(data, places, x, objective, out, rows):  # type: ignore[no-untyped-def]
+    """The loss and the gradient of mean_j loss(a_j . x_r, b_j) + l2/2 |x_r|^2, in one pass over the features a_j.
 
     Args:
-        features, targets: (m, d) and (m,), the examples of all nodes.
-        starts: (k,) int64, where the examples of each row's node begin.
-        sizes: (k,) int64, how many of them to use.
-        examples: (k, batch) int64, which; or (k, 0) for the first ones.
+        data: The features (m, d) and the targets (m,) of the examples of all nodes.
+        places: Where the examples of each row's node begin, (k,) int64; how many of them to use, (k,) int64; and which,
+            (k, batch) int64, or (k, 0) for the first ones.
         x: (k, d), the points.
-        kind: One of the losses of a prediction z and a target b, see KINDS.
-        l2: Weight of the squared norm.
-        loss, gradient: (k,) and (k, d), the results.
-        first_row, last_row: The rows to compute.
+        objective: One of the losses of a prediction and a target, see KINDS; and l2, the weight of the squared norm.
+        out: The losses (k,) and the gradients (k, d), which are written.
+        rows: The first row to compute, and the one after the last.
     """
+    (features, targets), (starts, sizes, examples), (kind, l2) = data, places, objective
+    (loss, gradient), (first_row, last_row) = out, rows
     lanes = np.empty(LANES)
     chosen = examples.shape[1] > 0
     for r in range(first_row, last_row):
@@ -81,21 +79,28 @@ def losses_and_gradients(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def inner_products(features, x, out, first_row, last_row):  # type: ignore[no-untyped-def]
+def inner_products(features, x, out, rows):  # type: ignore[no-untyped-def]
     """out[r] = a_r . x for these rows a_r of the features (m, d) and one x (d,)."""
+    first_row, last_row = rows
     lanes = np.empty(LANES)
     for r in range(first_row, last_row):
         out[r] = _dot(features[r], x, lanes)
 
 
 @njit(cache=True, nogil=True)
-def losses_and_slopes(  # type: ignore[no-untyped-def]
-    features, targets, starts, examples, x, kind, l2, losses, slopes, first_row, last_row
-):
-    """Of each example alone: losses[r, j], with l2/2 |x_r|^2, and slopes[r, j], both (k, batch).
+def losses_and_slopes(data, places, x, objective, out, rows):  # type: ignore[no-untyped-def]
+    """The loss of each example alone, with l2/2 |x_r|^2, and its derivative by the prediction.
 
-    The other arguments are those of `losses_and_gradients`; examples (k, batch) names all that are used.
+    Args:
+        data: The features (m, d) and the targets (m,) of the examples of all nodes.
+        places: Where the examples of each row's node begin, (k,) int64; and which to use, (k, batch) int64.
+        x: (k, d), the points.
+        objective: One of the losses of a prediction and a target, see KINDS; and l2, the weight of the squared norm.
+        out: The losses and the slopes, (k, batch) both, which are written.
+        rows: The first row to compute, and the one after the last.
     """
+    (features, targets), (starts, examples), (kind, l2) = data, places, objective
+    (losses, slopes), (first_row, last_row) = out, rows
     lanes = np.empty(LANES)
     for r in range(first_row, last_row):
         point = x[r]
@@ -107,8 +112,17 @@ def losses_and_slopes(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def combinations(features, starts, examples, weights, out, first_row, last_row):  # type: ignore[no-untyped-def]
-    """out[r] = mean_j weights[r, j] a_j over the features a_j of the examples (k, batch) of each row."""
+def combinations(features, places, weights, out, rows):  # type: ignore[no-untyped-def]
+    """out[r] = mean_j weights[r, j] a_j over the features a_j of the examples (k, batch) of each row.
+
+    Args:
+        features: (m, d), of the examples of all nodes.
+        places: Where the examples of each row's node begin, (k,) int64; and which to use, (k, batch) int64.
+        weights: (k, batch).
+        out: (k, d), which is written.
+        rows: The first row to compute, and the one after the last.
+    """
+    (starts, examples), (first_row, last_row) = places, rows
     for r in range(first_row, last_row):
         total, count = out[r], examples.shape[1]
         total[:] = 0

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from algorithms.compressors.loops.kernels import WEYL, counter_of, scrambled
+from algorithms.compressors.loops.quantizing import WEYL, counter_of, scrambled
 from algorithms.compressors.wire.symbols import STRIPE
 
 

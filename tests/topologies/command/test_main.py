@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from topologies import FAMILIES, ring
-from topologies.__main__ import main
+from topologies.command.main import main
 
 pytest.importorskip("matplotlib")
 

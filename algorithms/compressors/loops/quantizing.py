@@ -1,4 +1,4 @@
-"""Compiled loops of compression, each one pass over memory. `reference` has the same in plain torch, bit for bit."""
+"""Compiled loops of quantizers, each one pass over memory. `reference` has the same in plain torch, bit for bit."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import njit
-from numba.core import types
-from numba.extending import intrinsic
 
 from algorithms.compressors.wire import symbols
-from algorithms.compressors.wire.symbols import LANES, LEVELS, SIGN, STEPS, STRIPE, UNIFORM, WORD
+from algorithms.compressors.wire.symbols import LEVELS, SIGN, STRIPE, UNIFORM
 
 FEW_LEVELS = 64  # are compared with one after another, more by halving
 CHUNK = 1 << 21  # below it, single precision and its products with inverses of bases are exact enough
@@ -21,165 +18,6 @@ CHUNK = 1 << 21  # below it, single precision and its products with inverses of 
 WEYL = np.uint32(symbols.WEYL)
 SHIFTS = tuple(map(np.uint32, symbols.SHIFTS))
 MULTIPLIERS = tuple(map(np.uint32, symbols.MULTIPLIERS))
-
-
-@njit(cache=True, nogil=True)
-def write_rice(numbers, r, low, unary):  # type: ignore[no-untyped-def]
-    """Rice code: the r low bits of each number, and the quotients number >> r as so many zeros and a one.
-
-    Args:
-        low, unary: Bytes that are 0, filled from the lowest bit on.
-    """
-    word, bits, byte = np.uint64(0), 0, 0
-    mask = (np.uint64(1) << np.uint64(r)) - np.uint64(1)
-    position = 0
-    for i in range(numbers.size):
-        word |= (np.uint64(numbers[i]) & mask) << np.uint64(bits)
-        bits += r
-        while bits >= 8:
-            low[byte] = np.uint8(word & np.uint64(255))
-            word >>= np.uint64(8)
-            bits -= 8
-            byte += 1
-        position += numbers[i] >> r
-        unary[position >> 3] |= np.uint8(1 << (position & 7))
-        position += 1
-    if bits:
-        low[byte] = np.uint8(word)
-
-
-@njit(cache=True, nogil=True)
-def read_rice(low, unary, r, numbers):  # type: ignore[no-untyped-def]
-    """The reverse of `write_rice`; gives the number of bits of `unary` that were read, -1 if there are too few."""
-    word, bits, byte = np.uint64(0), 0, 0
-    mask = (np.uint64(1) << np.uint64(r)) - np.uint64(1)
-    position, end = 0, 8 * unary.size
-    for i in range(numbers.size):
-        while bits < r:
-            word |= np.uint64(low[byte]) << np.uint64(bits)
-            bits += 8
-            byte += 1
-        start = position
-        while position < end and not unary[position >> 3] >> (position & 7) & 1:
-            position += 1
-        if position == end:
-            return -1
-        numbers[i] = (position - start << r) + np.int64(word & mask)
-        word >>= np.uint64(r)
-        bits -= r
-        position += 1
-    return position
-
-
-@intrinsic
-def _lowest_bit(context: Any, word: Any) -> Any:
-    """The number of zeros below the lowest one of a word that is not 0."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
-
-    return types.uint64(types.uint64), generate
-
-
-@njit(cache=True, nogil=True)
-def at_least(bits, threshold, indices, magnitudes):  # type: ignore[no-untyped-def]
-    """Find the entries whose magnitude is at least a threshold; gives their number, -1 if they do not fit.
-
-    Args:
-        bits: The vector as signed integers of its size.
-        threshold: The bits of a number without sign.
-        indices: Where the entries are, ascending, is written here,
-        magnitudes: and their bits without sign here.
-    """
-    without_sign = _without_sign(bits)
-    count = 0
-    for start in range(0, bits.size, WORD):
-        part = bits[start : start + WORD]
-        found = np.uint64(0)
-        for i in range(part.size):
-            found |= np.uint64(bits.dtype.type(part[i] & without_sign) >= threshold) << np.uint64(i)
-        if count + part.size > indices.size:
-            return -1
-        while found:
-            i = np.int64(_lowest_bit(found))
-            indices[count] = start + i
-            magnitudes[count] = part[i] & without_sign
-            count += 1
-            found &= found - np.uint64(1)
-    return count
-
-
-@njit(inline="always")
-def _without_sign(bits):  # type: ignore[no-untyped-def]
-    """All bits but that of the sign."""
-    return bits.dtype.type((1 << (8 * bits.itemsize - 1)) - 1)
-
-
-@njit(cache=True, nogil=True)
-def largest_of(x, bucket, out):  # type: ignore[no-untyped-def]
-    """out[b] = the bits of the largest magnitude in bucket b: of NaN or infinity, if there is any.
-
-    Args:
-        x: The vector as signed integers of its size: without their sign, floating-point numbers are in their order.
-    """
-    without_sign = _without_sign(x)
-    for b in range(out.size):
-        part = x[b * bucket : (b + 1) * bucket]
-        largest = x.dtype.type(0)
-        for i in range(part.size):
-            largest = max(largest, x.dtype.type(part[i] & without_sign))
-        out[b] = largest
-
-
-@njit(inline="always")
-def _halved(lanes):  # type: ignore[no-untyped-def]
-    """The sum of the lanes: the second half is added to the first, again and again."""
-    size = lanes.size // 2
-    while size:
-        for lane in range(size):
-            lanes[lane] += lanes[size + lane]
-        size //= 2
-    return lanes[0]
-
-
-@njit(cache=True, nogil=True)
-def sums_of(x, squared, bucket, out):  # type: ignore[no-untyped-def]
-    """out[b] = the sum of the magnitudes in bucket b, or of the squares, in double precision.
-
-    In blocks of LANES x STEPS entries: entry i of a block belongs to lane i % LANES, lanes are summed by halving, and
-    the sums of the blocks are summed in the same way until one is left.
-    """
-    size = LANES * STEPS
-    lanes = np.empty(LANES)
-    partial = np.empty((min(bucket, x.size) + size - 1) // size)
-    for b in range(out.size):
-        part = x[b * bucket : (b + 1) * bucket]
-        count = (part.size + size - 1) // size
-        for block in range(count):
-            entries = part[block * size : (block + 1) * size]
-            lanes[:] = 0
-            whole = entries.size // LANES * LANES
-            for start in range(0, whole, LANES):
-                if squared:
-                    for lane in range(LANES):
-                        value = np.float64(entries[start + lane])
-                        lanes[lane] += value * value
-                else:
-                    for lane in range(LANES):
-                        lanes[lane] += np.float64(abs(entries[start + lane]))
-            for i in range(whole, entries.size):
-                value = np.float64(entries[i])
-                lanes[i - whole] += value * value if squared else abs(value)
-            partial[block] = _halved(lanes)
-        while count > 1:
-            blocks = (count + size - 1) // size
-            for block in range(blocks):
-                lanes[:] = 0
-                for i in range(block * size, min(count, (block + 1) * size)):
-                    lanes[i % LANES] += partial[i]
-                partial[block] = _halved(lanes)
-            count = blocks
-        out[b] = partial[0] if count else 0.0
 
 
 @njit(inline="always")
@@ -237,7 +75,7 @@ def _last_below(table, place):  # type: ignore[no-untyped-def]
 
 @cache
 def packer(kind: int, random: bool) -> Any:
-    """The function that packs the symbols of a kind of rule, see `quantize.Rule`."""
+    """The function that packs the symbols of a kind of rule, see `rounding.Rule`."""
 
     @njit(cache=True, nogil=True)
     def pack(x, origin, s, scales, lift, tables, bucket, low, high, base, count, words):  # type: ignore[no-untyped-def]

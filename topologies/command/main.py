@@ -1,0 +1,153 @@
+"""The command `python -m topologies list | describe | compare | gallery`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+
+from topologies import FAMILIES, Links, Schedule
+from topologies.command.named import named
+from topologies.spectra.measures import Measurements, measure
+
+PATTERN_NODES = 64  # up to which the pattern of W is drawn with letters
+
+
+class Parser(ArgumentParser):
+    """Says in one line what cannot be understood."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(" ".join(message.split()))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code: 0, 2 for wrong usage, 3 for files that cannot be written."""
+    try:
+        options = _parser().parse_args(arguments)
+        print(options.command(options), flush=True)
+        return 0
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    except (ValueError, ImportError) as error:
+        print(f"topologies: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # whoever reads has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain at its end
+        return 0
+    except OSError as error:
+        print(f"topologies: error: cannot write {error.filename} ({error.strerror})", file=sys.stderr)
+        return 3
+
+
+def _parser() -> ArgumentParser:
+    parser = Parser(prog="python -m topologies", description="Who talks to whom, how fast it averages, what it costs.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    about = "a name from `list`, with options as in 'circulant(offsets=(1, 3))'; a call such as "
+    about += "'networkx.connected_caveman_graph(3, 4)'; or a file (GraphML, GML, edge list, JSON, .npy, .mtx, ...)"
+    listing = commands.add_parser("list", help="all families")
+    listing.set_defaults(command=_list)
+    describing = commands.add_parser("describe", help="all numbers of one topology, with a drawing")
+    describing.add_argument("topology", help=about)
+    describing.add_argument("--plot", metavar="FILE", help="draw it into an SVG, PDF or PNG file")
+    describing.set_defaults(command=_describe)
+    comparing = commands.add_parser("compare", help="a table, sorted by the predicted seconds to consensus")
+    comparing.add_argument("topology", nargs="+", help=about)
+    comparing.add_argument("--html", metavar="FILE", help="write a page with drawings, spectra and consensus curves")
+    comparing.set_defaults(command=_compare)
+    picturing = commands.add_parser("gallery", help="a page with a picture of every family")
+    picturing.add_argument("html", metavar="FILE", help="the page")
+    picturing.set_defaults(command=_gallery)
+    for each in (describing, comparing):
+        each.add_argument("--nodes", type=int, help="number of nodes; 16, or that of the file or call, by default")
+        each.add_argument("--weights", help="weight rule, such as metropolis, lazy_metropolis, fdla or a file *.npy")
+        each.add_argument("--json", metavar="FILE", help="write the numbers")
+        each.add_argument("--parameters", type=float, default=1e6, help="of the model, which is a message (1e6)")
+        each.add_argument("--value-bytes", type=int, default=4, help="bytes of a parameter (4)")
+        each.add_argument("--latency", type=float, default=5e-5, help="seconds until a message arrives (5e-5)")
+        each.add_argument("--bandwidth", type=float, default=1.25e9, help="bytes per second of a node (1.25e9)")
+    return parser
+
+
+def _list(options: Namespace) -> str:
+    """A line for each family."""
+    width = max(len(family.__name__) for family in FAMILIES)
+    lines = [(family.__name__, (family.__doc__ or "").strip().split("\n")[0]) for family in FAMILIES]
+    return "\n".join(f"{name:{width}}  {about}" for name, about in lines)
+
+
+def _describe(options: Namespace) -> str:
+    """A line for each number, and the pattern of W."""
+    schedule = named(options.topology, FAMILIES, options.nodes, options.weights)
+    measured = _measure(schedule, options)
+    if options.json:
+        Path(options.json).write_text(json.dumps(measured.record(), indent=1) + "\n", encoding="utf-8")
+    if options.plot:
+        from topologies.command.drawing import draw
+
+        draw(schedule).savefig(options.plot)
+    record = measured.record()
+    width = max(map(len, record))
+    lines = [f"{key:{width}}  {_written(value)}" for key, value in record.items()]
+    return "\n".join([*lines, *(["", *_pattern(schedule)] if schedule.n <= PATTERN_NODES else [])])
+
+
+def _compare(options: Namespace) -> str:
+    """The table."""
+    from topologies.command.page import page, rows
+
+    schedules = [named(each, FAMILIES, options.nodes, options.weights) for each in options.topology]
+    measured = [_measure(each, options) for each in schedules]
+    table = rows(measured)
+    if options.json:
+        text = json.dumps([each.record() for each in measured], indent=1)
+        Path(options.json).write_text(text + "\n", encoding="utf-8")
+    if options.html:
+        title = f"{len(schedules)} topologies, {options.parameters:g} parameters"
+        Path(options.html).write_text(page(title, table, schedules), encoding="utf-8")
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return "\n".join(
+        "  ".join(
+            f"{cell:<{w}}" if not k else f"{cell:>{w}}" for k, (cell, w) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in table
+    )
+
+
+def _gallery(options: Namespace) -> str:
+    """Where the page is."""
+    from topologies.command.page import gallery
+
+    Path(options.html).write_text(gallery(FAMILIES), encoding="utf-8")
+    return str(options.html)
+
+
+def _measure(schedule: Schedule, options: Namespace) -> Measurements:
+    if not options.parameters >= 0 or options.value_bytes < 1:
+        raise ValueError(
+            f"--parameters must be >= 0 and --value-bytes >= 1, got {options.parameters} and {options.value_bytes}"
+        )
+    return measure(schedule, options.parameters, Links(options.latency, options.bandwidth), options.value_bytes)
+
+
+def _written(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.8g}" if isinstance(value, float) else str(value)
+
+
+def _pattern(schedule: Schedule) -> list[str]:
+    """Who hears from whom, of a schedule in any round: row i is node i, two rows a line."""
+    there = schedule.support().toarray() != 0
+    there = np.vstack([there, np.zeros((len(there) % 2, len(there)), bool)])
+    letters = np.array([[" ", "▄"], ["▀", "█"]])
+    return [
+        "".join(letters[top.astype(int), low.astype(int)]) for top, low in zip(there[::2], there[1::2], strict=True)
+    ]
