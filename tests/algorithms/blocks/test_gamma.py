@@ -12,8 +12,8 @@ import pytest
 import torch
 
 import gossip
-from algorithms import ChocoGossip, ChocoSGD, Spectrum, SquarmSGD, TopK
-from algorithms.blocks.gamma import choco_theory
+from algorithms import ChocoGossip, ChocoSGD, Compressor, Identity, SparqSGD, Spectrum, SquarmSGD, TopK
+from algorithms.blocks.gamma import choco_theory, search
 from algorithms.compressed.squarm import squarm_theory
 from gossip.network import Communicator, connect
 from gossip.train.__main__ import main
@@ -163,3 +163,36 @@ def test_the_command_line_takes_thresholds(capsys: pytest.CaptureFixture[str]) -
         assert main(f"{options} --algorithm.gamma auto {run_as}".split()) == 0
         said = capsys.readouterr().out
         assert "gamma: " in said and "contraction with gamma 1: " in said and "share fired" in said
+
+
+def searched(topology: Topology, compressor: Compressor, dtype: torch.dtype = torch.float64) -> dict[float, float]:
+    """What the search tries for 40 numbers per node."""
+    return search(torch.zeros(topology.n, 40, dtype=dtype), compressor, connect(topology, Communicator()))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("topology", [ring(8), complete(6), exponential(8), erdos_renyi(9)], ids=str)
+def test_without_compression_the_search_finds_1(topology: Topology, dtype: torch.dtype) -> None:
+    tried = searched(topology, Identity(), dtype)
+    assert min(tried, key=lambda gamma: tried[gamma]) == 1.0
+    errors = np.linalg.norm(np.linalg.matrix_power(topology.matrix.toarray() - 1 / topology.n, 25), 2) ** (2 / 25)
+    assert tried[1.0] == pytest.approx(errors, rel=0.1, abs=1e-6)  # the square of the second eigenvalue
+
+
+def test_stronger_compression_asks_for_a_smaller_gamma() -> None:
+    best = []
+    for k in (40, 10, 2):
+        tried = searched(ring(8), TopK(k=k))
+        best.append(min(tried, key=lambda gamma: tried[gamma]))
+        assert tried[best[-1]] < 1
+    assert best[0] > best[1] > best[2]
+
+
+def test_the_search_is_the_default_and_leaves_the_copies_of_the_run_alone() -> None:
+    problem = least_squares(8)
+    for algorithm in (ChocoSGD(compressor=TopK(k=2)), SquarmSGD(compressor=TopK(k=2))):
+        state = run(algorithm, ring(8), problem, starts(problem), 0).state
+        assert state.gamma.value > 0.1
+        assert not state.replicas.of_round[0].public.any() and not state.replicas.of_round[0].mixed.any()
+        assert state.replicas.of_round[0].sent is None
+    assert ChocoGossip().gamma == SparqSGD().gamma == "auto"
