@@ -14,13 +14,12 @@ from torch import Tensor
 from algorithms.algorithm import Sample
 from algorithms.checks import check
 from algorithms.numerics.norms import part_norms
-from algorithms.oracles.oracle import HasNorms, Oracle, ShardedWorkload
+from algorithms.oracles.oracle import HasNorms, Oracle, OracleState, ShardedWorkload
 from algorithms.randomness import generator
-from algorithms.state import State
 
 
 @dataclass(frozen=True)
-class Minibatch(Oracle):
+class Minibatch(Oracle[OracleState]):
     """The mean gradient over `batch` examples of each node.
 
     A node goes through its examples in a new random order each epoch. A batch that reaches past the end of an
@@ -45,7 +44,7 @@ class Minibatch(Oracle):
         return self.microbatch is not None
 
     def sample(
-        self, state: State, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], step: int, seed: int
+        self, state: OracleState, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], step: int, seed: int
     ) -> Sample:
         state.gradients += self.batch
         batches = [self.examples(workload.examples(node), node, step, seed) for node in nodes]

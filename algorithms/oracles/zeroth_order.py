@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -31,12 +31,11 @@ from algorithms.algorithm import Sample
 from algorithms.checks import check, positive
 from algorithms.oracles.estimates import CoordinateEstimates, GaussianEstimates
 from algorithms.oracles.minibatch import Minibatch
-from algorithms.oracles.oracle import HasLosses, Oracle, ShardedWorkload, name_of
-from algorithms.state import State
+from algorithms.oracles.oracle import HasLosses, Oracle, OracleState, ShardedWorkload, name_of
 
 
 @dataclass(frozen=True)
-class ZerothOrder(Oracle):
+class ZerothOrder(Oracle[OracleState]):
     """Another oracle, on estimates of component gradients made of function values.
 
     Args:
@@ -47,7 +46,7 @@ class ZerothOrder(Oracle):
         directions: q >= 1, the random directions whose mean an estimate of GauSGE is; 1 in the paper. Not for CooSGE.
     """
 
-    oracle: Oracle = field(default_factory=Minibatch)
+    oracle: Oracle[Any] = field(default_factory=Minibatch)
     estimator: Literal["coordinate", "gaussian"] = "coordinate"
     smoothing: float = 1e-3
     directions: int = 1
@@ -64,7 +63,7 @@ class ZerothOrder(Oracle):
         """Function values of one example that its estimate takes, for d parameters."""
         return 2 * d if self.estimator == "coordinate" else 1 + self.directions
 
-    def start(self, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], seed: int) -> State:
+    def start(self, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], seed: int) -> OracleState:
         if not isinstance(workload, HasLosses):
             raise ValueError(
                 f"ZerothOrder needs the losses of single examples, and {name_of(workload)} does not give these"
@@ -73,7 +72,7 @@ class ZerothOrder(Oracle):
         return self._counted(state, x)
 
     def sample(
-        self, state: State, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], step: int, seed: int
+        self, state: OracleState, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], step: int, seed: int
     ) -> Sample:
         sample = self.oracle.sample(state, self._estimates(workload, step, seed), x, nodes, step, seed)
         self._counted(state, x)
@@ -85,7 +84,7 @@ class ZerothOrder(Oracle):
             return CoordinateEstimates(workload, self.smoothing)
         return GaussianEstimates(workload, self.smoothing, self.directions, torch.tensor(step), seed)
 
-    def _counted(self, state: State, x: Tensor) -> State:
+    def _counted(self, state: OracleState, x: Tensor) -> OracleState:
         """The component gradients that the other oracle counted, as the function values that they were made of."""
         state.queries += self.queries_of_an_estimate(x.shape[1]) * state.gradients
         state.gradients.zero_()

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from algorithms import Algorithm, State, Traffic
+from algorithms import Algorithm, OracleState, State, Traffic
 from algorithms.state import LooseState
 from gossip.checkpoint.agreement import Agreement
 from gossip.checkpoint.entries import Outline, Parts, Whole
@@ -70,7 +70,7 @@ class Moment:
 
     step: int
     algorithm: State
-    oracle: State
+    oracle: OracleState
     seconds: float
 
 

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import numpy as np
 from mpi4py import MPI
 
-from algorithms import Algorithm, Later, LearningRate, State, Traffic
+from algorithms import Algorithm, Later, LearningRate, OracleState, State, Traffic
 from gossip.checkpoint import Moment
 from gossip.checkpoint.store import checkpoints, step_of
 from gossip.errors import GossipError, UsageError, say
@@ -127,7 +127,7 @@ class Survival:
         self,
         step: int,
         state: State,
-        oracle: State,
+        oracle: OracleState,
         seconds: float,
         network: InProcessNetwork,
         history: Sequence[dict[str, Any]],
