@@ -6,13 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
-import torch
 from torch import Tensor
 
-from algorithms.checks import check
 from algorithms.layout import Layout, parts_for_layout
 from algorithms.network import Network
-from algorithms.numerics.sums import add_scaled
 from algorithms.state import State
 
 S = TypeVar("S", bound=State)
@@ -51,9 +48,6 @@ class Algorithm(Generic[S]):
 
     least_eigenvalue: ClassVar[float] = -1.0
     """The eigenvalues of W, symmetric, must be above this: -1 asks for nothing."""
-
-    mass: ClassVar[str | None] = None
-    """The entry of the state, (k, 1), whose sum over the nodes mixing conserves: how much each node counts."""
 
     @property
     def auxiliary(self) -> int:
@@ -127,6 +121,10 @@ class Algorithm(Generic[S]):
         """
         return self.start(self.model(state), network)
 
+    def mass(self, state: S) -> Tensor | None:
+        """(k, 1): how much each local node counts, if mixing conserves the sum of this over all nodes."""
+        return None
+
     def chosen(self, state: S) -> dict[str, Any]:
         """Hyper-parameters as `start` has settled them, by name, for a run's summary; the same on every rank."""
         return {}
@@ -134,27 +132,3 @@ class Algorithm(Generic[S]):
     def report(self, state: S) -> dict[str, Tensor]:
         """Numbers (k,) of the local nodes, by name, whose means over all nodes a run records."""
         return {}
-
-
-def check_momentum(owner: object, momentum: float, nesterov: bool) -> None:
-    """Refuse a momentum outside [0, 1), and Nesterov's variant without any."""
-    check(0 <= momentum < 1, owner, "momentum", "in [0, 1)")
-    check(not nesterov or momentum > 0, owner, "nesterov", "false where momentum is 0")
-
-
-def start_momentum(state: State, momentum: float) -> None:
-    """Add the momentum buffers, if the method uses momentum."""
-    if momentum:
-        state.momentum = torch.zeros_like(state.x)
-
-
-def descent_direction(state: State, gradient: Tensor, momentum: float, nesterov: bool) -> Tensor:
-    """Update the local momentum buffers v and give the direction to descend along, (k, d).
-
-    v <- momentum v + g; the direction is v, or g + momentum v with Nesterov's variant; g without momentum.
-    This is the form of torch.optim.SGD (dampening 0): the learning rate stays outside the buffer.
-    """
-    if not momentum:
-        return gradient
-    add_scaled(gradient, momentum, state.momentum, out=state.momentum)
-    return add_scaled(gradient, momentum, state.momentum) if nesterov else state.momentum

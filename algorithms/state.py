@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from torch import Tensor
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -47,3 +50,20 @@ class LooseState(State):
 
     def __init__(self, **fields: Any) -> None:
         vars(self).update(fields)
+
+
+def map_tensors(part: T, function: Callable[[Tensor], Tensor]) -> T:
+    """A part of a state with each tensor that it holds replaced by what the function makes of it.
+
+    Blocks, and the state itself, are changed in place; messages stay as they are.
+    """
+    if isinstance(part, Tensor):
+        return cast(T, function(part))
+    if isinstance(part, list | tuple):
+        return cast(T, type(part)(map_tensors(each, function) for each in part))
+    if isinstance(part, dict):
+        return cast(T, {key: map_tensors(each, function) for key, each in part.items()})
+    if isinstance(part, Block):
+        for name, each in vars(part).items():
+            setattr(part, name, map_tensors(each, function))
+    return part

@@ -26,18 +26,43 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from algorithms.algorithm import Sample
+from algorithms.blocks.period import Period, PeriodState
 from algorithms.checks import NonFiniteError, check, positive
 from algorithms.network import Network
 
 
+@dataclass
+class AdaCommState(PeriodState):
+    """Where an algorithm stands in its periods, and what AdaComm has seen of its losses.
+
+    Attributes:
+        until: When the interval ends, in seconds of the training.
+        losses: (k,), the sum of the losses that have been collected so far.
+        done: Iterations since the last averaging.
+        due: Whether losses are being collected.
+        seen: How many iterations' losses have been collected.
+        first_loss: F_0; None before it is known.
+        first_lr: lr_0; None before F_0 is known.
+        lr: The last learning rate; None before the first iteration.
+    """
+
+    until: float
+    losses: Tensor
+    done: int = 0
+    due: bool = True
+    seen: int = 0
+    first_loss: float | None = None
+    first_lr: float | None = None
+    lr: float | None = None
+
+
 @dataclass(frozen=True)
-class AdaComm:
+class AdaComm(Period[AdaCommState]):
     """What may stand for the `period` of an algorithm.
 
     Args:
@@ -65,41 +90,36 @@ class AdaComm:
         check(0 <= self.lr_power < math.inf, self, "lr_power", ">= 0")
         check(self.samples >= 1, self, "samples", ">= 1")
 
-    def begin(self, x: Tensor) -> dict[str, Any]:
-        """What is remembered, for the models x (k, d)."""
-        return {
-            "period": self.start,
-            "done": 0,  # iterations since the last averaging
-            "until": self.interval,  # when the interval ends
-            "due": True,  # whether losses are being collected
-            "losses": torch.zeros_like(x[:, 0]),
-            "seen": 0,
-            "first_loss": None,
-            "first_lr": None,
-            "lr": None,  # the last one
-        }
+    @property
+    def least(self) -> int:
+        return 1
 
-    def rate(self, kept: dict[str, Any], lr: float) -> float:
-        """The learning rate to use, where this one is scheduled."""
-        held = self.hold_lr and kept["period"] > 1 and kept["lr"] is not None
-        return max(lr, kept["lr"]) if held else lr
+    def begin(self, x: Tensor) -> AdaCommState:
+        return AdaCommState(self.start, until=self.interval, losses=torch.zeros_like(x[:, 0]))
 
-    def ends(self, kept: dict[str, Any], sample: Sample, lr: float, network: Network) -> bool:
-        """Whether the period ends with this iteration; to be called once in each."""
-        if kept["due"]:
-            kept["losses"] = kept["losses"] + sample.loss.to(kept["losses"])
-            kept["seen"] += 1
-            if kept["seen"] == self.samples:
-                self._choose(kept, lr, network)
-        kept["lr"] = lr
-        kept["done"] += 1
-        if kept["done"] < kept["period"]:
+    def rate(self, state: AdaCommState, lr: float) -> float:
+        if self.hold_lr and state.length > 1 and state.lr is not None:
+            return max(lr, state.lr)
+        return lr
+
+    def report(self, state: AdaCommState) -> dict[str, Tensor]:
+        return {"period": torch.full((len(state.losses),), state.length, dtype=torch.float64)}
+
+    def ends(self, state: AdaCommState, step: int, sample: Sample, lr: float, network: Network) -> bool:
+        if state.due:
+            state.losses = state.losses + sample.loss.to(state.losses)
+            state.seen += 1
+            if state.seen == self.samples:
+                self._choose(state, lr, network)
+        state.lr = lr
+        state.done += 1
+        if state.done < state.length:
             return False
-        kept["done"] = 0
-        settled = self.refined and kept["period"] == 1
-        if not kept["due"] and not settled and (seconds := network.seconds) >= kept["until"]:
-            kept["due"] = True
-            kept["until"] = (math.floor(seconds / self.interval) + 1) * self.interval
+        state.done = 0
+        settled = self.refined and state.length == 1
+        if not state.due and not settled and (seconds := network.seconds) >= state.until:
+            state.due = True
+            state.until = (math.floor(seconds / self.interval) + 1) * self.interval
         return True
 
     def period(self, loss: float, lr: float, before: int) -> int:
@@ -116,16 +136,17 @@ class AdaComm:
             period = math.floor(self.gamma * before)
         return max(1, period)
 
-    def _choose(self, kept: dict[str, Any], lr: float, network: Network) -> None:
-        loss = float(network.mean(kept["losses"][:, None])) / self.samples
+    def _choose(self, state: AdaCommState, lr: float, network: Network) -> None:
+        """Take the mean loss that has been collected as the first one, or change the length of the period by it."""
+        loss = float(network.mean(state.losses[:, None])) / self.samples
         if not math.isfinite(loss):
             raise NonFiniteError(f"AdaComm: the training loss is {loss}; in one's own loop, step needs a closure")
-        if kept["first_loss"] is None:
+        if state.first_loss is None:
             if loss <= 0:
                 raise ValueError(f"AdaComm needs a loss that is > 0 at the start, and it is {loss:.4g}")
-            kept["first_loss"], kept["first_lr"] = loss, lr
+            state.first_loss, state.first_lr = loss, lr
         else:
-            relative = lr / kept["first_lr"] if kept["first_lr"] else 0.0
-            kept["period"] = self.period(loss / kept["first_loss"], relative, kept["period"])
-        kept["due"], kept["seen"] = False, 0
-        kept["losses"] = torch.zeros_like(kept["losses"])
+            relative = lr / state.first_lr if state.first_lr else 0.0
+            state.length = self.period(loss / state.first_loss, relative, state.length)
+        state.due, state.seen = False, 0
+        state.losses = torch.zeros_like(state.losses)

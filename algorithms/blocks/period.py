@@ -1,74 +1,112 @@
-"""Local periods: H local steps from one exchange to the next.
-
-Iteration t = 0, 1, ... exchanges if H divides t + 1, as in Cooperative SGD (Wang & Joshi, arXiv 1808.07576). A
-controller may change H as the training goes on.
-"""
+"""Periods of local steps from one exchange to the next."""
 
 from __future__ import annotations
 
-import torch
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
 from torch import Tensor
 
 from algorithms.algorithm import Sample
-from algorithms.blocks.adacomm import AdaComm
 from algorithms.checks import check
 from algorithms.network import Network
-from algorithms.schedules.learning_rate import LearningRate, learning_rate
-from algorithms.state import State
-
-Period = int | AdaComm
+from algorithms.state import Block
 
 
-def check_period(owner: object, period: Period) -> None:
-    """Refuse a period below 1."""
-    check(isinstance(period, AdaComm) or period >= 1, owner, "period", ">= 1, or a controller of it")
+@dataclass
+class PeriodState(Block):
+    """Where an algorithm stands in its periods.
+
+    Attributes:
+        length: Iterations from the last exchange to the next.
+    """
+
+    length: int
 
 
-def synchronizes(t: int, period: int) -> bool:
-    """Whether iteration t ends a period."""
-    return (t + 1) % period == 0
+P = TypeVar("P", bound=PeriodState)
 
 
-def start_period(state: State, period: Period) -> None:
-    """Add what a controller remembers, if the period has one, to a state that has `x`."""
-    if isinstance(period, AdaComm):
-        state.adacomm = period.begin(state.x)
+@dataclass(frozen=True)
+class Period(Generic[P]):
+    """When an algorithm exchanges: at the end of each period of iterations, the length of which may change.
+
+    `ends` is to be called once in each iteration; what the period remembers is in a state of type P.
+    """
+
+    @property
+    def least(self) -> int:
+        """The shortest that a period may become."""
+        raise NotImplementedError
+
+    def begin(self, x: Tensor) -> P:
+        """The state before the first iteration, for models like x (k, d)."""
+        raise NotImplementedError
+
+    def ends(self, state: P, step: int, sample: Sample, lr: float, network: Network) -> bool:
+        """Whether a period ends with this iteration. Collective.
+
+        Args:
+            state: Where the algorithm stands in its periods.
+            step: The number of the iteration, from 0 on.
+            sample: What the nodes saw in it.
+            lr: Its learning rate.
+            network: Where losses are averaged and the time is asked for, if the period depends on them.
+        """
+        raise NotImplementedError
+
+    def foreseen(self, step: int) -> bool:
+        """Whether it is known before an iteration that a period ends with it."""
+        return False
+
+    def rate(self, state: P, lr: float) -> float:
+        """The learning rate to use in this iteration, where this one is scheduled."""
+        return lr
+
+    def current(self, state: P) -> int:
+        """How many iterations there are from the last exchange to the next."""
+        return state.length
+
+    def report(self, state: P) -> dict[str, Tensor]:
+        """The length of the period, (k,) of the local nodes, if it may change, for a run's records."""
+        return {}
 
 
-def ends_period(
-    period: Period, state: State, sample: Sample, lr: float, network: Network, t: int | None = None
-) -> bool:
-    """Whether this iteration ends a period; to be called once in each.
+@dataclass(frozen=True)
+class Every(Period[PeriodState]):
+    """Periods that all have the same length n: iteration t = 0, 1, ... exchanges if n divides t + 1.
+
+    This is the convention of Cooperative SGD (Wang & Joshi, arXiv 1808.07576). An integer may stand for it wherever a
+    period is a hyper-parameter.
 
     Args:
-        period: The period, or what controls it.
-        state: Of the algorithm.
-        sample: What the nodes saw at `state.x`.
-        lr: The learning rate of the iteration.
-        network: Where losses are averaged, and the time is asked for, if there is a controller.
-        t: The number of the iteration, if it is not that of the state.
+        iterations: n >= 1.
     """
-    if isinstance(period, AdaComm):
-        return period.ends(state.adacomm, sample, lr, network)
-    return synchronizes(state.step if t is None else t, period)
+
+    iterations: int = 1
+
+    def __post_init__(self) -> None:
+        check(self.iterations >= 1, self, "iterations", ">= 1")
+
+    @property
+    def least(self) -> int:
+        return self.iterations
+
+    def begin(self, x: Tensor) -> PeriodState:
+        return PeriodState(self.iterations)
+
+    def ends(self, state: PeriodState, step: int, sample: Sample, lr: float, network: Network) -> bool:
+        return self.foreseen(step)
+
+    def foreseen(self, step: int) -> bool:
+        return (step + 1) % self.iterations == 0
 
 
-def current_period(period: Period, state: State) -> int:
-    """The period in this iteration."""
-    if isinstance(period, AdaComm):
-        now: int = state.adacomm["period"]
-        return now
-    return period
+def as_period(period: int | Period) -> Period:
+    """What a hyper-parameter means that is the length of all periods, or a controller of it."""
+    return period if isinstance(period, Period) else Every(period)
 
 
-def current_rate(lr: float | LearningRate, period: Period, state: State) -> float:
-    """The learning rate of this iteration, which a controller may keep from falling."""
-    rate = learning_rate(lr, state.step)
-    return period.rate(state.adacomm, rate) if isinstance(period, AdaComm) else rate
-
-
-def report_period(period: Period, state: State) -> dict[str, Tensor]:
-    """The period of all local nodes, if it may change."""
-    if not isinstance(period, AdaComm):
-        return {}
-    return {"period": torch.full((len(state.x),), state.adacomm["period"], dtype=torch.float64)}
+def check_period(owner: object, period: int | Period) -> None:
+    """Refuse a period below 1."""
+    check(isinstance(period, Period) or period >= 1, owner, "period", ">= 1, or a controller of it")

@@ -7,8 +7,9 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, check_momentum, descent_direction, start_momentum
+from algorithms.algorithm import Algorithm, Sample
 from algorithms.blocks.gamma import Gamma, check_gamma
+from algorithms.blocks.momentum import Momentum, check_momentum
 from algorithms.blocks.replica import Replicas
 from algorithms.checks import check
 from algorithms.compressors import Compressor, Identity
@@ -28,12 +29,12 @@ class ChocoState(State):
     Attributes:
         replicas: The public copies of the models.
         gamma: The consensus step size.
-        momentum: (k, d), the buffers of the local momentum; None without any.
+        momentum: That of the local direction.
     """
 
     replicas: Replicas
     gamma: Gamma
-    momentum: Tensor | None = None
+    momentum: Momentum
 
 
 @dataclass(frozen=True)
@@ -102,12 +103,11 @@ class ChocoSGD(Algorithm[ChocoState]):
         check_contraction(self, self.compressor, x.shape[1])
         if self.order == "overlapped" and network.period != 1:
             raise ValueError(f"{type(self).__name__}: order = 'overlapped' needs a topology that is static")
-        state = ChocoState(x.clone(), Replicas.start(self, x, network), Gamma.start(self, x, network))
-        start_momentum(state, self.momentum)
-        return state
+        momentum = Momentum.start(x, self.momentum, self.nesterov)
+        return ChocoState(x.clone(), Replicas.start(self, x, network), Gamma.start(self, x, network), momentum)
 
     def step(self, state: ChocoState, sample: Sample, network: Network) -> None:
-        direction = descent_direction(state, sample.gradient, self.momentum, self.nesterov)
+        direction = state.momentum.descend(sample.gradient)
         x = add_scaled(state.x, -learning_rate(self.lr, state.step), direction)
         replica = state.replicas.current(network)
         if self.order == "icml":

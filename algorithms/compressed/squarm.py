@@ -8,16 +8,18 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, check_momentum, descent_direction, start_momentum
+from algorithms.algorithm import Algorithm, Sample
+from algorithms.blocks.adacomm import AdaComm
 from algorithms.blocks.gamma import Gamma, check_gamma
-from algorithms.blocks.period import Period, check_period, current_rate, ends_period, report_period, start_period
+from algorithms.blocks.momentum import Momentum, check_momentum
+from algorithms.blocks.period import PeriodState, as_period, check_period
 from algorithms.blocks.replica import Replicas
 from algorithms.blocks.trigger import Trigger
 from algorithms.compressors import Compressor, Identity
 from algorithms.compressors.combined.contraction import check_contraction
 from algorithms.network import Network, Spectrum
 from algorithms.numerics.sums import add_scaled
-from algorithms.schedules.learning_rate import LearningRate, check_learning_rate
+from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
 from algorithms.schedules.thresholds import EventThreshold, check_threshold, event_threshold
 from algorithms.state import State
 
@@ -41,15 +43,15 @@ class SquarmState(State):
         replicas: The public copies of the models.
         trigger: Counts who sends.
         gamma: The consensus step size.
-        momentum: (k, d), the buffers of the local momentum; None without any.
-        adacomm: What a controller of the period remembers; None without one.
+        momentum: That of the local steps.
+        period: Where it stands in its periods.
     """
 
     replicas: Replicas
     trigger: Trigger
     gamma: Gamma
-    momentum: Tensor | None = None
-    adacomm: dict[str, Any] | None = None
+    momentum: Momentum
+    period: PeriodState
 
 
 @dataclass(frozen=True)
@@ -102,14 +104,14 @@ class SquarmSGD(Algorithm[SquarmState]):
 
     lr: float | LearningRate = 0.1
     momentum: float = 0.9
-    period: Period = 5
+    period: int | AdaComm = 5
     threshold: float | EventThreshold = 0.0
     gamma: float | Literal["theory", "auto"] = "auto"
     compressor: Compressor = field(default_factory=Identity)
 
     def __post_init__(self) -> None:
         check_learning_rate(self, self.lr)
-        check_momentum(self, self.momentum, nesterov=False)
+        check_momentum(self, self.momentum)
         check_period(self, self.period)
         check_threshold(self, self.threshold)
         check_gamma(self, self.gamma)
@@ -117,16 +119,15 @@ class SquarmSGD(Algorithm[SquarmState]):
     def start(self, x: Tensor, network: Network) -> SquarmState:
         check_contraction(self, self.compressor, x.shape[1])
         replicas, gamma = Replicas.start(self, x, network), Gamma.start(self, x, network, squarm_theory)
-        state = SquarmState(x.clone(), replicas, Trigger.start(x), gamma)
-        start_momentum(state, self.momentum)
-        start_period(state, self.period)
-        return state
+        momentum = Momentum.start(x, self.momentum, nesterov=True)
+        return SquarmState(x.clone(), replicas, Trigger.start(x), gamma, momentum, as_period(self.period).begin(x))
 
     def step(self, state: SquarmState, sample: Sample, network: Network) -> None:
-        lr = current_rate(self.lr, self.period, state)
-        direction = descent_direction(state, sample.gradient, self.momentum, nesterov=True)
+        period = as_period(self.period)
+        lr = period.rate(state.period, learning_rate(self.lr, state.step))
+        direction = state.momentum.descend(sample.gradient)
         state.x = add_scaled(state.x, -lr, direction)
-        if ends_period(self.period, state, sample, lr, network):
+        if period.ends(state.period, state.step, sample, lr, network):
             replica, threshold = state.replicas.current(network), event_threshold(self.threshold, state.step)
             fires = partial(state.trigger.fires, threshold=threshold, lr=lr)
             replica.publish(state.x, self.compressor, network, fires=fires)
@@ -137,4 +138,4 @@ class SquarmSGD(Algorithm[SquarmState]):
         return state.gamma.chosen()
 
     def report(self, state: SquarmState) -> dict[str, Tensor]:
-        return {**report_period(self.period, state), "share_fired": state.trigger.share()}
+        return {**as_period(self.period).report(state.period), "share_fired": state.trigger.share()}

@@ -23,16 +23,26 @@ from typing import ClassVar
 from torch import Tensor
 
 from algorithms.algorithm import Sample
-from algorithms.blocks.local_updates import LocalUpdates
-from algorithms.blocks.period import Period
+from algorithms.blocks.adacomm import AdaComm
+from algorithms.blocks.local_updates import LocalState, LocalUpdates
 from algorithms.network import Network
 from algorithms.optimizers import LocalOptimizer
 from algorithms.schedules.learning_rate import LearningRate
-from algorithms.state import LooseState, State
+
+
+@dataclass
+class CocodState(LocalState):
+    """The state of CoCoD-SGD.
+
+    Attributes:
+        sent: s, (k, d), the models whose average travels; None before the first averaging.
+    """
+
+    sent: Tensor | None = None
 
 
 @dataclass(frozen=True)
-class CocodSGD(LocalUpdates):
+class CocodSGD(LocalUpdates[CocodState]):
     """CoCoD-SGD.
 
     Args:
@@ -46,7 +56,7 @@ class CocodSGD(LocalUpdates):
     needs: ClassVar[tuple[str, ...]] = ()
 
     lr: float | LearningRate = 0.1
-    period: Period = 8
+    period: int | AdaComm = 8
     momentum: float = 0.0
     nesterov: bool = False
     optimizer: LocalOptimizer | None = None
@@ -54,12 +64,10 @@ class CocodSGD(LocalUpdates):
     def __post_init__(self) -> None:
         self.check_updates()
 
-    def start(self, x: Tensor, network: Network) -> State:
-        state = LooseState(x=x.clone(), sent=None, step=0)
-        self.start_updates(state)
-        return state
+    def start(self, x: Tensor, network: Network) -> CocodState:
+        return CocodState(x.clone(), *self.start_updates(x))
 
-    def step(self, state: State, sample: Sample, network: Network) -> None:
+    def step(self, state: CocodState, sample: Sample, network: Network) -> None:
         state.x = self.updated(state, sample, network)
         if self.ends_period(state, sample, network):
             if state.sent is not None:

@@ -36,17 +36,27 @@ import torch
 from torch import Tensor
 
 from algorithms.algorithm import Sample
-from algorithms.blocks.local_updates import LocalUpdates
-from algorithms.blocks.period import Period
+from algorithms.blocks.adacomm import AdaComm
+from algorithms.blocks.local_updates import LocalState, LocalUpdates
 from algorithms.checks import check
 from algorithms.network import Network
 from algorithms.optimizers import LocalOptimizer
 from algorithms.schedules.learning_rate import LearningRate, learning_rate
-from algorithms.state import LooseState, State
+
+
+@dataclass(kw_only=True)
+class CooperativeState(LocalState):
+    """The state of Cooperative SGD.
+
+    Attributes:
+        n: How many nodes there are, with the auxiliary ones.
+    """
+
+    n: int
 
 
 @dataclass(frozen=True)
-class CooperativeSGD(LocalUpdates):
+class CooperativeSGD(LocalUpdates[CooperativeState]):
     """Cooperative SGD.
 
     Args:
@@ -61,7 +71,7 @@ class CooperativeSGD(LocalUpdates):
     needs: ClassVar[tuple[str, ...]] = ("symmetric",)
 
     lr: float | LearningRate = 0.1
-    period: Period = 1
+    period: int | AdaComm = 1
     auxiliary: int = 0
     momentum: float = 0.0
     nesterov: bool = False
@@ -73,13 +83,11 @@ class CooperativeSGD(LocalUpdates):
         alone = not (self.auxiliary and self.rule.communicates)
         check(alone, self, "optimizer", "one that sends nothing beside auxiliary nodes, which have no gradients")
 
-    def start(self, x: Tensor, network: Network) -> State:
+    def start(self, x: Tensor, network: Network) -> CooperativeState:
         check(self.auxiliary < network.n, self, "auxiliary", f"below the number of nodes, {network.n}")
-        state = LooseState(x=x.clone(), n=network.n, step=0)
-        self.start_updates(state)
-        return state
+        return CooperativeState(x.clone(), *self.start_updates(x), n=network.n)
 
-    def step(self, state: State, sample: Sample, network: Network) -> None:
+    def step(self, state: CooperativeState, sample: Sample, network: Network) -> None:
         x = state.x
         state.x = self.updated(state, sample, network, out=network.empty(x.shape[1], x.dtype, x.device))
         if self.auxiliary:  # stay where they are, whatever the optimizer makes of no gradient, such as weight decay
@@ -88,7 +96,7 @@ class CooperativeSGD(LocalUpdates):
         if self.ends_period(state, sample, network):
             state.x = network.mix(state.x)
 
-    def report(self, state: State) -> dict[str, Tensor]:
+    def report(self, state: CooperativeState) -> dict[str, Tensor]:
         lr = self.rate(state) * self._share(state.n)
         return {**super().report(state), "effective_lr": torch.full((len(state.x),), lr, dtype=torch.float64)}
 

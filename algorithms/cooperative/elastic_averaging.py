@@ -38,19 +38,35 @@ from typing import ClassVar, Literal
 from torch import Tensor
 
 from algorithms.algorithm import Sample
-from algorithms.blocks.local_updates import LocalUpdates
-from algorithms.blocks.period import Period
+from algorithms.blocks.adacomm import AdaComm
+from algorithms.blocks.local_updates import LocalState, LocalUpdates
 from algorithms.checks import check, positive
 from algorithms.network import Network
 from algorithms.optimizers import LocalOptimizer, NesterovMomentum
 from algorithms.schedules.learning_rate import LearningRate
-from algorithms.state import LooseState, State
 
 ORDERS = ("simultaneous", "sequential")
 
 
+@dataclass(kw_only=True)
+class ElasticState(LocalState):
+    """The state of elastic averaging SGD.
+
+    Attributes:
+        anchor: z, (k, d), with equal rows; the last one that has arrived.
+        n: m, how many nodes there are.
+        due: Whether the next iteration begins with an exchange.
+        sent: (k, d), the models whose sum travels to the anchor; None where none does.
+    """
+
+    anchor: Tensor
+    n: int
+    due: bool
+    sent: Tensor | None = None
+
+
 @dataclass(frozen=True)
-class ElasticAveraging(LocalUpdates):
+class ElasticAveraging(LocalUpdates[ElasticState]):
     """Elastic averaging SGD.
 
     Args:
@@ -67,7 +83,7 @@ class ElasticAveraging(LocalUpdates):
 
     lr: float | LearningRate = 0.1
     alpha: float | None = None
-    period: Period = 1
+    period: int | AdaComm = 1
     order: Literal["simultaneous", "sequential"] = "sequential"
     momentum: float = 0.0
     overlap: bool = True
@@ -82,16 +98,14 @@ class ElasticAveraging(LocalUpdates):
     def rule(self) -> LocalOptimizer:
         return self.optimizer or NesterovMomentum(self.momentum)
 
-    def start(self, x: Tensor, network: Network) -> State:
+    def start(self, x: Tensor, network: Network) -> ElasticState:
         most = 2 / (network.n + 1)
         check(self.alpha is None or self.alpha < most, self, "alpha", f"below 2 / (nodes + 1) = {most:.4g}")
         anchor = network.mean(x).repeat(len(x), 1)
-        due = self.order == "simultaneous"  # whether the next iteration begins with an exchange
-        state = LooseState(x=x.clone(), anchor=anchor, sent=None, n=network.n, due=due, step=0)
-        self.start_updates(state)
-        return state
+        due = self.order == "simultaneous"
+        return ElasticState(x.clone(), *self.start_updates(x), anchor=anchor, n=network.n, due=due)
 
-    def step(self, state: State, sample: Sample, network: Network) -> None:
+    def step(self, state: ElasticState, sample: Sample, network: Network) -> None:
         pull = self._exchange(state, network) if state.due else None
         state.x = self.updated(state, sample, network)
         ends = self.ends_period(state, sample, network)
@@ -101,7 +115,7 @@ class ElasticAveraging(LocalUpdates):
         if pull is not None:
             state.x = state.x - pull  # and with it the model, which is as far from it as before
 
-    def model(self, state: State) -> Tensor:
+    def model(self, state: ElasticState) -> Tensor:
         x = super().model(state)
         if state.sent is not None:
             x = x + self._elasticity(state.n) * (state.sent - state.anchor)
@@ -110,7 +124,7 @@ class ElasticAveraging(LocalUpdates):
     def _elasticity(self, n: int) -> float:
         return 2 / (n + 2) if self.alpha is None else self.alpha
 
-    def _exchange(self, state: State, network: Network) -> Tensor:
+    def _exchange(self, state: ElasticState, network: Network) -> Tensor:
         """alpha (x - z), and send x to the anchor."""
         self._receive_anchor(state, network)
         x = super().model(state)
@@ -122,7 +136,7 @@ class ElasticAveraging(LocalUpdates):
             self._receive_anchor(state, network)
         return pull
 
-    def _receive_anchor(self, state: State, network: Network) -> None:
+    def _receive_anchor(self, state: ElasticState, network: Network) -> None:
         """z+, if it is not there yet."""
         if state.sent is not None:
             beta = network.n * self._elasticity(network.n)

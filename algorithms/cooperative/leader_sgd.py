@@ -35,18 +35,35 @@ from torch import Tensor
 
 from algorithms.algorithm import Sample
 from algorithms.blocks.adacomm import AdaComm
-from algorithms.blocks.local_updates import LocalUpdates
-from algorithms.blocks.period import Period, current_period
+from algorithms.blocks.local_updates import LocalState, LocalUpdates
 from algorithms.checks import NonFiniteError, check
 from algorithms.gathering import losses_of_all
 from algorithms.network import Network
 from algorithms.optimizers import LocalOptimizer
 from algorithms.schedules.learning_rate import LearningRate
-from algorithms.state import LooseState, State
+
+
+@dataclass(kw_only=True)
+class LeaderState(LocalState):
+    """The state of leader SGD.
+
+    Attributes:
+        groups: (n,), the number of each node's group.
+        loss: (k,), the sum of the losses since the last communication.
+        leader: (k, d), the stored leader l of each local node's group; None before the first communication.
+        global_leader: (k, d), the stored leader L of all, with equal rows; None before it is first chosen.
+        exchanges: How often leaders were chosen.
+    """
+
+    groups: tuple[int, ...]
+    loss: Tensor
+    leader: Tensor | None = None
+    global_leader: Tensor | None = None
+    exchanges: int = 0
 
 
 @dataclass(frozen=True)
-class LeaderSGD(LocalUpdates):
+class LeaderSGD(LocalUpdates[LeaderState]):
     """Leader SGD.
 
     Args:
@@ -68,7 +85,7 @@ class LeaderSGD(LocalUpdates):
     needs: ClassVar[tuple[str, ...]] = ()
 
     lr: float | LearningRate = 0.1
-    period: Period = 4
+    period: int | AdaComm = 4
     pull: float = 0.1
     proximal: float = 0.1
     groups: int | tuple[int, ...] | Literal["hosts"] = "hosts"
@@ -82,7 +99,7 @@ class LeaderSGD(LocalUpdates):
     def __post_init__(self) -> None:
         self.check_updates()
         check(0 <= self.pull <= 1, self, "pull", "in [0, 1]")
-        least = 1 if isinstance(self.period, AdaComm) else self.period
+        least = self.periods.least
         check(0 <= self.proximal <= least, self, "proximal", f"in [0, period = {least}]")
         if isinstance(self.groups, str):
             check(self.groups == "hosts", self, "groups", 'a number, those of all nodes, or "hosts"')
@@ -93,22 +110,13 @@ class LeaderSGD(LocalUpdates):
         most = least * self.global_every
         check(0 <= self.global_proximal <= most, self, "global_proximal", f"in [0, period * global_every = {most}]")
 
-    def start(self, x: Tensor, network: Network) -> State:
-        state = LooseState(
-            x=x.clone(),
-            groups=self._settled(network),
-            leader=None,
-            global_leader=None,
-            loss=torch.zeros_like(x[:, 0]),
-            exchanges=0,
-            step=0,
-        )
-        self.start_updates(state)
-        return state
+    def start(self, x: Tensor, network: Network) -> LeaderState:
+        groups, loss = self._settled(network), torch.zeros_like(x[:, 0])
+        return LeaderState(x.clone(), *self.start_updates(x), groups=groups, loss=loss)
 
-    def step(self, state: State, sample: Sample, network: Network) -> None:
+    def step(self, state: LeaderState, sample: Sample, network: Network) -> None:
         x = self.updated(state, sample, network)
-        tau = current_period(self.period, state)
+        tau = self.periods.current(state.period)
         x = pulled(x, state.global_leader, self.global_proximal / (tau * self.global_every))
         x = pulled(x, state.leader, self.proximal / tau)
         state.loss = state.loss + sample.loss.to(x)
@@ -122,7 +130,7 @@ class LeaderSGD(LocalUpdates):
                 x = pulled(x, state.global_leader, self.global_pull)
         state.x = x
 
-    def chosen(self, state: State) -> dict[str, Any]:
+    def chosen(self, state: LeaderState) -> dict[str, Any]:
         return {"groups": list(state.groups)} if self.groups == "hosts" and max(state.groups) else {}
 
     def _settled(self, network: Network) -> tuple[int, ...]:
@@ -136,7 +144,7 @@ class LeaderSGD(LocalUpdates):
         order = {group: i for i, group in enumerate(dict.fromkeys(given))}
         return tuple(order[group] for group in given)
 
-    def _losses(self, state: State, network: Network) -> np.ndarray:
+    def _losses(self, state: LeaderState, network: Network) -> np.ndarray:
         """(n,): what the nodes have lost since the last communication, in sum; infinity in place of NaN."""
         losses = losses_of_all(state.loss, network)
         if np.isinf(losses).all():

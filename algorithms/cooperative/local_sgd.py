@@ -30,23 +30,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from algorithms.algorithm import Sample
 from algorithms.blocks.adacomm import AdaComm
-from algorithms.blocks.local_updates import LocalUpdates
-from algorithms.blocks.period import Period
+from algorithms.blocks.local_updates import LocalState, LocalUpdates
+from algorithms.blocks.outer import Outer
 from algorithms.checks import check, positive
 from algorithms.network import Network
-from algorithms.numerics.sums import add_scaled
-from algorithms.optimizers import LocalOptimizer
+from algorithms.optimizers import SGD, LocalOptimizer
 from algorithms.schedules.learning_rate import LearningRate
-from algorithms.state import LooseState, State
+
+
+@dataclass
+class LocalSGDState(LocalState):
+    """The state of local SGD.
+
+    Attributes:
+        outer: Where the last averaging left all nodes, with equal rows, and the slow momentum u; None without one.
+    """
+
+    outer: Outer | None = None
 
 
 @dataclass(frozen=True)
-class LocalSGD(LocalUpdates):
+class LocalSGD(LocalUpdates[LocalSGDState]):
     """Local SGD, post-local SGD, SlowMo.
 
     Args:
@@ -64,7 +72,7 @@ class LocalSGD(LocalUpdates):
     needs: ClassVar[tuple[str, ...]] = ()
 
     lr: float | LearningRate = 0.1
-    period: Period = 8
+    period: int | AdaComm = 8
     momentum: float = 0.0
     nesterov: bool = False
     reset_momentum: bool = False
@@ -81,34 +89,32 @@ class LocalSGD(LocalUpdates):
         check(0 <= self.slow_momentum < 1, self, "slow_momentum", "in [0, 1)")
         check(positive(self.slow_lr), self, "slow_lr", "> 0")
 
-    def start(self, x: Tensor, network: Network) -> State:
-        state = LooseState(x=x.clone(), step=0)
-        self.start_updates(state)
-        if self._slow:
-            state.anchor = network.mean(x).repeat(len(x), 1)
-            state.slow = torch.zeros_like(x)
+    def start(self, x: Tensor, network: Network) -> LocalSGDState:
+        state = LocalSGDState(x.clone(), *self.start_updates(x))
+        if self.slow_momentum > 0 or self.slow_lr != 1:
+            state.outer = Outer.start(network.mean(x).repeat(len(x), 1), self._outer_rule)
         return state
 
-    def step(self, state: State, sample: Sample, network: Network) -> None:
+    def step(self, state: LocalSGDState, sample: Sample, network: Network) -> None:
         lr = self.rate(state)
         state.x = self.updated(state, sample, network)
-        if state.step < self.switch or self.ends_period(state, sample, network, state.step - self.switch):
+        if state.step < self.switch or self.ends_period(state, sample, network, late=self.switch):
             self._average(state, lr, network)
 
-    def _average(self, state: State, lr: float, network: Network) -> None:
+    def _average(self, state: LocalSGDState, lr: float, network: Network) -> None:
         mean = network.mean(state.x).repeat(len(state.x), 1)
-        if self._slow:
-            state.slow = self.slow_momentum * state.slow + (state.anchor - mean) / lr
-            state.anchor = add_scaled(state.anchor, -self.slow_lr * lr, state.slow)
-            state.x = state.anchor.clone()
-        else:
+        if state.outer is None:
             state.x = mean
+        else:
+            state.outer.anchor = state.outer.moved(self._outer_rule, mean, lr, self.slow_lr)
+            state.x = state.outer.anchor.clone()
         if self.reset_momentum:
-            self.rule.start(state)
+            state.memory = self.rule.start(state.x)
 
     @property
-    def _slow(self) -> bool:
-        return self.slow_momentum > 0 or self.slow_lr != 1
+    def _outer_rule(self) -> SGD:
+        """What makes slow steps."""
+        return SGD(self.slow_momentum)
 
 
 def fully_synchronous_sgd(lr: float | LearningRate, **options: Any) -> LocalSGD:

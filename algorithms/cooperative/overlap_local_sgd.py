@@ -26,22 +26,34 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from algorithms.algorithm import Sample
-from algorithms.blocks.local_updates import LocalUpdates
-from algorithms.blocks.period import Period
+from algorithms.blocks.adacomm import AdaComm
+from algorithms.blocks.local_updates import LocalState, LocalUpdates
+from algorithms.blocks.outer import Outer
 from algorithms.checks import check
 from algorithms.network import Network
-from algorithms.numerics.sums import add_scaled
-from algorithms.optimizers import LocalOptimizer
+from algorithms.optimizers import SGD, LocalOptimizer
 from algorithms.schedules.learning_rate import LearningRate
-from algorithms.state import LooseState, State
+
+
+@dataclass(kw_only=True)
+class OverlapState(LocalState):
+    """The state of Overlap Local-SGD.
+
+    Attributes:
+        outer: The anchor z, with equal rows, and its momentum -v.
+        sent: (k, d), what the nodes contribute to the next anchor, which is the average of it; None before the first
+            averaging.
+    """
+
+    outer: Outer
+    sent: Tensor | None = None
 
 
 @dataclass(frozen=True)
-class OverlapLocalSGD(LocalUpdates):
+class OverlapLocalSGD(LocalUpdates[OverlapState]):
     """Overlap Local-SGD.
 
     Args:
@@ -57,7 +69,7 @@ class OverlapLocalSGD(LocalUpdates):
     needs: ClassVar[tuple[str, ...]] = ()
 
     lr: float | LearningRate = 0.1
-    period: Period = 2
+    period: int | AdaComm = 2
     alpha: float = 0.6
     beta: float = 0.7
     momentum: float = 0.0
@@ -69,32 +81,25 @@ class OverlapLocalSGD(LocalUpdates):
         check(0 < self.alpha < 1, self, "alpha", "in (0, 1)")
         check(0 <= self.beta < 1, self, "beta", "in [0, 1)")
 
-    def start(self, x: Tensor, network: Network) -> State:
-        anchor = network.mean(x).repeat(len(x), 1)
-        state = LooseState(x=x.clone(), anchor=anchor, sent=None, step=0)
-        self.start_updates(state)
-        if self.beta:
-            state.anchor_momentum = torch.zeros_like(x)
-        return state
+    @property
+    def _outer_rule(self) -> SGD:
+        """What moves the anchor."""
+        return SGD(self.beta)
 
-    def step(self, state: State, sample: Sample, network: Network) -> None:
+    def start(self, x: Tensor, network: Network) -> OverlapState:
+        anchor = network.mean(x).repeat(len(x), 1)
+        return OverlapState(x.clone(), *self.start_updates(x), outer=Outer.start(anchor, self._outer_rule))
+
+    def step(self, state: OverlapState, sample: Sample, network: Network) -> None:
         lr = self.rate(state)
         state.x = self.updated(state, sample, network)
         if self.ends_period(state, sample, network):
-            self._receive_anchor(state, network)
-            state.x = (1 - self.alpha) * state.x + self.alpha * state.anchor
+            if state.sent is not None:
+                state.outer.anchor = network.mean(state.sent).repeat(len(state.x), 1)
+            state.x = (1 - self.alpha) * state.x + self.alpha * state.outer.anchor
             state.sent = self._contribution(state, lr)
             network.post_mean(state.sent)
 
-    def _receive_anchor(self, state: State, network: Network) -> None:
-        """z, from what all nodes contributed a period ago."""
-        if state.sent is not None:
-            state.anchor = network.mean(state.sent).repeat(len(state.x), 1)
-
-    def _contribution(self, state: State, lr: float) -> Tensor:
-        """The next anchor is the mean of these."""
-        if not self.beta:
-            contribution: Tensor = state.x.clone()
-            return contribution
-        state.anchor_momentum = self.beta * state.anchor_momentum - (state.x - state.anchor) / lr
-        return add_scaled(state.anchor, -lr, state.anchor_momentum)
+    def _contribution(self, state: OverlapState, lr: float) -> Tensor:
+        """The next anchor is the mean of these, (k, d)."""
+        return state.outer.moved(self._outer_rule, state.x, lr) if self.beta else state.x.clone()

@@ -31,14 +31,25 @@ from algorithms.algorithm import Algorithm, Sample
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.optimizers import AdamW
-from algorithms.optimizers.moments import check_moments
+from algorithms.optimizers.moments import Moments, check_moments
 from algorithms.optimizers.weight_decay import check_weight_decay
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
-from algorithms.state import LooseState, State
+from algorithms.state import State
+
+
+@dataclass
+class AdamWState(State):
+    """The state of decentralized AdamW.
+
+    Attributes:
+        moments: Of the gradients of each local node, which are never sent.
+    """
+
+    moments: Moments
 
 
 @dataclass(frozen=True)
-class DecentralizedAdamW(Algorithm):
+class DecentralizedAdamW(Algorithm[AdamWState]):
     """Decentralized AdamW.
 
     Args:
@@ -68,11 +79,9 @@ class DecentralizedAdamW(Algorithm):
         """The local update rule."""
         return AdamW(self.beta1, self.beta2, self.epsilon, self.weight_decay)
 
-    def start(self, x: Tensor, network: Network) -> State:
-        state = LooseState(x=x.clone(), step=0)
-        self.rule.start(state)
-        return state
+    def start(self, x: Tensor, network: Network) -> AdamWState:
+        return AdamWState(x.clone(), self.rule.start(x))
 
-    def step(self, state: State, sample: Sample, network: Network) -> None:
-        move = self.rule.update(state, sample.gradient, learning_rate(self.lr, state.step), network)
+    def step(self, state: AdamWState, sample: Sample, network: Network) -> None:
+        move = self.rule.update(state.x, state.moments, sample.gradient, learning_rate(self.lr, state.step))
         state.x = network.mix(add_scaled(state.x, *move))

@@ -25,14 +25,25 @@ from typing import ClassVar
 from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample
-from algorithms.decentralized.exact_diffusion import corrected
 from algorithms.network import Network
+from algorithms.numerics.sums import add_scaled
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
-from algorithms.state import LooseState, State
+from algorithms.state import State
+
+
+@dataclass
+class D2State(State):
+    """The state of D2.
+
+    Attributes:
+        psi: (k, d), x - lr g of the iteration before; x itself at the start.
+    """
+
+    psi: Tensor
 
 
 @dataclass(frozen=True)
-class D2(Algorithm):
+class D2(Algorithm[D2State]):
     """D2.
 
     Args:
@@ -47,9 +58,11 @@ class D2(Algorithm):
     def __post_init__(self) -> None:
         check_learning_rate(self, self.lr)
 
-    def start(self, x: Tensor, network: Network) -> State:
-        return LooseState(x=x.clone(), psi=x.clone(), step=0)
+    def start(self, x: Tensor, network: Network) -> D2State:
+        return D2State(x.clone(), x.clone())
 
-    def step(self, state: State, sample: Sample, network: Network) -> None:
-        phi = corrected(state, state.x, learning_rate(self.lr, state.step), sample.gradient)
+    def step(self, state: D2State, sample: Sample, network: Network) -> None:
+        psi = add_scaled(state.x, -learning_rate(self.lr, state.step), sample.gradient)
+        phi = psi + state.x - state.psi
+        state.psi = psi
         state.x = network.mix(phi)

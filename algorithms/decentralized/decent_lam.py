@@ -32,15 +32,27 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, check_momentum
+from algorithms.algorithm import Algorithm, Sample
+from algorithms.blocks.momentum import check_momentum
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
-from algorithms.state import LooseState, State
+from algorithms.state import State
+
+
+@dataclass
+class DecentLaMState(State):
+    """The state of DecentLaM.
+
+    Attributes:
+        velocity: (k, d), what x moved by in the iteration before.
+    """
+
+    velocity: Tensor
 
 
 @dataclass(frozen=True)
-class DecentLaM(Algorithm):
+class DecentLaM(Algorithm[DecentLaMState]):
     """DecentLaM.
 
     Args:
@@ -55,12 +67,12 @@ class DecentLaM(Algorithm):
 
     def __post_init__(self) -> None:
         check_learning_rate(self, self.lr)
-        check_momentum(self, self.momentum, nesterov=False)
+        check_momentum(self, self.momentum)
 
-    def start(self, x: Tensor, network: Network) -> State:
-        return LooseState(x=x.clone(), velocity=torch.zeros_like(x), step=0)
+    def start(self, x: Tensor, network: Network) -> DecentLaMState:
+        return DecentLaMState(x.clone(), torch.zeros_like(x))
 
-    def step(self, state: State, sample: Sample, network: Network) -> None:
+    def step(self, state: DecentLaMState, sample: Sample, network: Network) -> None:
         z = add_scaled(state.x, -learning_rate(self.lr, state.step), sample.gradient)
         x = network.mix(z, plus=(self.momentum, state.velocity))
         state.velocity = x - state.x

@@ -37,21 +37,32 @@ from typing import Literal
 from torch import Tensor
 
 from algorithms.algorithm import Sample
-from algorithms.blocks.local_updates import LocalUpdates
-from algorithms.blocks.period import Period, synchronizes
+from algorithms.blocks.adacomm import AdaComm
+from algorithms.blocks.local_updates import LocalState, LocalUpdates
 from algorithms.checks import check
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.optimizers import LocalOptimizer
 from algorithms.proximal import Proximal, check_prox, proximal_step
 from algorithms.schedules.learning_rate import LearningRate
-from algorithms.state import LooseState, State
 
 ORDERS = ("adapt-then-combine", "combine-then-adapt", "consensus")
 
 
+@dataclass
+class DecentralizedSGDState(LocalState):
+    """The state of decentralized SGD.
+
+    Attributes:
+        adapted: (k, d), the models before the averaging whose result is x, in the order combine-then-adapt; None in the
+            other orders, where x are the models.
+    """
+
+    adapted: Tensor | None = None
+
+
 @dataclass(frozen=True)
-class DecentralizedSGD(LocalUpdates):
+class DecentralizedSGD(LocalUpdates[DecentralizedSGDState]):
     """Decentralized SGD.
 
     Args:
@@ -69,7 +80,7 @@ class DecentralizedSGD(LocalUpdates):
     order: Literal["adapt-then-combine", "combine-then-adapt", "consensus"] = "adapt-then-combine"
     momentum: float = 0.0
     nesterov: bool = False
-    period: Period = 1
+    period: int | AdaComm = 1
     prox: Proximal | None = None
     optimizer: LocalOptimizer | None = None
 
@@ -81,19 +92,18 @@ class DecentralizedSGD(LocalUpdates):
         check_prox(self, self.prox)
         check(not (self.optimizer and self.prox), self, "prox", "absent beside an optimizer: its steps are not lr's")
 
-    def start(self, x: Tensor, network: Network) -> State:
-        state = LooseState(x=x.clone(), step=0)
-        self.start_updates(state)
+    def start(self, x: Tensor, network: Network) -> DecentralizedSGDState:
+        state = DecentralizedSGDState(x.clone(), *self.start_updates(x))
         if self.order == "combine-then-adapt":
             state.adapted = state.x
-            state.x = self._average(state.x, self._synchronizes(0), network)
+            state.x = self._average(state.x, self.periods.foreseen(0), network)
         return state
 
-    def post(self, state: State, network: Network) -> None:
-        if self.order == "consensus" and self._synchronizes(state.step):
+    def post(self, state: DecentralizedSGDState, network: Network) -> None:
+        if self.order == "consensus" and self.periods.foreseen(state.step):
             network.post(state.x)
 
-    def step(self, state: State, sample: Sample, network: Network) -> None:
+    def step(self, state: DecentralizedSGDState, sample: Sample, network: Network) -> None:
         lr = self.rate(state)
         move = self.move(state, sample, network)
         ends = self.ends_period(state, sample, network)
@@ -104,24 +114,19 @@ class DecentralizedSGD(LocalUpdates):
             case "combine-then-adapt":
                 # The next iteration starts with its averaging, whose result is where the gradient is wanted.
                 state.adapted = proximal_step(self.prox, self._adapt(state.x, move, network), lr)
-                state.x = self._average(state.adapted, self._synchronizes(state.step + 1), network)
+                state.x = self._average(state.adapted, self.periods.foreseen(state.step + 1), network)
             case "consensus":
                 state.x = proximal_step(self.prox, self._average(state.x, ends, network, plus=move), lr)
 
-    def survive(self, state: State, network: Network) -> State:
+    def survive(self, state: DecentralizedSGDState, network: Network) -> DecentralizedSGDState:
         return state
 
-    def model(self, state: State) -> Tensor:
-        adapted: Tensor = state.adapted if self.order == "combine-then-adapt" else state.x
-        return self.rule.model(state, adapted)
+    def model(self, state: DecentralizedSGDState) -> Tensor:
+        return self.rule.model(state.x if state.adapted is None else state.adapted, state.memory)
 
     def _adapt(self, x: Tensor, move: tuple[float, Tensor], network: Network) -> Tensor:
         """x + c y, where neighbours can read it."""
         return add_scaled(x, *move, out=network.empty(x.shape[1], x.dtype, x.device))
-
-    def _synchronizes(self, t: int) -> bool:
-        """Whether iteration t averages, as far as that is known before it."""
-        return isinstance(self.period, int) and synchronizes(t, self.period)
 
     def _average(self, x: Tensor, ends: bool, network: Network, plus: tuple[float, Tensor] | None = None) -> Tensor:
         """W x, or x where the iteration does not average, plus c y where such a pair is given."""

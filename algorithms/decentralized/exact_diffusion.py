@@ -35,11 +35,25 @@ from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.proximal import Proximal, check_prox
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
-from algorithms.state import LooseState, State
+from algorithms.state import State
+
+
+@dataclass
+class ExactDiffusionState(State):
+    """The state of exact diffusion.
+
+    Attributes:
+        psi: (k, d), x - lr g of the iteration before; x itself at the start.
+        z: (k, d), what the nodes combined last, of which x is the proximal point; None without a regularizer, where x
+            is what they combined.
+    """
+
+    psi: Tensor
+    z: Tensor | None = None
 
 
 @dataclass(frozen=True)
-class ExactDiffusion(Algorithm):
+class ExactDiffusion(Algorithm[ExactDiffusionState]):
     """Exact diffusion.
 
     Args:
@@ -56,26 +70,16 @@ class ExactDiffusion(Algorithm):
         check_learning_rate(self, self.lr)
         check_prox(self, self.prox)
 
-    def start(self, x: Tensor, network: Network) -> State:
-        state = LooseState(x=x.clone(), psi=x.clone(), step=0)
-        if self.prox is not None:
-            state.z = x.clone()
-        return state
+    def start(self, x: Tensor, network: Network) -> ExactDiffusionState:
+        return ExactDiffusionState(x.clone(), x.clone(), None if self.prox is None else x.clone())
 
-    def step(self, state: State, sample: Sample, network: Network) -> None:
+    def step(self, state: ExactDiffusionState, sample: Sample, network: Network) -> None:
         lr = learning_rate(self.lr, state.step)
+        psi = add_scaled(state.x, -lr, sample.gradient)
+        phi = psi + (state.x if state.z is None else state.z) - state.psi
+        state.psi = psi
+        combined = (phi + network.mix(phi)) / 2
         if self.prox is None:
-            phi = corrected(state, state.x, lr, sample.gradient)
-            state.x = (phi + network.mix(phi)) / 2
+            state.x = combined
         else:
-            phi = corrected(state, state.z, lr, sample.gradient)
-            state.z = (phi + network.mix(phi)) / 2
-            state.x = self.prox.prox(state.z, lr)
-
-
-def corrected(state: State, z: Tensor, lr: float, gradient: Tensor) -> Tensor:
-    """Adapt and correct: psi <- x - lr g, and phi = psi + z - (psi before), (k, d)."""
-    psi = add_scaled(state.x, -lr, gradient)
-    phi = psi + z - state.psi
-    state.psi = psi
-    return phi
+            state.x, state.z = self.prox.prox(combined, lr), combined

@@ -30,11 +30,22 @@ from torch import Tensor
 from algorithms.algorithm import Algorithm, Sample
 from algorithms.network import Network
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
-from algorithms.state import LooseState, State
+from algorithms.state import State
+
+
+@dataclass
+class ExtraState(State):
+    """The state of EXTRA and of PG-EXTRA.
+
+    Attributes:
+        correction: c, (k, d), whose average over the nodes is 0.
+    """
+
+    correction: Tensor
 
 
 @dataclass(frozen=True)
-class Extra(Algorithm):
+class Extra(Algorithm[ExtraState]):
     """EXTRA.
 
     Args:
@@ -48,18 +59,17 @@ class Extra(Algorithm):
     def __post_init__(self) -> None:
         check_learning_rate(self, self.lr)
 
-    def start(self, x: Tensor, network: Network) -> State:
-        return LooseState(x=x.clone(), correction=torch.zeros_like(x), step=0)
+    def start(self, x: Tensor, network: Network) -> ExtraState:
+        return ExtraState(x.clone(), torch.zeros_like(x))
 
-    def post(self, state: State, network: Network) -> None:
+    def post(self, state: ExtraState, network: Network) -> None:
         network.post(state.x)
 
-    def step(self, state: State, sample: Sample, network: Network) -> None:
-        lr = learning_rate(self.lr, state.step)
-        state.x = extra_step(state, lr, sample.gradient, network)
+    def step(self, state: ExtraState, sample: Sample, network: Network) -> None:
+        state.x = extra_step(state, learning_rate(self.lr, state.step), sample.gradient, network)
 
 
-def extra_step(state: State, lr: float, gradient: Tensor, network: Network) -> Tensor:
+def extra_step(state: ExtraState, lr: float, gradient: Tensor, network: Network) -> Tensor:
     """W x - lr g + c, (k, d); then c <- c + (W - I) x / 2."""
     mixed = network.mix(state.x)
     result = mixed - lr * gradient + state.correction

@@ -22,7 +22,7 @@ from algorithms.state import State
 
 
 @dataclass(frozen=True)
-class GossipAveraging(Algorithm):
+class GossipAveraging(Algorithm[State]):
     """Gossip averaging; the gradients are not used."""
 
     def step(self, state: State, sample: Sample, network: Network) -> None:

@@ -23,16 +23,15 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from algorithms.algorithm import Sample
-from algorithms.blocks.local_updates import LocalUpdates
-from algorithms.blocks.period import Period
+from algorithms.blocks.adacomm import AdaComm
+from algorithms.blocks.local_updates import LocalState, LocalUpdates
 from algorithms.network import Network
 from algorithms.optimizers import LocalOptimizer
 from algorithms.schedules.learning_rate import LearningRate
-from algorithms.state import LooseState, State
 
 
 @dataclass(frozen=True)
-class GossipPGA(LocalUpdates):
+class GossipPGA(LocalUpdates[LocalState]):
     """Gossip-PGA.
 
     Args:
@@ -44,7 +43,7 @@ class GossipPGA(LocalUpdates):
     """
 
     lr: float | LearningRate = 0.1
-    period: Period = 6
+    period: int | AdaComm = 6
     momentum: float = 0.0
     nesterov: bool = False
     optimizer: LocalOptimizer | None = None
@@ -52,12 +51,10 @@ class GossipPGA(LocalUpdates):
     def __post_init__(self) -> None:
         self.check_updates()
 
-    def start(self, x: Tensor, network: Network) -> State:
-        state = LooseState(x=x.clone(), step=0)
-        self.start_updates(state)
-        return state
+    def start(self, x: Tensor, network: Network) -> LocalState:
+        return LocalState(x.clone(), *self.start_updates(x))
 
-    def step(self, state: State, sample: Sample, network: Network) -> None:
+    def step(self, state: LocalState, sample: Sample, network: Network) -> None:
         x = state.x
         y = self.updated(state, sample, network, out=network.empty(x.shape[1], x.dtype, x.device))
         if self.ends_period(state, sample, network):

@@ -28,18 +28,34 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, check_momentum, descent_direction, start_momentum
+from algorithms.algorithm import Algorithm, Sample
+from algorithms.blocks.momentum import Momentum, check_momentum
 from algorithms.checks import check
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
-from algorithms.state import LooseState, State
+from algorithms.state import State
 
 ORDERS = ("diging", "adapt-then-combine")
 
 
+@dataclass
+class GradientTrackingState(State):
+    """The state of gradient tracking.
+
+    Attributes:
+        momentum: Of the tracked direction.
+        tracker: y, (k, d), the estimate of the average gradient; None before the first iteration.
+        gradient: (k, d), the gradient that was added to the tracker last; None before the first iteration.
+    """
+
+    momentum: Momentum
+    tracker: Tensor | None = None
+    gradient: Tensor | None = None
+
+
 @dataclass(frozen=True)
-class GradientTracking(Algorithm):
+class GradientTracking(Algorithm[GradientTrackingState]):
     """Gradient tracking.
 
     Args:
@@ -61,31 +77,29 @@ class GradientTracking(Algorithm):
         check(self.order in ORDERS, self, "order", f"one of {', '.join(ORDERS)}")
         check_momentum(self, self.momentum, self.nesterov)
 
-    def start(self, x: Tensor, network: Network) -> State:
-        state = LooseState(x=x.clone(), tracker=None, gradient=None, step=0)
-        start_momentum(state, self.momentum)
-        return state
+    def start(self, x: Tensor, network: Network) -> GradientTrackingState:
+        return GradientTrackingState(x.clone(), Momentum.start(x, self.momentum, self.nesterov))
 
-    def post(self, state: State, network: Network) -> None:
+    def post(self, state: GradientTrackingState, network: Network) -> None:
         if self.order == "diging":
-            if state.step > 0:
+            if state.tracker is not None:
                 network.post(state.tracker)
             network.post(state.x)
 
-    def step(self, state: State, sample: Sample, network: Network) -> None:
+    def step(self, state: GradientTrackingState, sample: Sample, network: Network) -> None:
         state.tracker = self._track(state, sample.gradient, network)
         state.gradient = sample.gradient
         lr = learning_rate(self.lr, state.step)
-        v = descent_direction(state, state.tracker, self.momentum, self.nesterov)
+        v = state.momentum.descend(state.tracker)
         if self.order == "diging":
             state.x = network.mix(state.x, plus=(-lr, v))
         else:
             state.x = network.mix(add_scaled(state.x, -lr, v))
 
-    def _track(self, state: State, gradient: Tensor, network: Network) -> Tensor:
+    def _track(self, state: GradientTrackingState, gradient: Tensor, network: Network) -> Tensor:
         """The next y, (k, d)."""
-        if state.step == 0:
-            return gradient.clone()
+        if state.tracker is None or state.gradient is None:
+            return gradient
         change = gradient - state.gradient
         if self.order == "diging":
             return network.mix(state.tracker, plus=(1.0, change))

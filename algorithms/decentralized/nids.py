@@ -37,11 +37,24 @@ from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.proximal import Proximal, check_prox
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
-from algorithms.state import LooseState, State
+from algorithms.state import State
+
+
+@dataclass
+class NidsState(State):
+    """The state of NIDS.
+
+    Attributes:
+        correction: D, (k, d), whose average over the nodes is 0.
+        z: (k, d), of which x is the proximal point; None without a regularizer, where x is z.
+    """
+
+    correction: Tensor
+    z: Tensor | None = None
 
 
 @dataclass(frozen=True)
-class Nids(Algorithm):
+class Nids(Algorithm[NidsState]):
     """NIDS.
 
     Args:
@@ -61,18 +74,15 @@ class Nids(Algorithm):
         check(0 < self.gamma <= 1, self, "gamma", "in (0, 1]")
         check_prox(self, self.prox)
 
-    def start(self, x: Tensor, network: Network) -> State:
-        state = LooseState(x=x.clone(), correction=torch.zeros_like(x), step=0)
-        if self.prox is not None:
-            state.z = x.clone()
-        return state
+    def start(self, x: Tensor, network: Network) -> NidsState:
+        return NidsState(x.clone(), torch.zeros_like(x), None if self.prox is None else x.clone())
 
-    def step(self, state: State, sample: Sample, network: Network) -> None:
+    def step(self, state: NidsState, sample: Sample, network: Network) -> None:
         lr = learning_rate(self.lr, state.step)
         psi = add_scaled(state.x, -lr, sample.gradient)
         if state.step > 0:
             phi = psi - state.correction
-            if self.prox is not None:
+            if state.z is not None:
                 phi = phi + (state.x - state.z)
             state.correction = add_scaled(state.correction, self.gamma / 2, phi - network.mix(phi))
         z = psi - state.correction

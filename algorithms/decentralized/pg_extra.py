@@ -18,11 +18,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from algorithms.algorithm import Sample
-from algorithms.decentralized.extra import Extra, extra_step
+from algorithms.decentralized.extra import Extra, ExtraState, extra_step
 from algorithms.network import Network
 from algorithms.proximal import L1, Proximal, check_prox, proximal_step
 from algorithms.schedules.learning_rate import learning_rate
-from algorithms.state import State
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,6 @@ class PgExtra(Extra):
         super().__post_init__()
         check_prox(self, self.prox)
 
-    def step(self, state: State, sample: Sample, network: Network) -> None:
+    def step(self, state: ExtraState, sample: Sample, network: Network) -> None:
         lr = learning_rate(self.lr, state.step)
         state.x = proximal_step(self.prox, extra_step(state, lr, sample.gradient, network), lr)

@@ -26,15 +26,30 @@ import torch
 from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample
-from algorithms.decentralized.push_sum_averaging import push_sum, start_push_sum
+from algorithms.blocks.push_sum import PushSum
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
 from algorithms.state import State
 
 
+@dataclass
+class PushDigingState(State):
+    """The state of Push-DIGing.
+
+    Attributes:
+        push_sum: Numerators and weights, whose ratio is x.
+        mixed_tracker: (k, d), sum_j c_ij y_j of the iteration before.
+        gradient: (k, d), the gradient that was added to y last; 0 at the start.
+    """
+
+    push_sum: PushSum
+    mixed_tracker: Tensor
+    gradient: Tensor
+
+
 @dataclass(frozen=True)
-class PushDiging(Algorithm):
+class PushDiging(Algorithm[PushDigingState]):
     """Push-DIGing.
 
     Args:
@@ -48,15 +63,13 @@ class PushDiging(Algorithm):
     def __post_init__(self) -> None:
         check_learning_rate(self, self.lr)
 
-    def start(self, x: Tensor, network: Network) -> State:
-        state = start_push_sum(x)
-        state.mixed_y = torch.zeros_like(x)  # sum_j c_ij y_j of the step before
-        state.gradient = torch.zeros_like(x)
-        return state
+    def start(self, x: Tensor, network: Network) -> PushDigingState:
+        return PushDigingState(x.clone(), PushSum.start(x), torch.zeros_like(x), torch.zeros_like(x))
 
-    def step(self, state: State, sample: Sample, network: Network) -> None:
-        y = state.mixed_y + (sample.gradient - state.gradient)
+    def step(self, state: PushDigingState, sample: Sample, network: Network) -> None:
+        y = state.mixed_tracker + (sample.gradient - state.gradient)
         state.gradient = sample.gradient
-        n, lr = state.numerator, learning_rate(self.lr, state.step)
-        push_sum(state, add_scaled(n, -lr, y, out=network.empty(n.shape[1], n.dtype, n.device)), network)
-        state.mixed_y = network.mix(y)
+        n, lr = state.push_sum.numerator, learning_rate(self.lr, state.step)
+        adapted = add_scaled(n, -lr, y, out=network.empty(n.shape[1], n.dtype, n.device))
+        state.x = state.push_sum.push(adapted, network)
+        state.mixed_tracker = network.mix(y)

@@ -23,38 +23,36 @@ from typing import ClassVar
 from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample
+from algorithms.blocks.push_sum import PushSum
 from algorithms.network import Network
-from algorithms.state import LooseState, State
+from algorithms.state import State
+
+
+@dataclass
+class PushSumState(State):
+    """The state of push-sum averaging.
+
+    Attributes:
+        push_sum: Numerators and weights, whose ratio is x.
+    """
+
+    push_sum: PushSum
 
 
 @dataclass(frozen=True)
-class PushSumAveraging(Algorithm):
+class PushSumAveraging(Algorithm[PushSumState]):
     """Push-sum averaging; the gradients are not used."""
 
     needs: ClassVar[tuple[str, ...]] = ("column_stochastic",)
-    mass: ClassVar[str | None] = "weight"
 
-    def survive(self, state: State, network: Network) -> State:
+    def start(self, x: Tensor, network: Network) -> PushSumState:
+        return PushSumState(x.clone(), PushSum.start(x))
+
+    def step(self, state: PushSumState, sample: Sample, network: Network) -> None:
+        state.x = state.push_sum.push(state.push_sum.numerator, network)
+
+    def survive(self, state: PushSumState, network: Network) -> PushSumState:
         return state
 
-    def start(self, x: Tensor, network: Network) -> State:
-        return start_push_sum(x)
-
-    def step(self, state: State, sample: Sample, network: Network) -> None:
-        push_sum(state, state.numerator, network)
-
-
-def start_push_sum(x: Tensor) -> State:
-    """The state of a push-sum method: `x` (k, d), its `numerator` (k, d) and its `weight` (k, 1)."""
-    return LooseState(x=x.clone(), numerator=x.clone(), weight=x.new_ones(len(x), 1), step=0)
-
-
-def push_sum(state: State, numerator: Tensor, network: Network) -> None:
-    """Split numerators and weights among the out-neighbours, add up what arrives, divide.
-
-    The weights have the precision of the numerators: where the entries of P, rounded to it, do not quite sum to 1,
-    both are off by the same factor.
-    """
-    state.numerator = network.mix(numerator)
-    state.weight = network.mix(state.weight)
-    state.x = state.numerator / state.weight
+    def mass(self, state: PushSumState) -> Tensor:
+        return state.push_sum.weight

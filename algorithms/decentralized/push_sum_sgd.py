@@ -34,17 +34,46 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, check_momentum, descent_direction, start_momentum
+from algorithms.algorithm import Algorithm, Sample
+from algorithms.blocks.momentum import Momentum, check_momentum
+from algorithms.blocks.push_sum import PushSum
 from algorithms.checks import check
-from algorithms.decentralized.push_sum_averaging import push_sum, start_push_sum
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
-from algorithms.state import State
+from algorithms.state import Block, State
+
+
+@dataclass
+class InFlight(Block):
+    """What travels during a gradient computation.
+
+    Attributes:
+        split: h, the numerators and weights that nodes split among themselves and their out-neighbours.
+        kept: What each node kept of them for itself.
+    """
+
+    split: PushSum
+    kept: PushSum
+
+
+@dataclass
+class PushSumSGDState(State):
+    """The state of push-sum SGD.
+
+    Attributes:
+        push_sum: Numerators and weights, whose ratio is x.
+        momentum: Of the local direction.
+        in_flight: With `overlap`, what travels; None before the first step and without.
+    """
+
+    push_sum: PushSum
+    momentum: Momentum
+    in_flight: InFlight | None = None
 
 
 @dataclass(frozen=True)
-class PushSumSGD(Algorithm):
+class PushSumSGD(Algorithm[PushSumSGDState]):
     """Push-sum SGD.
 
     Args:
@@ -55,7 +84,6 @@ class PushSumSGD(Algorithm):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("column_stochastic",)
-    mass: ClassVar[str | None] = "weight"
 
     lr: float | LearningRate = 0.1
     momentum: float = 0.0
@@ -66,49 +94,47 @@ class PushSumSGD(Algorithm):
         check_learning_rate(self, self.lr)
         check_momentum(self, self.momentum, self.nesterov)
 
-    def start(self, x: Tensor, network: Network) -> State:
-        state = start_push_sum(x)
-        start_momentum(state, self.momentum)
+    def start(self, x: Tensor, network: Network) -> PushSumSGDState:
         if self.overlap:
             keeps = bool((network.own_weights() > 0).all())
             check(keeps, self, "overlap", "false where a node keeps no share of its own, as in this mixing matrix")
-            state.travelling, state.kept = None, None  # h and what was kept of it: of the numerator, and of the weight
-        return state
+        return PushSumSGDState(x.clone(), PushSum.start(x), Momentum.start(x, self.momentum, self.nesterov))
 
-    def post(self, state: State, network: Network) -> None:
-        if self.overlap and state.travelling:
-            for each in state.travelling:
-                network.post(each)
+    def post(self, state: PushSumSGDState, network: Network) -> None:
+        if state.in_flight is not None:
+            network.post(state.in_flight.split.numerator)
+            network.post(state.in_flight.split.weight)
 
-    def step(self, state: State, sample: Sample, network: Network) -> None:
-        v = descent_direction(state, sample.gradient, self.momentum, self.nesterov)
-        n, lr = state.numerator, learning_rate(self.lr, state.step)
+    def step(self, state: PushSumSGDState, sample: Sample, network: Network) -> None:
+        v = state.momentum.descend(sample.gradient)
+        n, lr = state.push_sum.numerator, learning_rate(self.lr, state.step)
         adapted = add_scaled(n, -lr, v, out=network.empty(n.shape[1], n.dtype, n.device))
         if self.overlap:
             self._push_late(state, adapted, network)
         else:
-            push_sum(state, adapted, network)
+            state.x = state.push_sum.push(adapted, network)
 
-    def survive(self, state: State, network: Network) -> State:
+    def survive(self, state: PushSumSGDState, network: Network) -> PushSumSGDState:
         """Go on with the numerators and weights; what travels comes back to its senders, as receivers may be gone."""
-        if self.overlap and state.travelling is not None:
-            numerator, weight = (h - share for h, share in zip(state.travelling, state.kept, strict=True))
-            state.numerator, state.weight = state.numerator + numerator, state.weight + weight
-            state.x = state.numerator / state.weight
-            state.travelling, state.kept = None, None
+        if state.in_flight is not None:
+            state.push_sum = state.push_sum + (state.in_flight.split - state.in_flight.kept)
+            state.x = state.push_sum.ratio
+            state.in_flight = None
         return state
 
-    def _push_late(self, state: State, numerator: Tensor, network: Network) -> None:
+    def mass(self, state: PushSumSGDState) -> Tensor:
+        return state.push_sum.weight
+
+    def _push_late(self, state: PushSumSGDState, numerator: Tensor, network: Network) -> None:
         """Keep the own shares, add what arrives from the step before, divide."""
+        before = state.in_flight
         # What is split now travels in the next round, unless nothing has travelled in this one.
-        own = network.own_weights(ahead=0 if state.travelling is None else 1).to(numerator)
-        split = numerator, state.weight
-        kept = own * numerator, own * state.weight
-        state.numerator, state.weight = kept
-        if state.travelling is not None:
-            numerators, weights = (
-                network.mix(h) - share for h, share in zip(state.travelling, state.kept, strict=True)
-            )
-            state.numerator, state.weight = state.numerator + numerators, state.weight + weights
-        state.travelling, state.kept = split, kept
-        state.x = state.numerator / state.weight
+        own = network.own_weights(ahead=0 if before is None else 1).to(numerator)
+        split = PushSum(numerator, state.push_sum.weight)
+        kept = split.times(own)
+        state.push_sum = kept
+        if before is not None:
+            arrived = PushSum(network.mix(before.split.numerator), network.mix(before.split.weight))
+            state.push_sum = kept + (arrived - before.kept)
+        state.in_flight = InFlight(split, kept)
+        state.x = state.push_sum.ratio

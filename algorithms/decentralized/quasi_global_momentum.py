@@ -21,16 +21,28 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, check_momentum
+from algorithms.algorithm import Algorithm, Sample
+from algorithms.blocks.momentum import check_momentum
 from algorithms.checks import check
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
-from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
-from algorithms.state import LooseState, State
+from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate, vanishes
+from algorithms.state import State
+
+
+@dataclass
+class QuasiGlobalState(State):
+    """The state of quasi-global momentum.
+
+    Attributes:
+        buffer: b, (k, d), in units of a gradient.
+    """
+
+    buffer: Tensor
 
 
 @dataclass(frozen=True)
-class QuasiGlobalMomentum(Algorithm):
+class QuasiGlobalMomentum(Algorithm[QuasiGlobalState]):
     """Decentralized SGD with quasi-global momentum.
 
     Args:
@@ -52,15 +64,15 @@ class QuasiGlobalMomentum(Algorithm):
         check_momentum(self, self.momentum, self.nesterov)
         check(0 <= self.mu < 1, self, "mu", "in [0, 1)")
 
-    def start(self, x: Tensor, network: Network) -> State:
-        return LooseState(x=x.clone(), buffer=torch.zeros_like(x), step=0)
+    def start(self, x: Tensor, network: Network) -> QuasiGlobalState:
+        return QuasiGlobalState(x.clone(), torch.zeros_like(x))
 
-    def step(self, state: State, sample: Sample, network: Network) -> None:
+    def step(self, state: QuasiGlobalState, sample: Sample, network: Network) -> None:
         lr = learning_rate(self.lr, state.step)
         direction = add_scaled(sample.gradient, self.momentum, state.buffer)
         if self.nesterov:
             direction = add_scaled(sample.gradient, self.momentum, direction)
         x = network.mix(add_scaled(state.x, -lr, direction))
-        if lr > 0:
+        if not vanishes(lr, x.dtype):
             state.buffer = add_scaled(self.mu * state.buffer, (1 - self.mu) / lr, state.x - x)
         state.x = x

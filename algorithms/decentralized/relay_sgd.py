@@ -31,15 +31,35 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import Algorithm, Sample, check_momentum, descent_direction, start_momentum
+from algorithms.algorithm import Algorithm, Sample
+from algorithms.blocks.momentum import Momentum, check_momentum
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
-from algorithms.state import LooseState, State
+from algorithms.state import State
+
+
+@dataclass
+class RelayState(State):
+    """The state of RelaySGD. The lists have a tensor for each local node, with a row for each neighbour of it.
+
+    Attributes:
+        momentum: Of the local direction.
+        received: m_ki, (degree, d), what the neighbours told of their sides.
+        sent: m_ik, (degree, d), what they were told.
+        received_counts: c_ki, (degree, 1), of how many nodes that is the sum.
+        sent_counts: c_ik, (degree, 1).
+    """
+
+    momentum: Momentum
+    received: list[Tensor]
+    sent: list[Tensor]
+    received_counts: list[Tensor]
+    sent_counts: list[Tensor]
 
 
 @dataclass(frozen=True)
-class RelaySGD(Algorithm):
+class RelaySGD(Algorithm[RelayState]):
     """RelaySGD.
 
     Args:
@@ -58,16 +78,13 @@ class RelaySGD(Algorithm):
         check_learning_rate(self, self.lr)
         check_momentum(self, self.momentum, self.nesterov)
 
-    def start(self, x: Tensor, network: Network) -> State:
-        state = LooseState(x=x.clone(), step=0)
-        # Of each local node, with a row for each neighbour: m_ki and m_ik, c_ki and c_ik.
-        state.received, state.sent = _nothing(x), _nothing(x)
-        state.received_counts, state.sent_counts = _nothing(x[:, :1]), _nothing(x[:, :1])
-        start_momentum(state, self.momentum)
-        return state
+    def start(self, x: Tensor, network: Network) -> RelayState:
+        momentum = Momentum.start(x, self.momentum, self.nesterov)
+        number = x[:, :1]
+        return RelayState(x.clone(), momentum, _nothing(x), _nothing(x), _nothing(number), _nothing(number))
 
-    def step(self, state: State, sample: Sample, network: Network) -> None:
-        v = descent_direction(state, sample.gradient, self.momentum, self.nesterov)
+    def step(self, state: RelayState, sample: Sample, network: Network) -> None:
+        v = state.momentum.descend(sample.gradient)
         y = add_scaled(state.x, -learning_rate(self.lr, state.step), v)
         if state.step < network.n - 1:
             _relay(torch.ones_like(y[:, :1]), state.received_counts, state.sent_counts, network)

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from algorithms.algorithm import check_momentum
+from algorithms.blocks.momentum import check_momentum
 from algorithms.federated.federated import Federated
 from algorithms.federated.sampling import Weighting
 from algorithms.network import Network
@@ -43,7 +43,7 @@ class FedMom(Federated):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_momentum(self, self.momentum, nesterov=False)
+        check_momentum(self, self.momentum)
 
     def start(self, x: Tensor, network: Network) -> State:
         state = super().start(x, network)

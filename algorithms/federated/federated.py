@@ -30,7 +30,7 @@ import numpy as np
 from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample
-from algorithms.blocks.period import synchronizes
+from algorithms.blocks.period import Every
 from algorithms.checks import NonFiniteError, check
 from algorithms.federated.sampling import (
     SAMPLINGS,
@@ -141,12 +141,12 @@ class Federated(Algorithm):
             self._choose(state, sample, network)
         lr = learning_rate(self.lr, state.step)
         gradient = self.local_gradient(state, sample.gradient)
-        scale, direction = self.optimizer.update(state, gradient, lr, network)
+        scale, direction = self.optimizer.update(state.x, state.memory, gradient, lr)
         idle = {*self.idle(state, network)}
         for row, (u, along) in enumerate(zip(state.x, direction, strict=True)):
             if row not in idle:
                 add_scaled(u, scale, along, out=u)
-        if synchronizes(state.step, self.local_steps):
+        if Every(self.local_steps).foreseen(state.step):
             self.end_round(state, learning_rate(self.server_lr, state.step // self.local_steps), network)
             state.x = state.server.clone()
             self._start_round(state, network)
@@ -165,7 +165,7 @@ class Federated(Algorithm):
 
     def pseudo_gradient(self, state: State, network: Network) -> Tensor:
         """(k, d) with equal rows: g = sum_k p_k (w - u_k)."""
-        moved = state.server - self.optimizer.model(state, state.x)
+        moved = state.server - self.optimizer.model(state.x, state.memory)
         for row in absent(state):
             moved[row] = 0
         return weighted_mean(moved, state.counts, network)
@@ -196,7 +196,7 @@ class Federated(Algorithm):
         else:
             counts = draw_clients(sizes, clients, self.sampling, self.weighting, random)
             state.counts = counts[network.nodes].tolist()
-        self.optimizer.start(state)
+        state.memory = self.optimizer.start(state.x)
 
     def _choose(self, state: State, sample: Sample, network: Network) -> None:
         """The clients of the round, given what they lose at the server's parameters."""

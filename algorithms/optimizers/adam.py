@@ -16,15 +16,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from algorithms.network import Network
-from algorithms.optimizers.moments import check_moments, normalized, start_moments
+from algorithms.optimizers.moments import Moments, check_moments
 from algorithms.optimizers.optimizer import LocalOptimizer
 from algorithms.optimizers.weight_decay import check_weight_decay, with_weight_decay
-from algorithms.state import State
 
 
 @dataclass(frozen=True)
-class Adam(LocalOptimizer):
+class Adam(LocalOptimizer[Moments]):
     """Adam.
 
     Args:
@@ -43,9 +41,9 @@ class Adam(LocalOptimizer):
         check_moments(self, self.beta1, self.beta2, self.epsilon)
         check_weight_decay(self, self.weight_decay)
 
-    def start(self, state: State) -> None:
-        start_moments(state)
+    def start(self, x: Tensor) -> Moments:
+        return Moments.start(x)
 
-    def update(self, state: State, gradient: Tensor, lr: float, network: Network) -> tuple[float, Tensor]:
-        gradient = with_weight_decay(gradient, self.weight_decay, state.x)
-        return -lr, normalized(state, gradient, self.beta1, self.beta2, self.epsilon)
+    def update(self, x: Tensor, memory: Moments, gradient: Tensor, lr: float) -> tuple[float, Tensor]:
+        gradient = with_weight_decay(gradient, self.weight_decay, x)
+        return -lr, memory.normalized(gradient, self.beta1, self.beta2, self.epsilon)

@@ -14,15 +14,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from algorithms.network import Network
-from algorithms.optimizers.moments import check_moments, normalized, start_moments
+from algorithms.optimizers.moments import Moments, check_moments
 from algorithms.optimizers.optimizer import LocalOptimizer
 from algorithms.optimizers.weight_decay import check_weight_decay, with_weight_decay
-from algorithms.state import State
 
 
 @dataclass(frozen=True)
-class AdamW(LocalOptimizer):
+class AdamW(LocalOptimizer[Moments]):
     """AdamW.
 
     Args:
@@ -41,9 +39,9 @@ class AdamW(LocalOptimizer):
         check_moments(self, self.beta1, self.beta2, self.epsilon)
         check_weight_decay(self, self.weight_decay)
 
-    def start(self, state: State) -> None:
-        start_moments(state)
+    def start(self, x: Tensor) -> Moments:
+        return Moments.start(x)
 
-    def update(self, state: State, gradient: Tensor, lr: float, network: Network) -> tuple[float, Tensor]:
-        direction = normalized(state, gradient, self.beta1, self.beta2, self.epsilon)
-        return -lr, with_weight_decay(direction, self.weight_decay, state.x)
+    def update(self, x: Tensor, memory: Moments, gradient: Tensor, lr: float) -> tuple[float, Tensor]:
+        direction = memory.normalized(gradient, self.beta1, self.beta2, self.epsilon)
+        return -lr, with_weight_decay(direction, self.weight_decay, x)

@@ -24,18 +24,33 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
-from algorithms.algorithm import Sample, check_momentum, start_momentum
+from algorithms.algorithm import Sample
+from algorithms.blocks.momentum import Momentum, check_momentum
 from algorithms.checks import check, positive
 from algorithms.network import Network
 from algorithms.optimizers.layerwise import ORDERS, Layerwise, Order, ratios
 from algorithms.optimizers.weight_decay import check_weight_decay, with_weight_decay
-from algorithms.state import State
+from algorithms.state import Block
+
+
+@dataclass
+class ClarsMemory(Block):
+    """What CLARS remembers.
+
+    Attributes:
+        momentum: Of what is accumulated.
+        norms: (k, L) float64, the means over all nodes of the norms of the last gradients, with equal rows.
+    """
+
+    momentum: Momentum
+    norms: Tensor
 
 
 @dataclass(frozen=True)
-class Clars(Layerwise):
+class Clars(Layerwise[ClarsMemory]):
     """CLARS.
 
     Args:
@@ -57,7 +72,7 @@ class Clars(Layerwise):
 
     def __post_init__(self) -> None:
         check(positive(self.trust), self, "trust", "> 0")
-        check_momentum(self, self.momentum, nesterov=False)
+        check_momentum(self, self.momentum)
         check_weight_decay(self, self.weight_decay)
         check(self.order in ORDERS, self, "order", f"one of {', '.join(ORDERS)}")
         check(self.limit > 0, self, "limit", "> 0")
@@ -71,18 +86,22 @@ class Clars(Layerwise):
     def takes_norms(self) -> bool:
         return self.over == "samples"
 
-    def start(self, state: State) -> None:
-        start_momentum(state, self.momentum)
+    def start(self, x: Tensor) -> ClarsMemory:
+        return ClarsMemory(Momentum.start(x, self.momentum), torch.zeros_like(self.norms(x)))
 
-    def observe(self, state: State, sample: Sample) -> None:
-        if self.over == "samples":
-            if sample.norms is None:
-                raise ValueError("Clars: over = 'samples' needs samples with norms, of Minibatch(microbatch=1)")
-            state.norms = sample.norms[:, self.chosen(state.x.shape[1])]
+    def observe(self, x: Tensor, memory: ClarsMemory, sample: Sample, network: Network) -> None:
+        average = network.mean(self._norms_of(sample).to(sample.gradient.dtype)).double()
+        memory.norms = average.expand(len(x), -1)
 
-    def update(self, state: State, gradient: Tensor, lr: float, network: Network) -> tuple[float, Tensor]:
-        norms = self.norms(gradient) if self.over == "nodes" else state.norms
-        average = network.mean(norms.to(gradient.dtype)).double()
-        scales = ratios(self.trust * self.norms(state.x), average).clamp(max=self.limit)
-        decayed = with_weight_decay(gradient, self.weight_decay, state.x)
-        return self.momentum_update(state, decayed, lr, scales, self.momentum, self.order)
+    def update(self, x: Tensor, memory: ClarsMemory, gradient: Tensor, lr: float) -> tuple[float, Tensor]:
+        scales = ratios(self.trust * self.norms(x), memory.norms).clamp(max=self.limit)
+        decayed = with_weight_decay(gradient, self.weight_decay, x)
+        return self.momentum_update(memory.momentum, decayed, lr, scales, self.order)
+
+    def _norms_of(self, sample: Sample) -> Tensor:
+        """(k, L): of the gradients of the nodes, or the means of those of their samples."""
+        if self.over == "nodes":
+            return self.norms(sample.gradient)
+        if sample.norms is None:
+            raise ValueError("Clars: over = 'samples' needs samples with norms, of Minibatch(microbatch=1)")
+        return sample.norms[:, self.chosen(sample.gradient.shape[1])]

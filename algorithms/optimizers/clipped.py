@@ -7,7 +7,7 @@ Pascanu, Mikolov, Bengio, "On the difficulty of training Recurrent Neural Networ
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
@@ -17,11 +17,11 @@ from algorithms.network import Network
 from algorithms.numerics.norms import row_norms
 from algorithms.optimizers.optimizer import LocalOptimizer
 from algorithms.optimizers.sgd import SGD
-from algorithms.state import State
+from algorithms.state import Block
 
 
 @dataclass(frozen=True)
-class Clipped(LocalOptimizer):
+class Clipped(LocalOptimizer[Block | None]):
     """Another rule with gradients no longer than `limit`, each node's clipped by itself.
 
     Args:
@@ -43,16 +43,19 @@ class Clipped(LocalOptimizer):
     def takes_norms(self) -> bool:
         return self.optimizer.takes_norms
 
-    def start(self, state: State) -> None:
-        self.optimizer.start(state)
+    def start(self, x: Tensor) -> Block | None:
+        return self.optimizer.start(x)
 
-    def observe(self, state: State, sample: Sample) -> None:
-        self.optimizer.observe(state, sample)
+    def observe(self, x: Tensor, memory: Block | None, sample: Sample, network: Network) -> None:
+        if self.optimizer.communicates:
+            self.optimizer.observe(x, memory, replace(sample, gradient=self._clipped(sample.gradient)), network)
 
-    def update(self, state: State, gradient: Tensor, lr: float, network: Network) -> tuple[float, Tensor]:
-        norms = row_norms(gradient)[:, None]
-        clipped = gradient * (self.limit / norms).clamp(max=1).to(gradient.dtype)
-        return self.optimizer.update(state, clipped, lr, network)
+    def update(self, x: Tensor, memory: Block | None, gradient: Tensor, lr: float) -> tuple[float, Tensor]:
+        return self.optimizer.update(x, memory, self._clipped(gradient), lr)
 
-    def model(self, state: State, x: Tensor) -> Tensor:
-        return self.optimizer.model(state, x)
+    def model(self, x: Tensor, memory: Block | None) -> Tensor:
+        return self.optimizer.model(x, memory)
+
+    def _clipped(self, gradient: Tensor) -> Tensor:
+        """(k, d): each row no longer than the limit."""
+        return gradient * (self.limit / row_norms(gradient)[:, None]).clamp(max=1).to(gradient.dtype)

@@ -15,15 +15,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from algorithms.network import Network
 from algorithms.optimizers.layerwise import Layerwise, ratios
-from algorithms.optimizers.moments import check_moments, normalized, start_moments
+from algorithms.optimizers.moments import Moments, check_moments
 from algorithms.optimizers.weight_decay import check_weight_decay, with_weight_decay
-from algorithms.state import State
 
 
 @dataclass(frozen=True)
-class Lamb(Layerwise):
+class Lamb(Layerwise[Moments]):
     """LAMB.
 
     Args:
@@ -42,10 +40,10 @@ class Lamb(Layerwise):
         check_moments(self, self.beta1, self.beta2, self.epsilon)
         check_weight_decay(self, self.weight_decay)
 
-    def start(self, state: State) -> None:
-        start_moments(state)
+    def start(self, x: Tensor) -> Moments:
+        return Moments.start(x)
 
-    def update(self, state: State, gradient: Tensor, lr: float, network: Network) -> tuple[float, Tensor]:
-        direction = normalized(state, gradient, self.beta1, self.beta2, self.epsilon)
-        direction = with_weight_decay(direction, self.weight_decay, state.x)
-        return -lr, self.multiplied(direction, ratios(self.norms(state.x), self.norms(direction)))
+    def update(self, x: Tensor, memory: Moments, gradient: Tensor, lr: float) -> tuple[float, Tensor]:
+        direction = memory.normalized(gradient, self.beta1, self.beta2, self.epsilon)
+        direction = with_weight_decay(direction, self.weight_decay, x)
+        return -lr, self.multiplied(direction, ratios(self.norms(x), self.norms(direction)))

@@ -21,16 +21,14 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from algorithms.algorithm import check_momentum, start_momentum
+from algorithms.blocks.momentum import Momentum, check_momentum
 from algorithms.checks import check, positive
-from algorithms.network import Network
 from algorithms.optimizers.layerwise import ORDERS, Layerwise, Order, ratios
 from algorithms.optimizers.weight_decay import check_weight_decay, with_weight_decay
-from algorithms.state import State
 
 
 @dataclass(frozen=True)
-class Lars(Layerwise):
+class Lars(Layerwise[Momentum]):
     """LARS.
 
     Args:
@@ -47,15 +45,15 @@ class Lars(Layerwise):
 
     def __post_init__(self) -> None:
         check(positive(self.trust), self, "trust", "> 0")
-        check_momentum(self, self.momentum, nesterov=False)
+        check_momentum(self, self.momentum)
         check_weight_decay(self, self.weight_decay)
         check(self.order in ORDERS, self, "order", f"one of {', '.join(ORDERS)}")
 
-    def start(self, state: State) -> None:
-        start_momentum(state, self.momentum)
+    def start(self, x: Tensor) -> Momentum:
+        return Momentum.start(x, self.momentum)
 
-    def update(self, state: State, gradient: Tensor, lr: float, network: Network) -> tuple[float, Tensor]:
-        weights = self.norms(state.x)
+    def update(self, x: Tensor, memory: Momentum, gradient: Tensor, lr: float) -> tuple[float, Tensor]:
+        weights = self.norms(x)
         scales = ratios(self.trust * weights, self.norms(gradient) + self.weight_decay * weights)
-        decayed = with_weight_decay(gradient, self.weight_decay, state.x)
-        return self.momentum_update(state, decayed, lr, scales, self.momentum, self.order)
+        decayed = with_weight_decay(gradient, self.weight_decay, x)
+        return self.momentum_update(memory, decayed, lr, scales, self.order)

@@ -9,18 +9,17 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
+from algorithms.blocks.momentum import Momentum
 from algorithms.layout import Layout
 from algorithms.numerics.norms import part_norms
-from algorithms.numerics.sums import add_scaled
-from algorithms.optimizers.optimizer import LocalOptimizer
-from algorithms.state import State
+from algorithms.optimizers.optimizer import LocalOptimizer, M
 
 ORDERS = ("scale-then-accumulate", "accumulate-then-scale")
 Order = Literal["scale-then-accumulate", "accumulate-then-scale"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layerwise(LocalOptimizer):
+class Layerwise(LocalOptimizer[M]):
     """What rules share that give each tensor of the model a step size of its own.
 
     Biases and what belongs to normalisation, that is tensors of less than two dimensions, keep the common step size,
@@ -68,16 +67,14 @@ class Layerwise(LocalOptimizer):
         return layout
 
     def momentum_update(
-        self, state: State, gradient: Tensor, lr: float, scales: Tensor, momentum: float, order: str
+        self, memory: Momentum, gradient: Tensor, lr: float, scales: Tensor, order: str
     ) -> tuple[float, Tensor]:
         """The update by momentum with learning rates `lr` times `scales` (k, L)."""
-        if order == "accumulate-then-scale" or not momentum:
-            if momentum:
-                gradient = add_scaled(gradient, momentum, state.momentum, out=state.momentum)
-            return -lr, self.multiplied(gradient, scales)
+        if order == "accumulate-then-scale" or memory.buffer is None:
+            return -lr, self.multiplied(memory.descend(gradient), scales)
         step = self.multiplied(gradient, scales)
         step *= lr
-        return -1.0, add_scaled(step, momentum, state.momentum, out=state.momentum)
+        return -1.0, memory.descend(step)
 
 
 def ratios(above: Tensor, below: Tensor) -> Tensor:

@@ -8,13 +8,14 @@ After t updates from 0, m^ = m / (1 - beta1^t) and v^ = v / (1 - beta2^t) are we
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from algorithms.checks import check, positive
 from algorithms.numerics.sums import add_scaled
-from algorithms.state import State
+from algorithms.state import Block
 
 
 def check_moments(owner: object, beta1: float, beta2: float, epsilon: float) -> None:
@@ -24,22 +25,34 @@ def check_moments(owner: object, beta1: float, beta2: float, epsilon: float) -> 
     check(positive(epsilon), owner, "epsilon", "> 0")
 
 
-def start_moments(state: State) -> None:
-    """Add the moments, or set them back to 0."""
-    state.first_moment = torch.zeros_like(state.x)
-    state.second_moment = torch.zeros_like(state.x)
-    state.updates = 0
+@dataclass
+class Moments(Block):
+    """The estimates of each local node.
 
+    Attributes:
+        first: m, (k, d).
+        second: v, (k, d).
+        updates: t, the gradients taken up so far.
+    """
 
-def normalized(state: State, gradient: Tensor, beta1: float, beta2: float, epsilon: float) -> Tensor:
-    """Update the moments by a gradient and give m^ / (sqrt(v^) + epsilon), (k, d), in new memory."""
-    add_scaled((1 - beta1) * gradient, beta1, state.first_moment, out=state.first_moment)
-    square = gradient * gradient
-    square *= 1 - beta2
-    add_scaled(square, beta2, state.second_moment, out=state.second_moment)
-    state.updates += 1
-    divisor = torch.sqrt(state.second_moment, out=square)
-    divisor /= math.sqrt(1 - beta2**state.updates)
-    divisor += epsilon
-    divisor *= 1 - beta1**state.updates
-    return torch.div(state.first_moment, divisor, out=divisor)
+    first: Tensor
+    second: Tensor
+    updates: int = 0
+
+    @classmethod
+    def start(cls, x: Tensor) -> Moments:
+        """The moments of no gradient so far, for stacks like x (k, d)."""
+        return cls(torch.zeros_like(x), torch.zeros_like(x))
+
+    def normalized(self, gradient: Tensor, beta1: float, beta2: float, epsilon: float) -> Tensor:
+        """Take up a gradient (k, d) and give m^ / (sqrt(v^) + epsilon), (k, d), in new memory."""
+        add_scaled((1 - beta1) * gradient, beta1, self.first, out=self.first)
+        square = gradient * gradient
+        square *= 1 - beta2
+        add_scaled(square, beta2, self.second, out=self.second)
+        self.updates += 1
+        divisor = torch.sqrt(self.second, out=square)
+        divisor /= math.sqrt(1 - beta2**self.updates)
+        divisor += epsilon
+        divisor *= 1 - beta1**self.updates
+        return torch.div(self.first, divisor, out=divisor)

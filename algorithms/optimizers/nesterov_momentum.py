@@ -15,19 +15,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from algorithms.algorithm import check_momentum
-from algorithms.network import Network
+from algorithms.blocks.momentum import Momentum, check_momentum
 from algorithms.numerics.sums import add_scaled
 from algorithms.optimizers.optimizer import LocalOptimizer
 from algorithms.optimizers.weight_decay import check_weight_decay, with_weight_decay
-from algorithms.state import State
 
 
 @dataclass(frozen=True)
-class NesterovMomentum(LocalOptimizer):
+class NesterovMomentum(LocalOptimizer[Momentum]):
     """Nesterov's momentum.
 
     Args:
@@ -39,24 +36,19 @@ class NesterovMomentum(LocalOptimizer):
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        check_momentum(self, self.momentum, nesterov=False)
+        check_momentum(self, self.momentum)
         check_weight_decay(self, self.weight_decay)
 
     @property
     def proportional(self) -> bool:
         return not self.weight_decay
 
-    def start(self, state: State) -> None:
-        if self.momentum:
-            state.velocity = torch.zeros_like(state.x)
+    def start(self, x: Tensor) -> Momentum:
+        return Momentum.start(x, self.momentum, nesterov=True)
 
-    def update(self, state: State, gradient: Tensor, lr: float, network: Network) -> tuple[float, Tensor]:
-        gradient = with_weight_decay(gradient, self.weight_decay, state.x)
-        if not self.momentum:
-            return -lr, gradient
-        descent = -lr * gradient
-        state.velocity = add_scaled(descent, self.momentum, state.velocity)
-        return 1.0, add_scaled(descent, self.momentum, state.velocity, out=descent)
+    def update(self, x: Tensor, memory: Momentum, gradient: Tensor, lr: float) -> tuple[float, Tensor]:
+        gradient = with_weight_decay(gradient, self.weight_decay, x)
+        return (1.0, memory.descend(-lr * gradient)) if self.momentum else (-lr, gradient)
 
-    def model(self, state: State, x: Tensor) -> Tensor:
-        return add_scaled(x, -self.momentum, state.velocity) if self.momentum else x
+    def model(self, x: Tensor, memory: Momentum) -> Tensor:
+        return x if memory.buffer is None else add_scaled(x, -self.momentum, memory.buffer)

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 from torch import Tensor
 
 from algorithms.algorithm import Sample
 from algorithms.layout import Layout, parts_for_layout
 from algorithms.network import Network
-from algorithms.state import State
+from algorithms.state import Block
+
+M = TypeVar("M", bound=Block | None)
 
 
 @dataclass(frozen=True)
-class LocalOptimizer:
-    """A local update rule. Its fields are its hyper-parameters; what changes lives in the algorithm's `State`.
+class LocalOptimizer(Generic[M]):
+    """An update rule: a frozen dataclass of its hyper-parameters, which remembers what changes in a memory of type M.
 
-    The learning rate is the algorithm's. No row's bits depend on the other rows.
+    The parameters that it updates may be those of nodes, of an anchor or of a server. The learning rate is that of
+    whoever uses it, and may vary. No row's bits depend on the other rows, except where the rule communicates.
     """
 
     @property
     def communicates(self) -> bool:
-        """Whether each `update` exchanges something over the network, which ends a round."""
+        """Whether `observe` exchanges something over the network, which ends a round."""
         return False
 
     @property
@@ -32,34 +35,42 @@ class LocalOptimizer:
 
     @property
     def takes_norms(self) -> bool:
-        """Whether samples must have `norms`, and `observe` is to be called."""
+        """Whether samples must have `norms`."""
         return False
 
     def for_layout(self, layout: Layout) -> Self:
         """This rule for a model of these tensors, which it may treat one by one."""
         return parts_for_layout(self, layout)
 
-    def start(self, state: State) -> None:
-        """Add what the rule remembers to a state that has `x`, or renew it there: nothing seen so far."""
+    def start(self, x: Tensor) -> M:
+        """The memory of nothing seen so far, for parameters like x (k, d)."""
+        raise NotImplementedError
 
-    def observe(self, state: State, sample: Sample) -> None:
-        """Keep what `update` needs of the sample, beside the gradient; to be called before it."""
+    def observe(self, x: Tensor, memory: M, sample: Sample, network: Network) -> None:
+        """Keep in the memory what `update` needs beside the gradient; to be called before each update. Collective.
 
-    def update(self, state: State, gradient: Tensor, lr: float, network: Network) -> tuple[float, Tensor]:
+        Args:
+            x: (k, d), the parameters, at which the sample was taken.
+            memory: What the rule remembers.
+            sample: The gradient that `update` is going to be given, with losses and norms.
+            network: Where a rule that communicates does so.
+        """
+
+    def update(self, x: Tensor, memory: M, gradient: Tensor, lr: float) -> tuple[float, Tensor]:
         """One iteration: the number c and the stack y (k, d) that take the parameters x to x + c y.
 
         Args:
-            state: With x (k, d), the parameters, which stay as they are, and what the rule remembers, which changes.
-            gradient: (k, d), taken at x; stays as it is.
+            x: (k, d), the parameters, which stay as they are.
+            memory: What the rule remembers, which changes.
+            gradient: (k, d), taken at x; it stays as it is.
             lr: The learning rate of this iteration, >= 0.
-            network: Used by rules that communicate.
 
         Returns:
-            The pair, as `network.mix` takes it in `plus`. The stack may be the gradient, or belong to the state: it
+            The pair, as `network.mix` takes it in `plus`. The stack may be the gradient, or belong to the memory: it
             may be read until the next update and not be written to.
         """
         raise NotImplementedError
 
-    def model(self, state: State, x: Tensor) -> Tensor:
+    def model(self, x: Tensor, memory: M) -> Tensor:
         """(k, d): the parameters that the rule outputs, where gradients are taken at x (k, d)."""
         return x

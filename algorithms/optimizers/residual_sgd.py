@@ -23,17 +23,29 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from algorithms.algorithm import check_momentum, descent_direction, start_momentum
+from algorithms.blocks.momentum import Momentum, check_momentum
 from algorithms.checks import check
-from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.optimizers.optimizer import LocalOptimizer
 from algorithms.optimizers.weight_decay import check_weight_decay, with_weight_decay
-from algorithms.state import State
+from algorithms.state import Block
+
+
+@dataclass
+class Residual(Block):
+    """What residual SGD remembers.
+
+    Attributes:
+        residual: e, (k, d), what has accumulated and is not applied.
+        momentum: Of the gradients.
+    """
+
+    residual: Tensor
+    momentum: Momentum
 
 
 @dataclass(frozen=True)
-class ResidualSGD(LocalOptimizer):
+class ResidualSGD(LocalOptimizer[Residual]):
     """SGD with residuals.
 
     Args:
@@ -51,25 +63,23 @@ class ResidualSGD(LocalOptimizer):
     def __post_init__(self) -> None:
         check(0 < self.share <= 1, self, "share", "in (0, 1]")
         check(0 <= self.lookahead <= 1, self, "lookahead", "in [0, 1]")
-        check_momentum(self, self.momentum, nesterov=False)
+        check_momentum(self, self.momentum)
         check_weight_decay(self, self.weight_decay)
 
     @property
     def proportional(self) -> bool:
         return not self.weight_decay
 
-    def start(self, state: State) -> None:
-        state.residual = torch.zeros_like(state.x)
-        start_momentum(state, self.momentum)
+    def start(self, x: Tensor) -> Residual:
+        return Residual(torch.zeros_like(x), Momentum.start(x, self.momentum))
 
-    def update(self, state: State, gradient: Tensor, lr: float, network: Network) -> tuple[float, Tensor]:
-        gradient = with_weight_decay(gradient, self.weight_decay, state.x)
-        direction = descent_direction(state, gradient, self.momentum, nesterov=False)
-        accumulated = add_scaled(state.residual, lr, direction)
+    def update(self, x: Tensor, memory: Residual, gradient: Tensor, lr: float) -> tuple[float, Tensor]:
+        gradient = with_weight_decay(gradient, self.weight_decay, x)
+        accumulated = add_scaled(memory.residual, lr, memory.momentum.descend(gradient))
         applied = (self.share + self.lookahead * (1 - self.share)) * accumulated
-        move = add_scaled(applied, -self.lookahead, state.residual, out=applied)
-        state.residual = (1 - self.share) * accumulated
+        move = add_scaled(applied, -self.lookahead, memory.residual, out=applied)
+        memory.residual = (1 - self.share) * accumulated
         return -1.0, move
 
-    def model(self, state: State, x: Tensor) -> Tensor:
-        return add_scaled(x, self.lookahead, state.residual)
+    def model(self, x: Tensor, memory: Residual) -> Tensor:
+        return add_scaled(x, self.lookahead, memory.residual)

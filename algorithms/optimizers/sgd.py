@@ -13,15 +13,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from algorithms.algorithm import check_momentum, descent_direction, start_momentum
-from algorithms.network import Network
+from algorithms.blocks.momentum import Momentum, check_momentum
 from algorithms.optimizers.optimizer import LocalOptimizer
 from algorithms.optimizers.weight_decay import check_weight_decay, with_weight_decay
-from algorithms.state import State
 
 
 @dataclass(frozen=True)
-class SGD(LocalOptimizer):
+class SGD(LocalOptimizer[Momentum]):
     """Stochastic gradient descent.
 
     Args:
@@ -42,9 +40,9 @@ class SGD(LocalOptimizer):
     def proportional(self) -> bool:
         return not self.weight_decay
 
-    def start(self, state: State) -> None:
-        start_momentum(state, self.momentum)
+    def start(self, x: Tensor) -> Momentum:
+        return Momentum.start(x, self.momentum, self.nesterov)
 
-    def update(self, state: State, gradient: Tensor, lr: float, network: Network) -> tuple[float, Tensor]:
-        gradient = with_weight_decay(gradient, self.weight_decay, state.x)
-        return -lr, descent_direction(state, gradient, self.momentum, self.nesterov)
+    def update(self, x: Tensor, memory: Momentum, gradient: Tensor, lr: float) -> tuple[float, Tensor]:
+        gradient = with_weight_decay(gradient, self.weight_decay, x)
+        return -lr, memory.descend(gradient)

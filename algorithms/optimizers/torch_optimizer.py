@@ -18,14 +18,25 @@ from torch import Tensor
 from algorithms.checks import check
 from algorithms.imports import imported
 from algorithms.layout import Layout
-from algorithms.network import Network
 from algorithms.numerics.threads import side_by_side
 from algorithms.optimizers.optimizer import LocalOptimizer
-from algorithms.state import State
+from algorithms.state import Block
+
+
+@dataclass
+class TorchMemory(Block):
+    """What the optimizers remember.
+
+    Attributes:
+        kept: Number of the tensor -> name in its optimizer's state -> (k) values, one for each local node; empty before
+            the first update.
+    """
+
+    kept: dict[str, dict[str, list[Any]]]
 
 
 @dataclass(frozen=True)
-class TorchOptimizer(LocalOptimizer):
+class TorchOptimizer(LocalOptimizer[TorchMemory]):
     """An optimizer by import path. Its learning rate is the algorithm's.
 
     Args:
@@ -50,33 +61,33 @@ class TorchOptimizer(LocalOptimizer):
     def for_layout(self, layout: Layout) -> Self:
         return replace(self, shapes=tuple(tuple(shape) for shape in layout.shapes.values()))
 
-    def start(self, state: State) -> None:
-        self._made(self._tensors(state.x[0]), lr=1.0)  # with these shapes too?
-        state.kept = {}
+    def start(self, x: Tensor) -> TorchMemory:
+        self._made(self._tensors(x[0]), lr=1.0)  # with these shapes too?
+        return TorchMemory({})
 
-    def update(self, state: State, gradient: Tensor, lr: float, network: Network) -> tuple[float, Tensor]:
-        new, slope = state.x.clone(), gradient.clone()
+    def update(self, x: Tensor, memory: TorchMemory, gradient: Tensor, lr: float) -> tuple[float, Tensor]:
+        new, slope = x.clone(), gradient.clone()
         kept: list[list[dict[str, Any]]] = [[] for _ in new]
 
         def step(first: int, last: int) -> None:
             for row in range(first, last):
-                kept[row] = self._step(state, row, new[row], slope[row], lr)
+                kept[row] = self._step(memory, row, new[row], slope[row], lr)
 
         side_by_side(step, len(new))
-        state.kept = {
+        memory.kept = {
             str(i): {key: [of_row[i][key] for of_row in kept] for key in of_tensor}
             for i, of_tensor in enumerate(kept[0])
         }
-        return 1.0, new.sub_(state.x)
+        return 1.0, new.sub_(x)
 
-    def _step(self, state: State, row: int, x: Tensor, gradient: Tensor, lr: float) -> list[dict[str, Any]]:
+    def _step(self, memory: TorchMemory, row: int, x: Tensor, gradient: Tensor, lr: float) -> list[dict[str, Any]]:
         """Move x (d,) by the optimizer of this row; what it keeps for each tensor."""
         parameters = self._tensors(x)
         for parameter, slope in zip(parameters, self._tensors(gradient), strict=True):
             parameter.grad = slope
         optimizer = self._made(parameters, lr)
-        for i, parameter in enumerate(parameters if state.kept else ()):
-            optimizer.state[parameter] = {key: rows[row] for key, rows in state.kept[str(i)].items()}
+        for i, parameter in enumerate(parameters if memory.kept else ()):
+            optimizer.state[parameter] = {key: rows[row] for key, rows in memory.kept[str(i)].items()}
         optimizer.step()
         kept = [dict(optimizer.state[parameter]) for parameter in parameters]
         return [{key: value for key, value in each.items() if value is not None} for each in kept]

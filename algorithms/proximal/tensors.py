@@ -25,7 +25,9 @@ def checked_shapes(owner: Proximal, shapes: Shapes | None, d: int) -> Shapes:
         ValueError: It does not, or they are not known.
     """
     if shapes is None:
-        raise ValueError(f"{type(owner).__name__} needs the model's tensors: give it their layout by for_layout(layout)")
+        raise ValueError(
+            f"{type(owner).__name__} needs the model's tensors: give it their layout by for_layout(layout)"
+        )
     held = sum(map(prod, shapes))
     if held != d:
         raise ValueError(f"{type(owner).__name__}: shapes hold {held} parameters, the vector {d}")
@@ -39,7 +41,7 @@ def cut(row: Tensor, sections: list[tuple[int, int]]) -> list[Tensor]:
 
 
 def tensors_of(row: Tensor, shapes: Shapes) -> list[Tensor]:
-    """The tensors in a vector (d,), in double precision and in memory of their own, whose alignment is always the same."""
+    """The tensors in a vector (d,), in double precision and in their own memory, whose alignment is always the same."""
     parts = row.split([prod(shape) for shape in shapes])
     copies = [part.to(torch.float64, copy=True) for part in parts]
     return [part.view(shape) for part, shape in zip(copies, shapes, strict=True)]

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+import torch
+
 from algorithms.checks import check, positive
 
 
@@ -159,3 +161,11 @@ def check_learning_rate(owner: object, lr: float | LearningRate) -> None:
     """Refuse a learning rate that is neither a schedule nor a positive number."""
     valid = isinstance(lr, LearningRate) or (isinstance(lr, int | float) and positive(lr))
     check(valid, owner, "lr", "> 0, or a schedule such as Cosine(lr=0.1, steps=1000)")
+
+
+def vanishes(lr: float, dtype: torch.dtype) -> bool:
+    """Whether a learning rate is 0, or so small that numbers of this type may overflow where they are divided by it.
+
+    Methods that keep differences of models in units of gradients divide by it; where it vanishes they must do without.
+    """
+    return lr * lr < torch.finfo(dtype).tiny

@@ -13,11 +13,11 @@ from gossip.network import Communicator
 from topologies import Schedule
 
 KEYS = ("case", "transport", "topology", "ranks", "dimension", "seconds", "baseline", "baseline_seconds", "ratio")
-FAMILIES = {family.__name__: cast(Callable[[int], Schedule], family) for family in topologies.FAMILIES}
+TOPOLOGIES = {family.__name__: cast(Callable[[int], Schedule], family) for family in topologies.FAMILIES}
 
 
 @dataclass(frozen=True)
-class Row:
+class TimeRow:
     """One case against one baseline.
 
     Attributes:
@@ -25,10 +25,10 @@ class Row:
         transport: What carried rows between ranks; None where nothing does.
         topology: Name of the topology; None where there is none.
         ranks: Number of processes.
-        dimension: d, entries of a vector.
-        seconds: Per iteration, on the slowest rank.
-        baseline: What it is compared with.
-        baseline_seconds: The same for the baseline; None where it does not exist.
+        dimension: Entries of a vector, d.
+        seconds: Seconds of one iteration of the case on the slowest rank.
+        baseline: What the case is compared with.
+        baseline_seconds: Seconds of one iteration of the baseline; None where it does not exist.
     """
 
     case: str
@@ -101,7 +101,7 @@ class Command:
         """The table of the rows, by columns: here a line for each case, with the ratios to the baselines and these'
         own times."""
         baselines = list(dict.fromkeys(row.baseline for row in rows))
-        lines: dict[tuple[Any, ...], dict[str, Row]] = {}
+        lines: dict[tuple[Any, ...], dict[str, TimeRow]] = {}
         for row in rows:
             lines.setdefault((row.case, row.transport, row.topology, row.dimension), {})[row.baseline] = row
         first = [next(iter(line.values())) for line in lines.values()]
@@ -116,7 +116,7 @@ class Command:
         }
 
 
-def _against(row: Row | None) -> str:
+def _against(row: TimeRow | None) -> str:
     if row is None:
         return ""
     if row.ratio is None or row.baseline_seconds is None:

@@ -15,7 +15,7 @@ Case = Callable[[int], None]
 """Does the operation so many times, back to back."""
 
 SHORTEST = 0.06  # seconds of a timed block: long against the start of the ranks one after another
-LOOKS = 3  # at a block's length; the shortest counts, as an interruption only makes it longer
+TRIALS = 3  # at a block's length; the shortest counts, as an interruption only makes it longer
 
 
 def repeated(operation: Callable[[], object]) -> Case:
@@ -52,11 +52,11 @@ def interleaved(
 def once(case: Case, communicator: Communicator) -> float:
     """Seconds of one iteration on the slowest rank, after one that compiles and allocates; collective.
 
-    The shortest of some looks, if these are not long.
+    The shortest of three iterations, or of fewer if these are long.
     """
     case(1)
     seconds: list[float] = []
-    while len(seconds) < LOOKS and sum(seconds) < SHORTEST:
+    while len(seconds) < TRIALS and sum(seconds) < SHORTEST:
         seconds.append(float(_slowest(np.array([_time(case, 1, communicator)]), communicator)[0]))
     return min(seconds)
 
@@ -66,8 +66,8 @@ def _iterations(case: Case, least: int, communicator: Communicator) -> int:
     case(least)  # what is compiled or allocated on first use
     count = least
     while True:
-        looks = np.array([_time(case, count, communicator) for _ in range(LOOKS)])
-        elapsed = float(_slowest(looks, communicator).min())
+        blocks = np.array([_time(case, count, communicator) for _ in range(TRIALS)])
+        elapsed = float(_slowest(blocks, communicator).min())
         if elapsed >= SHORTEST:
             return count
         count = math.ceil(count * min(10, 1.2 * SHORTEST / max(elapsed, 1e-9)))

@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 
 import gossip
 from algorithms import Algorithm, ChocoSGD, DecentralizedSGD, TopK
-from gossip.bench.command import FAMILIES, Command, Row, option, whole
+from gossip.bench.command import TOPOLOGIES, Command, TimeRow, option, whole
 from gossip.bench.timing import Case, interleaved, mpi_of
 from gossip.network import Communicator, Transport
 from topologies import Schedule
@@ -60,7 +60,7 @@ class Train(Command):
     model: tuple[str, ...] = option(("mlp",), "what is trained, on random data", choices=MODELS)
     cases: tuple[str, ...] = option((*GOSSIP, "allreduce"), "what to measure", choices=(*GOSSIP, "allreduce"))
     ddp: bool = option(False, "measure DistributedDataParallel too")
-    topology: str = option("ring", "who talks to whom", choices=FAMILIES)
+    topology: str = option("ring", "who talks to whom", choices=TOPOLOGIES)
     transport: Transport = option(  # noqa: RUF009 - a dataclass field
         "auto", "what carries rows between ranks", choices=get_args(Transport)
     )
@@ -70,12 +70,13 @@ class Train(Command):
     momentum: float = option(0.9, "momentum", float, least=0)
     fused: bool = option(False, "give torch.optim.SGD its fused kernel")
 
-    def run(self, communicator: Communicator) -> list[Row]:
-        graph = communicator.from_root(lambda: FAMILIES[self.topology](communicator.size))
+    def run(self, communicator: Communicator) -> list[TimeRow]:
+        """Measure each model in each way; collective."""
+        graph = communicator.from_root(lambda: TOPOLOGIES[self.topology](communicator.size))
         communicator.from_root(lambda: [each(self.lr, self.momentum) for each in GOSSIP.values()])  # in range?
         return [row for model in self.model for row in self._measure(model, graph, communicator)]
 
-    def _measure(self, name: str, graph: Schedule, communicator: Communicator) -> list[Row]:
+    def _measure(self, name: str, graph: Schedule, communicator: Communicator) -> list[TimeRow]:
         modes = [*self.cases, *([DDP] if self.ddp else [])]
         with ExitStack() as open_until_measured:
             cases = {
@@ -85,7 +86,7 @@ class Train(Command):
         d = sum(parameter.numel() for parameter in MODELS[name]().parameters())
         transport = self.transport if communicator.size > 1 else "none"
         return [
-            Row(
+            TimeRow(
                 case=f"{name} {mode}",
                 transport=transport if mode in GOSSIP else None,
                 topology=graph.name if mode in GOSSIP else None,

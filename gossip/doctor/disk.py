@@ -22,9 +22,9 @@ class Disk:
 
     Attributes:
         problem: Why it could not write; None if it could.
-        seconds: For writing `SIZE` bytes until they are on the disk, while the other ranks do the same.
-        shared: Whether the file of rank 0 is seen.
-        free: Bytes.
+        seconds: Seconds for writing `SIZE` bytes until they are on the disk, while the other ranks do the same.
+        shared: Whether the folder that rank 0 made is seen.
+        free: Bytes that are free on the disk.
     """
 
     problem: str | None = None

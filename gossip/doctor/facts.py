@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 
 from gossip.doctor.disk import Disk, try_disk
-from gossip.doctor.memory import try_reading, try_window
+from gossip.doctor.memory_access import try_reading, try_window
 from gossip.network import Communicator
 from gossip.processes.communicator import usable_cores
 from gossip.processes.ending import tolerates_failures
@@ -33,26 +33,26 @@ class Facts:
     """One process.
 
     Attributes:
-        host: Its name.
-        versions: Python, packages (None: not installed) and a digest of gossip's own sources.
+        host: Name of the host.
+        versions: Versions of Python and of packages (None: not installed), and a digest of gossip's own sources.
         mpi: Name and version of the MPI library; None without one.
-        mpi_file: The file that it was loaded from, if that can be told.
+        mpi_file: The file that the MPI library was loaded from, if that can be told.
         wheels: Packages in this environment that bring an MPI library.
-        thread_level: What the MPI library was initialized with; None if it was not.
-        outlives: Whether the launcher was told that processes outlive each other (ULFM).
-        cores: Those that this process may run on.
-        host_cores: How many the host has,
-        quota: and how many may be used at a time on average.
+        thread_level: The thread level that the MPI library was initialized with; None if it was not.
+        tolerates_failures: Whether the launcher was told that processes outlive each other (ULFM).
+        cores: The cores that this process may run on.
+        host_cores: How many cores the host has.
+        core_quota: How many cores may be used at a time on average; infinite without a limit.
         memory_nodes: How many parts the host's memory has (NUMA).
         omp_threads: OMP_NUM_THREADS; None if it is not set.
-        threads: How many torch uses.
+        threads: How many threads torch uses.
         gpus: Names of the GPUs that torch sees.
-        gpu_device: Whether this host shows a GPU of NVIDIA's.
+        has_gpu_device: Whether this host shows a GPU of NVIDIA's.
         takes_gpu_memory: Whether MPI sends from GPU memory; None without MPI.
-        shared_memory: Free bytes on the host.
-        window: What is wrong with memory shared with the other ranks of the host; None if nothing is.
-        reading: The same for copying from the memory of another process.
-        disk: Writing to the run directory.
+        shared_memory: Bytes of shared memory that are free on the host; infinite without MPI.
+        window_problem: What is wrong with memory shared with the other ranks of the host; None if nothing is.
+        reading_problem: What is wrong with copying from the memory of another process of the host; None if nothing is.
+        disk: What was found when writing to where run directories go.
     """
 
     host: str
@@ -61,19 +61,19 @@ class Facts:
     mpi_file: str | None
     wheels: tuple[str, ...]
     thread_level: str | None
-    outlives: bool
+    tolerates_failures: bool
     cores: frozenset[int]
     host_cores: int
-    quota: float
+    core_quota: float
     memory_nodes: int
     omp_threads: str | None
     threads: int
     gpus: tuple[str, ...]
-    gpu_device: bool
+    has_gpu_device: bool
     takes_gpu_memory: bool | None
     shared_memory: float
-    window: str | None
-    reading: str | None
+    window_problem: str | None
+    reading_problem: str | None
     disk: Disk
 
 
@@ -94,19 +94,19 @@ def collect(processes: Communicator, output: Path) -> list[Facts]:
             mpi_file=_mpi_file(),
             wheels=tuple(filter(_is_here, WHEELS)),
             thread_level=_thread_level() if library else None,
-            outlives=tolerates_failures(),
+            tolerates_failures=tolerates_failures(),
             cores=frozenset(usable_cores()),
             host_cores=os.cpu_count() or 1,
-            quota=_quota(),
+            core_quota=_quota(),
             memory_nodes=len(list(MEMORY_NODES.glob("node[0-9]*"))) or 1,
             omp_threads=os.environ.get("OMP_NUM_THREADS"),
             threads=torch.get_num_threads(),
             gpus=tuple(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())),
-            gpu_device=Path("/dev/nvidia0").exists(),
+            has_gpu_device=Path("/dev/nvidia0").exists(),
             takes_gpu_memory=getattr(processes, "takes_gpu_memory", None),
             shared_memory=_shared_memory() if library else math.inf,
-            window=try_window(processes),
-            reading=try_reading(processes),
+            window_problem=try_window(processes),
+            reading_problem=try_reading(processes),
             disk=try_disk(processes, output),
         )
     )

@@ -136,7 +136,7 @@ def _thread_level(facts: Sequence[Facts]) -> Finding | None:
 def _windows(facts: Sequence[Facts]) -> Finding | None:
     if len(facts) == 1:
         return None
-    problems = [each.window for each in facts]
+    problems = [each.window_problem for each in facts]
     if any(problems):
         return Finding(
             "shared windows",
@@ -157,7 +157,7 @@ def _windows(facts: Sequence[Facts]) -> Finding | None:
 def _reading(facts: Sequence[Facts]) -> Finding | None:
     if not any(len(_on(each.host, facts)) > 1 for each in facts):
         return None
-    problems = [each.reading for each in facts]
+    problems = [each.reading_problem for each in facts]
     if not any(problems):
         return Finding("cross memory attach", "works: MPI can copy long messages between ranks of a host at once")
     return Finding(
@@ -173,7 +173,7 @@ def _failures(facts: Sequence[Facts]) -> Finding | None:
         return None
     if "Open MPI" not in library:
         return Finding("rank failure", f"ends the job: {library} has no ULFM; Open MPI 5 has")
-    if all(each.outlives for each in facts):
+    if all(each.tolerates_failures for each in facts):
         return Finding("rank failure", "the other ranks can go on (ULFM): --on-failure continue or rehost")
     return Finding("rank failure", "ends the job; with Open MPI 5 and mpirun --with-ft ulfm the others can go on")
 
@@ -248,10 +248,10 @@ def _given(value: str | None) -> str:
 
 def _gpus(facts: Sequence[Facts]) -> Finding:
     if not any(each.gpus for each in facts):
-        if any(each.gpu_device for each in facts):
+        if any(each.has_gpu_device for each in facts):
             return Finding(
                 "GPUs",
-                f"{next(each.host for each in facts if each.gpu_device)} has some, but torch "
+                f"{next(each.host for each in facts if each.has_gpu_device)} has some, but torch "
                 f"{facts[0].versions['torch']} sees none",
                 "install torch for CUDA, and ask Slurm for --gpus-per-task",
             )
@@ -301,7 +301,7 @@ def _on(host: str, facts: Sequence[Facts]) -> list[Facts]:
 
 def _usable(local: Sequence[Facts]) -> float:
     """Cores that these processes of a host may use together at a time."""
-    return min(len(frozenset().union(*(each.cores for each in local))), local[0].quota)
+    return min(len(frozenset().union(*(each.cores for each in local))), local[0].core_quota)
 
 
 def _by_rank(values: Sequence[Hashable], none: str = "missing") -> str:

@@ -22,7 +22,7 @@ MOST = 16  # ranks, or else hosts, of which the matrix is shown
 
 
 @dataclass(frozen=True)
-class Links:
+class LinkTimes:
     """What was measured between pairs of ranks, (n, n) with NaN on the diagonal and where there was no time for it.
 
     Attributes:
@@ -49,7 +49,7 @@ def rounds(size: int) -> list[list[int]]:
     return schedule
 
 
-def measure(processes: Communicator, hosts: Sequence[str], seconds: float) -> Links:
+def measure(processes: Communicator, hosts: Sequence[str], seconds: float) -> LinkTimes:
     """Let pairs send each other messages, half of the ranks at the same time; collective.
 
     Every pair has its share of the seconds; when they are over, the rounds that are left are left out.
@@ -69,7 +69,7 @@ def measure(processes: Communicator, hosts: Sequence[str], seconds: float) -> Li
     everyone = np.array(processes.gather((latency, bandwidth)))
     # The one with the lower number has timed it.
     latencies, bandwidths = (np.triu(each) + np.triu(each).T for each in (everyone[:, 0], everyone[:, 1]))
-    return Links(latencies, bandwidths, hosts)
+    return LinkTimes(latencies, bandwidths, hosts)
 
 
 def _one_way(processes: Any, partner: int, size: int, seconds: float) -> float:
@@ -91,7 +91,7 @@ def _one_way(processes: Any, partner: int, size: int, seconds: float) -> float:
             return fastest / 2
 
 
-def examine(links: Links, crowded: bool) -> list[Finding]:
+def examine(links: LinkTimes, crowded: bool) -> list[Finding]:
     """A line for pairs on the same host and one for pairs on different ones.
 
     Args:
@@ -108,7 +108,7 @@ def examine(links: Links, crowded: bool) -> list[Finding]:
     return [finding for finding in found if finding is not None]
 
 
-def _judge(subject: str, pairs: NDArray[np.bool_], links: Links, crowded: bool, least: float) -> Finding | None:
+def _judge(subject: str, pairs: NDArray[np.bool_], links: LinkTimes, crowded: bool, least: float) -> Finding | None:
     """The finding on these pairs, (n, n), of which the median should reach `least` bytes/s; None if there are none."""
     measured = pairs & ~np.isnan(links.latency)
     if not measured.any():
@@ -132,7 +132,7 @@ def _judge(subject: str, pairs: NDArray[np.bool_], links: Links, crowded: bool, 
     return Finding(subject, text)
 
 
-def matrix(links: Links) -> list[str]:
+def matrix(links: LinkTimes) -> list[str]:
     """The lines of a table between ranks, or between hosts if there are many; none if there are many of these too.
 
     Latency is above the diagonal and bandwidth below it; between hosts both are the median.

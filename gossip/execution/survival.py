@@ -258,7 +258,8 @@ class Survival:
 
 def _mass(algorithm: Algorithm, state: State, network: InProcessNetwork) -> float | None:
     """Of all nodes, what mixing conserves; None if the algorithm has no such thing. Collective."""
-    return None if algorithm.mass is None else float(network.sum(getattr(state, algorithm.mass).double()))
+    mass = algorithm.mass(state)
+    return None if mass is None else float(network.sum(mass.double()))
 
 
 def later(algorithm: Algorithm, steps: int) -> Algorithm:

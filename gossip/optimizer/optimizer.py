@@ -15,7 +15,7 @@ from torch import Tensor
 
 from algorithms import Algorithm, Compressor, Layout, LearningRate, Message, Sample, Traffic
 from algorithms.schedules.learning_rate import learning_rate
-from algorithms.state import Block
+from algorithms.state import Block, map_tensors
 from gossip.needs import check_needs, warn_of_bias
 from gossip.network import Communicator, InProcessNetwork, Transport, connect
 from gossip.optimizer.flat import FlatParameters, unflatten
@@ -288,9 +288,11 @@ class Optimizer(torch.optim.Optimizer):
     def _keep_gradient(self) -> None:
         """The next gradients come into the same memory; a state that refers to it needs its own."""
         memory = self._flat.gradient.untyped_storage().data_ptr()
-        for name, value in vars(self._state).items():
-            if isinstance(value, Tensor) and value.untyped_storage().data_ptr() == memory:
-                setattr(self._state, name, value.clone())
+
+        def own(value: Tensor) -> Tensor:
+            return value.clone() if value.untyped_storage().data_ptr() == memory else value
+
+        map_tensors(self._state, own)
 
     def _mix_buffers(self, ended: int) -> None:
         """Average the buffers with the neighbours', as a part of the round that just ended."""
@@ -376,7 +378,9 @@ class Optimizer(torch.optim.Optimizer):
         self.network.round = saved["round"]
         self._shares = list(saved["shares"])
         x = self._state.x
-        vars(self._state).update({name: _beside(x, value) for name, value in copy.deepcopy(saved["state"]).items()})
+        parts = copy.deepcopy(saved["state"])
+        self._state = copy.copy(self._state)
+        vars(self._state).update({name: map_tensors(part, partial(_beside, x)) for name, part in parts.items()})
         self._shared = False
         self._show_learning_rate()
 
@@ -396,30 +400,20 @@ class Optimizer(torch.optim.Optimizer):
         self._release()
 
 
-def _beside(x: Tensor, value: Any) -> Any:
-    """What a state holds, with stacks like x where x is."""
-    if isinstance(value, list | tuple):
-        return type(value)(_beside(x, each) for each in value)
-    if isinstance(value, dict):
-        return {key: _beside(x, each) for key, each in value.items()}
-    if isinstance(value, Block):
-        vars(value).update(_beside(x, vars(value)))
-        return value
-    return value.to(x.device) if isinstance(value, Tensor) and value.shape == x.shape else value
-
-
-def _blocks() -> list[type[Block]]:
-    """The classes of the parts that states may have, those of this algorithm's among them."""
-    kinds = [Block]
-    for kind in kinds:
-        kinds += kind.__subclasses__()
-    return kinds
+def _beside(x: Tensor, value: Tensor) -> Tensor:
+    """A tensor that a state holds, where x is if it is a stack like x."""
+    return value.to(x.device) if value.shape == x.shape else value
 
 
 def _of_messages(owner: Algorithm | Compressor) -> list[Any]:
     """The classes of the messages that may wait in a state, for torch.load to read them."""
     parts = [value for value in vars(owner).values() if isinstance(value, Compressor)]
     return [Message, *(kind for part in parts for kind in (type(part), *_of_messages(part)))]
+
+
+def _blocks(kind: type[Block] = Block) -> list[type[Block]]:
+    """The classes of the blocks that a state may have, for torch.load to read them."""
+    return [kind, *(each for derived in kind.__subclasses__() for each in _blocks(derived))]
 
 
 def _release(network: InProcessNetwork, processes: Communicator) -> None:

@@ -35,7 +35,6 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from algorithms import AdaComm, Layout, LocalSGD, Minibatch, Sample, ShardedWorkload
-from algorithms.blocks.period import Period
 from gossip import SimulatedClock
 from gossip.reproduce.study import Claim, Findings, History, Say, Study, history_of
 from gossip.workloads import Mnist
@@ -94,13 +93,13 @@ def clock(d: int) -> SimulatedClock:
     return SimulatedClock(compute_seconds=1.0, latency=0.0, bandwidth=2 * (NODES - 1) / NODES * 4 * d / RATIO)
 
 
-def steps_within(seconds: float, period: Period) -> int:
+def steps_within(seconds: float, period: int | AdaComm) -> int:
     """How many steps take this time; a bound of it for AdaComm, which ends up with averages in every step."""
     return round(seconds / (1 + RATIO / (period if isinstance(period, int) else 4)))
 
 
 def train(
-    shards: OnTrainingImages, period: Period, lr: float, seconds: float, batch: int, points: int, seed: int
+    shards: OnTrainingImages, period: int | AdaComm, lr: float, seconds: float, batch: int, points: int, seed: int
 ) -> History:
     """What was measured at so many points of this time; empty if it diverged."""
     steps = steps_within(seconds, period)
@@ -137,7 +136,7 @@ def run(
         rates: Candidates for the learning rate.
     """
     seconds = steps * (1 + RATIO)
-    methods: dict[str, Sequence[Period]] = {name: [period] for name, period in FIXED.items()}
+    methods: dict[str, Sequence[int | AdaComm]] = {name: [period] for name, period in FIXED.items()}
     methods[ADACOMM] = [AdaComm(START, interval=seconds / intervals) for intervals in INTERVALS]
     another = max(seeds) + 1
     shards = {seed: workload(model, seed, measured) for seed in (*seeds, another)}

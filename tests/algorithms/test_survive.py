@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ from algorithms import (
     State,
     WarmUp,
 )
-from algorithms.state import LooseState
+from algorithms.state import map_tensors
 from gossip.network import Communicator, InProcessNetwork, connect
 from tests.algorithms.helpers import LeastSquares, least_squares, starts
 from topologies import Schedule, heal, random_out, ring
@@ -43,17 +43,9 @@ def steps(algorithm: Algorithm, state: State, network: InProcessNetwork, problem
     return state
 
 
-def of_survivors(value: Any) -> Any:
+def of_survivors(value: Tensor) -> Tensor:
     """Their rows of what a state holds, as a rank that hosts them has them."""
-    if isinstance(value, Tensor):
-        return value[SURVIVORS]
-    if isinstance(value, list):
-        return [value[node] for node in SURVIVORS]
-    if isinstance(value, tuple):
-        return tuple(map(of_survivors, value))
-    if isinstance(value, dict):
-        return {key: of_survivors(part) for key, part in value.items()}
-    return value
+    return value[SURVIVORS]
 
 
 def after_a_loss(
@@ -63,10 +55,10 @@ def after_a_loss(
     network = connect(topology, Communicator())
     state = algorithm.start(torch.from_numpy(starts(problem)), network)
     network.finish_step()
-    left = LooseState(**of_survivors(vars(steps(algorithm, state, network, problem, before))))
+    left = map_tensors(steps(algorithm, state, network, problem, before), of_survivors)
     healed = connect(heal(topology, SURVIVORS), Communicator())
     healed.round = network.round
-    return LooseState(**vars(left)), algorithm.survive(left, healed), healed
+    return deepcopy(left), algorithm.survive(left, healed), healed
 
 
 @pytest.mark.parametrize(
@@ -95,7 +87,7 @@ def test_exact_methods_reach_the_optimum_of_the_survivors(algorithm: Algorithm) 
 def test_decentralized_sgd_keeps_its_momentum() -> None:
     before, state, _ = after_a_loss(DecentralizedSGD(lr=0.05, momentum=0.9), ring(N), least_squares(N), 7)
     assert state.step == 7
-    assert torch.equal(state.momentum, before.momentum)
+    assert torch.equal(state.memory.buffer, before.memory.buffer)
     assert torch.equal(state.x, before.x)
 
 
@@ -104,15 +96,15 @@ def test_push_sum_keeps_the_mass_of_the_survivors_and_what_they_had_in_flight(ov
     problem, topology = least_squares(N), random_out(N, weights="push")
     algorithm = PushSumSGD(lr=0.05, overlap=overlap)
     before, state, network = after_a_loss(algorithm, topology, problem, 9)
-    held = [before.numerator.sum(0), before.weight.sum(0)]
+    held = [before.push_sum.numerator.sum(0), before.push_sum.weight.sum(0)]
     if overlap:  # what a node has sent and not kept
         own = np.diag(topology.matrix.toarray())[SURVIVORS, None]
-        flying = [((1 - own) * each.numpy()).sum(0) for each in before.travelling]
+        flying = [((1 - own) * each.numpy()).sum(0) for each in vars(before.in_flight.split).values()]
         held = [each + torch.from_numpy(more) for each, more in zip(held, flying, strict=True)]
         assert flying[1][0] > 1
-    assert np.allclose(state.numerator.sum(0), held[0], rtol=1e-12)
-    assert np.allclose(state.weight.sum(0), held[1], rtol=1e-12)
-    assert float(state.weight.sum()) < N
+    assert np.allclose(state.push_sum.numerator.sum(0), held[0], rtol=1e-12)
+    assert np.allclose(state.push_sum.weight.sum(0), held[1], rtol=1e-12)
+    assert float(state.push_sum.weight.sum()) < N
 
     flat = LeastSquares(np.zeros((len(SURVIVORS), 1, problem.d)), np.zeros((len(SURVIVORS), 1)))
     steps(algorithm, state, network, flat, 400)
@@ -122,7 +114,7 @@ def test_push_sum_keeps_the_mass_of_the_survivors_and_what_they_had_in_flight(ov
 
 def test_push_sum_averaging_keeps_the_mass_of_the_survivors() -> None:
     before, state, network = after_a_loss(PushSumAveraging(), random_out(N, weights="push"), least_squares(N), 3)
-    mean = before.numerator.sum(0) / before.weight.sum(0)
+    mean = before.push_sum.numerator.sum(0) / before.push_sum.weight.sum(0)
     flat = LeastSquares(np.zeros((len(SURVIVORS), 1, 5)), np.zeros((len(SURVIVORS), 1)))
     steps(PushSumAveraging(), state, network, flat, 200)
     assert np.abs((state.x - mean).numpy()).max() < 1e-9

@@ -17,11 +17,11 @@ import algorithms
 from algorithms import Compressor, Contraction, TopK
 from algorithms.randomness import Draw
 from gossip.bench.__main__ import bench
-from gossip.bench.compression import looks
-from gossip.bench.compression.looks import Looks
+from gossip.bench.compression import forecast
+from gossip.bench.compression.forecast import DurationForecast
 from gossip.bench.compression.operators import build, curve, exported, label
 from gossip.bench.compression.torch_forms import FORMS, torch_form
-from gossip.bench.network.kernels import weighted_sum
+from gossip.bench.network.weighted_sum import weighted_sum
 from gossip.bench.timing import interleaved, repeated
 from gossip.network import Communicator
 from tests.conftest import Run
@@ -212,15 +212,15 @@ class Slow(TopK):
     sizes: ClassVar[list[int]] = []
 
 
-def test_slow_operators_are_found_out_by_looks_at_short_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_operators_are_found_out_from_short_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gossip.bench.timing.time.perf_counter", lambda: Slow.clock)
-    seen = Looks(Slow(k=2), patience=2.0, communicator=Communicator())
-    assert seen.objection(1) == "Slow: k = 2 is not allowed; it must be at most d = 1, the number of parameters"
-    assert seen.objection(10_000) is None
-    assert seen.objection(1_000_000) == "it takes 100 ms for 10,000 entries already; --patience allows more"
+    told = DurationForecast(Slow(k=2), patience=2.0, communicator=Communicator())
+    assert told.objection(1) == "Slow: k = 2 is not allowed; it must be at most d = 1, the number of parameters"
+    assert told.objection(10_000) is None
+    assert told.objection(1_000_000) == "it takes 100 ms for 10,000 entries already; --patience allows more"
     assert sorted(set(Slow.sizes)) == [1000, 10_000]
-    assert Looks(Slow(k=2), patience=20.0, communicator=Communicator()).objection(100_000) is None
-    assert looks.FIRST == 1000
+    assert DurationForecast(Slow(k=2), patience=20.0, communicator=Communicator()).objection(100_000) is None
+    assert forecast.SHORTEST == 1000
 
 
 def test_the_frontier(python: Run, tmp_path: Path) -> None:

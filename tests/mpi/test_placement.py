@@ -1,14 +1,11 @@
-"""Nodes that are placed on ranks otherwise than in contiguous blocks; test_same_bits.py has every algorithm."""
+"""Nodes that are placed on ranks otherwise than in contiguous blocks, from the command line.
+
+tests/mpi/ranks/test_hosts.py has what it is good for, and test_same_bits.py every algorithm.
+"""
 
 from __future__ import annotations
 
-from tests.conftest import REPOSITORY, Run
-
-
-def test_less_crosses_between_hosts_and_the_bits_are_the_same(python: Run) -> None:
-    done = python("-W", "error", str(REPOSITORY / "tests/mpi/programs/placed.py"), ranks=4)
-    assert done.returncode == 0, done.stderr
-    assert "the same bits, with less between hosts" in done.stdout
+from tests.conftest import Run
 
 
 def test_from_the_command_line(python: Run) -> None:

@@ -12,7 +12,7 @@ import torch
 
 from algorithms import Compressor
 from gossip.bench.command import Command, option, whole
-from gossip.bench.compression.looks import Looks, prepared
+from gossip.bench.compression.forecast import DurationForecast, prepared
 from gossip.bench.compression.operators import build, exported, label, parameters
 from gossip.bench.compression.torch_forms import torch_form
 from gossip.bench.timing import Case, interleaved, repeated
@@ -23,21 +23,21 @@ WEIGHT = 0.3  # of a row that is added to a sum
 
 
 @dataclass(frozen=True)
-class Row:
+class CostRow:
     """One operator at one size.
 
     Attributes:
-        operator: Its name,
-        parameters: and what it was given, as Python has it.
+        operator: The name of the operator.
+        parameters: What the operator was given, as Python has it.
         ranks: Number of processes.
-        dimension: d, entries of the vector.
-        encode_seconds: From the vector to the packed message.
-        decode_seconds: From the packed message, times a weight, into a sum.
-        copy_seconds: For `torch.Tensor.copy_` of the vector.
-        torch_seconds: For a few lines of torch from the vector to the compressed one, unpacked; None where there are
-            none.
-        bits_per_entry: On the wire, header included.
-        paper_bits_per_entry: By the paper's formula.
+        dimension: Entries of the vector, d.
+        encode_seconds: Seconds from the vector to the packed message.
+        decode_seconds: Seconds to add the packed message, times a weight, to a sum.
+        copy_seconds: Seconds of `torch.Tensor.copy_` of the vector.
+        torch_seconds: Seconds of a few lines of torch from the vector to the compressed one, unpacked; None where there
+            are no such lines.
+        bits_per_entry: Bits on the wire for an entry, header included.
+        paper_bits_per_entry: Bits for an entry by the paper's formula.
     """
 
     operator: str
@@ -84,24 +84,27 @@ class Compressors(Command):
     dimension: tuple[int, ...] = option((10_000, 1_000_000, 25_000_000), "entries of the vector", whole)
     patience: float = option(3.0, "seconds that one encoding may take; larger vectors are left out", float, least=0)
 
-    def run(self, communicator: Communicator) -> list[Row]:
-        rows: list[Row] = []
+    def run(self, communicator: Communicator) -> list[CostRow]:
+        """Measure each operator at each size; collective. What cannot be measured is left out, and says why."""
+        rows: list[CostRow] = []
         for name in self.operator or sorted(exported()):
             compressor = build(exported()[name])
             if compressor is None:
                 _leave_out(name, "its parameters are not known here", communicator)
                 continue
-            looks = Looks(compressor, self.patience, communicator)
+            forecast = DurationForecast(compressor, self.patience, communicator)
             for d in sorted(set(self.dimension)):
-                objection = looks.objection(d)
+                objection = forecast.objection(d)
                 if objection is not None:
                     _leave_out(f"{label(compressor)} at d = {d:,}", objection, communicator)
                     continue
                 rows.append(self._measure(compressor, d, communicator))
         return rows
 
-    def columns(self, rows: Sequence[Row]) -> Mapping[str, list[str]]:
-        def speed(row: Row, seconds: float) -> str:
+    def columns(self, rows: Sequence[CostRow]) -> Mapping[str, list[str]]:
+        """The table: a line for each operator and size."""
+
+        def speed(row: CostRow, seconds: float) -> str:
             return table.number(4 * row.dimension / seconds / 1e9)
 
         return {
@@ -120,7 +123,7 @@ class Compressors(Command):
             ],
         }
 
-    def _measure(self, compressor: Compressor, d: int, communicator: Communicator) -> Row:
+    def _measure(self, compressor: Compressor, d: int, communicator: Communicator) -> CostRow:
         operator, x, draw = prepared(compressor, d, communicator.rank)
         message = operator.compress(x, draw)
         packed, total, copied = message.pack(0), torch.zeros(d), torch.ones_like(x)
@@ -133,7 +136,7 @@ class Compressors(Command):
         if form is not None:
             cases["torch"] = repeated(partial(form, x[0]))
         seconds = interleaved(cases, self.repeats, communicator)
-        return Row(
+        return CostRow(
             operator=type(compressor).__name__,
             parameters=parameters(compressor),
             ranks=communicator.size,

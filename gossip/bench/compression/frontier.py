@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,12 +15,12 @@ from algorithms.checks import check
 from algorithms.compressors.sparsifiers.sparsifier import Sparsifier
 from algorithms.randomness import Draw, generator
 from gossip.bench.command import Command, option, whole
-from gossip.bench.compression.looks import Looks
+from gossip.bench.compression.errors import DATA, ErrorRow, relative_errors
+from gossip.bench.compression.forecast import DurationForecast
 from gossip.bench.compression.operators import curve, exported, label, parameters
 from gossip.network import Communicator
 from gossip.workloads import Mnist
 
-DATA = ("Gaussian", "Laplace", "gradient")
 LEARNING_RATE = 0.1
 FORMATS = (".pdf", ".png", ".svg")
 KINDS = {  # where the class does not tell
@@ -31,38 +30,6 @@ KINDS = {  # where the class does not tell
     "QTopK": "combinations",
     "SignTopK": "combinations",
 }
-
-
-@dataclass(frozen=True)
-class Row:
-    """One operator on one kind of data.
-
-    Attributes:
-        operator: Its name,
-        parameters: and what it was given, as Python has it.
-        data: The kind of vectors.
-        bits_per_entry: On the wire, header included; the mean over the vectors.
-        error: |C(x) - x|^2 / |x|^2, the mean over the vectors.
-        unbiased: Whether E C(x) = x.
-        kind: What sort of operator it is.
-    """
-
-    operator: str
-    parameters: str
-    data: str
-    bits_per_entry: float
-    error: float
-    unbiased: bool
-    kind: str
-
-    @property
-    def bound(self) -> float:
-        """The least error that any contraction with so many bits has at its worst vector, 4^(-bits per entry)."""
-        return 4.0**-self.bits_per_entry
-
-    def record(self) -> dict[str, Any]:
-        """What other programs get."""
-        return asdict(self) | {"bound": self.bound}
 
 
 @dataclass(frozen=True)
@@ -84,12 +51,15 @@ class Frontier(Command):
         check(Path(self.output).suffix in FORMATS, self, "output", f"a name ending in {' or '.join(FORMATS)}")
 
     def files(self) -> list[str]:
+        """What is going to be written: the picture, and the rows if asked for."""
         return [self.output, *super().files()]
 
-    def run(self, communicator: Communicator) -> list[Row]:
+    def run(self, communicator: Communicator) -> list[ErrorRow]:
+        """Measure and draw on the first rank; collective."""
         return communicator.from_root(self._measure_and_draw)
 
-    def columns(self, rows: Sequence[Row]) -> Mapping[str, list[str]]:
+    def columns(self, rows: Sequence[ErrorRow]) -> Mapping[str, list[str]]:
+        """The table: a line for each operator and kind of data."""
         return {
             "operator": [row.operator + (f"({row.parameters})" if row.parameters else "") for row in rows],
             "kind": [row.kind for row in rows],
@@ -100,7 +70,7 @@ class Frontier(Command):
             "unbiased": ["yes" if row.unbiased else "no" for row in rows],
         }
 
-    def _measure_and_draw(self) -> list[Row]:
+    def _measure_and_draw(self) -> list[ErrorRow]:
         layout, vectors = gradients(self.hidden, self.steps, self.repeats)
         random = generator(0, "bench")
         data = {
@@ -110,12 +80,12 @@ class Frontier(Command):
         }
         data = {kind: x / x.square().mean(1, keepdim=True).sqrt() for kind, x in data.items()}
         rows = [
-            Row(
+            ErrorRow(
                 operator=name,
                 parameters=parameters(compressor),
                 data=kind,
                 bits_per_entry=float(message.bits.double().mean()) / layout.d,
-                error=float(errors(message.dense(), data[kind]).mean()),
+                error=float(relative_errors(message.dense(), data[kind]).mean()),
                 unbiased=not compressor.biased,
                 kind=_kind(compressor),
             )
@@ -133,7 +103,7 @@ class Frontier(Command):
         """The operators of a class that take vectors of d entries, and not too long for it."""
         feasible = []
         for compressor in curve(exported()[name]):
-            objection = Looks(compressor, self.patience, Communicator()).objection(d)
+            objection = DurationForecast(compressor, self.patience, Communicator()).objection(d)
             if objection is None:
                 feasible.append(compressor)
             else:
@@ -149,11 +119,6 @@ def gradients(hidden: int, steps: int, count: int) -> tuple[Layout, Tensor]:
     for _ in range(steps):
         x = x - LEARNING_RATE * shards.gradient(x.repeat(count, 1), range(count)).gradient.mean(0)
     return shards.layout, shards.gradient(x.repeat(count, 1), range(count)).gradient
-
-
-def errors(decoded: Tensor, x: Tensor) -> Tensor:
-    """(k,): |C(x) - x|^2 / |x|^2 of each row."""
-    return (decoded.double() - x.double()).square().sum(1) / x.double().square().sum(1)
 
 
 def _draw(rows: int) -> Draw:

@@ -16,7 +16,7 @@ from matplotlib.gridspec import SubplotSpec
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
 
-from gossip.bench.compression.frontier import DATA, Row
+from gossip.bench.compression.errors import DATA, ErrorRow
 
 SHADES = {  # of kinds of operators
     "sparsifiers": "Blues",
@@ -32,7 +32,7 @@ TITLES = {"Gaussian": "Gaussian vectors", "Laplace": "Laplace vectors", "gradien
 BOUND = "bound at the worst vector, 4^(-bits)"
 
 
-def draw(rows: Sequence[Row], file: Path) -> None:
+def draw(rows: Sequence[ErrorRow], file: Path) -> None:
     """Draw a panel for each kind of data: a curve for each operator, in a shade of its kind; hollow if unbiased.
 
     Errors above 1 are drawn at 1. What has fewer bits or smaller errors than the axes is left out.
@@ -56,7 +56,7 @@ def draw(rows: Sequence[Row], file: Path) -> None:
     figure.savefig(file, dpi=150)
 
 
-def _curve(axes: Axes, rows: Sequence[Row], style: Mapping[str, Any]) -> None:
+def _curve(axes: Axes, rows: Sequence[ErrorRow], style: Mapping[str, Any]) -> None:
     """The points of an operator, joined if they have different bits."""
     points = sorted((row.bits_per_entry, min(row.error, 1)) for row in rows)
     bits = [bits for bits, _ in points]
@@ -65,7 +65,7 @@ def _curve(axes: Axes, rows: Sequence[Row], style: Mapping[str, Any]) -> None:
     axes.plot(bits, [error for _, error in points], clip_on=False, **style)
 
 
-def _styles(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
+def _styles(rows: Sequence[ErrorRow]) -> dict[str, dict[str, Any]]:
     """How to draw each operator, by kind and name."""
     operators = {row.operator: row for row in rows}
     styles: dict[str, dict[str, Any]] = {}
@@ -79,7 +79,7 @@ def _styles(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
     return styles
 
 
-def _scale(axes: Axes, rows: Sequence[Row]) -> None:
+def _scale(axes: Axes, rows: Sequence[ErrorRow]) -> None:
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.set_xlim(LEAST_BITS, 1.15 * max(row.bits_per_entry for row in rows))
@@ -94,7 +94,7 @@ def _bound(axes: Axes) -> None:
     axes.plot(bits, 4.0**-bits, color="0.3", linewidth=1.2, linestyle="--", zorder=1)
 
 
-def _legends(place: SubplotSpec, styles: Mapping[str, dict[str, Any]], rows: Sequence[Row]) -> None:
+def _legends(place: SubplotSpec, styles: Mapping[str, dict[str, Any]], rows: Sequence[ErrorRow]) -> None:
     """The operators below the panels, kind by kind, and what the rest means."""
     kinds = {row.operator: row.kind for row in rows}
     groups = {

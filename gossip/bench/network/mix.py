@@ -10,7 +10,7 @@ from typing import get_args
 import numpy as np
 import torch
 
-from gossip.bench.command import FAMILIES, Command, Row, option, whole
+from gossip.bench.command import TOPOLOGIES, Command, TimeRow, option, whole
 from gossip.bench.timing import Case, interleaved, mpi_of, repeated
 from gossip.network import Communicator, InProcessNetwork, Transport, connect
 from topologies import Schedule
@@ -29,11 +29,12 @@ class Mix(Command):
     transport: tuple[Transport, ...] = option(
         ("auto",), "what carries rows between ranks; several are compared in one run", choices=get_args(Transport)
     )
-    topology: tuple[str, ...] = option(("ring",), "who talks to whom", choices=FAMILIES)
+    topology: tuple[str, ...] = option(("ring",), "who talks to whom", choices=TOPOLOGIES)
     dimension: tuple[int, ...] = option((1_000, 100_000, 1_000_000), "entries of a vector, such as 2.5e7", whole)
     nodes: int | None = option(None, f"nodes, in a single process only; {NODES} by default", whole)
 
-    def run(self, communicator: Communicator) -> list[Row]:
+    def run(self, communicator: Communicator) -> list[TimeRow]:
+        """Measure each topology with each dimension; collective."""
         graphs = communicator.from_root(lambda: self._build(communicator.size))
         return [row for graph in graphs for d in self.dimension for row in self._measure(graph, d, communicator)]
 
@@ -41,9 +42,9 @@ class Mix(Command):
         n = self.nodes or (ranks if ranks > 1 else NODES)
         if ranks not in (1, n):
             raise ValueError(f"mix takes one node a rank: {n} nodes need {n} ranks, not {ranks}")
-        return [FAMILIES[name](n) for name in self.topology]
+        return [TOPOLOGIES[name](n) for name in self.topology]
 
-    def _measure(self, graph: Schedule, d: int, communicator: Communicator) -> list[Row]:
+    def _measure(self, graph: Schedule, d: int, communicator: Communicator) -> list[TimeRow]:
         alone = communicator.size == 1
         networks: dict[str, InProcessNetwork] = {}
         for transport in self.transport[:1] if alone else self.transport:
@@ -55,7 +56,7 @@ class Mix(Command):
         for network in networks.values():
             network.close()
         return [
-            Row("mix", name, graph.name, communicator.size, d, seconds[name], baseline, seconds.get(baseline))
+            TimeRow("mix", name, graph.name, communicator.size, d, seconds[name], baseline, seconds.get(baseline))
             for name in networks
             for baseline in BASELINES
         ]
@@ -80,7 +81,7 @@ def _baselines(graph: Schedule, nodes: Sequence[int], d: int, communicator: Comm
 
     As in a mix, the sum of one round is the own vector of the next, so it was just written when it is read or sent.
     """
-    from gossip.bench.network.kernels import weighted_sum
+    from gossip.bench.network.weighted_sum import weighted_sum
 
     period = len(graph)
     stacks = np.ones((2, len(nodes), d), np.float32)  # the own vectors and the sums, in turn

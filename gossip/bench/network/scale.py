@@ -11,7 +11,7 @@ import torch
 
 from algorithms import DecentralizedSGD, ShardedWorkload
 from algorithms.randomness import generator
-from gossip.bench.command import Command, Row, option, whole
+from gossip.bench.command import Command, TimeRow, option, whole
 from gossip.bench.network.mix import mixing
 from gossip.bench.timing import Case, interleaved, repeated
 from gossip.network import Communicator, InProcessNetwork, connect
@@ -37,7 +37,8 @@ class Scale(Command):
         None, f"examples of a node; by default as fit in 1 GiB, at most {MOST_EXAMPLES}", whole
     )
 
-    def run(self, communicator: Communicator) -> list[Row]:
+    def run(self, communicator: Communicator) -> list[TimeRow]:
+        """Measure mixes and steps on both graphs; collective."""
         graphs = communicator.from_root(lambda: self._build(communicator.size))
         nodes = blocks(self.nodes, communicator.size)[communicator.rank]
         workload = self._workload(nodes)
@@ -61,7 +62,7 @@ class Scale(Command):
 
         baselines = {"mix": ["copy"], "step": ["gradient", *(["no_communication"] if communicator.size > 1 else [])]}
         return [
-            Row(
+            TimeRow(
                 case=case,
                 transport="auto" if communicator.size > 1 else "none",
                 topology=graph.name,

@@ -60,9 +60,9 @@ def test_it_tracks_the_sum_of_the_gradients_also_of_stochastic_ones(topology: Sc
         gradient = random.normal(size=x.shape)  # as noisy as can be
         total -= 0.02 * gradient.sum(axis=0)  # in the sum y is the gradient of this very step
         algorithm.advance(state, Sample(torch.tensor(gradient), torch.zeros(topology.n)), network)
-        np.testing.assert_allclose(state.mixed_y.numpy().sum(axis=0), gradient.sum(axis=0), rtol=0, atol=1e-12)
-        np.testing.assert_allclose(state.numerator.numpy().sum(axis=0), total, rtol=0, atol=1e-12)
-        assert abs(float(state.weight.sum()) - topology.n) < 1e-12
+        np.testing.assert_allclose(state.mixed_tracker.numpy().sum(axis=0), gradient.sum(axis=0), rtol=0, atol=1e-12)
+        np.testing.assert_allclose(state.push_sum.numerator.numpy().sum(axis=0), total, rtol=0, atol=1e-12)
+        assert abs(float(state.push_sum.weight.sum()) - topology.n) < 1e-12
 
 
 @pytest.mark.parametrize("topology", GRAPHS.values(), ids=GRAPHS)

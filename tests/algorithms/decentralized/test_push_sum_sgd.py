@@ -76,9 +76,9 @@ def test_mass_is_conserved(topology: Schedule) -> None:
         gradient = problem.gradient(state.x.numpy())
         total -= 0.02 * gradient.sum(axis=0)
         algorithm.advance(state, Sample(torch.tensor(gradient), torch.zeros(topology.n)), network)
-        np.testing.assert_allclose(state.numerator.numpy().sum(axis=0), total, rtol=0, atol=1e-11)
-        assert abs(float(state.weight.sum()) - topology.n) < 1e-12
-        spread = max(spread, float((state.weight - 1).abs().max()))
+        np.testing.assert_allclose(state.push_sum.numerator.numpy().sum(axis=0), total, rtol=0, atol=1e-11)
+        assert abs(float(state.push_sum.weight.sum()) - topology.n) < 1e-12
+        spread = max(spread, float((state.push_sum.weight - 1).abs().max()))
     assert spread < 1e-12 if topology.doubly_stochastic else spread > 0.05
 
 
@@ -200,11 +200,11 @@ def test_overlap_conserves_the_mass_together_with_what_travels(name: str, posted
         gradient = np.sin(3 * state.x.numpy())
         total -= 0.02 * gradient.sum(axis=0)
         algorithm.advance(state, Sample(torch.tensor(gradient), torch.zeros(topology.n)), network)
-        (h, weight), (h_kept, weight_kept) = state.travelling, state.kept
-        numerators = state.numerator + h - h_kept
+        travels = state.in_flight.split - state.in_flight.kept
+        numerators = (state.push_sum + travels).numerator
         np.testing.assert_allclose(numerators.numpy().sum(axis=0), total, rtol=0, atol=1e-12)
-        assert abs(float((state.weight + weight - weight_kept).sum()) - topology.n) < 1e-12
-        assert abs(float(state.weight.sum()) - topology.n) > 0.1  # a good part is on its way
+        assert abs(float((state.push_sum + travels).weight.sum()) - topology.n) < 1e-12
+        assert abs(float(state.push_sum.weight.sum()) - topology.n) > 0.1  # a good part is on its way
 
 
 def test_overlap_reaches_consensus_on_the_exact_average_without_gradients() -> None:

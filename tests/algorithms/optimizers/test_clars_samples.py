@@ -12,7 +12,6 @@ from torch import nn
 import gossip
 from algorithms import Clars, Clipped, DecentralizedSGD, Full, Lars, LocalSGD, Minibatch, OracleState, Sample
 from algorithms.oracles import minibatch
-from algorithms.state import LooseState
 from gossip.errors import UsageError
 from gossip.network import Communicator, connect
 from gossip.workloads import Digits, LeastSquares
@@ -82,12 +81,11 @@ def test_a_batch_in_one_part_on_each_node_is_clars_over_nodes() -> None:
 
 def moves(optimizer: Clars | Lars | Clipped, x: torch.Tensor, samples: torch.Tensor) -> np.ndarray:
     """(1, d): the update of one node with these samples' gradients (B, d)."""
-    state = LooseState(x=x, step=0)
-    optimizer.start(state)
+    memory = optimizer.start(x)  # type: ignore[var-annotated]
     norms = samples.norm(dim=1).mean()[None, None]
     sample = Sample(samples.mean(dim=0, keepdim=True), torch.zeros(1, dtype=x.dtype), norms)
-    optimizer.observe(state, sample)
-    c, y = optimizer.update(state, sample.gradient, 0.1, connect(complete(1), Communicator()))
+    optimizer.observe(x, memory, sample, connect(complete(1), Communicator()))
+    c, y = optimizer.update(x, memory, sample.gradient, 0.1)
     return c * y.numpy()
 
 

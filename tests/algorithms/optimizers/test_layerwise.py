@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from algorithms import AdamW, Clars, DecentralizedSGD, Lamb, Lars, Layout, LocalOptimizer, StepDecay
-from algorithms.state import LooseState
+from algorithms import AdamW, Clars, DecentralizedSGD, Lamb, Lars, Layout, LocalOptimizer, Sample, StepDecay
 from gossip.network import Communicator, connect
 from tests.algorithms.helpers import Array, dense, least_squares, run, starts
 from topologies import complete, ring
@@ -109,11 +108,11 @@ def test_literal_equations(optimizer: Lars | Clars | Lamb) -> None:
 def moves(optimizer: LocalOptimizer, x: Array, *gradients: Array, lr: float = 0.1) -> Array:
     """(k, d): the last of some updates at the same point."""
     network = connect(complete(len(x)), Communicator(), seed=0)
-    optimizer = optimizer.for_layout(LAYOUT)
-    state = LooseState(x=torch.tensor(x), step=0)
-    optimizer.start(state)
-    for gradient in gradients:
-        c, y = optimizer.update(state, torch.tensor(gradient), lr, network)
+    optimizer, parameters = optimizer.for_layout(LAYOUT), torch.tensor(x)
+    memory = optimizer.start(parameters)
+    for gradient in map(torch.tensor, gradients):
+        optimizer.observe(parameters, memory, Sample(gradient, gradient[:, 0]), network)
+        c, y = optimizer.update(parameters, memory, gradient, lr)
     return c * y.numpy()
 
 

@@ -1,14 +1,14 @@
-"""Connects and closes many times in one process; what the networks held is free again afterwards."""
+"""A process connects and closes many times; what the networks held is free again afterwards."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from algorithms import TopK
-from gossip.network import connect
-from gossip.processes import launcher
+from gossip.network import Communicator, connect
 from topologies import ring
 
 ROW = 1 << 16  # numbers
@@ -25,9 +25,9 @@ def used() -> int:
     return size
 
 
-def live(kept: list[torch.Tensor]) -> None:
+def live(processes: Communicator, kept: list[torch.Tensor]) -> None:
     """A short life of a network, some results of which stay."""
-    network = connect(ring(4), communicator, transport="shared-memory")
+    network = connect(ring(4), processes, transport="shared-memory")
     x = torch.full((2, ROW), 1.0)
     for _ in range(5):
         network.post(x)
@@ -41,23 +41,23 @@ def live(kept: list[torch.Tensor]) -> None:
     network.close()
 
 
-communicator = launcher.world()
-with launcher.failing_together(communicator):
+@pytest.mark.ranks(2)
+def test_shared_memory_is_given_back(processes: Communicator) -> None:
     nobody = [torch.empty(0)] * 2
-    live(nobody)
+    live(processes, nobody)
     before = used()
     for _ in range(15):
-        live(nobody)
+        live(processes, nobody)
     growth = used() - before
     assert growth < 4 * ROW, f"{growth} bytes of shared memory are left"  # not even a row
 
+
+@pytest.mark.ranks(2)
+def test_a_stack_outlives_its_network(processes: Communicator) -> None:
     kept: list[torch.Tensor] = []
     for _ in range(6):
-        live(kept)
+        live(processes, kept)
     for stack in kept:
-        assert (stack == 3).all(), "a stack outlives its network"
+        assert (stack == 3).all()
         stack += 1  # it is the caller's
     assert all((stack == 4).all() for stack in kept)
-    communicator.barrier()
-    if communicator.rank == 0:
-        print("nothing left")

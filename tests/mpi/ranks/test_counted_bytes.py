@@ -1,20 +1,29 @@
-"""Compares what a network counts with what it hands to MPI, seen at the transport: counted_bytes.py NODES TRANSPORT."""
+"""What a network counts is what it hands to MPI, seen at the transport."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+import pytest
 import torch
-from mpi4py import MPI
 
 from algorithms import Identity, TopK
-from gossip.network import connect
-from gossip.network.transports.peer_to_peer import transport
-from gossip.processes import launcher
+from gossip.network import Communicator, connect
 from topologies import Schedule, erdos_renyi, exponential, one_peer_exponential, ring, star
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
+TRANSPORTS = ("shared-memory", "peer-to-peer", "neighbor-collective")
+TOPOLOGIES: dict[str, Callable[[int], Schedule]] = {
+    "ring": ring,
+    "star": star,
+    "exponential": exponential,
+    "one_peer_exponential": one_peer_exponential,
+    "erdos_renyi": lambda n: erdos_renyi(n, 0.5),
+}
 
 
 class Count:
@@ -53,6 +62,8 @@ class CountingTransport:
         for request in requests:
             if request.handle in self.persistent:
                 self.count.add(self.persistent[request.handle])
+        from mpi4py import MPI
+
         MPI.Prequest.Startall(requests)
 
     def Create_dist_graph_adjacent(self, sources: Sequence[int], targets: Sequence[int]) -> CountingGraph:
@@ -89,13 +100,15 @@ class CountingMPI:
         self.Prequest = transport
 
     def __getattr__(self, name: str) -> Any:
+        from mpi4py import MPI
+
         assert name in ("Status", "BYTE", "buffer"), f"{name} may send bytes that this test would not see"
         return getattr(MPI, name)
 
 
-def exchange_all_kinds(network: Any, count: Count) -> None:
+def exchange_all_kinds(network: Any, count: Count, long: int) -> None:
     k = len(network.nodes)
-    x, wide = torch.randn(k, 17), torch.randn(k, transport.SMALL // 4 + 1)
+    x, wide = torch.randn(k, 17), torch.randn(k, long)
     y = torch.randn(k, 18)
     for _ in range(3):
         network.mix(x)
@@ -115,31 +128,24 @@ def exchange_all_kinds(network: Any, count: Count) -> None:
             count.bytes, count.messages = before
 
 
-def check(topology: Schedule, communicator: Any, transport: Any) -> None:
-    network = connect(topology, communicator, transport=transport)
+@pytest.mark.ranks(3, 4)
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+def test_counted_bytes_are_those_handed_to_mpi(processes: Communicator, topology: str, transport: str) -> None:
+    from gossip.network.transports.peer_to_peer import transport as peer_to_peer
+
+    nodes = {3: 8, 4: 4}[processes.size]
+    network = connect(TOPOLOGIES[topology](nodes), processes, transport=transport)  # type: ignore[arg-type]
     count = Count()
-    seen = CountingTransport(communicator.mpi, count)
-    with patch.object(communicator, "mpi", seen), patch.object(transport, "MPI", CountingMPI(seen)):
-        exchange_all_kinds(network, count)
+    seen = CountingTransport(processes.mpi, count)  # type: ignore[attr-defined]
+    with patch.object(processes, "mpi", seen), patch.object(peer_to_peer, "MPI", CountingMPI(seen)):
+        exchange_all_kinds(network, count, long=peer_to_peer.SMALL // 4 + 1)
         traffic = network.traffic
         if transport != "shared-memory":  # which hands only the means to MPI
-            assert traffic.wire_bytes == count.bytes, (traffic.wire_bytes, count.bytes)
+            assert traffic.wire_bytes == count.bytes
             assert traffic.wire_messages == count.messages
-        if network.n == communicator.size:
-            assert traffic.bytes.tolist() == [traffic.wire_bytes], (traffic.bytes, traffic.wire_bytes)
+        if network.n == processes.size:
+            assert traffic.bytes.tolist() == [traffic.wire_bytes]
             assert traffic.messages.tolist() == [traffic.wire_messages]
         assert network.round == 3
     network.close()
-
-
-def main() -> None:
-    n, transport = int(sys.argv[1]), sys.argv[2]
-    communicator = launcher.world()
-    for topology in (ring(n), star(n), exponential(n), one_peer_exponential(n), erdos_renyi(n, 0.5)):
-        check(topology, communicator, transport)
-    if communicator.rank == 0:
-        print("all counted")
-
-
-with launcher.failing_together(launcher.world()):
-    main()

@@ -14,8 +14,8 @@ from gossip.network import Communicator
 TOKEN = 16  # bytes
 
 
-class Span(ctypes.Structure):
-    """`struct iovec`."""
+class IoVector(ctypes.Structure):
+    """A span of memory as system calls take it: `struct iovec`."""
 
     _fields_ = (("address", ctypes.c_void_p), ("size", ctypes.c_size_t))
 
@@ -57,19 +57,20 @@ def try_reading(processes: Communicator) -> str | None:
     mine = (os.getpid(), token.ctypes.data, token.tobytes())
     everyone = processes.gather(mine)
     pid, address, expected = everyone[ranks[(ranks.index(processes.rank) + 1) % len(ranks)]]
-    problem = _read(pid, address, expected)
+    problem = read_memory(pid, address, expected)
     processes.barrier()  # the token is needed until all have read
     return problem
 
 
-def _read(pid: int, address: int, expected: bytes) -> str | None:
+def read_memory(pid: int, address: int, expected: bytes) -> str | None:
+    """What is wrong with copying these bytes from this address of another process; None if nothing is."""
     call = getattr(ctypes.CDLL(None, use_errno=True), "process_vm_readv", None) if sys.platform == "linux" else None
     if call is None:
         return "this system does not have it"
     copy = ctypes.create_string_buffer(len(expected))
-    here, there = Span(ctypes.addressof(copy), len(expected)), Span(address, len(expected))
+    here, there = IoVector(ctypes.addressof(copy), len(expected)), IoVector(address, len(expected))
     size = ctypes.c_ulong
-    call.argtypes = (ctypes.c_int, ctypes.POINTER(Span), size, ctypes.POINTER(Span), size, size)
+    call.argtypes = (ctypes.c_int, ctypes.POINTER(IoVector), size, ctypes.POINTER(IoVector), size, size)
     call.restype = ctypes.c_ssize_t
     if call(pid, ctypes.byref(here), 1, ctypes.byref(there), 1, 0) < 0:
         return os.strerror(ctypes.get_errno())

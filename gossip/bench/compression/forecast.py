@@ -1,4 +1,4 @@
-"""Looks at how long an operator takes for short vectors, to tell whether longer ones are worth the wait."""
+"""How long an operator is going to take, told from shorter vectors, before anybody waits for longer ones."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from gossip.bench.timing import once, repeated
 from gossip.console.table import duration
 from gossip.network import Communicator
 
-FIRST = 1000  # entries
-GROWTH = 10  # from one look to the next
+SHORTEST = 1000  # entries of the first vector that is timed
+GROWTH = 10  # from one length that is timed to the next
 
 
-class Looks:
-    """Encodings of longer and longer vectors, as long as the next one is expected not to take too long.
+class DurationForecast:
+    """Times encodings of longer and longer vectors, as long as the next one is expected not to take too long.
 
     Args:
         compressor: The operator.
         patience: Seconds that an encoding may take.
-        communicator: All of its ranks look.
+        communicator: The ranks, which all measure; the slowest counts.
     """
 
     def __init__(self, compressor: Compressor, patience: float, communicator: Communicator) -> None:
         self.compressor, self.patience, self.communicator = compressor, patience, communicator
-        self._seen: list[tuple[int, float]] = []  # numbers of entries and seconds
+        self._timed: list[tuple[int, float]] = []  # numbers of entries and seconds
 
     def objection(self, d: int) -> str | None:
         """Why vectors of d entries should be left out, None if they should not; collective."""
@@ -42,35 +42,36 @@ class Looks:
         for size in self._sizes(d):
             if self._expected(size) > self.patience:
                 break
-            self._look(size)
+            self._time(size)
         if self._expected(d) <= self.patience:
             return None
-        size, seconds = self._seen[-1]
+        size, seconds = self._timed[-1]
         return f"it takes {duration(seconds)} for {size:,} entries already; --patience allows more"
 
     def _sizes(self, d: int) -> list[int]:
-        """Those to look at on the way to d entries, d included."""
-        sizes = [self._seen[-1][0] * GROWTH if self._seen else FIRST]
+        """Those to time on the way to d entries, d included."""
+        sizes = [self._timed[-1][0] * GROWTH if self._timed else SHORTEST]
         while sizes[-1] < d:
             sizes.append(GROWTH * sizes[-1])
         return [*sizes[:-1], d]
 
-    def _look(self, d: int) -> None:
+    def _time(self, d: int) -> None:
+        """Time vectors of d entries, if the operator takes such."""
         try:
             self.compressor.check_dimension(d)
         except ValueError:
             return
         operator, x, draw = prepared(self.compressor, d, self.communicator.rank)
-        self._seen.append((d, once(repeated(partial(operator.compress, x, draw)), self.communicator)))
+        self._timed.append((d, once(repeated(partial(operator.compress, x, draw)), self.communicator)))
 
     def _expected(self, d: int) -> float:
-        """Seconds for d entries if time goes on growing as between the last two looks, at least in proportion."""
-        if not self._seen:
+        """Seconds for d entries if time goes on growing as between the last two lengths, at least in proportion."""
+        if not self._timed:
             return 0.0
-        size, seconds = self._seen[-1]
+        size, seconds = self._timed[-1]
         order = 1.0
-        if len(self._seen) > 1:
-            before, less = self._seen[-2]
+        if len(self._timed) > 1:
+            before, less = self._timed[-2]
             order = max(order, math.log(seconds / less) / math.log(size / before))
         return seconds * max(1.0, d / size) ** order
 

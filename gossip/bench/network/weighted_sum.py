@@ -17,31 +17,36 @@ BLOCK = 2048  # entries of the output that stay in the first-level cache while m
 
 
 @njit(fastmath=True)
-def _sum_1(out, u, a):  # type: ignore[no-untyped-def]
+def _sum_1(out, weights, vectors):  # type: ignore[no-untyped-def]
+    (u,), (a,) = weights, vectors
     for i in range(out.size):
         out[i] = u * a[i]
 
 
 @njit(fastmath=True)
-def _sum_2(out, u, a, v, b):  # type: ignore[no-untyped-def]
+def _sum_2(out, weights, vectors):  # type: ignore[no-untyped-def]
+    (u, v), (a, b) = weights, vectors
     for i in range(out.size):
         out[i] = u * a[i] + v * b[i]
 
 
 @njit(fastmath=True)
-def _sum_3(out, u, a, v, b, w, c):  # type: ignore[no-untyped-def]
+def _sum_3(out, weights, vectors):  # type: ignore[no-untyped-def]
+    (u, v, w), (a, b, c) = weights, vectors
     for i in range(out.size):
         out[i] = u * a[i] + v * b[i] + w * c[i]
 
 
 @njit(fastmath=True)
-def _sum_4(out, u, a, v, b, w, c, x, d):  # type: ignore[no-untyped-def]
+def _sum_4(out, weights, vectors):  # type: ignore[no-untyped-def]
+    (u, v, w, x), (a, b, c, d) = weights, vectors
     for i in range(out.size):
         out[i] = u * a[i] + v * b[i] + w * c[i] + x * d[i]
 
 
 @njit(fastmath=True)
-def _sum_5(out, u, a, v, b, w, c, x, d, y, e):  # type: ignore[no-untyped-def]
+def _sum_5(out, weights, vectors):  # type: ignore[no-untyped-def]
+    (u, v, w, x, y), (a, b, c, d, e) = weights, vectors
     for i in range(out.size):
         out[i] = u * a[i] + v * b[i] + w * c[i] + x * d[i] + y * e[i]
 
@@ -64,5 +69,5 @@ def weighted_sum(out: NDArray, weights: Sequence[float], vectors: Sequence[NDArr
     """A function that writes sum_t weights[t] vectors[t] to `out`, all (d,) and of one type."""
     scalars = [out.dtype.type(weight) for weight in weights]
     if len(vectors) in SUMS:
-        return partial(SUMS[len(vectors)], out, *(each for term in zip(scalars, vectors, strict=True) for each in term))
+        return partial(SUMS[len(vectors)], out, tuple(scalars), tuple(vectors))
     return partial(_sum_many, out, np.array(scalars), tuple(vectors))

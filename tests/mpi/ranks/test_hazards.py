@@ -1,34 +1,28 @@
-"""Ranks that are late at random, while others run ahead of them; every result against a dense computation.
-
-With the argument "compiled", short stacks are summed by the compiled loop, by their addresses, as if they were long.
-"""
+"""Ranks that are late at random, while others run ahead of them; every result against a dense computation."""
 
 from __future__ import annotations
 
 import importlib
 import random
-import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import networkx as nx
+import pytest
 import torch
-from mpi4py import MPI
 from torch import Tensor
 
 from algorithms import Algorithm, ChocoSGD, DecentralizedSGD, Sample, TopK
 from gossip.network import Communicator, InProcessNetwork, connect
 from gossip.network.sums import mixing
-from gossip.network.transports.shared_memory.arena import SLOTS
-from gossip.processes import launcher
-from gossip.processes.mpi import MpiCommunicator
+from tests.mpi.helpers import split_into_hosts
 from tests.mpi.suits import suits
 from topologies import Schedule, Topology, exponential, one_peer_exponential, ring
 
-communicator = launcher.world()
-size = communicator.size
-lateness = random.Random(communicator.rank)
+SLOTS = 8  # stacks, at least, that a network in shared memory has room for
+lateness = random.Random()
 
 
 def sleep(share: float = 0.1) -> None:
@@ -36,8 +30,10 @@ def sleep(share: float = 0.1) -> None:
         time.sleep(lateness.random() * 3e-3)
 
 
-def delay_reading() -> None:
+@pytest.fixture(autouse=True)
+def late_readers(processes: Communicator, monkeypatch: pytest.MonkeyPatch) -> None:
     """Come late to what others provide, when it is there: between hearing of it and reading it."""
+    lateness.seed(processes.rank)
     into = mixing.Sums.into
 
     def late(sums: mixing.Sums, out: Tensor, sources: list[Tensor], *added: Any, **how: Any) -> None:
@@ -45,7 +41,7 @@ def delay_reading() -> None:
             sleep()
         into(sums, out, sources, *added, **how)
 
-    mixing.Sums.into = late  # type: ignore[method-assign,assignment]
+    monkeypatch.setattr(mixing.Sums, "into", late)
 
 
 def directed(n: int) -> Topology:
@@ -181,32 +177,73 @@ def steps(case: Dense) -> None:
             if t % 3:
                 algorithm.post(state, case.network)
                 sleep()
-            algorithm.step(state, Sample(state.x.sin(), state.x[:, 0]), case.network)
-            algorithm.step(expected, Sample(expected.x.sin(), expected.x[:, 0]), case.alone)
-            case.finish_step()
+            algorithm.advance(state, Sample(state.x.sin(), state.x[:, 0]), case.network)
+            algorithm.advance(expected, Sample(expected.x.sin(), expected.x[:, 0]), case.alone)
             assert torch.equal(state.x, expected.x[case.mine]), (algorithm, t)
 
 
-def main() -> None:
-    if "compiled" in sys.argv:
-        importlib.import_module("gossip.network.sums.kernels")
-    delay_reading()
-    processes: list[tuple[Communicator, str]] = [(communicator, "shared-memory"), (communicator, "peer-to-peer")]
-    if size > 2:
-        processes.append((MpiCommunicator(MPI.COMM_WORLD, ranks_per_host=2), "shared-memory"))
-    for each, transport in processes:
-        for topology in (ring(size), directed(size + 1), exponential(2 * size), one_peer_exponential(size)):
-            network = connect(topology, each, transport=transport)  # type: ignore[arg-type]
-            for scenario in (in_place, overwriting, kept_alive, alternating_sizes, many_posted, averages, steps):
-                try:
-                    scenario(Dense(network, topology))
-                except AssertionError as error:
-                    raise AssertionError(f"{scenario.__name__}, {transport}, {topology.name}") from error
-            network.close()
-    communicator.barrier()
-    if communicator.rank == 0:
-        print("all right")
+TOPOLOGIES: dict[str, Callable[[int], Schedule]] = {
+    "ring": ring,
+    "directed": lambda ranks: directed(ranks + 1),
+    "exponential": lambda ranks: exponential(2 * ranks),
+    "one_peer_exponential": one_peer_exponential,
+}
+SCENARIOS = {
+    each.__name__: each for each in (in_place, overwriting, kept_alive, alternating_sizes, many_posted, averages, steps)
+}
 
 
-with launcher.failing_together(communicator):
-    main()
+@pytest.fixture
+def compiled() -> None:
+    """Short stacks are summed by the compiled loop, by their addresses, as if they were long."""
+    importlib.import_module("gossip.network.sums.kernels")
+
+
+def check(processes: Communicator, transport: str, topology: str, scenario: str) -> None:
+    schedule = TOPOLOGIES[topology](processes.size)
+    network = connect(schedule, processes, transport=transport)  # type: ignore[arg-type]
+    SCENARIOS[scenario](Dense(network, schedule))
+    network.close()
+
+
+def check_on_hosts(topology: str, scenario: str) -> None:
+    hosts = split_into_hosts(2)
+    check(hosts, "shared-memory", topology, scenario)
+    hosts.close()
+
+
+TRANSPORTS = pytest.mark.parametrize("transport", ["shared-memory", "peer-to-peer"])
+
+
+@pytest.mark.ranks(2, 4)
+@TRANSPORTS
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.usefixtures("interpreted")
+def test_interpreted(processes: Communicator, transport: str, topology: str, scenario: str) -> None:
+    check(processes, transport, topology, scenario)
+
+
+@pytest.mark.ranks(2, 4)
+@TRANSPORTS
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.usefixtures("compiled")
+def test_compiled(processes: Communicator, transport: str, topology: str, scenario: str) -> None:
+    check(processes, transport, topology, scenario)
+
+
+@pytest.mark.ranks(4)
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.usefixtures("processes", "interpreted")
+def test_interpreted_on_two_hosts(topology: str, scenario: str) -> None:
+    check_on_hosts(topology, scenario)
+
+
+@pytest.mark.ranks(4)
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.usefixtures("processes", "compiled")
+def test_compiled_on_two_hosts(topology: str, scenario: str) -> None:
+    check_on_hosts(topology, scenario)

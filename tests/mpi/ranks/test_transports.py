@@ -1,40 +1,37 @@
-"""Every transport against one process, bit for bit, on stacks of some size: transports.py SIZE."""
+"""Every transport against one process, bit for bit, on stacks of some size."""
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable, Iterator
+from functools import cache
 
 import networkx as nx
+import pytest
 import torch
-from mpi4py import MPI
 from torch import Tensor
 
 from algorithms import Identity, Message, Neighborhood, TopK
 from gossip.network import Communicator, InProcessNetwork, connect
-from gossip.network.transports.peer_to_peer.transport import SEGMENT
-from gossip.processes import launcher
-from gossip.processes.mpi import MpiCommunicator
+from tests.mpi.helpers import split_into_hosts
 from topologies import Schedule, Topology, exponential, one_peer_exponential, ring, star
 
+SEGMENT = 1 << 23  # bytes beyond which rows are sent in segments
 SIZES = {
     "small": ((torch.float32, 1), (torch.float32, 700), (torch.float64, 5), (torch.bfloat16, 5), (torch.bfloat16, 700)),
     "compiled": ((torch.float32, 70_000), (torch.float64, 40_000)),
     "segments": ((torch.float32, SEGMENT // 4 + 999), (torch.float64, 3 * SEGMENT // 8)),
 }
 
-communicator = launcher.world()
-hosts = {share: MpiCommunicator(MPI.COMM_WORLD, ranks_per_host=share) for share in range(2, communicator.size)}
-TRANSPORTS: tuple[tuple[Communicator, str], ...] = (
-    *((communicator, transport) for transport in ("shared-memory", "peer-to-peer", "neighbor-collective")),
-    *((split, "shared-memory") for split in hosts.values()),  # as if they ran on several hosts
-)
 
-
-def topologies(n: int) -> tuple[Schedule, ...]:
+def directed(n: int) -> Topology:
     cycle = nx.cycle_graph(n, create_using=nx.DiGraph)
     chords = nx.gnp_random_graph(n, 0.2, seed=4, directed=True)
-    directed = Topology(nx.compose(cycle, chords), name="directed")
-    return ring(n), exponential(n), one_peer_exponential(n), star(n), directed
+    return Topology(nx.compose(cycle, chords), name="directed")
+
+
+TOPOLOGIES: dict[str, Callable[[int], Schedule]] = {
+    each.__name__: each for each in (ring, exponential, one_peer_exponential, star, directed)
+}
 
 
 class Results:
@@ -107,33 +104,87 @@ class Results:
         assert self.network.round == alone.network.round
 
 
-def main() -> None:
-    size, large = sys.argv[1], sys.argv[1] == "segments"
-    ranks = communicator.size
+@cache
+def alone(topology: str, n: int, dtype: torch.dtype, d: int, rounds: int) -> Results:
+    """In one process; kept for the other transports."""
+    return Results(connect(TOPOLOGIES[topology](n), Communicator()), start(n, dtype, d), rounds)
+
+
+def start(n: int, dtype: torch.dtype, d: int) -> Tensor:
+    random = torch.Generator().manual_seed(n + d)
+    return torch.randn(n, d, generator=random, dtype=torch.float64).to(dtype)
+
+
+TRANSPORTS = ("shared-memory", "peer-to-peer", "neighbor-collective")
+HOSTED = pytest.mark.parametrize("hosted", ["blocks", "dealt"])
+
+
+@pytest.fixture
+def split(processes: Communicator, transport: str) -> Iterator[Communicator]:
+    """All ranks, as if they ran on several hosts where the transport is "hosts of ..."."""
+    share = int(transport.removeprefix("hosts of ")) if transport.startswith("hosts") else 0
+    found = split_into_hosts(share) if share else processes
+    yield found
+    if share:
+        found.close()
+
+
+def compare(processes: Communicator, transport: str, topology: str, size: str, hosted: str = "blocks") -> None:
+    """As many nodes as ranks, and more than twice as many."""
+    ranks, large = processes.size, size == "segments"
     dealt = [range(rank, 2 * ranks + 1, ranks) for rank in reversed(range(ranks))]
-    for n, hosted in ((ranks, None), (2 * ranks + 1, None), *([(2 * ranks + 1, dealt)] if size == "small" else [])):
-        for i, topology in enumerate(topologies(n)[:1] if large else topologies(n)):
-            for dtype, d in SIZES[size][i % 2 :: 2]:
-                random = torch.Generator().manual_seed(n + d)
-                everyone = torch.randn(n, d, generator=random, dtype=torch.float64).to(dtype)
-                rounds = 1 if large else 3
-                alone = Results(connect(topology, Communicator()), everyone, rounds)
-                for processes, transport in TRANSPORTS:
-                    network = connect(topology, processes, transport=transport, hosted=hosted)  # type: ignore[arg-type]
-                    together = Results(network, everyone, rounds)
-                    try:
-                        together.check(alone)
-                    except AssertionError as error:
-                        split = "" if processes is communicator else f", hosts {processes.hosts}"  # type: ignore
-                        raise AssertionError(f"{transport}{split}, {topology.name} {n}, {d} x {dtype}") from error
-                    if n == ranks:
-                        assert network.traffic.wire_bytes == int(network.traffic.bytes[0]), transport
-                    del together
-                    network.close()
-    communicator.barrier()
-    if communicator.rank == 0:
-        print("all the same")
+    for n in (ranks, 2 * ranks + 1) if hosted == "blocks" else (2 * ranks + 1,):
+        for dtype, d in SIZES[size][list(TOPOLOGIES).index(topology) % 2 :: 2]:
+            rounds = 1 if large else 3
+            network = connect(
+                TOPOLOGIES[topology](n),
+                processes,
+                transport="shared-memory" if transport.startswith("hosts") else transport,  # type: ignore[arg-type]
+                hosted=dealt if hosted == "dealt" else None,
+            )
+            together = Results(network, start(n, dtype, d), rounds)
+            together.check(alone(topology, n, dtype, d, rounds))
+            if n == ranks:
+                assert network.traffic.wire_bytes == int(network.traffic.bytes[0])
+            del together
+            network.close()
 
 
-with launcher.failing_together(communicator):
-    main()
+@pytest.mark.ranks(2, 3, 4)
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@HOSTED
+@pytest.mark.usefixtures("interpreted")
+def test_short_rows(split: Communicator, hosted: str, transport: str, topology: str) -> None:
+    compare(split, transport, topology, "small", hosted)
+
+
+@pytest.mark.ranks(3, 4)
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+@pytest.mark.parametrize("transport", ["hosts of 2"])
+@HOSTED
+@pytest.mark.usefixtures("interpreted")
+def test_short_rows_between_two_hosts(split: Communicator, hosted: str, transport: str, topology: str) -> None:
+    compare(split, transport, topology, "small", hosted)
+
+
+@pytest.mark.ranks(4)
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+@pytest.mark.parametrize("transport", ["hosts of 3"])
+@HOSTED
+@pytest.mark.usefixtures("interpreted")
+def test_short_rows_between_unequal_hosts(split: Communicator, hosted: str, transport: str, topology: str) -> None:
+    compare(split, transport, topology, "small", hosted)
+
+
+@pytest.mark.ranks(5)
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+@pytest.mark.parametrize("transport", (*TRANSPORTS, "hosts of 2", "hosts of 3", "hosts of 4"))
+def test_rows_for_the_compiled_loop(split: Communicator, transport: str, topology: str) -> None:
+    compare(split, transport, topology, "compiled")
+
+
+@pytest.mark.ranks(2)
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_rows_that_go_in_segments(split: Communicator, transport: str) -> None:
+    compare(split, transport, "ring", "segments")

@@ -1,0 +1,32 @@
+"""Federated methods, whose topology does not matter."""
+
+from __future__ import annotations
+
+from algorithms import Adam, FedAdam, FedAvg, FedMom, FedNova, FedProx, FedYogi, Minibatch, Scaffold
+from tests.cases import Case
+from tests.cases.workloads import digits
+
+CASES = {
+    "FedAvg": Case(FedAvg(lr=0.05, local_steps=3)),
+    "FedAvg-some": Case(FedAvg(lr=0.05, local_steps=2, participation=3, sampling="independent", weighting="unbiased")),
+    "FedAvg-examples": Case(
+        FedAvg(
+            lr=0.01, local_steps=2, participation=0.5, sampling="proportional", weights="examples", optimizer=Adam()
+        ),
+        workload=digits(split=0.5),
+        oracle=Minibatch(8),
+        steps=6,
+    ),
+    "FedProx": Case(
+        FedProx(lr=0.05, local_steps=3, mu=0.5, weights=(1.0, 2.0, 3.0, 0.0, 5.0, 1.0, 2.0)), any_size=False
+    ),
+    "FedMom": Case(FedMom(lr=0.05, local_steps=3, participation=2)),
+    "FedAdam": Case(FedAdam(lr=0.05, local_steps=3, participation=4), any_size=False),
+    "FedYogi": Case(
+        FedYogi(lr=0.05, local_steps=3, sampling="power-of-choice", participation=2, candidates=4), any_size=False
+    ),
+    "FedNova": Case(
+        FedNova(lr=0.05, local_steps=3, participation=4, client_steps=(1, 2, 3, 3, 1, 2, 3)), any_size=False
+    ),
+    "Scaffold": Case(Scaffold(lr=0.05, local_steps=3, participation=4), any_size=False),
+}
