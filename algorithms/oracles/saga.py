@@ -72,6 +72,19 @@ class Saga(Oracle[SagaState]):
     zero instead of the gradient. Given the directions, the estimate is unbiased over the batches; its mean over the
     directions too is the gradient as far as x does not depend on them.
 
+        >>> import numpy as np
+        >>> import torch
+        >>> from algorithms import Saga
+        >>> from gossip.workloads import LeastSquares
+        >>> workload = LeastSquares(np.tile(np.eye(2), (2, 1, 1)), np.array([[1.0, 2.0], [3.0, 4.0]])).shard(2, seed=0)
+        >>> x = torch.zeros(2, 2, dtype=torch.float64)
+        >>> oracle = Saga(batch=1)
+        >>> state = oracle.start(workload, x, nodes=[0, 1], seed=0)
+        >>> oracle.sample(state, workload, x, [0, 1], step=0, seed=0).gradient.tolist()  # the exact one at first
+        [[-0.5, -1.0], [-1.5, -2.0]]
+        >>> state.gradients.tolist()
+        [3, 3]
+
     Args:
         batch: Examples per node and iteration, 1 <= batch <= m of every node.
         sampling: "uniform", a random subset of the examples; or "importance", independent draws with probabilities

@@ -29,6 +29,19 @@ class Svrg(Oracle[SnapshotState]):
     gradients per example of a batch and one for each of the node's m examples per period. Usual learning rates are up
     to 1 / (4 L), in decentralized methods 1 / (6 L).
 
+        >>> import numpy as np
+        >>> import torch
+        >>> from algorithms import Svrg
+        >>> from gossip.workloads import LeastSquares
+        >>> workload = LeastSquares(np.tile(np.eye(2), (2, 1, 1)), np.array([[1.0, 2.0], [3.0, 4.0]])).shard(2, seed=0)
+        >>> x = torch.zeros(2, 2, dtype=torch.float64)
+        >>> oracle = Svrg(batch=1)
+        >>> state = oracle.start(workload, x, nodes=[0, 1], seed=0)
+        >>> oracle.sample(state, workload, x, [0, 1], step=0, seed=0).gradient.tolist()  # the exact one at first
+        [[-0.5, -1.0], [-1.5, -2.0]]
+        >>> state.gradients.tolist()
+        [4, 4]
+
     Args:
         batch: Examples per node and iteration, 1 <= batch <= m of every node.
         period: Iterations from one snapshot to the next, >= 1; by default, at each node, one pass over its

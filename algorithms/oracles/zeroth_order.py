@@ -1,22 +1,4 @@
-"""Zeroth-order methods: any oracle on gradient estimates that are made of function values only.
-
-Huang, Gu, Huo, Chen, Huang, "Faster Gradient-Free Proximal Stochastic Methods for Nonconvex Nonsmooth Optimization",
-AAAI 2019, arXiv 1902.06158. `estimates` has the formulas of CooSGE and GauSGE. With a proximal algorithm,
-
-    ZO-ProxSGD    ZerothOrder(Minibatch(b))
-    ZO-ProxSVRG   ZerothOrder(Svrg(b, period))
-    ZO-ProxSAGA   ZerothOrder(Saga(b))
-
-Minibatches and full gradients draw new directions in every iteration. SVRG uses those of the snapshot in all its terms
-until the next one, since the difference of two estimates along different directions does not vanish. SAGA uses those of
-the table's entries for the difference, and draws new ones for the entries that it replaces.
-
-Function values asked for, with m examples at a node and c = 2 d for each estimate with CooSGE, c = q + 1 with GauSGE:
-SVRG c (m + 2 b period) per period; SAGA c m at the start, and per iteration c b with CooSGE, 2 c b with GauSGE.
-
-Directions follow from seed, node, example and step; nothing of them is stored. Learning rates for GauSGE are smaller by
-a factor of about d.
-"""
+"""Zeroth-order methods: any oracle on gradient estimates that are made of function values only."""
 
 from __future__ import annotations
 
@@ -36,7 +18,39 @@ from algorithms.oracles.oracle import HasLosses, Oracle, OracleState, ShardedWor
 
 @dataclass(frozen=True)
 class ZerothOrder(Oracle[OracleState]):
-    """Another oracle, on estimates of component gradients made of function values.
+    """Zeroth-order methods: another oracle on gradient estimates that are made of function values only.
+
+    Huang, Gu, Huo, Chen, Huang, "Faster Gradient-Free Proximal Stochastic Methods for Nonconvex Nonsmooth
+    Optimization", AAAI 2019, arXiv 1902.06158. `algorithms.oracles.estimates` has the formulas of CooSGE and GauSGE.
+    With a proximal algorithm,
+
+        ZO-ProxSGD    ZerothOrder(Minibatch(b))
+        ZO-ProxSVRG   ZerothOrder(Svrg(b, period))
+        ZO-ProxSAGA   ZerothOrder(Saga(b))
+
+    Minibatches and full gradients draw new directions in every iteration. SVRG uses those of the snapshot in all its
+    terms until the next one, since the difference of two estimates along different directions does not vanish. SAGA
+    uses those of the table's entries for the difference, and draws new ones for the entries that it replaces.
+
+    Function values asked for, with m examples at a node and c = 2 d for each estimate with CooSGE, c = q + 1 with
+    GauSGE: SVRG c (m + 2 b period) per period; SAGA c m at the start, and per iteration c b with CooSGE, 2 c b with
+    GauSGE.
+
+    Directions follow from seed, node, example and step; nothing of them is stored. Learning rates for GauSGE are
+    smaller by a factor of about d.
+
+        >>> import numpy as np
+        >>> import torch
+        >>> from algorithms import Full, ZerothOrder
+        >>> from gossip.workloads import LeastSquares
+        >>> workload = LeastSquares(np.tile(np.eye(2), (2, 1, 1)), np.array([[1.0, 2.0], [3.0, 4.0]])).shard(2, seed=0)
+        >>> x = torch.zeros(2, 2, dtype=torch.float64)
+        >>> oracle = ZerothOrder(Full())
+        >>> state = oracle.start(workload, x, nodes=[0, 1], seed=0)
+        >>> oracle.sample(state, workload, x, [0, 1], step=0, seed=0).gradient.round(decimals=6).tolist()
+        [[-0.5, -1.0], [-1.5, -2.0]]
+        >>> state.queries.tolist()  # 2 d values for each of 2 examples
+        [8, 8]
 
     Args:
         oracle: What combines the estimates.
