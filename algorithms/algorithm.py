@@ -55,6 +55,20 @@ class Algorithm(Generic[S]):
         return 0
 
     @property
+    def servers(self) -> int:
+        """How many servers it has: further nodes, after those of the topology, without data and without links in it.
+
+        Who drives the algorithm adds them to the network (`topologies.with_servers`). They talk to the other nodes by
+        exchanges `over` edges of their own, see `algorithms.blocks.server`.
+        """
+        return 0
+
+    @property
+    def without_data(self) -> int:
+        """How many nodes of its network, the last ones, have no data: auxiliary ones and servers."""
+        return self.auxiliary + self.servers
+
+    @property
     def proportional(self) -> bool:
         """Whether a gradient c times as large does what a learning rate c times as large does.
 
@@ -66,6 +80,10 @@ class Algorithm(Generic[S]):
     def takes_norms(self) -> bool:
         """Whether samples must have `norms`."""
         return False
+
+    def replicated(self) -> Self:
+        """This method where there can be no server: all nodes keep and do alike what the server would."""
+        return self
 
     def for_layout(self, layout: Layout) -> Self:
         """This algorithm for a model of these tensors, which compressors and regularizers may treat one by one.
@@ -109,8 +127,18 @@ class Algorithm(Generic[S]):
         network.finish_step()
 
     def model(self, state: S) -> Tensor:
-        """(k, d): the parameters that the method outputs, which are evaluated and returned."""
+        """(k, d): the parameters that the method outputs, which are evaluated and returned.
+
+        Those of a server are not looked at.
+        """
         return state.x
+
+    def spread(self, state: S, network: Network) -> None:
+        """Bring to all nodes what the method itself brings to some: the model, and the points of idle nodes.
+
+        It is for those who look: to be called, on all ranks and outside of what the network records, before `model` is
+        asked for or anything is computed at the points of nodes that are idle. The method goes on as without it.
+        """
 
     def survive(self, state: S, network: Network) -> S:
         """What to go on with when nodes have been lost and `network` links the others; `state` has their rows.

@@ -9,8 +9,9 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from algorithms.compressors.compressor import Message
+from algorithms.compressors.message import Message
 from algorithms.randomness import Draw
+from algorithms.state import Block
 
 Value = TypeVar("Value", bound=Tensor | Message)
 
@@ -37,7 +38,7 @@ class Traffic:
 
 
 @dataclass(eq=False)
-class Posted(Generic[Value]):
+class Posted(Block, Generic[Value]):
     """A value that a network has begun to send, or to average. It stands for it where the exchange is completed.
 
     Two of them are never equal: a network knows the exchange by the object that it gave. One that it does not know,
@@ -46,6 +47,9 @@ class Posted(Generic[Value]):
 
     value: Value
     """(k, d), or the message that has it packed. Not to be changed before the exchange is completed."""
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
 
 class SparseMatrix(Protocol):
@@ -78,6 +82,8 @@ class WeightedEdges(Protocol):
     @property
     def arrays(self) -> SparseMatrix:
         """Row i holds what node i gives to itself and to those that send to it. The same on every rank."""
+
+    def __hash__(self) -> int: ...
 
 
 class Neighborhood(NamedTuple):

@@ -11,8 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gossip.execution.training import Result as Result
-    from gossip.execution.training import run as run
+    from gossip.execution.outcome import Result as Result
+    from gossip.execution.run import run as run
     from gossip.network import SimulatedClock as SimulatedClock
     from gossip.optimizer.optimizer import Optimizer as Optimizer
 
@@ -22,9 +22,9 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 _HOMES = {
     "Optimizer": "gossip.optimizer.optimizer",
-    "Result": "gossip.execution.training",
+    "Result": "gossip.execution.outcome",
     "SimulatedClock": "gossip.network",
-    "run": "gossip.execution.training",
+    "run": "gossip.execution.run",
 }
 __all__ = ["Optimizer", "Result", "SimulatedClock", "run"]
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
+from pathlib import Path
 
 from algorithms import Algorithm
 from topologies import Schedule, smallest_eigenvalue
 
+HERE = str(Path(__file__).parent)
 ROUNDING = 1e-9  # of an eigenvalue
 PROPERTIES = {  # in words, and what has them
     "static": ("static", "ring, torus and complete are"),
@@ -42,14 +45,22 @@ def check_needs(algorithm: Algorithm, topology: Schedule) -> None:
             )
 
 
-def warn_of_bias(algorithm: Algorithm, topology: Schedule, stacklevel: int = 3) -> None:
-    """Warn if the algorithm averages over a topology that does not keep the average."""
-    if "row_stochastic" in _needs(algorithm) and not topology.doubly_stochastic:
-        warnings.warn(
-            f"the mixing matrix of {topology.name} is not doubly stochastic: averaging weighs some nodes more "
-            f"than others, which biases methods that do not correct for it",
-            stacklevel=stacklevel,
-        )
+def bias(algorithm: Algorithm, topology: Schedule) -> str | None:
+    """What to warn of if the algorithm averages over a topology that does not keep the average; None otherwise."""
+    if "row_stochastic" not in _needs(algorithm) or topology.doubly_stochastic:
+        return None
+    return (
+        f"the mixing matrix of {topology.name} is not doubly stochastic: averaging weighs some nodes more "
+        f"than others, which biases methods that do not correct for it"
+    )
+
+
+def warn_caller(text: str) -> None:
+    """Warn of the line of the user's own code by which this package was entered."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(HERE):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, stacklevel=level)
 
 
 def _needs(algorithm: Algorithm) -> tuple[str, ...]:

@@ -5,15 +5,27 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from topologies.topology import Topology
-
 Seconds = NDArray[np.float64]
 TOPOLOGIES = 64  # whose edges are kept; random schedules may have no end
+
+
+class Edges(Protocol):
+    """Who sends to whom, such as a `Topology`: known by its object."""
+
+    @property
+    def n(self) -> int:
+        """The number of nodes."""
+
+    @property
+    def arrays(self) -> Any:
+        """(indptr, indices, weights) of an (n, n) matrix in compressed rows: row i has those that node i hears."""
+
+    def __hash__(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -28,6 +40,10 @@ class Links:
     An all-reduce of b bytes over n nodes, by recursive halving and doubling (Thakur, Rabenseifner, Gropp 2005), takes
 
         2 ceil(log2 n) latency + 2 (n - 1) / n b / bandwidth
+
+    and an all-gather by recursive doubling after which all have b bytes, those of all nodes together,
+
+        ceil(log2 n) latency + (n - 1) / n b / bandwidth
 
     Args:
         latency: Seconds until a message of no length arrives, >= 0.
@@ -46,7 +62,7 @@ class Links:
                 value = getattr(self, name)
                 raise ValueError(f"{type(self).__name__}: {name} = {value!r} is not allowed; it must be {allowed}")
 
-    def exchange(self, topology: Topology, row_bytes: ArrayLike, starts: ArrayLike = 0.0) -> Seconds:
+    def exchange(self, topology: Edges, row_bytes: ArrayLike, starts: ArrayLike = 0.0) -> Seconds:
         """(n,): when each node has what its in-neighbours send to it in one round; 0 for one that hears nobody.
 
         Args:
@@ -61,7 +77,7 @@ class Links:
         np.maximum.at(there, edges.listeners, start[edges.senders] + travels)
         return there
 
-    def sending(self, topology: Topology, row_bytes: ArrayLike) -> Seconds:
+    def sending(self, topology: Edges, row_bytes: ArrayLike) -> Seconds:
         """(n,): how long each node's port is busy with what the node sends in one round; see `exchange`."""
         return np.asarray(row_bytes) * _edges(topology).out_degree / self.bandwidth
 
@@ -73,6 +89,14 @@ class Links:
         """How long each node's port is busy with it."""
         return 2 * (n - 1) / n * row_bytes / self.bandwidth
 
+    def all_gather(self, n: int, all_bytes: float) -> float:
+        """How long n nodes take, from when the last one begins, until all have these bytes that they had together."""
+        return math.ceil(math.log2(n)) * self.latency + self.gathering(n, all_bytes)
+
+    def gathering(self, n: int, all_bytes: float) -> float:
+        """How long each node's port is busy with it."""
+        return (n - 1) / n * all_bytes / self.bandwidth
+
 
 class _Edges(NamedTuple):
     senders: NDArray[np.int64]  # (edges,)
@@ -82,7 +106,7 @@ class _Edges(NamedTuple):
 
 
 @lru_cache(maxsize=TOPOLOGIES)
-def _edges(topology: Topology) -> _Edges:
+def _edges(topology: Edges) -> _Edges:
     indptr, senders, _ = topology.arrays
     listeners = np.repeat(np.arange(topology.n), np.diff(indptr))
     others = senders != listeners

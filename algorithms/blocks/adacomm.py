@@ -1,26 +1,4 @@
-"""AdaComm: periods of local steps that shrink as the training loss does.
-
-Wang & Joshi, "Adaptive Communication Strategies to Achieve the Best Error-Runtime Trade-off in Local-Update SGD",
-MLSys 2019, arXiv 1810.08313.
-
-Time is cut into intervals of T_0 seconds. With F_0 the training loss at the start, F_l that after the first averaging
-that ends in the l-th interval or later, and lr_0 and lr_l the learning rates then, the period becomes
-
-    basic      tau_l = ceil(sqrt((lr_0 / lr_l)^p F_l / F_0) tau_0)
-    refined    the same if that is below tau_(l-1), otherwise floor(gamma tau_(l-1)), so that no plateau can stall it
-
-and at least 1. p = 1 is what the paper uses; its theory has p = 3, which it finds too aggressive; with p = 0 the
-learning rate does not count. A decay of the learning rate may be put off until the period has come down to 1. The least
-possible loss is taken to be 0.
-
-F is the mean over all nodes of the losses that they see in the first `samples` iterations after the averaging, the
-first of which is at the averaged models, and after the start for F_0. tau changes in the last of these iterations.
-
-Sent: in each interval, one number of the stack's type up and one down a binary tree over the nodes. In a time-varying
-topology the iteration that sends it is a round.
-
-Which time it is, the network tells: seconds on the clock of rank 0, the same for all, or simulated ones.
-"""
+"""AdaComm: periods of local steps that shrink as the training loss does."""
 
 from __future__ import annotations
 
@@ -63,7 +41,28 @@ class AdaCommState(PeriodState):
 
 @dataclass(frozen=True)
 class AdaComm(Period[AdaCommState]):
-    """What may stand for the `period` of an algorithm.
+    """AdaComm: periods of local steps that shrink as the training loss does, for the `period` of an algorithm.
+
+    Wang & Joshi, "Adaptive Communication Strategies to Achieve the Best Error-Runtime Trade-off in Local-Update SGD",
+    MLSys 2019, arXiv 1810.08313.
+
+    Time is cut into intervals of T_0 seconds. With F_0 the training loss at the start, F_l that after the first
+    averaging that ends in the l-th interval or later, and lr_0 and lr_l the learning rates then, the period becomes
+
+        basic      tau_l = ceil(sqrt((lr_0 / lr_l)^p F_l / F_0) tau_0)
+        refined    the same if that is below tau_(l-1), else floor(gamma tau_(l-1)), so that no plateau can stall it
+
+    and at least 1. p = 1 is what the paper uses; its theory has p = 3, which it finds too aggressive; with p = 0 the
+    learning rate does not count. A decay of the learning rate may be put off until the period has come down to 1. The
+    least possible loss is taken to be 0.
+
+    F is the mean over all nodes of the losses that they see in the first `samples` iterations after the averaging, the
+    first of which is at the averaged models, and after the start for F_0. tau changes in the last of these iterations.
+
+    Sent: in each interval, one number of the stack's type up and one down a binary tree over the nodes. In a
+    time-varying topology the iteration that sends it is a round.
+
+    Which time it is, the network tells: seconds on the clock of rank 0, the same for all, or simulated ones.
 
     Args:
         start: Period at the start, tau_0 >= 1.
@@ -103,7 +102,7 @@ class AdaComm(Period[AdaCommState]):
         return lr
 
     def report(self, state: AdaCommState) -> dict[str, Tensor]:
-        return {"period": torch.full((len(state.losses),), state.length, dtype=torch.float64)}
+        return {"period": torch.full((len(state.losses),), float(state.length), dtype=torch.float64)}
 
     def ends(self, state: AdaCommState, step: int, sample: Sample, lr: float, network: Network) -> bool:
         if state.due:
@@ -127,11 +126,12 @@ class AdaComm(Period[AdaCommState]):
 
         Args:
             loss: F_l / F_0.
-            lr: lr_l / lr_0.
+            lr: lr_l / lr_0. Where it is too small to count with, as where a schedule ends at 0, it does not count.
             before: The last one.
         """
-        scaled = loss / lr**self.lr_power if lr > 0 else loss
-        period = math.ceil(math.sqrt(max(scaled, 0)) * self.start)
+        power = lr**self.lr_power
+        scaled = math.sqrt(max(loss / power if power > 0 else loss, 0)) * self.start
+        period = math.ceil(scaled) if math.isfinite(scaled) else before
         if self.refined and period >= before:
             period = math.floor(self.gamma * before)
         return max(1, period)

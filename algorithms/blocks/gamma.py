@@ -135,7 +135,7 @@ def search(like: Tensor, compressor: Compressor, network: Network) -> dict[float
         return float(network.mean(errors[:, None]))
 
     def contraction(gamma: float) -> float:
-        x, replica = start, Replica(start.clone(), mixed.clone())
+        x, replica = start, Replica(start.clone(), mixed.clone(), remembered=compressor.start_like(start))
         for r in range(1, ROUNDS + 1):
             x = x + gamma * replica.disagreement()
             replica.publish(x, compressor, network, purpose=f"gamma search {r}")

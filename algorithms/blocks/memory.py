@@ -27,14 +27,16 @@ class ErrorMemory(Block):
 
     Attributes:
         lost: (k, d), the errors e.
+        remembered: What the compressor remembers of the vectors p; None if it does not.
     """
 
     lost: Tensor
+    remembered: Block | None = None
 
     @classmethod
-    def start(cls, x: Tensor) -> Self:
-        """Nothing lost so far, of vectors like those in the stack x (k, d)."""
-        return cls(torch.zeros_like(x))
+    def start(cls, x: Tensor, compressor: Compressor) -> Self:
+        """Nothing lost so far, of vectors like those in the stack x (k, d), for messages of this operator."""
+        return cls(torch.zeros_like(x), compressor.start_like(x))
 
     def compress(self, value: Tensor, compressor: Compressor, draw: Draw) -> Message:
         """The message of a stack v (k, d) plus what was lost before; what is lost now is kept.
@@ -45,6 +47,6 @@ class ErrorMemory(Block):
             draw: Its random streams.
         """
         corrected = value + self.lost
-        message = compressor.compress(corrected, draw)
+        message = compressor.compress(corrected, draw, self.remembered)
         self.lost = corrected - message.dense()
         return message

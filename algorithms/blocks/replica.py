@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from algorithms.compressors import Compressor, Message
-from algorithms.network import Network
+from algorithms.network import Network, Posted
 from algorithms.numerics.sums import add_scaled
 from algorithms.state import Block
 
@@ -28,17 +28,20 @@ class Replica(Block):
     Attributes:
         public: (k, d), the copies h of the local nodes.
         mixed: (k, d), W h, of which each row is what a local node hears of all.
-        sent: The message that has been published and not been heard yet, if there is one.
+        sent: The message that has been published and not been heard yet, if there is one; as what the network gave for
+            it where it travels meanwhile.
+        remembered: What the compressor remembers of the differences; None if it does not.
     """
 
     public: Tensor
     mixed: Tensor
-    sent: Message | None = None
+    sent: Message | Posted[Message] | None = None
+    remembered: Block | None = None
 
     @classmethod
-    def start(cls, x: Tensor) -> Self:
-        """Copies that are 0, of vectors like those in the stack x (k, d)."""
-        return cls(torch.zeros_like(x), torch.zeros_like(x))
+    def start(cls, x: Tensor, compressor: Compressor) -> Self:
+        """Copies that are 0, of vectors like those in the stack x (k, d), for messages of this operator."""
+        return cls(torch.zeros_like(x), torch.zeros_like(x), remembered=compressor.start_like(x))
 
     def publish(
         self,
@@ -48,6 +51,7 @@ class Replica(Block):
         *,
         purpose: str = "compression",
         fires: Callable[[Tensor], Tensor] | None = None,
+        ahead: bool = False,
     ) -> None:
         """Make the message q = C(x - h) of the stack x (k, d) and add it to the local copies.
 
@@ -57,16 +61,13 @@ class Replica(Block):
             network: Gives the random streams.
             purpose: Of the random draws; each message of a round needs one of its own.
             fires: Which nodes send anything, (k,) bool, given x - h (k, d); all by default.
+            ahead: Let the message travel from now on until it is heard.
         """
         difference = x - self.public
         sends = fires(difference) if fires else None
-        self.sent = compressor.compress(difference, network.draw(purpose), sent=sends)
-        self.sent.add(self.public)
-
-    def post(self, network: Network) -> None:
-        """Let what was published travel until it is heard."""
-        if self.sent is not None:
-            network.post(self.sent)
+        message = compressor.compress(difference, network.draw(purpose), self.remembered, sent=sends)
+        message.add(self.public)
+        self.sent = network.post(message) if ahead else message
 
     def hear(self, network: Network) -> None:
         """Add what the neighbours and this node itself have published to the mixed copies, if anything was."""
@@ -78,7 +79,7 @@ class Replica(Block):
         self, x: Tensor, compressor: Compressor, network: Network, *, purpose: str = "compression"
     ) -> tuple[Tensor, Tensor]:
         """Send q = C(x - h), of which the copies take up nothing yet: (q, W q), both (k, d). See `publish`."""
-        return exchange(x - self.public, compressor, network, purpose)
+        return exchange(x - self.public, compressor, network, purpose=purpose, memory=self.remembered)
 
     def take(self, share: float, q: Tensor, mixed_q: Tensor) -> None:
         """Add a share of what has been exchanged to the copies."""
@@ -106,13 +107,14 @@ class Replicas(Block):
     of_round: tuple[Replica, ...]
 
     @classmethod
-    def start(cls, owner: object, x: Tensor, network: Network) -> Self:
+    def start(cls, owner: object, x: Tensor, network: Network, compressor: Compressor) -> Self:
         """Copies that are 0, of vectors like those in the stack x (k, d).
 
         Args:
             owner: The algorithm, for errors.
             x: The stack.
             network: Whose matrices they are for.
+            compressor: Whose messages they are for.
 
         Raises:
             ValueError: The mixing matrices never repeat.
@@ -122,7 +124,7 @@ class Replicas(Block):
                 f"{type(owner).__name__} needs a topology that is static or repeats: in rounds that never come again, "
                 f"neighbours cannot keep their copies of each other in step"
             )
-        return cls(tuple(Replica.start(x) for _ in range(network.period)))
+        return cls(tuple(Replica.start(x, compressor) for _ in range(network.period)))
 
     def current(self, network: Network) -> Replica:
         """The replica of this round."""
@@ -130,7 +132,12 @@ class Replicas(Block):
 
 
 def exchange(
-    x: Tensor, compressor: Compressor, network: Network, purpose: str = "compression"
+    x: Tensor,
+    compressor: Compressor,
+    network: Network,
+    *,
+    purpose: str = "compression",
+    memory: Block | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Compress a stack x (k, d) and send it: (q, W q), both (k, d), with q as every receiver decodes it.
 
@@ -139,6 +146,7 @@ def exchange(
         compressor: The operator.
         network: Carries the message and gives the random streams.
         purpose: Of the random draws; each message of a round needs one of its own.
+        memory: What the operator remembers, which is brought up to date.
     """
-    message = compressor.compress(x, network.draw(purpose))
+    message = compressor.compress(x, network.draw(purpose), memory)
     return message.dense(), network.mix(message)

@@ -12,7 +12,7 @@ from algorithms.algorithm import Algorithm, Sample
 from algorithms.blocks.replica import Replica
 from algorithms.checks import check
 from algorithms.compressors import Compressor, Identity
-from algorithms.compressors.combined.contraction import check_contraction
+from algorithms.compressors.theory import check_contraction
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
@@ -87,8 +87,8 @@ class Beer(Algorithm[BeerState]):
 
     def start(self, x: Tensor, network: Network) -> BeerState:
         check_contraction(self, self.compressor, x.shape[1])
-        tracker, gradient = torch.zeros_like(x), torch.zeros_like(x)
-        return BeerState(x.clone(), tracker, gradient, Replica.start(x), Replica.start(x))
+        models, trackers = (Replica.start(x, self.compressor) for _ in range(2))
+        return BeerState(x.clone(), torch.zeros_like(x), torch.zeros_like(x), models, trackers)
 
     def step(self, state: BeerState, sample: Sample, network: Network) -> None:
         self._track(state, sample.gradient, network)

@@ -13,7 +13,7 @@ from algorithms.blocks.momentum import Momentum, check_momentum
 from algorithms.blocks.replica import Replicas
 from algorithms.checks import check
 from algorithms.compressors import Compressor, Identity
-from algorithms.compressors.combined.contraction import check_contraction
+from algorithms.compressors.theory import check_contraction
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
@@ -103,8 +103,9 @@ class ChocoSGD(Algorithm[ChocoState]):
         check_contraction(self, self.compressor, x.shape[1])
         if self.order == "overlapped" and network.period != 1:
             raise ValueError(f"{type(self).__name__}: order = 'overlapped' needs a topology that is static")
+        replicas = Replicas.start(self, x, network, self.compressor)
         momentum = Momentum.start(x, self.momentum, self.nesterov)
-        return ChocoState(x.clone(), Replicas.start(self, x, network), Gamma.start(self, x, network), momentum)
+        return ChocoState(x.clone(), replicas, Gamma.start(self, x, network), momentum)
 
     def step(self, state: ChocoState, sample: Sample, network: Network) -> None:
         direction = state.momentum.descend(sample.gradient)
@@ -117,8 +118,7 @@ class ChocoSGD(Algorithm[ChocoState]):
         else:
             replica.hear(network)
             state.x = add_scaled(x, state.gamma.value, replica.disagreement())
-            replica.publish(state.x, self.compressor, network)
-            replica.post(network)
+            replica.publish(state.x, self.compressor, network, ahead=True)
 
     def chosen(self, state: ChocoState) -> dict[str, Any]:
         return state.gamma.chosen()

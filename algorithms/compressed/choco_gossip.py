@@ -11,7 +11,7 @@ from algorithms.algorithm import Algorithm, Sample
 from algorithms.blocks.gamma import Gamma, check_gamma
 from algorithms.blocks.replica import Replicas
 from algorithms.compressors import Compressor, Identity
-from algorithms.compressors.combined.contraction import check_contraction
+from algorithms.compressors.theory import check_contraction
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.state import State
@@ -65,7 +65,8 @@ class ChocoGossip(Algorithm[ChocoGossipState]):
 
     def start(self, x: Tensor, network: Network) -> ChocoGossipState:
         check_contraction(self, self.compressor, x.shape[1])
-        return ChocoGossipState(x.clone(), Replicas.start(self, x, network), Gamma.start(self, x, network))
+        replicas = Replicas.start(self, x, network, self.compressor)
+        return ChocoGossipState(x.clone(), replicas, Gamma.start(self, x, network))
 
     def step(self, state: ChocoGossipState, sample: Sample, network: Network) -> None:
         replica = state.replicas.current(network)

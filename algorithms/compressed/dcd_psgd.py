@@ -10,11 +10,11 @@ from torch import Tensor
 from algorithms.algorithm import Algorithm, Sample
 from algorithms.blocks.replica import exchange
 from algorithms.compressors import Compressor, Identity
-from algorithms.compressors.combined.induced import check_unbiased
+from algorithms.compressors.theory import check_unbiased
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
-from algorithms.state import State
+from algorithms.state import Block, State
 
 
 @dataclass
@@ -23,9 +23,11 @@ class DcdState(State):
 
     Attributes:
         mixed: (k, d), sum_j w_ij x_j.
+        remembered: What the compressor remembers.
     """
 
     mixed: Tensor
+    remembered: Block | None
 
 
 @dataclass(frozen=True)
@@ -64,10 +66,10 @@ class DcdPSGD(Algorithm[DcdState]):
     def start(self, x: Tensor, network: Network) -> DcdState:
         check_unbiased(self, self.compressor, x.shape[1])
         x, mixed = exchange(x, Identity(), network)
-        return DcdState(x.clone(), mixed)
+        return DcdState(x.clone(), mixed, self.compressor.start_like(x))
 
     def step(self, state: DcdState, sample: Sample, network: Network) -> None:
         y = add_scaled(state.mixed, -learning_rate(self.lr, state.step), sample.gradient)
-        q, mixed_q = exchange(y - state.x, self.compressor, network)
+        q, mixed_q = exchange(y - state.x, self.compressor, network, memory=state.remembered)
         state.x = state.x + q
         state.mixed += mixed_q

@@ -11,7 +11,7 @@ from algorithms.algorithm import Algorithm, Sample
 from algorithms.blocks.memory import ErrorMemory
 from algorithms.checks import check
 from algorithms.compressors import Compressor, Identity
-from algorithms.compressors.combined.contraction import check_contraction
+from algorithms.compressors.theory import check_contraction
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
@@ -64,7 +64,7 @@ class DeepSqueeze(Algorithm[DeepSqueezeState]):
 
     def start(self, x: Tensor, network: Network) -> DeepSqueezeState:
         check_contraction(self, self.compressor, x.shape[1])
-        return DeepSqueezeState(x.clone(), ErrorMemory.start(x))
+        return DeepSqueezeState(x.clone(), ErrorMemory.start(x, self.compressor))
 
     def step(self, state: DeepSqueezeState, sample: Sample, network: Network) -> None:
         y = add_scaled(state.x, -learning_rate(self.lr, state.step), sample.gradient)

@@ -10,11 +10,11 @@ from torch import Tensor
 from algorithms.algorithm import Algorithm, Sample
 from algorithms.blocks.replica import exchange
 from algorithms.compressors import Compressor, Identity
-from algorithms.compressors.combined.induced import check_unbiased
+from algorithms.compressors.theory import check_unbiased
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
-from algorithms.state import State
+from algorithms.state import Block, State
 
 
 @dataclass
@@ -23,9 +23,11 @@ class EcdState(State):
 
     Attributes:
         mixed: (k, d), sum_j w_ij h_j of the public copies h. Of h itself no step makes use.
+        remembered: What the compressor remembers.
     """
 
     mixed: Tensor
+    remembered: Block | None
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,11 @@ class EcdPSGD(Algorithm[EcdState]):
     def start(self, x: Tensor, network: Network) -> EcdState:
         check_unbiased(self, self.compressor, x.shape[1])
         x, mixed = exchange(x, Identity(), network)
-        return EcdState(x.clone(), mixed)
+        return EcdState(x.clone(), mixed, self.compressor.start_like(x))
 
     def step(self, state: EcdState, sample: Sample, network: Network) -> None:
         t = state.step + 1
         y = add_scaled(state.mixed, -learning_rate(self.lr, state.step), sample.gradient)
-        _, mixed_q = exchange((1 - t / 2) * state.x + (t / 2) * y, self.compressor, network)
+        _, mixed_q = exchange((1 - t / 2) * state.x + (t / 2) * y, self.compressor, network, memory=state.remembered)
         state.mixed = (1 - 2 / t) * state.mixed + (2 / t) * mixed_q
         state.x = y

@@ -12,10 +12,10 @@ from algorithms.algorithm import Algorithm, Sample
 from algorithms.blocks.replica import Replica
 from algorithms.checks import check, positive
 from algorithms.compressors import Compressor, InfinityNorm
-from algorithms.compressors.combined.induced import check_unbiased
+from algorithms.compressors.theory import check_unbiased
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
-from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
+from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate, vanishes
 from algorithms.state import State
 
 
@@ -98,7 +98,7 @@ class Lead(Algorithm[LeadState]):
 
     def start(self, x: Tensor, network: Network) -> LeadState:
         check_unbiased(self, self.compressor, x.shape[1])
-        return LeadState(x.clone(), torch.zeros_like(x), Replica.start(x))
+        return LeadState(x.clone(), torch.zeros_like(x), Replica.start(x, self.compressor))
 
     def step(self, state: LeadState, sample: Sample, network: Network) -> None:
         state.x = self.descend(state, sample.gradient, learning_rate(self.lr, state.step), network)
@@ -113,7 +113,7 @@ class Lead(Algorithm[LeadState]):
         q, mixed_q = replica.exchange(y, self.compressor, network)
         pull = self.gamma / 2 * ((replica.public + q) - (replica.mixed + mixed_q))
         replica.take(self.alpha, q, mixed_q)
-        if self.dual_factor(lr):  # a schedule may end at 0, where only the averaging goes on
+        if not vanishes(self.dual_factor(lr), pull.dtype):  # a schedule may end at 0, where only the averaging goes on
             add_scaled(state.dual, 1 / self.dual_factor(lr), pull, out=state.dual)
         return y - pull
 

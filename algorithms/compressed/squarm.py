@@ -16,7 +16,7 @@ from algorithms.blocks.period import PeriodState, as_period, check_period
 from algorithms.blocks.replica import Replicas
 from algorithms.blocks.trigger import Trigger
 from algorithms.compressors import Compressor, Identity
-from algorithms.compressors.combined.contraction import check_contraction
+from algorithms.compressors.theory import check_contraction
 from algorithms.network import Network, Spectrum
 from algorithms.numerics.sums import add_scaled
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
@@ -118,7 +118,8 @@ class SquarmSGD(Algorithm[SquarmState]):
 
     def start(self, x: Tensor, network: Network) -> SquarmState:
         check_contraction(self, self.compressor, x.shape[1])
-        replicas, gamma = Replicas.start(self, x, network), Gamma.start(self, x, network, squarm_theory)
+        replicas = Replicas.start(self, x, network, self.compressor)
+        gamma = Gamma.start(self, x, network, squarm_theory)
         momentum = Momentum.start(x, self.momentum, nesterov=True)
         return SquarmState(x.clone(), replicas, Trigger.start(x), gamma, momentum, as_period(self.period).begin(x))
 

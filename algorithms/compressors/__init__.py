@@ -8,10 +8,11 @@ from algorithms.compressors.combined.per_tensor import PerTensor as PerTensor
 from algorithms.compressors.combined.q_top_k import QTopK as QTopK
 from algorithms.compressors.combined.sign_top_k import SignTopK as SignTopK
 from algorithms.compressors.compressor import Compressor as Compressor
-from algorithms.compressors.compressor import Message as Message
 from algorithms.compressors.identity import Identity as Identity
+from algorithms.compressors.linear import LinearCompressor as LinearCompressor
 from algorithms.compressors.low_rank.atomo import Atomo as Atomo
 from algorithms.compressors.low_rank.power_sgd import PowerSGD as PowerSGD
+from algorithms.compressors.message import Message as Message
 from algorithms.compressors.quantizers.bin_grad_b import BinGradB as BinGradB
 from algorithms.compressors.quantizers.bin_grad_pb import BinGradPB as BinGradPB
 from algorithms.compressors.quantizers.exponential_dithering import ExponentialDithering as ExponentialDithering

@@ -1,224 +1,98 @@
-"""What a compressor makes of a stack, and what every compressor has."""
+"""The contract of a compression operator."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import ClassVar, NamedTuple, Self
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from algorithms.checks import NonFiniteError
+from algorithms.compressors.message import Message, working_precision
+from algorithms.compressors.remembering import row_memory
+from algorithms.compressors.theory import B1, B2, B3, b1_from, b2_from, b3_from
 from algorithms.compressors.wire import frames
-from algorithms.compressors.wire.frames import Bytes
 from algorithms.layout import Layout, parts_for_layout
 from algorithms.numerics.compiled import parts_of
 from algorithms.randomness import Draw, Key
-
-
-class B1(NamedTuple):
-    """alpha |x|^2 <= E|C(x)|^2 <= beta <E C(x), x>."""
-
-    alpha: float
-    beta: float
-
-
-class B2(NamedTuple):
-    """max(gamma |x|^2, E|C(x)|^2 / beta) <= <E C(x), x>."""
-
-    gamma: float
-    beta: float
-
-
-class B3(NamedTuple):
-    """E|scale C(x) - x|^2 <= (1 - 1 / delta) |x|^2."""
-
-    delta: float
-    scale: float
-
-
-@dataclass(frozen=True, eq=False)
-class Message:
-    """A compressed stack: one packed row per local node, which is what travels. A row may be silent, which is 0.
-
-    The sender uses what it would decode itself, so that all who know a row know the same.
-
-    Args:
-        compressor: What packed the rows.
-        d: Entries of a row,
-        dtype: their precision,
-        device: and where decoded ones belong.
-        packed: (k) rows of bytes.
-    """
-
-    compressor: Compressor
-    d: int
-    dtype: torch.dtype
-    device: torch.device
-    packed: tuple[Tensor, ...]
-
-    @cached_property
-    def nbytes(self) -> Tensor:
-        """(k,) int64: bytes of each row on the wire, header included."""
-        return torch.tensor([len(row) for row in self.packed])
-
-    @property
-    def bits(self) -> Tensor:
-        """(k,) int64: bits of each row on the wire."""
-        return 8 * self.nbytes
-
-    @property
-    def paper_bits(self) -> float:
-        """Bits of a row by the paper's formula; an average where the number varies."""
-        return self.compressor.paper_bits(self.d, _precision(self.dtype).itemsize)
-
-    @cached_property
-    def entropy_bits(self) -> Tensor:
-        """(k,) float64: bits of each row with an ideal code for its symbols and indices; 1 of a silent one."""
-        itemsize = _precision(self.dtype).itemsize
-
-        def entropy_bits(packed: Bytes) -> float:
-            if frames.is_silent(packed):
-                return 1.0
-            return self.compressor.entropy_bits(frames.unseal(packed, self._kind, self._owner), self.d, itemsize)
-
-        return torch.tensor([entropy_bits(row.numpy()) for row in self.packed]).double()
-
-    def pack(self, row: int) -> Bytes:
-        """One row as it travels."""
-        return self.packed[row].numpy()
-
-    def dense(self) -> Tensor:
-        """(k, d): exactly what every receiver decodes. Not to be changed.
-
-        Raises:
-            ValueError: if a row that came from another node is anything else than a row of such a message.
-        """
-        return self._dense
-
-    def of(self, packed: Sequence[Bytes]) -> Message:
-        """What other nodes sent who packed these rows with the same operator, from vectors of the same kind."""
-        return replace(self, packed=tuple(torch.from_numpy(row) for row in packed))
-
-    def received(self, buffer: Bytes, rows: int | None = None) -> Message:
-        """What other nodes sent, so many if it is known, whose packed rows follow each other in `buffer`.
-
-        Raises:
-            ValueError: if it does not hold a whole number of packed rows, or another one than expected.
-        """
-        return self.of(frames.split(buffer, self._owner, rows))
-
-    def unpack(self, buffer: Bytes) -> Tensor:
-        """(rows, d): decode packed rows of other nodes, which follow each other in `buffer`.
-
-        Raises:
-            ValueError: if it does not hold a whole number of rows of such a message.
-        """
-        return self.received(buffer).dense()
-
-    def add(self, stack: Tensor) -> None:
-        """stack += `dense()`, (k, d). A single row is added as it is decoded; several are also decoded to be mixed.
-
-        The stack is one of sums that began with 0, in which no zero is negative: what adds nothing may be left out.
-        """
-        if len(self.packed) > 1 or stack.dtype != _precision(self.dtype):
-            stack += self.dense()
-        else:
-            self._decode(self.packed[0].numpy(), stack[0], 1.0)
-
-    def add_to(self, out: Tensor, packed: Bytes, weight: float) -> None:
-        """out += weight * (the row that another node packed), (d,), each entry's product and sum rounded by itself.
-
-        Args:
-            out: In the precision of the decoded rows: double for a stack in double precision, else single.
-
-        Raises:
-            ValueError: if this is no row of such a message.
-        """
-        self._decode(packed, out, weight)
-
-    def _decode(self, packed: Bytes, out: Tensor, weight: float | None) -> None:
-        if frames.is_silent(packed):
-            if weight is None:
-                out.zero_()
-            return
-        payload = frames.unseal(packed, self._kind, self._owner)
-        try:
-            with parts_of(out.nbytes):
-                if weight is None:
-                    self.compressor.decode(payload, out)
-                else:
-                    self.compressor.accumulate(payload, weight, out)
-        except ValueError as error:
-            raise ValueError(f"{self._owner}: {error}") from None
-
-    @cached_property
-    def _dense(self) -> Tensor:
-        rows = torch.empty(len(self.packed), self.d, dtype=_precision(self.dtype), device=self.device)
-        with parts_of(rows.nbytes):
-            for row, out in zip(self.packed, rows, strict=True):
-                self._decode(row.numpy(), out, None)
-        return rows.to(self.dtype)
-
-    @cached_property
-    def _kind(self) -> int:
-        return frames.fingerprint(self.compressor, self.d, self.dtype)
-
-    @property
-    def _owner(self) -> str:
-        return type(self.compressor).__name__
+from algorithms.state import Block
+from algorithms.watching import span
 
 
 @dataclass(frozen=True)
 class Compressor:
-    """Compresses vectors. Its fields are its parameters.
+    """An operator C that compresses vectors. Its fields are its parameters; what it remembers is the user's to keep.
 
-    Attributes:
-        random: Whether it draws.
-        on_device: Whether it works on vectors where they lie; others are copied to the CPU first.
-        checks: Whether `encode` itself refuses what is not finite, on its way, so that nobody needs to look before.
-        biased: Whether E C(x) may differ from x.
+    A new operator needs `encode`, `decode` and `paper_bits`, and, for methods that ask, what is known of its error:
+    `omega` if it is unbiased, `alpha` if it is a contraction.
+
+    An operator that remembers something from one vector to the next has `start` as well. Whoever uses it keeps what
+    that gives, a block of state for each stack that is compressed round after round, and hands it to every `compress`,
+    which changes it in place. What is sent is decoded without it: all that receivers must know is in the message.
     """
 
     random: ClassVar[bool] = False
+    """Whether it draws."""
     on_device: ClassVar[bool] = False
+    """Whether it works on vectors where they lie; those of others are copied to the CPU first."""
     checks: ClassVar[bool] = False
+    """Whether `encode` itself refuses what is not finite, on its way, so that nobody needs to look before."""
 
     @property
     def biased(self) -> bool:
+        """Whether E C(x) may differ from x."""
         return True
 
-    def compress(self, x: Tensor, draw: Draw, sent: Tensor | None = None) -> Message:
+    def start(self, layout: Layout, k: int, *, dtype: torch.dtype = torch.float32) -> Block | None:
+        """What the operator remembers of a stack of k vectors, before the first; None if it does not remember.
+
+        Args:
+            layout: Of the vectors. What follows the tensors of a model takes them from `for_layout`, as in `compress`.
+            k: Rows of the stack, one for each local node. A tensor of the block has a row for each, a list an item;
+                numbers and texts are common to all rows.
+            dtype: Of the vectors.
+        """
+        return None
+
+    def start_like(self, x: Tensor) -> Block | None:
+        """`start` for stacks like this one, (k, d)."""
+        return self.start(Layout.vector(x.shape[1]), len(x), dtype=x.dtype)
+
+    def compress(self, x: Tensor, draw: Draw, memory: Block | None = None, *, sent: Tensor | None = None) -> Message:
         """A stack x (k, d), row by row.
 
         Args:
             x: What to compress.
             draw: The random streams.
+            memory: What `start` gave, which is brought up to date in place; None to compress each vector by itself.
             sent: (k,) bool, the rows that are sent, all by default. The others are silent: a flag of one byte, which
-                stands for 0.
+                stands for 0. Nothing is remembered of them.
 
         Raises:
             NonFiniteError: if it holds NaN or infinity.
         """
-        rows = x.detach().to(x.device if self.on_device else "cpu", _precision(x.dtype)).contiguous()
-        if not self.checks and rows.numel() and not all(bool(each.isfinite()) for each in torch.aminmax(rows)):
-            raise NonFiniteError(f"{type(self).__name__}: the vector to compress holds NaN or infinity")
+        rows = self.working_rows(x, checked=not self.checks)
         kind = frames.fingerprint(self, x.shape[1], x.dtype)
         silent = torch.zeros(len(x), dtype=torch.bool) if sent is None else ~sent
-        with parts_of(rows.nbytes):
+        with span(f"compress with {type(self).__name__}", "compress"), parts_of(rows.nbytes):
             packed = tuple(
-                frames.SILENT if skipped else frames.seal(self.encode(row, draw.key(i)), kind)
+                frames.SILENT if skipped else frames.seal(self.encode(row, draw.key(i), row_memory(memory, i)), kind)
                 for i, (row, skipped) in enumerate(zip(rows, silent.tolist(), strict=True))
             )
         return Message(self, x.shape[1], x.dtype, x.device, packed)
 
-    def encode(self, x: Tensor, key: Key) -> Tensor:
+    def encode(self, x: Tensor, key: Key, memory: Block | None = None) -> Tensor:
         """The payload, as bytes, of one finite vector x (d,) in single or double precision, contiguous.
 
         All that is random in it is drawn from the key.
+
+        Args:
+            x: The vector.
+            key: What draws follow from.
+            memory: The part of `start`'s block that belongs to this row: its tensors without their first dimension,
+                to be changed in place. None if nothing is remembered, or nobody keeps it.
         """
         raise NotImplementedError
 
@@ -236,6 +110,17 @@ class Compressor:
         self.decode(payload, decoded)
         out += weight * decoded
 
+    def working_rows(self, x: Tensor, checked: bool = True) -> Tensor:
+        """A stack (k, d) where and in which precision it is compressed, contiguous.
+
+        Raises:
+            NonFiniteError: if it is checked and holds NaN or infinity.
+        """
+        rows = x.detach().to(x.device if self.on_device else "cpu", working_precision(x.dtype)).contiguous()
+        if checked and rows.numel() and not all(bool(each.isfinite()) for each in torch.aminmax(rows)):
+            raise NonFiniteError(f"{type(self).__name__}: the vector to compress holds NaN or infinity")
+        return rows
+
     def for_layout(self, layout: Layout) -> Self:
         """This operator for vectors that hold these tensors; most do not care."""
         return parts_for_layout(self, layout)
@@ -251,26 +136,17 @@ class Compressor:
         """The largest known alpha with E|C(x) - x|^2 <= (1 - alpha) |x|^2, in (0, 1]; 0 if there is none."""
         return max(0.0, 1 - self.omega(d))
 
-    # The classes of Beznosikov, Horváth, Richtárik, Safaryan, "On Biased Compression for Distributed Learning",
-    # arXiv 2002.12410, with what follows from `omega` and `alpha` unless an operator knows better.
-
     def b1(self, d: int) -> B1 | None:
-        """The constants of the first class of biased operators, None if not known to be one."""
-        if math.isfinite(self.omega(d)):
-            return B1(1, 1 + self.omega(d))
-        return B1(self.alpha(d) ** 2 / 4, 2) if self.alpha(d) else None
+        """The constants of the first class of biased operators (see `theory`); None if not known to be one."""
+        return b1_from(self.omega(d), self.alpha(d))
 
     def b2(self, d: int) -> B2 | None:
-        """The constants of the second class, None if not known to be one."""
-        if math.isfinite(self.omega(d)):
-            return B2(1, 1 + self.omega(d))
-        return B2(self.alpha(d) / 2, 2) if self.alpha(d) else None
+        """The constants of the second class; None if not known to be one."""
+        return b2_from(self.omega(d), self.alpha(d))
 
     def b3(self, d: int) -> B3 | None:
         """The constants of the third class, contractions, with the scale that gives the least delta; None if none."""
-        if math.isfinite(self.omega(d)):
-            return B3(1 + self.omega(d), 1 / (1 + self.omega(d)))
-        return B3(1 / self.alpha(d), 1) if self.alpha(d) else None
+        return b3_from(self.omega(d), self.alpha(d))
 
     def paper_bits(self, d: int, itemsize: int) -> float:
         """Bits of a vector of d numbers by the paper's formula, where numbers take 8 itemsize bits."""
@@ -293,8 +169,3 @@ class Compressor:
         """Raise NonFiniteError if numbers made from a finite vector have overflowed."""
         if not result.isfinite().all():
             raise NonFiniteError(f"{type(self).__name__}: what the vector becomes is beyond its precision")
-
-
-def _precision(dtype: torch.dtype) -> torch.dtype:
-    """In which vectors of a type are compressed."""
-    return torch.float64 if dtype == torch.float64 else torch.float32

@@ -1,19 +1,4 @@
-"""CoCoD-SGD: local SGD whose averages travel during the next local steps.
-
-Shen, Yu, Zhang, Wang, Cheng, "Faster Distributed Deep Net Training: Computation and Communication Decoupled Stochastic
-Gradient Descent", IJCAI 2019, arXiv 1906.12043.
-
-    every iteration    x_i <- x_i - lr v_i(x_i),   v_i the gradient, or by another local optimizer
-    every tau-th       s_i = x_i, and the average of all s_j begins to travel
-    tau later          x_i <- mean of all s_j + (x_i - s_i),   then s_i = x_i and so on
-
-Iteration t = 0, 1, ... communicates if tau divides t + 1. The paper's first average travels during the first tau steps;
-that is the average of the starting points, which are the same there, so nothing needs to be sent for it. Here the
-first one is sent after tau steps and used after 2 tau, also where the starting points differ.
-
-Sent: one dense vector up and one down a binary tree over the nodes, every tau iterations. W is not used. What the
-local optimizer remembers goes on through an averaging.
-"""
+"""CoCoD-SGD: local SGD whose averages travel during the next local steps."""
 
 from __future__ import annotations
 
@@ -25,7 +10,7 @@ from torch import Tensor
 from algorithms.algorithm import Sample
 from algorithms.blocks.adacomm import AdaComm
 from algorithms.blocks.local_updates import LocalState, LocalUpdates
-from algorithms.network import Network
+from algorithms.network import Network, Posted
 from algorithms.optimizers import LocalOptimizer
 from algorithms.schedules.learning_rate import LearningRate
 
@@ -38,12 +23,26 @@ class CocodState(LocalState):
         sent: s, (k, d), the models whose average travels; None before the first averaging.
     """
 
-    sent: Tensor | None = None
+    sent: Posted[Tensor] | None = None
 
 
 @dataclass(frozen=True)
 class CocodSGD(LocalUpdates[CocodState]):
-    """CoCoD-SGD.
+    """CoCoD-SGD: local SGD whose averages travel during the next local steps.
+
+    Shen, Yu, Zhang, Wang, Cheng, "Faster Distributed Deep Net Training: Computation and Communication Decoupled
+    Stochastic Gradient Descent", IJCAI 2019, arXiv 1906.12043.
+
+        every iteration    x_i <- x_i - lr v_i(x_i),   v_i the gradient, or by another local optimizer
+        every tau-th       s_i = x_i, and the average of all s_j begins to travel
+        tau later          x_i <- mean of all s_j + (x_i - s_i),   then s_i = x_i and so on
+
+    Iteration t = 0, 1, ... communicates if tau divides t + 1. The paper's first average travels during the first tau
+    steps; that is the average of the starting points, which are the same there, so nothing needs to be sent for it.
+    Here the first one is sent after tau steps and used after 2 tau, also where the starting points differ.
+
+    Sent: one dense vector up and one down a binary tree over the nodes, every tau iterations. W is not used. What the
+    local optimizer remembers goes on through an averaging.
 
     Args:
         lr: Learning rate, > 0, or a schedule of it.
@@ -71,6 +70,5 @@ class CocodSGD(LocalUpdates[CocodState]):
         state.x = self.updated(state, sample, network)
         if self.ends_period(state, sample, network):
             if state.sent is not None:
-                state.x = network.mean(state.sent) + (state.x - state.sent)
-            state.sent = state.x.clone()
-            network.post_mean(state.sent)
+                state.x = network.mean(state.sent) + (state.x - state.sent.value)
+            state.sent = network.post_mean(state.x.clone())

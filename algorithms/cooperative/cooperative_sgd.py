@@ -1,31 +1,4 @@
-"""Cooperative SGD: the framework A(tau, W, v) of methods with local updates.
-
-Wang & Joshi, "Cooperative SGD: A Unified Framework for the Design and Analysis of Local-Update SGD Algorithms",
-JMLR 22(213), 2021, arXiv 1808.07576.
-
-Of the m + v nodes the last v are auxiliary: they have no data and their gradients are 0. With X the models, one a
-row, G the gradients, and iterations t = 0, 1, ...
-
-    X <- W_t (X - lr G),   W_t = W if tau divides t + 1, otherwise I
-
-(the paper has models as columns and so the transposed W_t; W is symmetric). Of a time-varying topology each averaging
-uses the next round's matrix. All nodes start at the same point in the paper, the auxiliary ones too.
-
-Sent: one dense vector to each out-neighbour, every tau iterations.
-
-The method is to be judged at the average u of all m + v models, which is what is evaluated. It moves as
-
-    u <- u - lr m / (m + v) mean of the gradients of the m nodes with data,
-
-so that its learning rate is lr m / (m + v), the effective one, and not lr. With another local optimizer, its moves of
-the parameters take the place of -lr G, and auxiliary nodes stay where they are. What it remembers, such as momentum, is
-never averaged, and outside the paper's theory.
-
-A(1, J, 0) is fully synchronous SGD and A(tau, J, 0) local SGD, for which `LocalSGD` has exact averages; A(1, W, 0) is
-decentralized SGD; A(tau, W, 0) decentralized periodic averaging; A(tau, W_alpha, 1) elastic averaging on the topology
-`elastic_averaging`, and with v = groups + 1 its hierarchical form on `elastic_averaging_tree`; A(infinity, I, 0)
-independent SGDs.
-"""
+"""Cooperative SGD: the framework A(tau, W, v) of methods with local updates."""
 
 from __future__ import annotations
 
@@ -57,7 +30,33 @@ class CooperativeState(LocalState):
 
 @dataclass(frozen=True)
 class CooperativeSGD(LocalUpdates[CooperativeState]):
-    """Cooperative SGD.
+    """Cooperative SGD: the framework A(tau, W, v) of methods with local updates.
+
+    Wang & Joshi, "Cooperative SGD: A Unified Framework for the Design and Analysis of Local-Update SGD Algorithms",
+    JMLR 22(213), 2021, arXiv 1808.07576.
+
+    Of the m + v nodes the last v are auxiliary: they have no data and their gradients are 0. With X the models, one a
+    row, G the gradients, and iterations t = 0, 1, ...
+
+        X <- W_t (X - lr G),   W_t = W if tau divides t + 1, otherwise I
+
+    (the paper has models as columns and so the transposed W_t; W is symmetric). Of a time-varying topology each
+    averaging uses the next round's matrix. All nodes start at the same point in the paper, the auxiliary ones too.
+
+    Sent: one dense vector to each out-neighbour, every tau iterations.
+
+    The method is to be judged at the average u of all m + v models, which is what is evaluated. It moves as
+
+        u <- u - lr m / (m + v) mean of the gradients of the m nodes with data,
+
+    so that its learning rate is lr m / (m + v), the effective one, and not lr. With another local optimizer, its moves
+    of the parameters take the place of -lr G, and auxiliary nodes stay where they are. What it remembers, such as
+    momentum, is never averaged, and outside the paper's theory.
+
+    A(1, J, 0) is fully synchronous SGD and A(tau, J, 0) local SGD, for which `LocalSGD` has exact averages; A(1, W, 0)
+    is decentralized SGD; A(tau, W, 0) decentralized periodic averaging; A(tau, W_alpha, 1) elastic averaging on the
+    topology `elastic_averaging`, and with v = groups + 1 its hierarchical form on `elastic_averaging_tree`; A(infinity,
+    I, 0) independent SGDs.
 
     Args:
         lr: Learning rate, > 0, or a schedule of it.

@@ -1,27 +1,4 @@
-"""Leader SGD (LSGD): all nodes are pulled towards the one that does best.
-
-Teng, Gao, Chalus, Choromanska, Goldfarb, Weller, "Leader Stochastic Gradient Descent for Distributed Training of Deep
-Learning Models", NeurIPS 2019, arXiv 1905.10395.
-
-The nodes form groups, by default those that are on the same host. A group's leader l is the node whose training loss,
-averaged over the iterations since the last communication, is lowest, that of smallest number if several are; the leader
-of all is called L. In iteration t = 0, 1, ...
-
-    x_i <- x_i - lr v_i(x_i),   v_i the gradient, or by another local optimizer
-    x_i <- x_i - (global_proximal / tau_G) (x_i - L),  x_i <- x_i - (proximal / tau) (x_i - l),   as they were stored
-    if tau divides t + 1:      l is chosen and stored;   x_i <- x_i - pull (x_i - l)
-    if tau_G divides t + 1:    L is chosen and stored;   x_i <- x_i - global_pull (x_i - L)
-
-A single group has only l, with `period`, `pull` and `proximal`. There are no stored leaders, and no proximal terms,
-before the first communication. This is the order of the authors' code, except that the code counts iterations of
-all nodes, which here go at the same pace. Nothing else of the leader is copied, such as momentum.
-
-Sent: every tau iterations the losses, n numbers of the stack's type, and for each group the leader's vector, up and
-down a binary tree over the nodes; every tau_G iterations another vector. W is not used.
-
-By default the result so depends on how many hosts there are, and on which nodes they have; with given groups it is the
-same everywhere. A run's summary has those of the hosts, if there were several.
-"""
+"""Leader SGD (LSGD): all nodes are pulled towards the one that does best."""
 
 from __future__ import annotations
 
@@ -64,7 +41,29 @@ class LeaderState(LocalState):
 
 @dataclass(frozen=True)
 class LeaderSGD(LocalUpdates[LeaderState]):
-    """Leader SGD.
+    """Leader SGD (LSGD): all nodes are pulled towards the one that does best.
+
+    Teng, Gao, Chalus, Choromanska, Goldfarb, Weller, "Leader Stochastic Gradient Descent for Distributed Training of
+    Deep Learning Models", NeurIPS 2019, arXiv 1905.10395.
+
+    The nodes form groups, by default those that are on the same host. A group's leader l is the node whose training
+    loss, averaged over the iterations since the last communication, is lowest, that of smallest number if several are;
+    the leader of all is called L. In iteration t = 0, 1, ...
+
+        x_i <- x_i - lr v_i(x_i),   v_i the gradient, or by another local optimizer
+        x_i <- x_i - (global_proximal / tau_G) (x_i - L);   x_i <- x_i - (proximal / tau) (x_i - l)
+        if tau divides t + 1:      l is chosen and stored;   x_i <- x_i - pull (x_i - l)
+        if tau_G divides t + 1:    L is chosen and stored;   x_i <- x_i - global_pull (x_i - L)
+
+    A single group has only l, with `period`, `pull` and `proximal`. There are no stored leaders, and no proximal terms,
+    before the first communication. This is the order of the authors' code, except that the code counts iterations of
+    all nodes, which here go at the same pace. Nothing else of the leader is copied, such as momentum.
+
+    Sent: every tau iterations the losses, n numbers of the stack's type, and for each group the leader's vector, up and
+    down a binary tree over the nodes; every tau_G iterations another vector. W is not used.
+
+    By default the result so depends on how many hosts there are, and on which nodes they have; with given groups it is
+    the same everywhere. A run's summary has those of the hosts, if there were several.
 
     Args:
         lr: Learning rate, > 0, or a schedule of it.

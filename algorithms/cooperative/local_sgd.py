@@ -1,29 +1,4 @@
-"""Local SGD: local steps, and exact averages from time to time.
-
-Periodic averaging (PASGD), A(tau, J, 0) of Cooperative SGD: Wang & Joshi, JMLR 22(213), 2021, arXiv 1808.07576;
-Stich, "Local SGD Converges Fast and Communicates Little", ICLR 2019, arXiv 1805.09767. Post-local SGD: Lin, Stich,
-Patel, Jaggi, "Don't Use Large Mini-Batches, Use Local SGD", ICLR 2020, arXiv 1808.07217. SlowMo: Wang, Tantia, Ballas,
-Rabbat, "SlowMo: Improving Communication-Efficient Distributed SGD with Slow Momentum", ICLR 2020, arXiv 1910.00643,
-which with slow_lr 1 is block-wise model update filtering (BMUF), Chen & Huo, ICASSP 2016. Averages every iteration
-are fully synchronous SGD.
-
-    every iteration    x_i <- x_i - lr v_i(x_i),   v_i the gradient, or by another local optimizer
-    every tau-th       x_i <- mean of all x_j
-
-In place of the mean, with slow momentum, u = 0 at the start and z where the last averaging left all nodes (at the
-start the mean of their models):
-
-    u <- slow_momentum u + (z - mean of all x_j) / lr;   z <- z - slow_lr lr u;   x_i <- z
-
-lr there is that of the last iteration. Dividing by it lets u stay valid where the learning rate changes, as in the
-paper; BMUF keeps the product, which is the same where it does not change.
-
-Iteration t = 0, 1, ... averages if tau divides t + 1. In post-local SGD every iteration before `switch` averages, and
-from there on those where tau divides t + 1 - switch.
-
-Sent: one dense vector up and one down a binary tree over the nodes, every tau iterations. W is not used. What the
-local optimizer remembers is not averaged; it goes on through an averaging, or starts anew there with `reset_momentum`.
-"""
+"""Local SGD: local steps, and exact averages from time to time."""
 
 from __future__ import annotations
 
@@ -55,7 +30,44 @@ class LocalSGDState(LocalState):
 
 @dataclass(frozen=True)
 class LocalSGD(LocalUpdates[LocalSGDState]):
-    """Local SGD, post-local SGD, SlowMo.
+    """Local SGD: local steps, and exact averages from time to time; with post-local SGD and SlowMo.
+
+    Periodic averaging (PASGD), A(tau, J, 0) of Cooperative SGD: Wang & Joshi, JMLR 22(213), 2021, arXiv 1808.07576;
+    Stich, "Local SGD Converges Fast and Communicates Little", ICLR 2019, arXiv 1805.09767. Post-local SGD: Lin, Stich,
+    Patel, Jaggi, "Don't Use Large Mini-Batches, Use Local SGD", ICLR 2020, arXiv 1808.07217. SlowMo: Wang, Tantia,
+    Ballas, Rabbat, "SlowMo: Improving Communication-Efficient Distributed SGD with Slow Momentum", ICLR 2020, arXiv
+    1910.00643, which with slow_lr 1 is block-wise model update filtering (BMUF), Chen & Huo, ICASSP 2016. Averages
+    every iteration are fully synchronous SGD.
+
+        every iteration    x_i <- x_i - lr v_i(x_i),   v_i the gradient, or by another local optimizer
+        every tau-th       x_i <- mean of all x_j
+
+    In place of the mean, with slow momentum, u = 0 at the start and z where the last averaging left all nodes (at the
+    start the mean of their models):
+
+        u <- slow_momentum u + (z - mean of all x_j) / lr;   z <- z - slow_lr lr u;   x_i <- z
+
+    lr there is that of the last iteration. Dividing by it lets u stay valid where the learning rate changes, as in the
+    paper; BMUF keeps the product, which is the same where it does not change. Where lr is 0, or too small to divide by,
+    u stays as it is and z goes to z - slow_lr (z - mean of all x_j).
+
+    Iteration t = 0, 1, ... averages if tau divides t + 1. In post-local SGD every iteration before `switch` averages,
+    and from there on those where tau divides t + 1 - switch.
+
+    Sent: one dense vector up and one down a binary tree over the nodes, every tau iterations. W is not used. What the
+    local optimizer remembers is not averaged; it goes on through an averaging, or starts anew there with
+    `reset_momentum`.
+
+    Two nodes make two local steps, towards the points where |x|^2 / 2 and |x - 4|^2 / 2 are least, and average:
+
+        >>> network = MatrixNetwork([[1.0, 0.0], [0.0, 1.0]])
+        >>> algorithm, centres = LocalSGD(lr=0.5, period=2), torch.tensor([[0.0], [4.0]])
+        >>> state = algorithm.start(torch.tensor([[8.0], [8.0]]), network)
+        >>> for _ in range(2):
+        ...     algorithm.advance(state, Sample(state.x - centres, torch.zeros(2)), network)
+        ...     print(algorithm.model(state).tolist())
+        [[4.0], [6.0]]
+        [[3.5], [3.5]]
 
     Args:
         lr: Learning rate, > 0, or a schedule of it.

@@ -1,24 +1,4 @@
-"""Decentralized AdamW: each node takes a step of AdamW with moments of its own, then the parameters are averaged.
-
-With the direction u of AdamW (`algorithms.optimizers.adamw`), whose moments are local and never sent:
-
-    x_i+ = sum_j w_ij (x_j - lr u_j)
-
-Loshchilov & Hutter, "Decoupled Weight Decay Regularization", ICLR 2019, arXiv 1711.05101, made decentralized in the
-manner of DADAM, Nazari, Tarzanagh, Michailidis, "DADAM: A Consensus-based Distributed Adaptive Gradient Method for
-Online Optimization", IEEE TSP 70, 2022, arXiv 1901.09109. It is not the method of that paper, which has AMSGrad's
-largest second moments, no correction of the moments' start, no weight decay, and takes its step beside the averaging,
-not before.
-
-What is known of its limit is a warning: Chen, Karimi, Zhao, Li, "On the Convergence of Decentralized Adaptive Gradient
-Methods", ACML 2022, arXiv 2109.03194, show that with second moments of their own, as in DADAM and here, nodes with
-different data may settle where the average loss is not stationary, since each scales its gradients in its own way.
-Their remedy is to average the second moments too, which is not done here. As with decentralized SGD it matters less the
-better W mixes and the more alike the data are.
-
-Sent: one dense vector to each out-neighbour, per round. With a single node it is torch.optim.AdamW. It is
-DecentralizedSGD with AdamW as its optimizer, on matrices that keep the average.
-"""
+"""Decentralized AdamW: each node takes a step of AdamW with moments of its own, then the parameters are averaged."""
 
 from __future__ import annotations
 
@@ -50,7 +30,26 @@ class AdamWState(State):
 
 @dataclass(frozen=True)
 class DecentralizedAdamW(Algorithm[AdamWState]):
-    """Decentralized AdamW.
+    """Decentralized AdamW: each node takes a step of AdamW with moments of its own, then the parameters are averaged.
+
+    With the direction u of AdamW (`algorithms.AdamW`), whose moments are local and never sent:
+
+        x_i+ = sum_j w_ij (x_j - lr u_j)
+
+    Loshchilov & Hutter, "Decoupled Weight Decay Regularization", ICLR 2019, arXiv 1711.05101, made decentralized in the
+    manner of DADAM, Nazari, Tarzanagh, Michailidis, "DADAM: A Consensus-based Distributed Adaptive Gradient Method for
+    Online Optimization", IEEE TSP 70, 2022, arXiv 1901.09109. It is not the method of that paper, which has AMSGrad's
+    largest second moments, no correction of the moments' start, no weight decay, and takes its step beside the
+    averaging, not before.
+
+    What is known of its limit is a warning: Chen, Karimi, Zhao, Li, "On the Convergence of Decentralized Adaptive
+    Gradient Methods", ACML 2022, arXiv 2109.03194, show that with second moments of their own, as in DADAM and here,
+    nodes with different data may settle where the average loss is not stationary, since each scales its gradients in
+    its own way. Their remedy is to average the second moments too, which is not done here. As with decentralized SGD it
+    matters less the better W mixes and the more alike the data are.
+
+    Sent: one dense vector to each out-neighbour, per round. With a single node it is torch.optim.AdamW. It is
+    DecentralizedSGD with AdamW as its optimizer, on matrices that keep the average.
 
     Args:
         lr: Learning rate, > 0, or a schedule of it.

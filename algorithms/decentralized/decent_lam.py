@@ -1,28 +1,4 @@
-"""DecentLaM: decentralized momentum SGD without the bias that momentum adds.
-
-Yuan, Chen, Huang, Zhang, Pan, Xu, Yin, "DecentLaM: Decentralized Momentum SGD for Large-batch Deep Training", ICCV
-2021, arXiv 2104.11981. With u = lr v:
-
-    z_j  = x_j - lr g_j                             sent
-    g~_i = (x_i - sum_j w_ij z_j) / lr
-    v_i  <- momentum v_i + g~_i                     u_i  <- momentum u_i + x_i - sum_j w_ij z_j
-    x_i+ = x_i - lr v_i                             x_i+ = x_i - u_i
-
-Since u is what x moved by in the iteration before, that is the heavy ball
-
-    x_i(t+1) = sum_j w_ij (x_j(t) - lr g_j(t)) + momentum (x_i(t) - x_i(t-1)),    x(-1) = x(0)
-
-which is the form used here. Where the learning rate varies, it keeps the velocity: v is rescaled by the ratio of the
-learning rates. (torch.optim.SGD keeps v, so that the velocity changes along with the learning rate; with a constant
-one and a single node they are the same.)
-
-Sent: one dense vector to each out-neighbour, per round. It rests where decentralized SGD without momentum does, in the
-adapt-then-combine order, and there is as far from the optimum, while with local momentum
-(`DecentralizedSGD(momentum=...)`) that distance grows like 1 / (1 - momentum).
-
-W must be symmetric, and may vary: only then is (x - W z) / lr like the gradient of a function. On directed graphs the
-recursion is unstable for momentum near 1, such as 0.9 on the exponential graph of 16 nodes.
-"""
+"""DecentLaM: decentralized momentum SGD without the bias that momentum adds."""
 
 from __future__ import annotations
 
@@ -53,7 +29,30 @@ class DecentLaMState(State):
 
 @dataclass(frozen=True)
 class DecentLaM(Algorithm[DecentLaMState]):
-    """DecentLaM.
+    """DecentLaM: decentralized momentum SGD without the bias that momentum adds.
+
+    Yuan, Chen, Huang, Zhang, Pan, Xu, Yin, "DecentLaM: Decentralized Momentum SGD for Large-batch Deep Training", ICCV
+    2021, arXiv 2104.11981. With u = lr v:
+
+        z_j  = x_j - lr g_j                             sent
+        g~_i = (x_i - sum_j w_ij z_j) / lr
+        v_i  <- momentum v_i + g~_i                     u_i  <- momentum u_i + x_i - sum_j w_ij z_j
+        x_i+ = x_i - lr v_i                             x_i+ = x_i - u_i
+
+    Since u is what x moved by in the iteration before, that is the heavy ball
+
+        x_i(t+1) = sum_j w_ij (x_j(t) - lr g_j(t)) + momentum (x_i(t) - x_i(t-1)),    x(-1) = x(0)
+
+    which is the form used here. Where the learning rate varies, it keeps the velocity: v is rescaled by the ratio of
+    the learning rates. (torch.optim.SGD keeps v, so that the velocity changes along with the learning rate; with a
+    constant one and a single node they are the same.)
+
+    Sent: one dense vector to each out-neighbour, per round. It rests where decentralized SGD without momentum does, in
+    the adapt-then-combine order, and there is as far from the optimum, while with local momentum
+    (`DecentralizedSGD(momentum=...)`) that distance grows like 1 / (1 - momentum).
+
+    W must be symmetric, and may vary: only then is (x - W z) / lr like the gradient of a function. On directed graphs
+    the recursion is unstable for momentum near 1, such as 0.9 on the exponential graph of 16 nodes.
 
     Args:
         lr: Learning rate, > 0, or a schedule of it.

@@ -1,27 +1,4 @@
-"""Exact diffusion: diffusion without the bias that heterogeneous data causes; with a regularizer as well.
-
-Yuan, Ying, Zhao, Sayed, "Exact Diffusion for Distributed Optimization and Learning", IEEE TSP 67(3), 2019,
-arXiv 1702.05122 and 1702.05142; with stochastic gradients Yuan, Alghunaim, Ying, Sayed, arXiv 1903.10956.
-
-With W' = (I + W) / 2 and psi_i = x_i at the start:
-
-    adapt     psi_i+ = x_i - lr g_i(x_i)
-    correct   phi_i  = psi_i+ + x_i - psi_i
-    combine   x_i+   = sum_j w'_ij phi_j
-
-With a regularizer r it is the proximal exact diffusion of Alghunaim, Ryu, Yuan, Sayed, "Decentralized Proximal Gradient
-Algorithms with Linear Convergence Rates", IEEE TAC 66(6), 2021, arXiv 1909.06479 (PUDA, there with W'), where z takes
-the place of x in the combination, z_i = x_i at the start:
-
-    correct   phi_i  = psi_i+ + z_i - psi_i
-    combine   z_i+   = sum_j w'_ij phi_j
-    prox      x_i+   = prox_{lr r}(z_i+)
-
-Sent: one dense vector to each out-neighbour, per round. W must be symmetric and the same in all rounds: on
-directed graphs the recursion can be unstable. With full gradients and lr < 2/L it converges to the optimum.
-Since psi carries its own step, a learning rate that varies stays exact (the D2 form, arXiv 1803.07068, with W'): the
-average of z+ is that of x - lr g(x) in each iteration, whatever the learning rates before.
-"""
+"""Exact diffusion: diffusion without the bias that heterogeneous data causes; with a regularizer as well."""
 
 from __future__ import annotations
 
@@ -54,7 +31,39 @@ class ExactDiffusionState(State):
 
 @dataclass(frozen=True)
 class ExactDiffusion(Algorithm[ExactDiffusionState]):
-    """Exact diffusion.
+    """Exact diffusion: diffusion without the bias that heterogeneous data causes; with a regularizer as well.
+
+    Yuan, Ying, Zhao, Sayed, "Exact Diffusion for Distributed Optimization and Learning", IEEE TSP 67(3), 2019, arXiv
+    1702.05122 and 1702.05142; with stochastic gradients Yuan, Alghunaim, Ying, Sayed, arXiv 1903.10956.
+
+    With W' = (I + W) / 2 and psi_i = x_i at the start:
+
+        adapt     psi_i+ = x_i - lr g_i(x_i)
+        correct   phi_i  = psi_i+ + x_i - psi_i
+        combine   x_i+   = sum_j w'_ij phi_j
+
+    With a regularizer r it is the proximal exact diffusion of Alghunaim, Ryu, Yuan, Sayed, "Decentralized Proximal
+    Gradient Algorithms with Linear Convergence Rates", IEEE TAC 66(6), 2021, arXiv 1909.06479 (PUDA, there with W'),
+    where z takes the place of x in the combination, z_i = x_i at the start:
+
+        correct   phi_i  = psi_i+ + z_i - psi_i
+        combine   z_i+   = sum_j w'_ij phi_j
+        prox      x_i+   = prox_{lr r}(z_i+)
+
+    Sent: one dense vector to each out-neighbour, per round. W must be symmetric and the same in all rounds: on directed
+    graphs the recursion can be unstable. With full gradients and lr < 2/L it converges to the optimum. Since psi
+    carries its own step, a learning rate that varies stays exact (the D2 form, arXiv 1803.07068, with W'): the average
+    of z+ is that of x - lr g(x) in each iteration, whatever the learning rates before.
+
+    Three nodes, where |x - c_i|^2 / 2 are least at different points, find the least point of the average:
+
+        >>> network = MatrixNetwork([[0.5, 0.5, 0.0], [0.5, 0.0, 0.5], [0.0, 0.5, 0.5]])
+        >>> algorithm, centres = ExactDiffusion(lr=0.5), torch.tensor([[0.0], [4.0], [5.0]])
+        >>> state = algorithm.start(torch.zeros(3, 1), network)
+        >>> for _ in range(200):
+        ...     algorithm.advance(state, Sample(state.x - centres, torch.zeros(3)), network)
+        >>> algorithm.model(state).round(decimals=3).tolist()
+        [[3.0], [3.0], [3.0]]
 
     Args:
         lr: Learning rate, > 0, or a schedule of it.

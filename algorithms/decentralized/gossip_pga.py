@@ -1,20 +1,4 @@
-"""Gossip-PGA: gossip with an exact global average every few steps.
-
-Chen, Yuan, Zhang, Pan, Xu, Yin, "Accelerating Gossip SGD with Periodic Global Averaging", ICML 2021, arXiv 2105.09080.
-
-With v_i the descent direction of node i (its gradient, or its local momentum), W_t the mixing matrix and H the period:
-
-    y_i = x_i - lr v_i(x_i)
-    x_i <- (1/n) sum_j y_j     in step t = 0, 1, ... if H divides t + 1
-    x_i <- sum_j w_ij y_j      otherwise
-
-Sent: one dense vector to each out-neighbour in a step of gossip; in a global average what an all-reduce along a tree
-sends, a vector up and a vector down each of its edges. Period 1 is parallel SGD on the average gradient, a period
-without end is decentralized SGD, adapt-then-combine; W = I makes local SGD of it.
-
-Momentum is local and never communicated: v_i <- momentum v_i + g_i, applied as in torch.optim.SGD. With another local
-optimizer, its move c y of the parameters takes the place of -lr v.
-"""
+"""Gossip-PGA: gossip with an exact global average every few steps."""
 
 from __future__ import annotations
 
@@ -32,7 +16,24 @@ from algorithms.schedules.learning_rate import LearningRate
 
 @dataclass(frozen=True)
 class GossipPGA(LocalUpdates[LocalState]):
-    """Gossip-PGA.
+    """Gossip-PGA: gossip with an exact global average every few steps.
+
+    Chen, Yuan, Zhang, Pan, Xu, Yin, "Accelerating Gossip SGD with Periodic Global Averaging", ICML 2021, arXiv
+    2105.09080.
+
+    With v_i the descent direction of node i (its gradient, or its local momentum), W_t the mixing matrix and H the
+    period:
+
+        y_i = x_i - lr v_i(x_i)
+        x_i <- (1/n) sum_j y_j     in step t = 0, 1, ... if H divides t + 1
+        x_i <- sum_j w_ij y_j      otherwise
+
+    Sent: one dense vector to each out-neighbour in a step of gossip; in a global average what an all-reduce along a
+    tree sends, a vector up and a vector down each of its edges. Period 1 is parallel SGD on the average gradient, a
+    period without end is decentralized SGD, adapt-then-combine; W = I makes local SGD of it.
+
+    Momentum is local and never communicated: v_i <- momentum v_i + g_i, applied as in torch.optim.SGD. With another
+    local optimizer, its move c y of the parameters takes the place of -lr v.
 
     Args:
         lr: Learning rate, > 0, or a schedule of it.

@@ -1,27 +1,4 @@
-"""NIDS: a network-independent step size, with a regularizer.
-
-Li, Shi, Yan, "A Decentralized Proximal-Gradient Method with Network Independent Step-Sizes and Separated Convergence
-Rates", IEEE TSP 67(17), 2019, arXiv 1704.07807, with the same step size at all nodes. With W~ = I - gamma/2 (I - W):
-
-    z(1)   = x(0) - lr g(0)
-    z(t+1) = z(t) - x(t) + W~ (2 x(t) - x(t-1) - lr (g(t) - g(t-1)))
-    x(t)   = prox_{lr r}(z(t))
-
-(The paper's W~ = I - c alpha (I - W) has a free factor c; gamma / 2 = c alpha.) With the correction D added up over t,
-
-    phi    = x - lr g - D + (x - z)      which is 2 x(t) - x(t-1) - lr (g(t) - g(t-1))
-    D+     = D + gamma/2 (I - W) phi
-    z+     = x - lr g - D+
-
-which is the form used here: D = 0 and z = x at the start, and D stays so in the first iteration, where nothing is sent.
-D holds products of gradients and learning rates, which may so vary; its average over the nodes is 0.
-
-Sent: one dense vector to each out-neighbour, per round, from the second iteration on.
-
-W must be symmetric and the same in all rounds. With full gradients it converges to the optimum for lr < 2/L, whatever
-W. With gamma = 1 and without r it is exact diffusion, except for its first step; with r it takes another path than
-proximal exact diffusion to the same limit.
-"""
+"""NIDS: a network-independent step size, with a regularizer."""
 
 from __future__ import annotations
 
@@ -55,7 +32,31 @@ class NidsState(State):
 
 @dataclass(frozen=True)
 class Nids(Algorithm[NidsState]):
-    """NIDS.
+    """NIDS: a network-independent step size, with a regularizer.
+
+    Li, Shi, Yan, "A Decentralized Proximal-Gradient Method with Network Independent Step-Sizes and Separated
+    Convergence Rates", IEEE TSP 67(17), 2019, arXiv 1704.07807, with the same step size at all nodes. With W~ = I -
+    gamma/2 (I - W):
+
+        z(1)   = x(0) - lr g(0)
+        z(t+1) = z(t) - x(t) + W~ (2 x(t) - x(t-1) - lr (g(t) - g(t-1)))
+        x(t)   = prox_{lr r}(z(t))
+
+    (The paper's W~ = I - c alpha (I - W) has a free factor c; gamma / 2 = c alpha.) With the correction D added up over
+    t,
+
+        phi    = x - lr g - D + (x - z)      which is 2 x(t) - x(t-1) - lr (g(t) - g(t-1))
+        D+     = D + gamma/2 (I - W) phi
+        z+     = x - lr g - D+
+
+    which is the form used here: D = 0 and z = x at the start, and D stays so in the first iteration, where nothing is
+    sent. D holds products of gradients and learning rates, which may so vary; its average over the nodes is 0.
+
+    Sent: one dense vector to each out-neighbour, per round, from the second iteration on.
+
+    W must be symmetric and the same in all rounds. With full gradients it converges to the optimum for lr < 2/L,
+    whatever W. With gamma = 1 and without r it is exact diffusion, except for its first step; with r it takes another
+    path than proximal exact diffusion to the same limit.
 
     Args:
         lr: Learning rate, > 0, or a schedule of it.

@@ -1,17 +1,4 @@
-"""PG-EXTRA: EXTRA for losses with a regularizer.
-
-Shi, Ling, Wu, Yin, "A Proximal Gradient Algorithm for Decentralized Composite Optimization", IEEE TSP 63(22), 2015,
-arXiv 1506.01239. With W' = (I + W) / 2:
-
-    z(1)   = W x(0) - lr g(0)
-    z(t+1) = W x(t) + z(t) - W' x(t-1) - lr (g(t) - g(t-1))
-    x(t)   = prox_{lr r}(z(t))
-
-Added up over t, as in EXTRA, z(t+1) = W x(t) - lr g(t) + c(t), where c(0) = 0 and c(t+1) = c(t) + (W - I) x(t) / 2.
-
-Sent, and what W and lr must be: as in EXTRA (`algorithms.decentralized.extra`). Here all nodes have the same r, while
-the paper allows each its own.
-"""
+"""PG-EXTRA: EXTRA for losses with a regularizer."""
 
 from __future__ import annotations
 
@@ -26,7 +13,19 @@ from algorithms.schedules.learning_rate import learning_rate
 
 @dataclass(frozen=True)
 class PgExtra(Extra):
-    """PG-EXTRA.
+    """PG-EXTRA: EXTRA for losses with a regularizer.
+
+    Shi, Ling, Wu, Yin, "A Proximal Gradient Algorithm for Decentralized Composite Optimization", IEEE TSP 63(22), 2015,
+    arXiv 1506.01239. With W' = (I + W) / 2:
+
+        z(1)   = W x(0) - lr g(0)
+        z(t+1) = W x(t) + z(t) - W' x(t-1) - lr (g(t) - g(t-1))
+        x(t)   = prox_{lr r}(z(t))
+
+    Added up over t, as in EXTRA, z(t+1) = W x(t) - lr g(t) + c(t), where c(0) = 0 and c(t+1) = c(t) + (W - I) x(t) / 2.
+
+    Sent, and what W and lr must be: as in EXTRA (`algorithms.Extra`). Here all nodes have the same r,
+    while the paper allows each its own.
 
     Args:
         lr: Learning rate, > 0, or a schedule of it.

@@ -1,21 +1,4 @@
-"""Push-DIGing: gradient tracking with push-sum, exact on directed and time-varying graphs with a constant step.
-
-Nedic, Olshevsky, Shi, "Achieving geometric convergence for distributed optimization over time-varying graphs", SIAM
-Journal on Optimization 27(4), 2017, arXiv 1607.03218 (Algorithm 2).
-
-With C_t the mixing matrix of round t, whose columns sum to 1, n_i the numerator (the paper's u_i), w_i the weight (its
-v_i, at first 1), x_i the model and y_i the tracked gradient of node i, y_i = g_i(x_i) at the start:
-
-    n_i+ = sum_j c_ij (n_j - lr y_j)        w_i+ = sum_j c_ij w_j        x_i+ = n_i+ / w_i+
-    y_i+ = sum_j c_ij y_j + g_i(x_i+) - g_i(x_i)
-
-The sum of the y_i is that of the gradients at all times; subtracted is the gradient that was added, so that this holds
-for stochastic gradients too. With full gradients of strongly convex objectives and a small constant learning rate all
-nodes converge linearly to the optimum. On doubly stochastic matrices it is gradient tracking, adapt-then-combine in x
-(the y_i are combined before they are adapted).
-
-Sent: two dense vectors and one number to each out-neighbour, per round, in three messages.
-"""
+"""Push-DIGing: gradient tracking with push-sum, exact on directed and time-varying graphs with a constant step."""
 
 from __future__ import annotations
 
@@ -50,7 +33,23 @@ class PushDigingState(State):
 
 @dataclass(frozen=True)
 class PushDiging(Algorithm[PushDigingState]):
-    """Push-DIGing.
+    """Push-DIGing: gradient tracking with push-sum, exact on directed and time-varying graphs with a constant step.
+
+    Nedic, Olshevsky, Shi, "Achieving geometric convergence for distributed optimization over time-varying graphs", SIAM
+    Journal on Optimization 27(4), 2017, arXiv 1607.03218 (Algorithm 2).
+
+    With C_t the mixing matrix of round t, whose columns sum to 1, n_i the numerator (the paper's u_i), w_i the weight
+    (its v_i, at first 1), x_i the model and y_i the tracked gradient of node i, y_i = g_i(x_i) at the start:
+
+        n_i+ = sum_j c_ij (n_j - lr y_j)        w_i+ = sum_j c_ij w_j        x_i+ = n_i+ / w_i+
+        y_i+ = sum_j c_ij y_j + g_i(x_i+) - g_i(x_i)
+
+    The sum of the y_i is that of the gradients at all times; subtracted is the gradient that was added, so that this
+    holds for stochastic gradients too. With full gradients of strongly convex objectives and a small constant learning
+    rate all nodes converge linearly to the optimum. On doubly stochastic matrices it is gradient tracking,
+    adapt-then-combine in x (the y_i are combined before they are adapted).
+
+    Sent: two dense vectors and one number to each out-neighbour, per round, in three messages.
 
     Args:
         lr: Learning rate, > 0, or a schedule of it.

@@ -1,19 +1,4 @@
-"""Push-sum: the average of what the nodes hold, on directed graphs, without gradients.
-
-Kempe, Dobra, Gehrke, "Gossip-based computation of aggregate information", FOCS 2003; for any sequence of column
-stochastic matrices Benezit, Blondel, Thiran, Tsitsiklis, Vetterli, "Weighted gossip: distributed averaging using
-non-doubly stochastic matrices", ISIT 2010.
-
-With P_t the mixing matrix of round t, whose columns sum to 1, n_i the numerator (at first x_i) and w_i the weight of
-node i (at first 1):
-
-    n_i <- sum_j p_ij n_j        w_i <- sum_j p_ij w_j        x_i = n_i / w_i
-
-Both sums over the nodes are kept, so that all x_i approach the exact average. Each node needs to know no more than how
-many others it sends to. Where the rows sum to 1 as well, all weights stay 1 and this is gossip averaging.
-
-Sent: one dense vector and one number to each out-neighbour, per round, in two messages.
-"""
+"""Push-sum: the average of what the nodes hold, on directed graphs, without gradients."""
 
 from __future__ import annotations
 
@@ -41,7 +26,22 @@ class PushSumState(State):
 
 @dataclass(frozen=True)
 class PushSumAveraging(Algorithm[PushSumState]):
-    """Push-sum averaging; the gradients are not used."""
+    """Push-sum: the average of what the nodes hold, on directed graphs, without gradients.
+
+    Kempe, Dobra, Gehrke, "Gossip-based computation of aggregate information", FOCS 2003; for any sequence of column
+    stochastic matrices Benezit, Blondel, Thiran, Tsitsiklis, Vetterli, "Weighted gossip: distributed averaging using
+    non-doubly stochastic matrices", ISIT 2010.
+
+    With P_t the mixing matrix of round t, whose columns sum to 1, n_i the numerator (at first x_i) and w_i the weight
+    of node i (at first 1):
+
+        n_i <- sum_j p_ij n_j        w_i <- sum_j p_ij w_j        x_i = n_i / w_i
+
+    Both sums over the nodes are kept, so that all x_i approach the exact average. Each node needs to know no more than
+    how many others it sends to. Where the rows sum to 1 as well, all weights stay 1 and this is gossip averaging.
+
+    Sent: one dense vector and one number to each out-neighbour, per round, in two messages.
+    """
 
     needs: ClassVar[tuple[str, ...]] = ("column_stochastic",)
 

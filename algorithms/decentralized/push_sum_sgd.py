@@ -1,31 +1,4 @@
-"""Push-sum SGD (stochastic gradient push, SGP): decentralized SGD on directed and time-varying graphs.
-
-Assran, Loizou, Ballas, Rabbat, "Stochastic Gradient Push for Distributed Deep Learning", ICML 2019, arXiv 1811.10792;
-first as subgradient-push in Nedic & Olshevsky, "Distributed optimization over time-varying directed graphs", IEEE TAC
-60(3), 2015, arXiv 1303.2289.
-
-With P_t the mixing matrix of round t, whose columns sum to 1, n_i the numerator (the paper's x_i) and w_i the weight
-of node i (at first 1), z_i the model, and v_i the descent direction at z_i (the gradient, or the local momentum):
-
-    n_i <- sum_j p_ij (n_j - lr v_j(z_j))        w_i <- sum_j p_ij w_j        z_i = n_i / w_i
-
-Sent: one dense vector and one number to each out-neighbour, per round, in two messages; in any case, although the
-weights stay 1 where the rows of P sum to 1 as well. There this is decentralized SGD, adapt-then-combine.
-
-With `overlap` (overlap SGP, OSGP, with messages that take one step) what a node sends travels while the neighbours
-compute their next gradient. A node keeps its own share at once, and what step t sends arrives at the end of step t + 1,
-numerators and weights alike:
-
-    h_i,t = n_i,t - lr v_i(z_i,t)        n_i,t+1 = p_ii,t h_i,t + sum_{j != i} p_ij,t-1 h_j,t-1        z_i = n_i / w_i
-
-and the same of w without the gradient; step 0 sends nothing yet. What travels counts in the sums that are kept, so that
-the weights no longer stay 1 on any graph.
-
-The sum of the numerators moves by -lr times the sum of the directions, and that of the weights stays n, whatever the
-graphs: the limit has the bias of decentralized SGD, of the order of lr, but no node counts more than another.
-
-Momentum is local and never communicated: v_i <- momentum v_i + g_i, applied as in torch.optim.SGD.
-"""
+"""Push-sum SGD (stochastic gradient push, SGP): decentralized SGD on directed and time-varying graphs."""
 
 from __future__ import annotations
 
@@ -38,7 +11,7 @@ from algorithms.algorithm import Algorithm, Sample
 from algorithms.blocks.momentum import Momentum, check_momentum
 from algorithms.blocks.push_sum import PushSum
 from algorithms.checks import check
-from algorithms.network import Network
+from algorithms.network import Network, Posted
 from algorithms.numerics.sums import add_scaled
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
 from algorithms.state import Block, State
@@ -51,10 +24,12 @@ class InFlight(Block):
     Attributes:
         split: h, the numerators and weights that nodes split among themselves and their out-neighbours.
         kept: What each node kept of them for itself.
+        posted: The numerators and the weights on their way; None where they are not.
     """
 
     split: PushSum
     kept: PushSum
+    posted: tuple[Posted[Tensor], Posted[Tensor]] | None = None
 
 
 @dataclass
@@ -74,7 +49,45 @@ class PushSumSGDState(State):
 
 @dataclass(frozen=True)
 class PushSumSGD(Algorithm[PushSumSGDState]):
-    """Push-sum SGD.
+    """Push-sum SGD (stochastic gradient push, SGP): decentralized SGD on directed and time-varying graphs.
+
+    Assran, Loizou, Ballas, Rabbat, "Stochastic Gradient Push for Distributed Deep Learning", ICML 2019, arXiv
+    1811.10792; first as subgradient-push in Nedic & Olshevsky, "Distributed optimization over time-varying directed
+    graphs", IEEE TAC 60(3), 2015, arXiv 1303.2289.
+
+    With P_t the mixing matrix of round t, whose columns sum to 1, n_i the numerator (the paper's x_i) and w_i the
+    weight of node i (at first 1), z_i the model, and v_i the descent direction at z_i (the gradient, or the local
+    momentum):
+
+        n_i <- sum_j p_ij (n_j - lr v_j(z_j))        w_i <- sum_j p_ij w_j        z_i = n_i / w_i
+
+    Sent: one dense vector and one number to each out-neighbour, per round, in two messages; in any case, although the
+    weights stay 1 where the rows of P sum to 1 as well. There this is decentralized SGD, adapt-then-combine.
+
+    With `overlap` (overlap SGP, OSGP, with messages that take one step) what a node sends travels while the neighbours
+    compute their next gradient. A node keeps its own share at once, and what step t sends arrives at the end of step t
+    + 1, numerators and weights alike:
+
+        h_i,t = n_i,t - lr v_i(z_i,t)      n_i,t+1 = p_ii,t h_i,t + sum_{j != i} p_ij,t-1 h_j,t-1      z_i = n_i / w_i
+
+    and the same of w without the gradient; step 0 sends nothing yet. What travels counts in the sums that are kept, so
+    that the weights no longer stay 1 on any graph.
+
+    The sum of the numerators moves by -lr times the sum of the directions, and that of the weights stays n, whatever
+    the graphs: the limit has the bias of decentralized SGD, of the order of lr, but no node counts more than another.
+
+    Momentum is local and never communicated: v_i <- momentum v_i + g_i, applied as in torch.optim.SGD.
+
+    Node 0 sends to both others, which send to it: what each of them keeps and sends is a column. Without gradients the
+    nodes find the average of what they start from:
+
+        >>> network = MatrixNetwork([[0.4, 0.5, 0.5], [0.3, 0.5, 0.0], [0.3, 0.0, 0.5]])
+        >>> algorithm = PushSumSGD(lr=0.1)
+        >>> state = algorithm.start(torch.tensor([[0.0], [4.0], [5.0]]), network)
+        >>> for _ in range(50):
+        ...     algorithm.advance(state, Sample(torch.zeros(3, 1), torch.zeros(3)), network)
+        >>> algorithm.model(state).round(decimals=3).tolist()
+        [[3.0], [3.0], [3.0]]
 
     Args:
         lr: Learning rate, > 0, or a schedule of it.
@@ -102,8 +115,8 @@ class PushSumSGD(Algorithm[PushSumSGDState]):
 
     def post(self, state: PushSumSGDState, network: Network) -> None:
         if state.in_flight is not None:
-            network.post(state.in_flight.split.numerator)
-            network.post(state.in_flight.split.weight)
+            split = state.in_flight.split
+            state.in_flight.posted = network.post(split.numerator), network.post(split.weight)
 
     def step(self, state: PushSumSGDState, sample: Sample, network: Network) -> None:
         v = state.momentum.descend(sample.gradient)
@@ -134,7 +147,8 @@ class PushSumSGD(Algorithm[PushSumSGDState]):
         kept = split.times(own)
         state.push_sum = kept
         if before is not None:
-            arrived = PushSum(network.mix(before.split.numerator), network.mix(before.split.weight))
+            numerators, weights = before.posted or (before.split.numerator, before.split.weight)
+            arrived = PushSum(network.mix(numerators), network.mix(weights))
             state.push_sum = kept + (arrived - before.kept)
         state.in_flight = InFlight(split, kept)
         state.x = state.push_sum.ratio

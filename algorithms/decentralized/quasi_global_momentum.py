@@ -1,17 +1,4 @@
-"""Quasi-global momentum: the momentum buffer follows the movement of the averaged model.
-
-Lin, Karimireddy, Stich, Jaggi, "Quasi-Global Momentum: Accelerating Decentralized Deep Learning on Heterogeneous Data",
-ICML 2021, arXiv 2102.04761 (QG-DSGDm and QG-DSGDm-N), as in the authors' code. With b_i = 0 at the start:
-
-    m_i  = momentum b_i + g_i                         not kept
-    x_i+ = sum_j w_ij (x_j - lr m_j)                  with Nesterov's variant g_j + momentum m_j in the place of m_j
-    b_i  <- mu b_i + (1 - mu) (x_i - x_i+) / lr
-
-The movement is divided by the learning rate of its own iteration, so that b is a gradient, whatever the learning rate
-of the next one. An iteration whose learning rate is 0 leaves b as it is.
-
-Sent: one dense vector to each out-neighbour, per round.
-"""
+"""Quasi-global momentum: the momentum buffer follows the movement of the averaged model."""
 
 from __future__ import annotations
 
@@ -43,7 +30,19 @@ class QuasiGlobalState(State):
 
 @dataclass(frozen=True)
 class QuasiGlobalMomentum(Algorithm[QuasiGlobalState]):
-    """Decentralized SGD with quasi-global momentum.
+    """Quasi-global momentum: the momentum buffer follows the movement of the averaged model.
+
+    Lin, Karimireddy, Stich, Jaggi, "Quasi-Global Momentum: Accelerating Decentralized Deep Learning on Heterogeneous
+    Data", ICML 2021, arXiv 2102.04761 (QG-DSGDm and QG-DSGDm-N), as in the authors' code. With b_i = 0 at the start:
+
+        m_i  = momentum b_i + g_i                         not kept
+        x_i+ = sum_j w_ij (x_j - lr m_j)                  with Nesterov's variant g_j + momentum m_j in the place of m_j
+        b_i  <- mu b_i + (1 - mu) (x_i - x_i+) / lr
+
+    The movement is divided by the learning rate of its own iteration, so that b is a gradient, whatever the learning
+    rate of the next one. An iteration whose learning rate is 0 leaves b as it is.
+
+    Sent: one dense vector to each out-neighbour, per round.
 
     Args:
         lr: Learning rate, > 0, or a schedule of it.

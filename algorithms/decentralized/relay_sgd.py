@@ -1,27 +1,4 @@
-"""RelaySGD: on a tree, partial sums of all nodes' models are handed on until they are everywhere.
-
-Vogels, He, Koloskova, Lin, Karimireddy, Stich, Jaggi, "RelaySum for Decentralized Deep Learning on Heterogeneous
-Data", NeurIPS 2021, arXiv 2110.04175.
-
-With y_i = x_i - lr v_i(x_i), m_ij what node i tells its neighbour j of its own side of the edge, and c_ij of how many
-nodes that is the sum, both 0 at the start:
-
-    m_ij+ = y_i + sum_{k != j} m_ki        c_ij+ = 1 + sum_{k != j} c_ki
-    x_i+  = ((n - N_i) y_i + sum_k m_ki+) / n        with N_i = sum_k c_ki+
-
-Node i stands in for nodes that it has not heard of yet (the form of the authors' README). After as many steps as the
-tree is wide N_i = n - 1, and x_i+ is the plain average of the y_j, each dist(i, j) - 1 steps old: every node counts
-alike, so that with a constant step the limit is the optimum, however different the nodes' objectives are.
-
-Node i sends the same to all its neighbours, s_i = y_i + sum_k m_ki. Node j takes from it m_ij+ = s_i - m_ji, where m_ji
-is what it told node i the step before; node i computes the same bits.
-
-Sent: one dense vector to each neighbour, per step, and one number in the first n - 1 steps: from then on the counts
-stay as they are. The weights of W are not used. Needs a smaller learning rate the wider the tree is: the average is
-that of older models.
-
-Momentum is local and never communicated: v_i <- momentum v_i + g_i, applied as in torch.optim.SGD.
-"""
+"""RelaySGD: on a tree, partial sums of all nodes' models are handed on until they are everywhere."""
 
 from __future__ import annotations
 
@@ -60,7 +37,29 @@ class RelayState(State):
 
 @dataclass(frozen=True)
 class RelaySGD(Algorithm[RelayState]):
-    """RelaySGD.
+    """RelaySGD: on a tree, partial sums of all nodes' models are handed on until they are everywhere.
+
+    Vogels, He, Koloskova, Lin, Karimireddy, Stich, Jaggi, "RelaySum for Decentralized Deep Learning on Heterogeneous
+    Data", NeurIPS 2021, arXiv 2110.04175.
+
+    With y_i = x_i - lr v_i(x_i), m_ij what node i tells its neighbour j of its own side of the edge, and c_ij of how
+    many nodes that is the sum, both 0 at the start:
+
+        m_ij+ = y_i + sum_{k != j} m_ki        c_ij+ = 1 + sum_{k != j} c_ki
+        x_i+  = ((n - N_i) y_i + sum_k m_ki+) / n        with N_i = sum_k c_ki+
+
+    Node i stands in for nodes that it has not heard of yet (the form of the authors' README). After as many steps as
+    the tree is wide N_i = n - 1, and x_i+ is the plain average of the y_j, each dist(i, j) - 1 steps old: every node
+    counts alike, so that with a constant step the limit is the optimum, however different the nodes' objectives are.
+
+    Node i sends the same to all its neighbours, s_i = y_i + sum_k m_ki. Node j takes from it m_ij+ = s_i - m_ji, where
+    m_ji is what it told node i the step before; node i computes the same bits.
+
+    Sent: one dense vector to each neighbour, per step, and one number in the first n - 1 steps: from then on the counts
+    stay as they are. The weights of W are not used. Needs a smaller learning rate the wider the tree is: the average is
+    that of older models.
+
+    Momentum is local and never communicated: v_i <- momentum v_i + g_i, applied as in torch.optim.SGD.
 
     Args:
         lr: Learning rate, > 0, or a schedule of it.

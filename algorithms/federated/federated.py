@@ -1,36 +1,20 @@
-"""What federated methods share: rounds of local iterations at the clients that take part, and their aggregation.
-
-The clients are the nodes. One `step` is one local iteration: a gradient at each client's own parameters u_k. A round is
-`local_steps` of them, from the server's parameters w, and ends at the server:
-
-    u_k <- w at the start of the round, then moved by the local optimizer with the gradients of f_k
-    g = sum_k p_k (w - u_k)            the pseudo-gradient, with the weights p_k of `sampling`
-    w <- what the method makes of g
-
-Clients that do not take part stay at w; a run computes no gradients for them, except where it measures something.
-Local optimizers start anew in each round.
-
-There is no server: g is an exact mean over all nodes, the same bits everywhere, and what the server would keep every
-node keeps. Sent: one dense vector along the tree that `network.mean` sums over, up and down again, at the end of each
-round and once at the start, from and to all nodes whether they take part or not; with power-of-choice also the losses
-of the clients, n numbers, in a round's first iteration. With a server w would travel down to
-the clients that take part, and w - u_k up.
-
-The server starts from the mean of what the nodes start from.
-"""
+"""What federated methods share: rounds of local iterations at the clients that take part, and their aggregation."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self, TypeVar, cast
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample
 from algorithms.blocks.period import Every
+from algorithms.blocks.server import collect, collect_mean, distribute, server_of
 from algorithms.checks import NonFiniteError, check
 from algorithms.federated.sampling import (
     SAMPLINGS,
@@ -41,19 +25,65 @@ from algorithms.federated.sampling import (
     draw_candidates,
     draw_clients,
     multiples,
+    votes_of_chosen,
 )
-from algorithms.gathering import losses_of_all
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.optimizers import SGD, LocalOptimizer
 from algorithms.randomness import stream
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
-from algorithms.state import LooseState, State
+from algorithms.state import Block, State
+
+FORMS = ("node", "replicated")
+
+
+@dataclass
+class FederatedState(State):
+    """The state of a federated method; `x` are the clients' parameters u_k.
+
+    Attributes:
+        server: (k, d), the server's parameters w as each node knows them: at the server w itself, at a client what it
+            received last. With a replicated server all rows are w.
+        clients: Those that take part in this round, ascending, the same on every rank; until power-of-choice has
+            chosen, its candidates.
+        votes: What each of them counts: K p_k.
+        client_memory: What the clients' update rule remembers, in this round.
+        server_memory: What the server's update rule remembers.
+    """
+
+    server: Tensor
+    clients: tuple[int, ...]
+    votes: tuple[float, ...]
+    client_memory: Block | None
+    server_memory: Block | None
+
+
+S = TypeVar("S", bound=FederatedState)
 
 
 @dataclass(frozen=True)
-class Federated(Algorithm):
-    """A federated method.
+class Federated(Algorithm[S]):
+    """A federated method, whose clients are the nodes of the topology; its links do not matter.
+
+    One `step` is one local iteration: a gradient at each client's own parameters u_k. A round is `local_steps` of them,
+    from the server's parameters w, and ends at the server:
+
+        u_k <- w at the start of the round, then moved by the local optimizer with the gradients of f_k
+        g = sum_k p_k (w - u_k)            the pseudo-gradient, with the weights p_k of `sampling`
+        w <- what the method makes of g
+
+    The server starts from the mean of what the clients start from. Clients that do not take part do nothing; a run
+    computes no gradients for them, except where it measures something. Local optimizers start anew in each round.
+
+    Sent: at the end of a round w - u_k up, by each client that has taken part, and w down to each that takes part in
+    the next round; at the start x up by all clients. With power-of-choice w goes down to the candidates. In the first
+    iteration of the round each of these sends its loss up, one number, and the server tells all nodes whom it chose.
+    What a run evaluates, records and returns is w, wherever it is: that takes no part in what is counted.
+
+    With server = "replicated" there is no server. g is an exact mean over all nodes and what the server would keep
+    every node keeps: one dense vector travels along the tree of `network.mean`, up and down again, at the end of each
+    round and at the start, from and to all nodes whether they take part or not; with power-of-choice also n losses. The
+    models are the same bits.
 
     Args:
         lr: Learning rate of the local iterations, > 0, or a schedule of it over these.
@@ -73,6 +103,7 @@ class Federated(Algorithm):
             than there are with a weight.
         client_steps: (n,) how many local iterations each client makes in a round, between 1 and local_steps, if not
             all of them; in the others it stays where it is.
+        server: Whether the server is a "node" of its own, after the clients, or "replicated" at all of them.
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
@@ -87,6 +118,7 @@ class Federated(Algorithm):
     optimizer: LocalOptimizer = field(default_factory=SGD)
     candidates: int | None = None
     client_steps: tuple[int, ...] | None = None
+    server: Literal["node", "replicated"] = field(default="node", kw_only=True)
 
     def __post_init__(self) -> None:
         check_learning_rate(self, self.lr)
@@ -116,131 +148,202 @@ class Federated(Algorithm):
         plain = self.client_steps is None or type(self.optimizer).model is LocalOptimizer.model
         check(plain, self, "client_steps", "None with this optimizer, whose models are not where gradients are taken")
         check(not self.optimizer.communicates, self, "optimizer", "one that sends nothing in local iterations")
+        check(self.server in FORMS, self, "server", f"one of {', '.join(FORMS)}")
+
+    @property
+    def servers(self) -> int:
+        return 1 if self.server == "node" else 0
 
     @property
     def proportional(self) -> bool:
         return self.optimizer.proportional
 
+    @property
+    def server_rule(self) -> LocalOptimizer:
+        """How the server moves w along g."""
+        return SGD()
+
+    def replicated(self) -> Self:
+        return replace(self, server="replicated")
+
     def for_examples(self, examples: Sequence[int]) -> Self:
         return replace(self, weights=tuple(map(float, examples))) if self.weights == "examples" else self
 
-    def start(self, x: Tensor, network: Network) -> State:
+    def start(self, x: Tensor, network: Network) -> S:
         self._check_for(network)
-        server = network.mean(x).expand_as(x)
-        state = LooseState(x=server.clone(), server=server.clone(), step=0)
-        self._start_round(state, network)
+        everyone = range(self.clients(network))
+        mean = self.mean_of(x, everyone, [1.0] * len(everyone), network)
+        state = self.first_state(self.sent_down(mean, (), network, known=x))
+        self.begin_round(state, state.server, network)
         return state
 
-    def idle(self, state: State, network: Network) -> list[int]:
-        done = state.step % self.local_steps
-        taking_part = zip(state.counts, self.steps_of(network), strict=True)
-        return [row for row, (count, steps) in enumerate(taking_part) if count == 0 or done >= steps]
+    def first_state(self, server: Tensor) -> S:
+        """The state before the first round, given the server's parameters (k, d) as far as each node knows them."""
+        return cast(S, FederatedState(server, server, (), (), None, self.server_rule.start(server)))
 
-    def step(self, state: State, sample: Sample, network: Network) -> None:
+    def idle(self, state: S, network: Network) -> list[int]:
+        steps, done = self.steps_of_clients(network), state.step % self.local_steps
+        training = {client for client in state.clients if done < steps[client]}
+        return [row for row, node in enumerate(network.nodes) if node < len(steps) and node not in training]
+
+    def step(self, state: S, sample: Sample, network: Network) -> None:
         if self.candidates is not None and state.step % self.local_steps == 0:
             self._choose(state, sample, network)
         lr = learning_rate(self.lr, state.step)
         gradient = self.local_gradient(state, sample.gradient)
-        scale, direction = self.optimizer.update(state.x, state.memory, gradient, lr)
-        idle = {*self.idle(state, network)}
-        for row, (u, along) in enumerate(zip(state.x, direction, strict=True)):
-            if row not in idle:
-                add_scaled(u, scale, along, out=u)
+        scale, direction = self.optimizer.update(state.x, state.client_memory, gradient, lr)
+        idle, clients = {*self.idle(state, network)}, self.clients(network)
+        for row, node in enumerate(network.nodes):
+            if node < clients and row not in idle:
+                add_scaled(state.x[row], scale, direction[row], out=state.x[row])
         if Every(self.local_steps).foreseen(state.step):
-            self.end_round(state, learning_rate(self.server_lr, state.step // self.local_steps), network)
-            state.x = state.server.clone()
-            self._start_round(state, network)
+            server = self.end_round(state, learning_rate(self.server_lr, state.step // self.local_steps), network)
+            self.begin_round(state, server, network)
 
-    def model(self, state: State) -> Tensor:
-        server: Tensor = state.server
-        return server
+    def model(self, state: S) -> Tensor:
+        return state.server
 
-    def local_gradient(self, state: State, gradient: Tensor) -> Tensor:
+    def spread(self, state: S, network: Network) -> None:
+        if not self.servers:
+            return
+        state.server = network.rows(state.server, [server_of(network)]).repeat(len(state.server), 1)
+        taking_part = {*state.clients}
+        for row, node in enumerate(network.nodes):
+            if node not in taking_part:
+                state.x[row] = state.server[row]
+
+    def survive(self, state: S, network: Network) -> S:
+        self.spread(state, network)
+        return self.start(self.model(state), network)
+
+    def local_gradient(self, state: S, gradient: Tensor) -> Tensor:
         """(k, d): what takes the place of the gradients of f_k at the clients' parameters `state.x`."""
         return gradient
 
-    def end_round(self, state: State, server_lr: float, network: Network) -> None:
-        """Renew the server's parameters `state.server`, (k, d) with equal rows, and what else the method keeps."""
-        raise NotImplementedError
+    def end_round(self, state: S, server_lr: float, network: Network) -> Tensor:
+        """(k, d): the server's next parameters, at the nodes that keep it; what else the method keeps changes."""
+        return self.moved(state, self.mean_of(self.travelled(state), state.clients, state.votes, network), server_lr)
 
-    def pseudo_gradient(self, state: State, network: Network) -> Tensor:
-        """(k, d) with equal rows: g = sum_k p_k (w - u_k)."""
-        moved = state.server - self.optimizer.model(state.x, state.memory)
-        for row in absent(state):
-            moved[row] = 0
-        return weighted_mean(moved, state.counts, network)
+    def moved(self, state: S, gradient: Tensor, lr: float) -> Tensor:
+        """(k, d): the server's parameters after a step of its rule along g, at the nodes that keep it."""
+        return add_scaled(state.server, *self.server_rule.update(state.server, state.server_memory, gradient, lr))
+
+    def travelled(self, state: S) -> Tensor:
+        """(k, d): w - u_k at the clients that take part."""
+        return state.server - self.optimizer.model(state.x, state.client_memory)
+
+    def mean_of(self, value: Tensor, clients: Sequence[int], weights: Sequence[float], network: Network) -> Tensor:
+        """(k, d): 1/K sum_k weights_k value_k over these clients, of K in all, at the nodes that keep the server.
+
+        Sent: the rows of these clients up; with a replicated server what a mean over all nodes sends.
+        """
+        if self.servers:
+            return collect_mean(value, clients, network, weights)
+        weight_of, rows = dict(zip(clients, weights, strict=True)), torch.zeros_like(value)
+        for row, node in enumerate(network.nodes):
+            if node in weight_of:
+                rows[row] = value[row] * weight_of[node]
+        return network.mean(rows).expand_as(value)
+
+    def sent_down(self, value: Tensor, clients: Sequence[int], network: Network, known: Tensor) -> Tensor:
+        """(k, d): what the server has in `value`, at itself and at these clients, which it sends it to; else `known`.
+
+        With a replicated server all nodes have it in `value`, and nothing is sent.
+        """
+        return distribute(value, clients, network, others=known) if self.servers else value.contiguous()
+
+    def begin_round(self, state: S, server: Tensor, network: Network) -> None:
+        """Draw the clients of a round, the same everywhere, and let them and the server have its parameters (k, d)."""
+        random = stream(network.draw("clients").key(0).common)
+        sizes = self._sizes(network)
+        if self.candidates is not None:
+            state.clients = draw_candidates(sizes, self.candidates, random)
+            state.votes = (1.0,) * len(state.clients)  # until it is known who is chosen
+        else:
+            votes = draw_clients(sizes, self._taking_part(network), self.sampling, self.weighting, random)
+            self._take_part(state, votes)
+        state.server = self.sent_down(server, state.clients, network, known=state.server)
+        state.x = state.server.clone()
+        state.client_memory = self.optimizer.start(state.x)
+
+    def clients(self, network: Network) -> int:
+        """K, how many clients there are."""
+        return network.n - self.servers
+
+    def steps_of_clients(self, network: Network) -> list[int]:
+        """(K,) how many iterations of a round each client makes."""
+        clients = self.clients(network)
+        if self.client_steps is None:
+            return [self.local_steps] * clients
+        if len(self.client_steps) != clients:
+            given = len(self.client_steps)
+            raise ValueError(f"{type(self).__name__}: there are {given} client_steps for {clients} clients")
+        return list(self.client_steps)
 
     def shares(self, network: Network) -> list[float]:
-        """n q_k of the local clients: how many times the average share of the data they have."""
-        return multiples(self._sizes(network.n))[network.nodes].tolist()
+        """(K,) K q_k: how many times the average share of the data each client has."""
+        return multiples(self._sizes(network)).tolist()
 
-    def steps_of(self, network: Network) -> list[int]:
-        """How many iterations of a round each local client makes."""
-        if self.client_steps is None:
-            return [self.local_steps] * len(network.nodes)
-        if len(self.client_steps) != network.n:
-            given = len(self.client_steps)
-            raise ValueError(f"{type(self).__name__}: there are {given} client_steps for {network.n} clients")
-        return [self.client_steps[node] for node in network.nodes]
+    def _take_part(self, state: S, votes: NDArray[np.float64]) -> None:
+        """Those that count, of the votes (K,) of all clients."""
+        clients = np.flatnonzero(votes)
+        state.clients, state.votes = tuple(clients.tolist()), tuple(votes[clients].tolist())
 
-    def _start_round(self, state: State, network: Network) -> None:
-        """Draw the clients of the round, the same ones everywhere: `state.counts` are n p_k of the local ones.
+    def _choose(self, state: S, sample: Sample, network: Network) -> None:
+        """The clients of the round, given what its candidates lose at the server's parameters.
 
-        Of candidates they are not 0, until the losses in the first iteration choose among them.
+        Raises:
+            NonFiniteError: None of them has a finite loss.
         """
-        random = stream(network.draw("clients").key(0).common)
-        sizes, clients = self._sizes(network.n), self._clients(network.n)
-        if self.candidates is not None:
-            state.candidates = draw_candidates(sizes, self.candidates, random)
-            state.counts = [float(node in state.candidates) for node in network.nodes]
+        losses = sample.loss[:, None].nan_to_num(nan=math.inf, posinf=math.inf)
+        if self.servers:
+            chosen = self._chosen_by_server(losses, state.clients, network)
         else:
-            counts = draw_clients(sizes, clients, self.sampling, self.weighting, random)
-            state.counts = counts[network.nodes].tolist()
-        state.memory = self.optimizer.start(state.x)
-
-    def _choose(self, state: State, sample: Sample, network: Network) -> None:
-        """The clients of the round, given what they lose at the server's parameters."""
-        losses = losses_of_all(sample.loss, network)
-        if not np.isfinite(losses[list(state.candidates)]).any():
+            chosen = self._largest(dict(enumerate(network.gather(losses)[:, 0].tolist())), state.clients, network)
+        if not chosen:
             raise NonFiniteError(
                 f"{type(self).__name__}: no candidate has a finite loss; in one's own loop, step needs a closure"
             )
-        counts = choose_clients(losses, state.candidates, self._clients(network.n), self.weighting)
-        state.counts = counts[network.nodes].tolist()
+        self._take_part(state, votes_of_chosen(chosen, self.clients(network), self.weighting))
 
-    def _sizes(self, n: int) -> tuple[float, ...]:
+    def _chosen_by_server(self, losses: Tensor, candidates: Sequence[int], network: Network) -> list[int]:
+        """Whom the server chooses, known to all nodes, which it tells: the losses (k, 1) of the candidates go up."""
+        heard = collect(losses, candidates, network)
+        told = torch.full((len(losses), self._taking_part(network)), -1.0, dtype=torch.float64)
+        if heard:
+            chosen = self._largest({client: float(loss) for client, loss in heard.items()}, candidates, network)
+            told[-1, : len(chosen)] = torch.tensor(chosen, dtype=torch.float64)
+        return [int(client) for client in network.rows(told, [server_of(network)])[0].tolist() if client >= 0]
+
+    def _largest(self, losses: Mapping[int, float], candidates: Sequence[int], network: Network) -> list[int]:
+        """Those of the candidates that lose most; none if no loss is finite."""
+        finite = any(math.isfinite(losses[client]) for client in candidates)
+        return choose_clients(losses, candidates, self._taking_part(network)) if finite else []
+
+    def _sizes(self, network: Network) -> tuple[float, ...]:
+        """(K,) how much data the clients have."""
+        clients = self.clients(network)
         if self.weights == "equal":
-            return (1.0,) * n
+            return (1.0,) * clients
         if isinstance(self.weights, str):
             raise ValueError(f"{type(self).__name__}: weights = 'examples' is for runs; give the numbers here")
-        if len(self.weights) != n:
-            raise ValueError(f"{type(self).__name__}: there are {len(self.weights)} weights for {n} clients")
+        if len(self.weights) != clients:
+            raise ValueError(f"{type(self).__name__}: there are {len(self.weights)} weights for {clients} clients")
         return self.weights
+
+    def _taking_part(self, network: Network) -> int:
+        """M, how many clients take part in a round."""
+        clients = self.clients(network)
+        if not isinstance(self.participation, int):
+            return max(1, round(self.participation * clients))
+        if self.participation > clients:
+            raise ValueError(f"{type(self).__name__}: participation = {self.participation} of {clients} clients")
+        return self.participation
 
     def _check_for(self, network: Network) -> None:
         """Refuse what is out of range for so many clients."""
-        sizes, clients = self._sizes(network.n), self._clients(network.n)
-        self.steps_of(network)
+        sizes, clients = self._sizes(network), self._taking_part(network)
+        self.steps_of_clients(network)
         if self.candidates is not None:
             most = sum(size > 0 for size in sizes)
             check(clients <= self.candidates <= most, self, "candidates", f"in [{clients}, {most}]")
-
-    def _clients(self, n: int) -> int:
-        if not isinstance(self.participation, int):
-            return max(1, round(self.participation * n))
-        if self.participation > n:
-            raise ValueError(f"{type(self).__name__}: participation = {self.participation} of {n} clients")
-        return self.participation
-
-
-def weighted_mean(value: Tensor, multiples: Sequence[float], network: Network) -> Tensor:
-    """(k, d) with equal rows: the mean of a stack over all nodes, each row r of it times `multiples[r]`, in place."""
-    for row, multiple in enumerate(multiples):
-        if multiple != 1:
-            value[row] *= multiple
-    return network.mean(value).expand_as(value)
-
-
-def absent(state: State) -> list[int]:
-    """The rows of the clients that do not take part in this round."""
-    return [row for row, count in enumerate(state.counts) if count == 0]

@@ -25,7 +25,7 @@ Joshi, "Towards Understanding Biased Client Selection in Federated Learning", AI
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -79,11 +79,13 @@ def draw_candidates(sizes: Sequence[float], candidates: int, random: np.random.G
     return tuple(sorted(drawn.tolist()))
 
 
-def choose_clients(
-    losses: NDArray[np.float64], candidates: Sequence[int], clients: int, weighting: Weighting
-) -> NDArray[np.float64]:
-    """(K,) K p_k of a round by power-of-choice, given the losses (K,) of all clients."""
-    weights: NDArray[np.float64] = np.zeros(len(losses))
-    chosen = sorted(candidates, key=lambda client: (-losses[client], client))[:clients]
-    weights[chosen] = 1.0 if weighting == "all" else len(losses) / clients
-    return weights
+def choose_clients(losses: Mapping[int, float], candidates: Sequence[int], clients: int) -> list[int]:
+    """The clients of a round by power-of-choice, ascending, given what each candidate loses; see `draw_clients`."""
+    return sorted(sorted(candidates, key=lambda client: (-losses[client], client))[:clients])
+
+
+def votes_of_chosen(chosen: Sequence[int], total: int, weighting: Weighting) -> NDArray[np.float64]:
+    """(K,) K p_k of a round by power-of-choice, given who has been chosen of K = `total` clients."""
+    votes: NDArray[np.float64] = np.zeros(total)
+    votes[list(chosen)] = 1.0 if weighting == "all" else total / len(chosen)
+    return votes

@@ -1,21 +1,4 @@
-"""SCAFFOLD: FedAvg whose clients correct their gradients by control variates, so that they do not drift apart.
-
-Karimireddy, Kale, Mohri, Reddi, Stich, Suresh, "SCAFFOLD: Stochastic Controlled Averaging for Federated Learning",
-ICML 2020, arXiv 1910.06378.
-
-With c_k of client k and c of the server, 0 at the start, and learning rates lr_1, ..., lr_H in the round:
-
-    u_k <- u_k - lr_h (grad f_k(u_k) - c_k + c)              H = local_steps times, from w
-    c_k+ = c_k - c + (w - u_k) / (lr_1 + ... + lr_H)         option II: the mean of the gradients on the way
-    w  <- w - server_lr sum_k p_k (w - u_k)
-    c  <- c + sum_k q_k (c_k+ - c_k)                         over the clients that take part; q_k = 1/K if all are equal
-
-With a constant lr the divisor is the paper's H lr. With all clients taking part c is the mean of the c_k, and with full
-gradients w goes to the optimum whatever local_steps is. Sent: two vectors where FedAvg sends one, in a round; with a
-server they would be (w, c) down and (w - u_k, c_k+ - c_k) up.
-
-Momentum would break option II: the clients' optimizer is SGD without, possibly with weight decay.
-"""
+"""SCAFFOLD: FedAvg whose clients correct their gradients by control variates, so that they do not drift apart."""
 
 from __future__ import annotations
 
@@ -26,17 +9,47 @@ from torch import Tensor
 
 from algorithms.algorithm import Sample
 from algorithms.checks import check
-from algorithms.federated.federated import Federated, absent, weighted_mean
+from algorithms.federated.federated import Federated, FederatedState
 from algorithms.network import Network
-from algorithms.numerics.sums import add_scaled
 from algorithms.optimizers import SGD
-from algorithms.schedules.learning_rate import learning_rate
-from algorithms.state import State
+from algorithms.schedules.learning_rate import learning_rate, vanishes
+
+
+@dataclass
+class ScaffoldState(FederatedState):
+    """The state of `Scaffold`.
+
+    Attributes:
+        control: (k, d), c_k.
+        server_control: (k, d), c as each node knows it, as `server` is w.
+        distance: The sum of the learning rates of the round so far.
+    """
+
+    control: Tensor
+    server_control: Tensor
+    distance: float = 0.0
 
 
 @dataclass(frozen=True)
-class Scaffold(Federated):
-    """SCAFFOLD; for its options see `Federated`."""
+class Scaffold(Federated[ScaffoldState]):
+    """SCAFFOLD; for rounds and the options see `Federated`.
+
+    With c_k of client k and c of the server, 0 at the start, and learning rates lr_1, ..., lr_H in the round:
+
+        u_k <- u_k - lr_h (grad f_k(u_k) - c_k + c)              H = local_steps times, from w
+        c_k+ = c_k - c + (w - u_k) / (lr_1 + ... + lr_H)         option II: the mean of the gradients on the way
+        w  <- w - server_lr sum_k p_k (w - u_k)
+        c  <- c + sum_k q_k (c_k+ - c_k)                         over the clients that take part; q_k = 1/K if equal
+
+    With a constant lr the divisor is the paper's H lr. With all clients taking part c is the mean of the c_k, and with
+    full gradients w goes to the optimum whatever local_steps is. Momentum would break option II: the clients' optimizer
+    is SGD without, possibly with weight decay.
+
+    Sent in a round: two vectors where FedAvg sends one, w - u_k and c_k+ - c_k up and w and c down.
+
+    Karimireddy, Kale, Mohri, Reddi, Stich, Suresh, "SCAFFOLD: Stochastic Controlled Averaging for Federated Learning",
+    ICML 2020, arXiv 1910.06378.
+    """
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -44,33 +57,37 @@ class Scaffold(Federated):
         check(plain, self, "optimizer", "SGD without momentum")
         check(self.client_steps is None, self, "client_steps", "None: all clients make as many steps here")
 
-    def start(self, x: Tensor, network: Network) -> State:
-        state = super().start(x, network)
-        state.control = torch.zeros_like(x)  # c_k
-        state.server_control = torch.zeros_like(x)  # c, with equal rows
-        state.travelled = 0.0  # the sum of the round's learning rates so far
-        return state
+    def first_state(self, server: Tensor) -> ScaffoldState:
+        nothing = torch.zeros_like(server)
+        return ScaffoldState(**vars(super().first_state(server)), control=nothing, server_control=nothing)
 
-    def step(self, state: State, sample: Sample, network: Network) -> None:
-        state.travelled += learning_rate(self.lr, state.step)
+    def step(self, state: ScaffoldState, sample: Sample, network: Network) -> None:
+        state.distance += learning_rate(self.lr, state.step)
         super().step(state, sample, network)
 
-    def local_gradient(self, state: State, gradient: Tensor) -> Tensor:
+    def local_gradient(self, state: ScaffoldState, gradient: Tensor) -> Tensor:
         return gradient - state.control + state.server_control
 
-    def end_round(self, state: State, server_lr: float, network: Network) -> None:
-        change = self._change(state)
-        g = self.pseudo_gradient(state, network)
-        state.server = add_scaled(state.server, -server_lr, g)
+    def end_round(self, state: ScaffoldState, server_lr: float, network: Network) -> Tensor:
+        change = self._change(state, network)
+        server = super().end_round(state, server_lr, network)
         state.control = state.control + change
-        state.server_control = state.server_control + weighted_mean(change, self.shares(network), network)
-        state.travelled = 0.0
+        shares = self.shares(network)
+        mean = self.mean_of(change, state.clients, [shares[client] for client in state.clients], network)
+        state.server_control = state.server_control + mean
+        state.distance = 0.0
+        return server
 
-    def _change(self, state: State) -> Tensor:
+    def begin_round(self, state: ScaffoldState, server: Tensor, network: Network) -> None:
+        super().begin_round(state, server, network)
+        control = state.server_control
+        state.server_control = self.sent_down(control, state.clients, network, known=control)
+
+    def _change(self, state: ScaffoldState, network: Network) -> Tensor:
         """(k, d): c_k+ - c_k, 0 for those that do not take part or have not moved because lr is 0."""
-        if not state.travelled:
-            return torch.zeros_like(state.x)
-        change = (state.server - state.x) / state.travelled - state.server_control
-        for row in absent(state):
-            change[row] = 0
+        change = torch.zeros_like(state.x)
+        if not vanishes(state.distance, state.x.dtype):
+            moved = (state.server - state.x) / state.distance - state.server_control
+            rows = [row for row, node in enumerate(network.nodes) if node in {*state.clients}]
+            change[rows] = moved[rows]
         return change

@@ -7,7 +7,7 @@ same tree.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -25,6 +25,15 @@ def fold(rows: Tensor) -> Tensor:
         even = len(rows) - len(rows) % 2
         rows = torch.cat([rows[0:even:2] + rows[1:even:2], rows[even:]])
     return rows[0]
+
+
+def fold_each(row: Callable[[int], Tensor], nodes: range) -> Tensor:
+    """What `fold` gives for a subtree's rows (d,), each of which is made when it is added: few exist at a time."""
+    if len(nodes) == 1:
+        return row(nodes.start)
+    left, right = split(nodes)
+    total = fold_each(row, left)
+    return total + fold_each(row, right)
 
 
 def tree_sum(rows: Mapping[int, Tensor], n: int) -> Tensor:

@@ -1,14 +1,4 @@
-"""Adam, as in torch.optim.Adam.
-
-Kingma & Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015, arXiv 1412.6980.
-
-    g <- g + weight_decay x
-    m <- beta1 m + (1 - beta1) g;   v <- beta2 v + (1 - beta2) g^2
-    x <- x - lr m^ / (sqrt(v^) + epsilon)
-
-with m^ = m / (1 - beta1^t) and v^ = v / (1 - beta2^t) in the t-th update. The weight decay becomes part of the moments;
-`AdamW` keeps it apart.
-"""
+"""Adam, as in torch.optim.Adam."""
 
 from __future__ import annotations
 
@@ -23,7 +13,16 @@ from algorithms.optimizers.weight_decay import check_weight_decay, with_weight_d
 
 @dataclass(frozen=True)
 class Adam(LocalOptimizer[Moments]):
-    """Adam.
+    """Adam, as in torch.optim.Adam.
+
+    Kingma & Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015, arXiv 1412.6980.
+
+        g <- g + weight_decay x
+        m <- beta1 m + (1 - beta1) g;   v <- beta2 v + (1 - beta2) g^2
+        x <- x - lr m^ / (sqrt(v^) + epsilon)
+
+    with m^ = m / (1 - beta1^t) and v^ = v / (1 - beta2^t) in the t-th update. The weight decay becomes part of the
+    moments; `AdamW` keeps it apart.
 
     Args:
         beta1: Decay rate of the first moment, in [0, 1).

@@ -1,12 +1,4 @@
-"""AdamW: Adam with weight decay apart from the moments, as in torch.optim.AdamW.
-
-Loshchilov & Hutter, "Decoupled Weight Decay Regularization", ICLR 2019, arXiv 1711.05101.
-
-    m <- beta1 m + (1 - beta1) g;   v <- beta2 v + (1 - beta2) g^2
-    x <- x - lr (m^ / (sqrt(v^) + epsilon) + weight_decay x)
-
-As in torch, and unlike in the paper, the decay is multiplied by the whole learning rate, not by its schedule alone.
-"""
+"""AdamW: Adam with weight decay apart from the moments, as in torch.optim.AdamW."""
 
 from __future__ import annotations
 
@@ -21,7 +13,14 @@ from algorithms.optimizers.weight_decay import check_weight_decay, with_weight_d
 
 @dataclass(frozen=True)
 class AdamW(LocalOptimizer[Moments]):
-    """AdamW.
+    """AdamW: Adam with weight decay apart from the moments, as in torch.optim.AdamW.
+
+    Loshchilov & Hutter, "Decoupled Weight Decay Regularization", ICLR 2019, arXiv 1711.05101.
+
+        m <- beta1 m + (1 - beta1) g;   v <- beta2 v + (1 - beta2) g^2
+        x <- x - lr (m^ / (sqrt(v^) + epsilon) + weight_decay x)
+
+    As in torch, and unlike in the paper, the decay is multiplied by the whole learning rate, not by its schedule alone.
 
     Args:
         beta1: Decay rate of the first moment, in [0, 1).

@@ -1,22 +1,4 @@
-"""CLARS: LARS with the mean of the gradients' norms instead of the norm of the mean gradient.
-
-Huo, Gu, Huang, "Large Batch Optimization for Deep Learning Using New Complete Layer-Wise Adaptive Rate Scaling",
-AAAI 2021, arXiv 2002.01576; released code slowbull/largebatch.
-
-For each tensor w with gradient g, which is the mean of B parts g_j:
-
-    scale = min(limit, trust |w| / ((1/B) sum_j |g_j|))                       1 where a norm is 0
-    v <- momentum v + g + weight_decay w;   w <- w - lr scale v               "accumulate-then-scale", as released
-    v <- momentum v + lr scale (g + weight_decay w);   w <- w - v             "scale-then-accumulate"
-
-The paper's parts are the samples of the batches of all nodes: `over` "samples", with the oracle
-Minibatch(microbatch=1). A microbatch of more examples makes coarser parts; the nodes' whole batches, which cost no
-further gradients, are the parts `over` "nodes". One part in all is LARS without weight decay in the norm. The paper's
-formula has no limit; its code has 0.1, adds 1e-6 to norms below a fraction, and estimates the mean from 64 microbatches
-of 8 examples of their own.
-
-Sent: the norms of the tensors, L numbers, averaged exactly over all nodes in each iteration, which so ends a round.
-"""
+"""CLARS: LARS with the mean of the gradients' norms instead of the norm of the mean gradient."""
 
 from __future__ import annotations
 
@@ -51,7 +33,24 @@ class ClarsMemory(Block):
 
 @dataclass(frozen=True)
 class Clars(Layerwise[ClarsMemory]):
-    """CLARS.
+    """CLARS: LARS with the mean of the gradients' norms instead of the norm of the mean gradient.
+
+    Huo, Gu, Huang, "Large Batch Optimization for Deep Learning Using New Complete Layer-Wise Adaptive Rate Scaling",
+    AAAI 2021, arXiv 2002.01576; released code slowbull/largebatch.
+
+    For each tensor w with gradient g, which is the mean of B parts g_j:
+
+        scale = min(limit, trust |w| / ((1/B) sum_j |g_j|))                       1 where a norm is 0
+        v <- momentum v + g + weight_decay w;   w <- w - lr scale v               "accumulate-then-scale", as released
+        v <- momentum v + lr scale (g + weight_decay w);   w <- w - v             "scale-then-accumulate"
+
+    The paper's parts are the samples of the batches of all nodes: `over` "samples", with the oracle
+    Minibatch(microbatch=1). A microbatch of more examples makes coarser parts; the nodes' whole batches, which cost no
+    further gradients, are the parts `over` "nodes". One part in all is LARS without weight decay in the norm. The
+    paper's formula has no limit; its code has 0.1, adds 1e-6 to norms below a fraction, and estimates the mean from 64
+    microbatches of 8 examples of their own.
+
+    Sent: the norms of the tensors, L numbers, averaged exactly over all nodes in each iteration, which so ends a round.
 
     Args:
         trust: Length of a step with lr = 1, without momentum and with equal gradients, as a share of the norm of the

@@ -1,9 +1,4 @@
-"""Gradient clipping by norm.
-
-Pascanu, Mikolov, Bengio, "On the difficulty of training Recurrent Neural Networks", ICML 2013, arXiv 1211.5063.
-
-    g <- g min(1, limit / |g|)
-"""
+"""Gradient clipping by norm."""
 
 from __future__ import annotations
 
@@ -22,7 +17,11 @@ from algorithms.state import Block
 
 @dataclass(frozen=True)
 class Clipped(LocalOptimizer[Block | None]):
-    """Another rule with gradients no longer than `limit`, each node's clipped by itself.
+    """Gradient clipping by norm: another rule with gradients no longer than `limit`, each node's clipped by itself.
+
+    Pascanu, Mikolov, Bengio, "On the difficulty of training Recurrent Neural Networks", ICML 2013, arXiv 1211.5063.
+
+        g <- g min(1, limit / |g|)
 
     Args:
         limit: Largest l2 norm of a gradient, > 0.

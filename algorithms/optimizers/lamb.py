@@ -1,13 +1,4 @@
-"""LAMB: AdamW's step, in each tensor as long as its parameters are.
-
-You et al., "Large Batch Optimization for Deep Learning: Training BERT in 76 minutes", ICLR 2020, arXiv 1904.00962.
-
-    m <- beta1 m + (1 - beta1) g;   v <- beta2 v + (1 - beta2) g^2
-    r = m^ / (sqrt(v^) + epsilon) + weight_decay w
-    w <- w - lr (|w| / |r|) r             for each tensor w; the ratio is 1 where a norm is 0
-
-with the moments m^ and v^ free of their bias, as in Adam; the paper's phi is the identity.
-"""
+"""LAMB: AdamW's step, in each tensor as long as its parameters are."""
 
 from __future__ import annotations
 
@@ -22,7 +13,15 @@ from algorithms.optimizers.weight_decay import check_weight_decay, with_weight_d
 
 @dataclass(frozen=True)
 class Lamb(Layerwise[Moments]):
-    """LAMB.
+    """LAMB: AdamW's step, in each tensor as long as its parameters are.
+
+    You et al., "Large Batch Optimization for Deep Learning: Training BERT in 76 minutes", ICLR 2020, arXiv 1904.00962.
+
+        m <- beta1 m + (1 - beta1) g;   v <- beta2 v + (1 - beta2) g^2
+        r = m^ / (sqrt(v^) + epsilon) + weight_decay w
+        w <- w - lr (|w| / |r|) r             for each tensor w; the ratio is 1 where a norm is 0
+
+    with the moments m^ and v^ free of their bias, as in Adam; the paper's phi is the identity.
 
     Args:
         beta1: Decay rate of the first moment, in [0, 1).

@@ -1,19 +1,4 @@
-"""LARS: the learning rate of each tensor in proportion to the norm of its parameters over that of their gradient.
-
-You, Gitman, Ginsburg, "Large Batch Training of Convolutional Networks", 2017, arXiv 1708.03888.
-
-For each tensor w with gradient g:
-
-    scale = trust |w| / (|g| + weight_decay |w|)                              1 where a norm is 0
-    v <- momentum v + lr scale (g + weight_decay w);   w <- w - v             "scale-then-accumulate", the paper's order
-    v <- momentum v + g + weight_decay w;   w <- w - lr scale v               "accumulate-then-scale"
-
-In the first order the buffer keeps the learning rates and scales of its time. The second one is that of the code
-released with CLARS (arXiv 2002.01576), which has |g + weight_decay w| + 1e-6 below the fraction.
-
-Without weight decay, multiplying the loss by a number changes nothing. The steps are those of a node by its own
-gradient; for a mean gradient of all nodes, nodes that share their parameters must average gradients before.
-"""
+"""LARS: the learning rate of each tensor in proportion to the norm of its parameters over that of their gradient."""
 
 from __future__ import annotations
 
@@ -29,7 +14,21 @@ from algorithms.optimizers.weight_decay import check_weight_decay, with_weight_d
 
 @dataclass(frozen=True)
 class Lars(Layerwise[Momentum]):
-    """LARS.
+    """LARS: the learning rate of each tensor in proportion to the norm of its parameters over that of their gradient.
+
+    You, Gitman, Ginsburg, "Large Batch Training of Convolutional Networks", 2017, arXiv 1708.03888.
+
+    For each tensor w with gradient g:
+
+        scale = trust |w| / (|g| + weight_decay |w|)                              1 where a norm is 0
+        v <- momentum v + lr scale (g + weight_decay w);   w <- w - v       "scale-then-accumulate", as in the paper
+        v <- momentum v + g + weight_decay w;   w <- w - lr scale v         "accumulate-then-scale"
+
+    In the first order the buffer keeps the learning rates and scales of its time. The second one is that of the code
+    released with CLARS (arXiv 2002.01576), which has |g + weight_decay w| + 1e-6 below the fraction.
+
+    Without weight decay, multiplying the loss by a number changes nothing. The steps are those of a node by its own
+    gradient; for a mean gradient of all nodes, nodes that share their parameters must average gradients before.
 
     Args:
         trust: Length of a step with lr = 1 and without momentum, as a share of the norm of the parameters, > 0.

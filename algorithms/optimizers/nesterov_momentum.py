@@ -1,15 +1,4 @@
-"""Nesterov's momentum with the learning rate inside the velocity: the local rule of EAMSGD.
-
-Zhang, Choromanska, LeCun, "Deep Learning with Elastic Averaging SGD", NIPS 2015, arXiv 1412.6651; in this form
-Sutskever, Martens, Dahl, Hinton, "On the Importance of Initialization and Momentum in Deep Learning", ICML 2013.
-
-    v <- momentum v - lr g(x + momentum v)
-    x <- x + v
-
-The gradient is wanted at z = x + momentum v, which is what the algorithm holds, moves and mixes:
-z+ = z - lr g(z) + momentum v+. The model that is output is x = z - momentum v. With a constant learning rate the z are
-those of torch.optim.SGD(nesterov=True); the velocity here keeps the learning rates of its time.
-"""
+"""Nesterov's momentum with the learning rate inside the velocity: the local rule of EAMSGD."""
 
 from __future__ import annotations
 
@@ -25,7 +14,17 @@ from algorithms.optimizers.weight_decay import check_weight_decay, with_weight_d
 
 @dataclass(frozen=True)
 class NesterovMomentum(LocalOptimizer[Momentum]):
-    """Nesterov's momentum.
+    """Nesterov's momentum with the learning rate inside the velocity: the local rule of EAMSGD.
+
+    Zhang, Choromanska, LeCun, "Deep Learning with Elastic Averaging SGD", NIPS 2015, arXiv 1412.6651; in this form
+    Sutskever, Martens, Dahl, Hinton, "On the Importance of Initialization and Momentum in Deep Learning", ICML 2013.
+
+        v <- momentum v - lr g(x + momentum v)
+        x <- x + v
+
+    The gradient is wanted at z = x + momentum v, which is what the algorithm holds, moves and mixes: z+ = z - lr g(z) +
+    momentum v+. The model that is output is x = z - momentum v. With a constant learning rate the z are those of
+    torch.optim.SGD(nesterov=True); the velocity here keeps the learning rates of its time.
 
     Args:
         momentum: In [0, 1).

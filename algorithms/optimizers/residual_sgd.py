@@ -1,20 +1,4 @@
-"""SGD that applies a part of what it has accumulated and keeps the rest as a residual: iterate-averaging SGD.
-
-After Xu, Huo, Huang, "Exploit Where Optimizer Explores via Residuals", 2020, arXiv 2004.05298 v1 and v2 (version 3 is a
-different paper). This is a RECONSTRUCTION of RSGD and RSGDm from the abstracts, which say that they keep the trajectory
-that SGD explores and exploit it by residuals; the paper's own equations were not at hand.
-
-    g = gradient at x - lookahead e
-    m <- momentum m + g
-    q = e + lr m;   x <- x - share q;   e <- (1 - share) q
-
-share = 1 is SGD with momentum. With lookahead = 1, x - e is the trajectory y of SGD with momentum, whatever the
-share, and x its exponential average: x+ = (1 - share) x + share y+. The residual has the learning rate in it, which may
-vary.
-
-The gradient is wanted at z = x - lookahead e, which is what the algorithm holds, moves and mixes:
-z+ = z + lookahead e - (share + lookahead (1 - share)) q. The model that is output is x = z + lookahead e.
-"""
+"""SGD that applies a part of what it has accumulated and keeps the rest as a residual: iterate-averaging SGD."""
 
 from __future__ import annotations
 
@@ -46,7 +30,22 @@ class Residual(Block):
 
 @dataclass(frozen=True)
 class ResidualSGD(LocalOptimizer[Residual]):
-    """SGD with residuals.
+    """SGD that applies a part of what it has accumulated and keeps the rest as a residual: iterate-averaging SGD.
+
+    After Xu, Huo, Huang, "Exploit Where Optimizer Explores via Residuals", 2020, arXiv 2004.05298 v1 and v2 (version 3
+    is a different paper). This is a RECONSTRUCTION of RSGD and RSGDm from the abstracts, which say that they keep the
+    trajectory that SGD explores and exploit it by residuals; the paper's own equations were not at hand.
+
+        g = gradient at x - lookahead e
+        m <- momentum m + g
+        q = e + lr m;   x <- x - share q;   e <- (1 - share) q
+
+    share = 1 is SGD with momentum. With lookahead = 1, x - e is the trajectory y of SGD with momentum, whatever the
+    share, and x its exponential average: x+ = (1 - share) x + share y+. The residual has the learning rate in it, which
+    may vary.
+
+    The gradient is wanted at z = x - lookahead e, which is what the algorithm holds, moves and mixes: z+ = z +
+    lookahead e - (share + lookahead (1 - share)) q. The model that is output is x = z + lookahead e.
 
     Args:
         share: Of what has accumulated, how much is applied, in (0, 1].

@@ -1,11 +1,4 @@
-"""Stochastic gradient descent with momentum and weight decay, as in torch.optim.SGD without dampening.
-
-    g <- g + weight_decay x
-    v <- momentum v + g
-    x <- x - lr v          or x - lr (g + momentum v) with Nesterov's variant
-
-The learning rate stays outside the buffer v: it may vary.
-"""
+"""Stochastic gradient descent with momentum and weight decay, as in torch.optim.SGD without dampening."""
 
 from __future__ import annotations
 
@@ -20,7 +13,13 @@ from algorithms.optimizers.weight_decay import check_weight_decay, with_weight_d
 
 @dataclass(frozen=True)
 class SGD(LocalOptimizer[Momentum]):
-    """Stochastic gradient descent.
+    """Stochastic gradient descent with momentum and weight decay, as in torch.optim.SGD without dampening.
+
+        g <- g + weight_decay x
+        v <- momentum v + g
+        x <- x - lr v          or x - lr (g + momentum v) with Nesterov's variant
+
+    The learning rate stays outside the buffer v: it may vary.
 
     Args:
         momentum: In [0, 1).

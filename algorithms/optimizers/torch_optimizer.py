@@ -1,9 +1,4 @@
-"""Any optimizer of torch.optim, or of another package in its form, by import path.
-
-What the optimizer would change is the move of the parameters. Each node has one of its own, with parameters of the
-model's shapes, which no other node's bits depend on; they take their steps one after another, so that rules of this
-package are faster where a process hosts many nodes.
-"""
+"""Any optimizer of torch.optim, or of another package in its form, by import path."""
 
 from __future__ import annotations
 
@@ -37,7 +32,11 @@ class TorchMemory(Block):
 
 @dataclass(frozen=True)
 class TorchOptimizer(LocalOptimizer[TorchMemory]):
-    """An optimizer by import path. Its learning rate is the algorithm's.
+    """Any optimizer of torch.optim, or of another package in its form, by import path.
+
+    Its learning rate is the algorithm's. What the optimizer would change is the move of the parameters. Each node has
+    one of its own, with parameters of the model's shapes, which no other node's bits depend on; they take their steps
+    one after another, so that rules of this package are faster where a process hosts many nodes.
 
     Args:
         name: Import path of the class, such as "torch.optim.RMSprop".

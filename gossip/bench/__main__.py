@@ -11,17 +11,18 @@ from typing import Any
 
 from gossip.bench.command import Command
 from gossip.console import table
+from gossip.console.frame import exit_code
 from gossip.console.parser import Parser
 from gossip.errors import DataError
 from gossip.network import Communicator
-from gossip.processes import launcher
+from gossip.processes.cores import share_cores
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0, 2 for wrong usage, 3 for output that cannot be written."""
     arguments = sys.argv[1:] if arguments is None else arguments
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `gossip.train`
-    return launcher.exit_code(lambda processes: bench(arguments, processes))
+    return exit_code(lambda processes: bench(arguments, processes))
 
 
 def bench(arguments: Sequence[str], processes: Communicator) -> int:
@@ -29,7 +30,7 @@ def bench(arguments: Sequence[str], processes: Communicator) -> int:
     command = processes.from_root(lambda: _parse(arguments))
     if not isinstance(command, Command):
         return command
-    launcher.share_cores(processes)
+    share_cores(processes)
     rows = command.run(processes)
 
     def report() -> None:

@@ -16,7 +16,7 @@ import gossip
 from algorithms import Algorithm, ChocoSGD, DecentralizedSGD, TopK
 from gossip.bench.command import TOPOLOGIES, Command, TimeRow, option, whole
 from gossip.bench.timing import Case, interleaved, mpi_of
-from gossip.network import Communicator, Transport
+from gossip.network import Communicator, TransportName
 from topologies import Schedule
 
 BASELINE = "no_communication"
@@ -61,8 +61,8 @@ class Train(Command):
     cases: tuple[str, ...] = option((*GOSSIP, "allreduce"), "what to measure", choices=(*GOSSIP, "allreduce"))
     ddp: bool = option(False, "measure DistributedDataParallel too")
     topology: str = option("ring", "who talks to whom", choices=TOPOLOGIES)
-    transport: Transport = option(  # noqa: RUF009 - a dataclass field
-        "auto", "what carries rows between ranks", choices=get_args(Transport)
+    transport: TransportName = option(  # noqa: RUF009 - a dataclass field
+        "auto", "what carries rows between ranks", choices=get_args(TransportName)
     )
     batch: int = option(64, "examples of a rank's minibatch", whole)
     steps: int = option(10, "steps in a timed block; what a block's end overlaps with counts for one of them", whole)

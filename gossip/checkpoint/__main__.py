@@ -14,10 +14,10 @@ from algorithms import Layout
 from algorithms.numerics.tree_sum import fold
 from gossip.checkpoint.entries import Outline
 from gossip.checkpoint.store import Checkpoint, newest
+from gossip.console.frame import exit_code
 from gossip.console.parser import Parser
 from gossip.errors import DataError, UsageError
 from gossip.network import Communicator
-from gossip.processes import launcher
 from gossip.records.configuration import flat
 
 FORMATS = (".pt", ".safetensors")
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def command(processes: Communicator) -> int:
         return processes.from_root(lambda: _run(arguments))
 
-    return launcher.exit_code(command)
+    return exit_code(command)
 
 
 def _run(arguments: Sequence[str]) -> int:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from algorithms import Algorithm, Block, Compressor, Message
+from algorithms import Algorithm, Block, Compressor, Message, Posted
 
 Outline = dict[str, Any]
 NUMBERS = {float: torch.float64, int: torch.int64}
@@ -29,7 +29,7 @@ class Rows(Protocol):
         """What a list holds for a node."""
 
 
-class Parts:
+class StateRows:
     """What states have been taken apart into.
 
     Args:
@@ -44,7 +44,7 @@ class Parts:
         self.outline: dict[str, Outline] = {}
         self.rows: dict[str, Tensor] = {}
         self._algorithm = algorithm
-        self._named: dict[int, tuple[str, object]] = {}  # tensors and messages, kept so that no identity comes again
+        self._named: dict[int, tuple[str, object]] = {}  # what can be named, kept so that no identity comes again
 
     def take(self, section: str, state: Block, nodes: Sequence[int]) -> None:
         """Take apart a state of these local nodes.
@@ -55,7 +55,7 @@ class Parts:
         self.outline[section] = self._take_block(section, state, nodes)
 
     def name(self, value: object) -> str:
-        """What a tensor or message is called that a state holds.
+        """What a tensor, a message or what was posted is called that a state holds.
 
         Raises:
             ValueError: None does.
@@ -76,6 +76,9 @@ class Parts:
         if isinstance(value, dict):
             pairs = [[key, self._take(f"{name}.{key}", part, nodes)] for key, part in value.items()]
             return {"kind": "dict", "pairs": pairs}
+        if isinstance(value, Posted):
+            self._named[id(value)] = name, value
+            return {"kind": "posted", "value": self._take(f"{name}.value", value.value, nodes)}
         if isinstance(value, Block):
             return self._take_block(name, value, nodes)
         if id(value) in self._named:
@@ -118,7 +121,7 @@ class Parts:
         return f"{type(self._algorithm).__name__}: what the state has as {name}"
 
 
-class Whole:
+class StatesFromRows:
     """States put together again from their parts.
 
     Args:
@@ -131,7 +134,7 @@ class Whole:
         self._compressors = dict(_compressors(algorithm))
         self._rows = rows
         self._device = torch.device(device)
-        self._named: dict[str, Tensor | Message] = {}
+        self._named: dict[str, Any] = {}
 
     def state(self, section: str, outline: Outline, nodes: Sequence[int]) -> Any:
         """The state of these nodes.
@@ -141,7 +144,7 @@ class Whole:
         """
         return self._whole(section, outline, nodes)
 
-    def named(self, name: str) -> Tensor | Message:
+    def named(self, name: str) -> Any:
         """What has been put together under this name."""
         return self._named[name]
 
@@ -158,6 +161,10 @@ class Whole:
                 parts = entry["parts"].items()
                 vars(block).update({key: self._whole(f"{name}.{key}", part, nodes) for key, part in parts})
                 return block
+            case "posted":
+                posted = Posted(self._whole(f"{name}.value", entry["value"], nodes))
+                self._named[name] = posted
+                return posted
             case "same":
                 return self._named[entry["as"]]
             case "message":

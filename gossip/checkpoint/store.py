@@ -64,7 +64,7 @@ def newest(path: Path) -> Path:
     return found[-1]
 
 
-class Writer:
+class FolderWriter:
     """Writes one checkpoint; every rank has one, and only rank 0 calls `open`, `close` and `discard`.
 
     Args:

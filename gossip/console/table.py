@@ -48,3 +48,23 @@ def duration(seconds: float) -> str:
 def number(value: float) -> str:
     """Three digits."""
     return f"{value:,.{2 if value < 10 else 1 if value < 100 else 0}f}"
+
+
+def print_summary(summary: Mapping[str, Any], directory: Path | None) -> None:
+    """The closing table of a run, and where its report is.
+
+    Args:
+        summary: What the run was and how it ended.
+        directory: The run directory, if there is one.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(show_header=False)
+    for name, value in summary.items():
+        table.add_row(name.replace("_", " "), f"{value:.6g}" if isinstance(value, float) else str(value))
+    console = Console()
+    console.print(table)
+    if directory is not None:
+        # Not through the console, which would break a long path into lines.
+        print(f"report: {directory / 'report.html'}", flush=True)

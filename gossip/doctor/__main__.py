@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gossip.console.frame import exit_code
 from gossip.console.parser import Parser
 from gossip.errors import GossipError, UsageError
 from gossip.network import Communicator
-from gossip.processes import launcher
 
 if TYPE_CHECKING:
     from gossip.doctor.findings import Finding
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if number == 0:
             diagnose(arguments, Communicator())
 
-    return launcher.exit_code(lambda processes: diagnose(arguments, processes), alone)
+    return exit_code(lambda processes: diagnose(arguments, processes), alone)
 
 
 def diagnose(arguments: Sequence[str], processes: Communicator) -> int:

@@ -16,9 +16,8 @@ from pathlib import Path
 from gossip.doctor.disk import Disk, try_disk
 from gossip.doctor.memory_access import try_reading, try_window
 from gossip.network import Communicator
-from gossip.processes.communicator import usable_cores
-from gossip.processes.ending import tolerates_failures
-from gossip.processes.launcher import mpi_library, share_cores
+from gossip.processes.cores import share_cores, usable_cores
+from gossip.processes.launcher import mpi_library, tolerates_failures
 
 PACKAGES = ("gossip-mpi", "torch", "numpy", "scipy", "networkx", "numba", "mpi4py")
 SOURCES = ("algorithms", "gossip", "topologies")

@@ -13,19 +13,19 @@ from algorithms import Oracle, OracleState, Sample, ShardedWorkload
 
 @dataclass(frozen=True)
 class Gradients:
-    """Of the local nodes, of which the first have data; what is said of the others is 0.
-
-    Attributes:
-        oracle: Estimates them
-        workload: from this,
-        nodes: in which the nodes with data have these numbers,
-        seed: with these draws.
-    """
+    """The gradients of the local nodes, of which the first have data; what is said of the others is 0."""
 
     oracle: Oracle
+    """What estimates them."""
+
     workload: ShardedWorkload
+    """Data, model and loss."""
+
     nodes: Sequence[int]
+    """The numbers in the workload of the local nodes with data, in row order."""
+
     seed: int
+    """Decides the draws."""
 
     def start(self, x: Tensor) -> OracleState:
         """The oracle's state for models (k, d) of the local nodes."""

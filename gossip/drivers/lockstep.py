@@ -1,106 +1,114 @@
-"""The training loop."""
+"""All nodes step together: the driver of every `algorithms.Algorithm`."""
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Mapping
-from functools import partial
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from torch import Tensor
 
-from algorithms import NonFiniteError
-from gossip.checkpoint import Keeper, Moment
+from algorithms import Algorithm, Sample, State
 from gossip.drivers.gradients import Gradients
-from gossip.errors import DivergedError
-from gossip.execution.measure import measure
-from gossip.execution.stage import Stage
-from gossip.network import Communicator
-from gossip.records.recorder import Recorder
-
-if TYPE_CHECKING:
-    from gossip.execution.survival import Survival
-    from gossip.execution.training import Training
-
-EVALUATIONS = 10  # of a run, unless told otherwise
+from gossip.drivers.moment import Look, Moment, Position
+from gossip.network import RunNetwork
+from gossip.spans import NO_SPANS, Spans
 
 
-def train(
-    training: Training,
-    stage: Stage,
-    processes: Communicator,
-    recorder: Recorder,
-    keeper: Keeper | None,
-    survival: Survival | None,
-) -> Tensor:
-    """The models (k, d) of the local nodes after all steps; collective.
+@dataclass(frozen=True)
+class Lockstep:
+    """An algorithm on a network, fed with gradients."""
 
-    Everything measured at step t is about the models after t steps.
+    algorithm: Algorithm
+    """What is computed and sent, for the model and the nodes of this run."""
+
+    gradients: Gradients
+    """Of the local nodes."""
+
+    network: RunNetwork
+    """What links the nodes."""
+
+    spans: Spans = NO_SPANS
+    """Is told how long steps and gradients take."""
+
+    def start(self, x: Tensor) -> Position:
+        """Where a run begins from these models (k, d) of the local nodes; collective."""
+        began = time.perf_counter()
+        with self.spans.span("start", "compute"):
+            state = self.algorithm.start(x, self.network)
+        self.network.finish_step()
+        self.spread(state)
+        return Position(0, state, self.gradients.start(state.x), time.perf_counter() - began)
+
+    def spread(self, state: State) -> None:
+        """Bring models and points to all nodes, for those who look; it is not a part of the method. Collective."""
+        with self.network.unrecorded():
+            self.algorithm.spread(state, self.network)
+
+    def moments(self, position: Position, steps: int) -> Iterator[Moment]:
+        """The moments of a run from this position on, one before each step and one after the last; collective.
+
+        Args:
+            position: Where it goes on; its states become those of the run.
+            steps: The number of the last step. What is taken at a moment is about the models after so many steps.
+
+        Raises:
+            NonFiniteError: A gradient or a message holds what is not finite.
+        """
+        began, seconds = time.perf_counter(), position.seconds
+        for step in range(position.step, steps + 1):
+            idle = self.algorithm.idle(position.state, self.network)
+            seconds += time.perf_counter() - began
+            taken = _Taken(self, position, step, idle, seconds)
+            yield Moment(step, position.state, position.oracle, seconds, taken.look)
+            began, seconds = time.perf_counter(), taken.seconds
+            if step == steps:
+                return
+            # After those who look, so that what they measure does not include a round ahead.
+            self.algorithm.post(position.state, self.network)
+            sample = taken.sample()
+            self.network.finish_gradients(step)
+            with self.spans.span("step", "compute"):
+                self.algorithm.advance(position.state, sample, self.network)
+
+
+class _Taken:
+    """The gradients at one moment, taken once: by those who look, or else by the step.
+
+    Args:
+        driver: Where they come from.
+        position: Has the states.
+        step: The steps done.
+        idle: The rows that the step ignores.
+        seconds: Spent training until then.
+
+    Attributes:
+        seconds: Spent training, with the time of a look.
     """
-    network, steps, auxiliary = stage.network, training.steps, training.algorithm.auxiliary
-    algorithm = processes.together(lambda: training.prepared(stage.workload, stage.ids))
-    with_data = [stage.ids[node] for node in network.nodes if node < network.n - auxiliary]
-    gradients = Gradients(training.oracle, stage.workload, with_data, training.seed)
-    evaluate_every = training.evaluate_every or max(1, steps // EVALUATIONS)
-    began = time.perf_counter()
-    if stage.moment is not None:
-        moment = stage.moment
-    elif keeper is not None and stage.folder is not None:
-        moment = keeper.resume(stage.folder, algorithm, stage.x.device)
-        processes.from_root(lambda: recorder.replace("config.yaml", training.description(network.topology)))
-    else:
-        state = processes.together(lambda: algorithm.start(stage.x, network))
-        network.finish_step()
-        moment = Moment(0, state, processes.together(lambda: gradients.start(state.x)), 0.0)
-    state, oracle = moment.algorithm, moment.oracle
-    seconds = moment.seconds  # spent training, without evaluation
-    recorder.settled(algorithm.chosen(state))
-    if keeper is not None:
-        keeper.begin(moment.step)
 
-    for step in range(moment.step, steps + 1):
-        if survival is not None:
-            survival.keep(step, state, oracle, seconds, network, recorder.history)
-        if keeper is not None and keeper.due(step):
-            seconds += time.perf_counter() - began
-            keeper.save(Moment(step, state, oracle, seconds), algorithm)
+    def __init__(self, driver: Lockstep, position: Position, step: int, idle: Sequence[int], seconds: float) -> None:
+        self.seconds = seconds
+        self._driver, self._position, self._step, self._idle = driver, position, step, idle
+        self._look: Look | None = None
+
+    def look(self) -> Look:
+        """All rows, the idle ones for nothing."""
+        if self._look is None:
             began = time.perf_counter()
-        idle = algorithm.idle(state, network)
-        evaluate = step % evaluate_every == 0 or step == steps
-        if evaluate:
-            sample, used = gradients.look(oracle, state.x, step, idle)
-            seconds += time.perf_counter() - began
-            model, reported = algorithm.model(state), algorithm.report(state)
-            evaluated = training.evaluate_nodes
-            metrics = measure(model, sample, used, stage.workload, network, processes, evaluated, reported, auxiliary)
-            times = {"seconds": processes.broadcast(seconds)}
-            if training.clock is not None:
-                times["simulated_seconds"] = network.seconds
-            processes.together(partial(recorder.add, {"step": step, **metrics, **times}))
-            _check_finite(step, metrics)
-            began = time.perf_counter()
-        recorder.progress(step)
-        if step == steps:
-            break
-        try:
-            algorithm.post(state, network)  # after measuring, so that what is recorded does not include a round ahead
-            if not evaluate:
-                sample = gradients.sample(oracle, state.x, step, idle)
-            network.finish_gradients(step)
-            algorithm.advance(state, sample, network)
-        except NonFiniteError as error:
-            # On several ranks the others do not know and wait: the job ends here.
-            kind = DivergedError if processes.size == 1 else NonFiniteError
-            raise kind(_diverged(step, str(error))) from error
-    return algorithm.model(state)
+            position = self._position
+            self._driver.spread(position.state)
+            with self._driver.spans.span("gradients", "compute"):
+                sample, used = self._driver.gradients.look(position.oracle, position.state.x, self._step, self._idle)
+            self.seconds += time.perf_counter() - began
+            self._look = Look(sample, used, self.seconds)
+        return self._look
 
-
-def _check_finite(step: int, metrics: Mapping[str, float]) -> None:
-    for name in ("train_loss", "test_loss"):
-        if not math.isfinite(metrics[name]):
-            raise DivergedError(_diverged(step, f"the {name.replace('_', ' ')} is {metrics[name]}"))
-
-
-def _diverged(step: int, reason: str) -> str:
-    return f"the run diverged: {reason} at step {step}; a smaller learning rate (or gamma) may help"
+    def sample(self) -> Sample:
+        """What the step takes."""
+        if self._look is not None:
+            return self._look.sample
+        position = self._position
+        if position.oracle.remembers:  # it sees idle nodes, too
+            self._driver.spread(position.state)
+        with self._driver.spans.span("gradients", "compute"):
+            return self._driver.gradients.sample(position.oracle, position.state.x, self._step, self._idle)

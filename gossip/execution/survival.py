@@ -21,27 +21,26 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import numpy as np
 from mpi4py import MPI
 
-from algorithms import Algorithm, Later, LearningRate, OracleState, State, Traffic
-from gossip.checkpoint import Moment
+from algorithms import Algorithm, Later, LearningRate, State, Traffic
 from gossip.checkpoint.store import checkpoints, step_of
+from gossip.drivers.moment import Moment, Position
 from gossip.errors import GossipError, UsageError, say
-from gossip.execution.stage import Stage
+from gossip.execution.attempt import Finished, attempt, new_recorder
+from gossip.execution.setting import Setting, prepare
 from gossip.needs import check_needs
-from gossip.network import InProcessNetwork, connect
-from gossip.network.transports.peer_to_peer.transport import PeerToPeerNetwork
+from gossip.network import RunNetwork, connect
 from gossip.processes.communicator import listed
+from gossip.processes.ending import closed_together
 from gossip.processes.mpi import MpiCommunicator
 from gossip.processes.signals import Signals
 from gossip.records.logs import log
+from gossip.records.recorder import Recorder
 from topologies import Schedule, heal
-
-if TYPE_CHECKING:
-    from gossip.execution.training import Finished, Training
 
 T = TypeVar("T")
 
@@ -52,107 +51,169 @@ INTERVAL = 10  # steps from one copy to the next
 class Copy:
     """What a rank needs to go on from between two steps."""
 
-    moment: Moment
+    position: Position
+    """With states of its own."""
+
     round: int
+    """Of the network."""
+
     traffic: Traffic
+    """What had been sent."""
+
     history: list[dict[str, Any]]
+    """What had been recorded."""
 
 
 @dataclass(frozen=True)
 class Recovery:
-    """How a run goes on after a loss.
+    """How a run goes on after a loss."""
 
-    Attributes:
-        stage: On what,
-        training: and with which schedules.
-        copies: What can be gone back to.
-        step: Those that are done.
-        note: The same in words.
-        mass: Of the nodes that are left, as far as it is conserved.
-    """
+    setting: Setting
+    """What it stands on now."""
 
-    stage: Stage
-    training: Training
     copies: list[Copy]
+    """What can be gone back to at the next loss."""
+
     step: int
+    """The steps that are done."""
+
     note: str
+    """How it goes on, in words."""
+
     mass: float | None = None
+    """Of the nodes that are left, as far as it is conserved."""
 
 
-class Survival:
-    """Conducts a training through the loss of ranks.
+class Copies:
+    """Keeps copies of a run between two steps, and tells how it goes on after a loss: its companion.
 
     Args:
-        training: What is trained.
         processes: The ranks; the same object becomes that of the survivors.
-        stage: What the run stands on at first.
-        signals: May stop it.
+        keep: Whether copies are needed.
+        mass: Of all nodes at first.
 
     Attributes:
         losses: What was lost when, in words.
+        kept: The last two copies.
+        untold: What has been lost since the last step, in words.
+        mass: Of all nodes that are left, as far as it is conserved.
     """
 
-    def __init__(self, training: Training, processes: MpiCommunicator, stage: Stage, signals: Signals) -> None:
+    def __init__(self, processes: MpiCommunicator, keep: bool, mass: float) -> None:
         self.losses: list[str] = []
-        self._signals = signals
-        self._training, self._processes, self._stage = training, processes, stage
-        self._ranks: list[str] = processes.gather(processes.name)  # that are there, as they were numbered first
-        self._copies: list[Copy] = []
+        self.kept: list[Copy] = []
+        self.untold: list[str] = []
+        self.mass = mass
+        self._processes, self._keep = processes, keep
+        self._network: RunNetwork | None = None
+        self._recorder: Recorder | None = None
         self._all_have_it: MPI.Request | None = None
-        self._mass = float(stage.topology.n)
-        self._untold: list[str] = []  # what has been lost since the last step
-        self._noticed = 0.0  # when
+        self._noticed = 0.0  # when the last loss was
         self._recovery: Recovery | None = None  # from it
 
-    def conduct(self) -> Finished:
-        """Train to the end with whoever is left.
+    def follow(self, network: RunNetwork, recorder: Recorder) -> None:
+        """The run goes on with these."""
+        self._network, self._recorder = network, recorder
 
-        Raises:
-            GossipError: as a training does, on every rank.
-        """
-        while True:
-            finished = self._agreed(lambda: self._training.conduct(self._stage, self._processes, self._signals, self))
-            if finished is not None:
-                return finished
-            if not self._untold:
-                self._noticed = time.time()
-            recovery = None
-            while recovery is None:
-                self._go_on_without_the_lost()
-                recovery = self._agreed(self._rehosted if self._training.on_failure == "rehost" else self._healed)
-            self._recovery, self._stage, self._training = recovery, recovery.stage, recovery.training
-            self._copies, self._all_have_it = recovery.copies, None
-
-    def keep(
-        self,
-        step: int,
-        state: State,
-        oracle: OracleState,
-        seconds: float,
-        network: InProcessNetwork,
-        history: Sequence[dict[str, Any]],
-    ) -> None:
-        """To be called before each step with all that it depends on."""
-        if self._recovery is not None and step > self._recovery.step:
+    def at(self, moment: Moment) -> None:
+        """Copy what the next steps depend on, if it is time; at the same steps on all ranks."""
+        if self._recovery is not None and moment.step > self._recovery.step:
             self._tell(self._recovery)
-        if self._training.on_failure == "rehost" or step % INTERVAL:
+        if not self._keep or moment.step % INTERVAL:
             return
-        if self._copies and self._copies[-1].moment.step == step:
+        if self.kept and self.kept[-1].position.step == moment.step:
             return  # it is from there that the run goes on
         if self._all_have_it is not None:
             self._processes.wait([self._all_have_it])
         self._all_have_it = self._processes.mpi.Ibarrier()
-        algorithm, oracle, traffic = deepcopy((state, oracle, network.traffic))
-        moment = Moment(step, algorithm, oracle, seconds)
-        self._copies = [*self._copies[-1:], Copy(moment, network.round, traffic, list(history))]
+        assert self._network is not None and self._recorder is not None
+        state, oracle, traffic = deepcopy((moment.state, moment.oracle, self._network.traffic))
+        position = Position(moment.step, state, oracle, moment.seconds)
+        self.kept = [*self.kept[-1:], Copy(position, self._network.round, traffic, list(self._recorder.history))]
 
     def close(self) -> None:
-        """Complete what is under way, and say what has not been said."""
+        """Complete what is under way, and say what has not been said; collective."""
         if self._recovery is not None:  # there was no further step
             self._tell(self._recovery)
         if self._all_have_it is not None:
             self._processes.wait([self._all_have_it])
             self._all_have_it = None
+
+    def noticed(self) -> None:
+        """Some ranks are lost, and this is known now."""
+        if not self.untold:
+            self._noticed = time.time()
+
+    def recovered(self, recovery: Recovery) -> None:
+        """The run is about to go on."""
+        self._recovery, self.kept, self._all_have_it = recovery, recovery.copies, None
+
+    def _tell(self, recovery: Recovery) -> None:
+        """The first step after a loss is done."""
+        now = datetime.now()
+        seconds = now.timestamp() - self._noticed
+        self.losses.append(
+            f"{' and '.join(self.untold)} lost: the run {recovery.note}; "
+            f"next step done at {now.isoformat(timespec='milliseconds')}, {seconds:.2f} s after it was noticed"
+        )
+        if recovery.mass is not None:
+            self.mass = recovery.mass
+        self._recovery, self.untold = None, []
+        log.warning("%s", self.losses[-1])
+        if self._processes.rank == 0:
+            say(f"gossip: {self.losses[-1]}")
+
+
+class Survival:
+    """Makes attempts at a run until one comes to its end.
+
+    Args:
+        setting: What the run stands on at first.
+        processes: The ranks; the same object becomes that of the survivors.
+        signals: May stop it.
+    """
+
+    def __init__(self, setting: Setting, processes: MpiCommunicator, signals: Signals) -> None:
+        self._setting, self._processes, self._signals = setting, processes, signals
+        self._rehosts = setting.training.on_failure == "rehost"
+        self._copies = Copies(processes, not self._rehosts, float(setting.topology.n))
+        self._ranks: list[str] = processes.gather(processes.name)  # that are there, as they were numbered first
+
+    def conduct(self, all_models: bool) -> Finished:
+        """Train to the end with whoever is left.
+
+        Args:
+            all_models: Whether every rank is to have the models of all nodes.
+
+        Raises:
+            GossipError: as a training does, on every rank.
+        """
+        while True:
+            finished = self._agreed(lambda: self._attempt(all_models))
+            if finished is not None:
+                return finished
+            self._copies.noticed()
+            recovery = None
+            while recovery is None:
+                self._go_on_without_the_lost()
+                recovery = self._agreed(self._rehosted if self._rehosts else self._healed)
+            self._setting = recovery.setting
+            self._copies.recovered(recovery)
+
+    def _attempt(self, all_models: bool) -> Finished:
+        setting, processes = self._setting, self._processes
+        with closed_together(processes, setting.network.close):
+            recorder = new_recorder(setting, processes)
+            processes.together(lambda: recorder.resume(list(setting.history)))
+            self._copies.follow(setting.network, recorder)
+            return attempt(
+                setting,
+                recorder,
+                processes=processes,
+                signals=self._signals,
+                all_models=all_models,
+                companion=self._copies,
+            )
 
     def _agreed(self, function: Callable[[], T]) -> T | None:
         """What it gives, if it has worked on all ranks; else None, on all that are left."""
@@ -171,58 +232,65 @@ class Survival:
         return result
 
     def _go_on_without_the_lost(self) -> None:
-        cast(PeerToPeerNetwork, self._stage.network).abandon()
-        gone, hosted = self._processes.go_on(), self._stage.hosted
+        self._setting.network.abandon()
+        gone, hosted = self._processes.go_on(), self._setting.hosted
         if not gone:
             raise RuntimeError("communication failed although all ranks are there; their logs say how")
         for rank in gone:
-            nodes = [self._stage.ids[node] for node in hosted[rank]]
-            self._untold.append(f"{self._ranks[rank]} ({listed(nodes, 'node')})")
+            nodes = [self._setting.ids[node] for node in hosted[rank]]
+            self._copies.untold.append(f"{self._ranks[rank]} ({listed(nodes, 'node')})")
         kept = [rank for rank in range(len(hosted)) if rank not in gone]
         self._ranks = [self._ranks[rank] for rank in kept]
-        self._stage = replace(self._stage, hosted=[hosted[rank] for rank in kept])
+        self._setting = replace(self._setting, hosted=[hosted[rank] for rank in kept])
 
     def _healed(self) -> Recovery:
         """With the nodes that are left."""
-        stage, processes, training = self._stage, self._processes, self._training
-        survivors = sorted(node for nodes in stage.hosted for node in nodes)
-        topology = processes.from_root(lambda: self._heal(stage.topology, survivors))
-        ids = [stage.ids[node] for node in survivors]
-        hosted = [np.searchsorted(survivors, nodes).tolist() for nodes in stage.hosted]
-        network = connect(topology, processes, training.seed, "peer-to-peer", hosted)
-        stage = replace(stage, topology=topology, hosted=hosted, network=network, ids=ids, whole=False)
+        setting, processes, training = self._setting, self._processes, self._setting.training
+        survivors = sorted(node for nodes in setting.hosted for node in nodes)
+        topology = processes.from_root(lambda: self._heal(setting.topology, survivors))
+        ids = [setting.ids[node] for node in survivors]
+        hosted = [np.searchsorted(survivors, nodes).tolist() for nodes in setting.hosted]
+        network = connect(topology, processes, training.seed, "peer-to-peer", hosted, spans=processes.spans)
+        setting = replace(setting, topology=topology, hosted=hosted, network=network, ids=ids, whole=False)
         note = f"on {processes.size} ranks with {len(ids)} nodes and {len(topology.graph.edges)} links"
         if training.keeps:  # what is left is another run than that of the checkpoints
             note += ", without further checkpoints"
             self._signals.ignore()
 
-        last = self._copies[-1].moment.step if self._copies else -1
+        setting = replace(setting, position=None, history=())
+        last = self._copies.kept[-1].position.step if self._copies.kept else -1
         step = -int(processes.post_maximum([-last])()[0])
         if step < 0:  # some rank had not even begun
-            return Recovery(stage, training, [], 0, f"begins anew {note}", float(len(ids)))
-        (copy,) = (each for each in self._copies if each.moment.step == step)
+            return Recovery(setting, [], 0, f"begins anew {note}", float(len(ids)))
+        (copy,) = (each for each in self._copies.kept if each.position.step == step)
+        return self._gone_back(setting, copy, note)
+
+    def _gone_back(self, setting: Setting, copy: Copy, note: str) -> Recovery:
+        """To this copy, on what is left."""
+        training, network, processes, step = setting.training, setting.network, self._processes, copy.position.step
         network.round = copy.round
-        algorithm, oracle = deepcopy((copy.moment.algorithm, copy.moment.oracle))
-        prepared = processes.together(lambda: training.prepared(stage.workload, ids))
+        before, oracle = deepcopy((copy.position.state, copy.position.oracle))
+        algorithm = processes.together(setting.algorithm)
         with network.unrecorded():
-            before = _mass(prepared, algorithm, network)
-            state = processes.together(lambda: prepared.survive(algorithm, network))
-            mass = _mass(prepared, state, network)
+            mass_before = _mass(algorithm, before, network)
+            state = processes.together(lambda: algorithm.survive(before, network))
+            mass = _mass(algorithm, state, network)
         network.resume(copy.round, deepcopy(copy.traffic), [], [])
         if state.step < step:  # it has begun anew, and its schedules have not
             training = replace(training, algorithm=later(training.algorithm, step - state.step))
         note = f"goes on after step {step} {note}"
-        if before is not None and mass is not None:
-            note += f"; push-sum weight {mass:.6g} of {self._mass:.6g} is left, {self._mass - mass:.6g} is lost"
-            if mass != before:
-                note += f"; {mass - before:.6g} was in flight and has come back to its senders"
-        moment = Moment(step, state, oracle, copy.moment.seconds)
+        if mass_before is not None and mass is not None:
+            total = self._copies.mass
+            note += f"; push-sum weight {mass:.6g} of {total:.6g} is left, {total - mass:.6g} is lost"
+            if mass != mass_before:
+                note += f"; {mass - mass_before:.6g} was in flight and has come back to its senders"
+        position = Position(step, state, oracle, copy.position.seconds)
         history = [record for record in copy.history if record["step"] < step]
-        kept = [Copy(deepcopy(moment), copy.round, copy.traffic, history)]
-        return Recovery(replace(stage, moment=moment, history=history), training, kept, step, note, mass)
+        setting = replace(setting, training=training, position=position, history=history)
+        return Recovery(setting, [Copy(deepcopy(position), copy.round, copy.traffic, history)], step, note, mass)
 
     def _heal(self, topology: Schedule, survivors: Sequence[int]) -> Schedule:
-        algorithm = self._training.algorithm
+        algorithm = self._setting.training.algorithm
         if not set(range(topology.n - algorithm.auxiliary, topology.n)) <= set(survivors):
             raise UsageError(f"{type(algorithm).__name__} cannot go on without a node that it needs and that was lost")
         healed = heal(topology, survivors)
@@ -231,32 +299,18 @@ class Survival:
 
     def _rehosted(self) -> Recovery:
         """With all nodes, as the last checkpoint has them, on the ranks that are left."""
-        directory = self._stage.directory
+        directory = self._setting.directory
         found = self._processes.from_root(lambda: checkpoints(directory) if directory else [])
-        again = replace(self._training, resume=found[-1] if found else None)
-        stage = again.prepare(self._stage.topology, self._processes, directory)
+        training = self._setting.training
+        again = replace(training, resume=found[-1] if found else None)
+        setting = replace(prepare(again, self._setting.topology, self._processes, directory), training=training)
         step = step_of(found[-1]) if found else 0
         whence = f"the checkpoint of step {step}" if found else "the beginning, as there is no checkpoint yet"
         note = f"goes on with all nodes from {whence} on {self._processes.size} ranks"
-        return Recovery(stage, self._training, [], step, note)
-
-    def _tell(self, recovery: Recovery) -> None:
-        """The first step after a loss is done."""
-        now = datetime.now()
-        seconds = now.timestamp() - self._noticed
-        self.losses.append(
-            f"{' and '.join(self._untold)} lost: the run {recovery.note}; "
-            f"next step done at {now.isoformat(timespec='milliseconds')}, {seconds:.2f} s after it was noticed"
-        )
-        if recovery.mass is not None:
-            self._mass = recovery.mass
-        self._recovery, self._untold = None, []
-        log.warning("%s", self.losses[-1])
-        if self._processes.rank == 0:
-            say(f"gossip: {self.losses[-1]}")
+        return Recovery(setting, [], step, note)
 
 
-def _mass(algorithm: Algorithm, state: State, network: InProcessNetwork) -> float | None:
+def _mass(algorithm: Algorithm, state: State, network: RunNetwork) -> float | None:
     """Of all nodes, what mixing conserves; None if the algorithm has no such thing. Collective."""
     mass = algorithm.mass(state)
     return None if mass is None else float(network.sum(mass.double()))

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 from gossip.network.clock import NodeTimes as NodeTimes
 from gossip.network.clock import SimulatedClock as SimulatedClock
-from gossip.network.clocked import ClockedNetwork, clocked
-from gossip.network.network import InProcessNetwork
+from gossip.network.clocked import ClockedNetwork
+from gossip.network.network import Network as Network
+from gossip.network.run_network import RunNetwork as RunNetwork
 from gossip.network.sums.memory import keep_freed_memory
-from gossip.processes.communicator import Communicator
+from gossip.network.transport import MakeTransport as MakeTransport
+from gossip.network.transport import Site as Site
+from gossip.network.transport import Transport as Transport
+from gossip.network.transports.one_process import OneProcess
+from gossip.processes.communicator import Communicator as Communicator
+from gossip.spans import NO_SPANS, Spans
 from topologies import Schedule
 from topologies.placement import blocks
 
-Transport = Literal["auto", "shared-memory", "peer-to-peer", "neighbor-collective"]
+TransportName = Literal["auto", "shared-memory", "peer-to-peer", "neighbor-collective"]
 
 
 def connect(
     topology: Schedule,
     communicator: Communicator,
     seed: int = 0,
-    transport: Transport = "auto",
+    transport: TransportName | MakeTransport = "auto",
     hosted: Sequence[Sequence[int]] | None = None,
+    *,
     clock: SimulatedClock | None = None,
     auxiliary: int = 0,
-) -> InProcessNetwork:
+    spans: Spans = NO_SPANS,
+) -> RunNetwork:
     """The network of this topology over these processes.
 
     Args:
@@ -34,45 +42,46 @@ def connect(
         seed: Seed of the random draws.
         transport: How rows go from rank to rank: through "shared-memory" on a host and by "peer-to-peer" messages
             between hosts, by such messages everywhere, or by MPI's neighbourhood collectives. "auto" is shared
-            memory where a host has several ranks. The results are the same bits.
+            memory where a host has several ranks. The results are the same bits. A function that makes a
+            `gossip.network.transport.Transport` may be given in the place of these names.
         hosted: The nodes that each rank hosts, ascending, as `topologies.placement.place` gives them; contiguous
             blocks by default. The results are the same bits.
-        clock: Tells a simulated time in the place of the real one,
-        auxiliary: in which the last so many nodes compute nothing.
+        clock: Tells a simulated time in the place of the real one.
+        auxiliary: How many nodes, the last ones, compute nothing in that simulated time.
+        spans: Is told how long sums, copies and waits take.
 
     Raises:
         ValueError: if there are more processes than nodes.
     """
     keep_freed_memory()
-    kind, *over = _kind(topology.n, communicator, transport, hosted)
+    hosted = blocks(topology.n, communicator.size) if hosted is None else hosted
+    site = Site(communicator, hosted, spans)
+    made = make_transport(transport, site) if isinstance(transport, str) else transport(site)
+    network = Network(topology, site, made, seed)
     if clock is None:
-        return kind(topology, *over, seed)
-    make: Callable[..., ClockedNetwork] = clocked(kind)
-    network = make(topology, *over, seed)
-    network.start_clock(NodeTimes(clock, topology.n, auxiliary, seed))
-    return network
+        return network
+    return ClockedNetwork(network, NodeTimes(clock, topology.n, auxiliary, seed))
 
 
-def _kind(
-    n: int, communicator: Communicator, transport: Transport, hosted: Sequence[Sequence[int]] | None
-) -> tuple[Any, ...]:
-    """The class of the network; if there are several, the processes and the nodes of each."""
-    if communicator.size == 1:
-        return (InProcessNetwork,)
+def make_transport(name: TransportName, site: Site) -> Transport:
+    """The transport of this name between these processes; the same on all ranks, collective."""
+    if site.communicator.size == 1:
+        return OneProcess(site)
+    from gossip.network.transports.peer_to_peer.transport import PeerToPeer
     from gossip.processes.mpi import MpiCommunicator
 
-    hosted = blocks(n, communicator.size) if hosted is None else hosted
+    communicator = site.communicator
     assert isinstance(communicator, MpiCommunicator)
-    if transport == "auto":
-        transport = "shared-memory" if communicator.shares_hosts else "peer-to-peer"
-    if transport == "shared-memory":
-        from gossip.network.transports.shared_memory.transport import SharedMemoryNetwork
+    communicator.blocks = site.hosted
+    if name == "auto":
+        name = "shared-memory" if communicator.shares_hosts else "peer-to-peer"
+    peer_to_peer = PeerToPeer(site, communicator)
+    if name == "shared-memory":
+        from gossip.network.transports.shared_memory.transport import SharedMemory
 
-        return SharedMemoryNetwork, communicator, hosted
-    if transport == "peer-to-peer":
-        from gossip.network.transports.peer_to_peer.transport import PeerToPeerNetwork
+        return SharedMemory(site, communicator, peer_to_peer)
+    if name == "neighbor-collective":
+        from gossip.network.transports.neighbor_collective import NeighborCollective
 
-        return PeerToPeerNetwork, communicator, hosted
-    from gossip.network.transports.neighbor_collective import NeighborCollectiveNetwork
-
-    return NeighborCollectiveNetwork, communicator, hosted
+        return NeighborCollective(communicator, peer_to_peer)
+    return peer_to_peer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from algorithms.checks import check
+from algorithms.network import WeightedEdges
 from algorithms.randomness import generator
-from topologies import Links, Topology
+from topologies import Links
 
 Seconds = NDArray[np.float64]
 
@@ -58,6 +59,7 @@ class SimulatedClock:
 
     * in an exchange of rows, a node waits for those of its in-neighbours;
     * a sum or mean over all nodes is an all-reduce, which begins when the last node comes to it; all end together;
+    * so is bringing rows of some nodes to all, as it is an all-gather; a sum or mean of messages is one too;
     * what is posted travels from then on, and is waited for where it is used: meanwhile a node can compute;
     * what a node sends waits for its port until what it sent before has left.
 
@@ -88,6 +90,15 @@ class SimulatedClock:
         """Raise ValueError if a straggler is not among the n nodes with data."""
         check(all(node < n for node in self.slow_nodes), self, "slow_nodes", f"among the nodes with data, 0 to {n - 1}")
 
+    def gradient_seconds(self, n: int, seed: int, step: int) -> Seconds:
+        """(n,): how long the gradient of this step takes each of n nodes with data."""
+        pace, needed = np.ones(n), np.full(n, self.compute_seconds)
+        pace[list(self.slow_nodes)] = self.slowdown
+        if self.exponential_seconds:
+            random = generator(seed, "compute seconds", step)
+            needed += self.exponential_seconds * random.exponential(size=n)
+        return pace * needed
+
 
 class NodeTimes:
     """The simulated time of each node. Every rank has those of all nodes.
@@ -107,31 +118,35 @@ class NodeTimes:
         self._clock = clock
         self._links = Links(clock.latency, clock.bandwidth)
         self._seed = seed
-        self._pace = np.ones(n)
-        self._pace[list(clock.slow_nodes)] = clock.slowdown
-        self._pace[n - auxiliary :] = 0
+        self._with_data = n - auxiliary
         self.now = np.zeros(n)
         self.free = np.zeros(n)
 
     def compute(self, step: int) -> None:
         """All nodes with data compute the gradient of this step."""
-        needed = np.full(len(self.now), self._clock.compute_seconds)
-        if self._clock.exponential_seconds:
-            random = generator(self._seed, "compute seconds", step)
-            needed += self._clock.exponential_seconds * random.exponential(size=len(needed))
-        self.now = self.now + self._pace * needed
+        now = self.now.copy()
+        now[: self._with_data] += self._clock.gradient_seconds(self._with_data, self._seed, step)
+        self.now = now
 
-    def send(self, topology: Topology, row_bytes: NDArray[np.int64] | int) -> Seconds:
-        """Begin an exchange; (n,), when each node has what it needs of it."""
+    def send(self, topology: WeightedEdges, row_bytes: NDArray[np.int64] | int) -> Seconds:
+        """Begin an exchange over the edges of a matrix; (n,), when each node has what it needs of it."""
         starts = np.maximum(self.now, self.free)
         self.free = starts + self._links.sending(topology, row_bytes)
         return self._links.exchange(topology, row_bytes, starts)
 
-    def reduce(self, row_bytes: int) -> Seconds:
+    def reduce(self, row_bytes: NDArray[np.int64] | int) -> Seconds:
         """Begin a sum over all nodes; (n,), when each node has it."""
+        assert isinstance(row_bytes, int)  # the same for all nodes
         n, start = len(self.now), np.maximum(self.now, self.free).max()
         self.free = np.full(n, start + self._links.reducing(n, row_bytes))
         return np.full(n, start + self._links.all_reduce(n, row_bytes))
+
+    def gather(self, row_bytes: NDArray[np.int64] | int, nodes: Sequence[int]) -> Seconds:
+        """Begin to bring the rows of some nodes to all; (n,), when each node has them."""
+        n, start = len(self.now), np.maximum(self.now, self.free).max()
+        size = int(np.broadcast_to(row_bytes, n)[np.unique(np.asarray(nodes, np.int64))].sum())
+        self.free = np.full(n, start + self._links.gathering(n, size))
+        return np.full(n, start + self._links.all_gather(n, size))
 
     def wait(self, there: Seconds) -> None:
         """Each node goes on when it has what it waits for."""

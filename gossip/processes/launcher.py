@@ -1,29 +1,24 @@
-"""How a process finds out which job it belongs to, and that all of the job end together."""
+"""How a process finds out which job it belongs to, and with which MPI library."""
 
 from __future__ import annotations
 
 import os
 import sys
-import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import TracebackType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from gossip.errors import GossipError, PreemptedError, UsageError, say
+from gossip.errors import UsageError
 from gossip.processes.communicator import Communicator
-from gossip.processes.ending import end_job
 
 if TYPE_CHECKING:
     from mpi4py import MPI
 
+WITH_ULFM = "OMPI_MCA_mpi_ft_enable"  # Open MPI's launcher sets it when it is told --with-ft ulfm
 LAUNCHERS = (  # (number of processes, this process's number), the nearest launcher first
     ("PMI_SIZE", "PMI_RANK"),
     ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
     ("SLURM_NTASKS", "SLURM_PROCID"),
 )
-PARTING = 2.0  # seconds in which the last agreement of survivors reaches all of them: who ends is lost to the others
 
 
 def launched_as() -> tuple[str, int, int] | None:
@@ -97,85 +92,10 @@ def over(communicator: MPI.Intracomm) -> Communicator:
     return MpiCommunicator(communicator)
 
 
-def share_cores(communicator: Communicator) -> None:
-    """Give torch this process's share of the host's cores; more threads than cores slow ranks down tenfold."""
-    import torch
+def tolerates_failures() -> bool:
+    """Whether the processes of this job outlive each other: whether MPI has ULFM, and was started with it."""
+    if "mpi4py.MPI" not in sys.modules:
+        return False
+    from mpi4py import MPI
 
-    if communicator.size > 1 and "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, communicator.local_cores // communicator.local_size))
-
-
-@contextmanager
-def failing_together(communicator: Communicator) -> Iterator[None]:
-    """An unexpected exception on any rank is printed once, with its rank and host, and ends the whole job.
-
-    A `GossipError` is raised alike on all ranks and passes; so does anything in a single process.
-    """
-    try:
-        yield
-    except GossipError:
-        raise
-    except BaseException as error:  # sys.exit on one rank, too, would leave the others waiting
-        if communicator.size == 1:
-            raise
-        end_job(communicator, error)
-
-
-def exit_code(
-    command: Callable[[Communicator], int], without_world: Callable[[GossipError, int], None] | None = None
-) -> int:
-    """Run a command on all processes that were launched together, and give its exit code or that of its error.
-
-    Args:
-        command: What to run.
-        without_world: What to do if the processes cannot find each other, with the error and the number of this one;
-            by default the first says what the error is.
-    """
-    try:
-        processes = world()
-    except GossipError as error:
-        launched = launched_as()
-        (without_world or complain)(error, launched[2] if launched else 0)
-        return error.exit_code
-    try:
-        with failing_together(processes):
-            code = command(processes)
-    except GossipError as error:
-        complain(error, processes.rank)
-        code = error.exit_code
-    if processes.bereaved:
-        leave(code)
-    return code
-
-
-def leave(code: int) -> NoReturn:
-    """End this process, of a job that has lost some: MPI's own way waits for them where there are many."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    time.sleep(PARTING)
-    os._exit(code)
-
-
-def complain(error: GossipError, rank: int) -> None:
-    """Say in one line what went wrong, on the first rank only."""
-    if rank == 0:
-        kind = "" if isinstance(error, PreemptedError) else "error: "
-        say(f"gossip: {kind}{error}")
-
-
-def speak_once(communicator: Communicator) -> None:
-    """In a user's own script, let rank 0 alone report an error that all ranks raise alike, in one line.
-
-    Any other exception that nobody catches is printed and ends the whole job.
-    """
-    if communicator.size == 1 or getattr(sys.excepthook, "speaks_once", False):
-        return
-
-    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if isinstance(error, GossipError):
-            complain(error, communicator.rank)
-        else:
-            end_job(communicator, error)
-
-    hook.speaks_once = True  # type: ignore[attr-defined]
-    sys.excepthook = hook
+    return "Open MPI" in MPI.Get_library_version() and os.environ.get(WITH_ULFM, "0") in ("1", "true")

@@ -17,8 +17,10 @@ import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
-from gossip.processes.communicator import Communicator, StalledError, listed, usable_cores
+from gossip.processes.communicator import Communicator, StalledError, listed
+from gossip.processes.cores import usable_cores
 from gossip.processes.versions import refuse_other_versions
+from gossip.spans import NO_SPANS, telling_for_whom
 
 SPIN = 0.1  # seconds of polling without a pause, where every rank has a core: MPI moves data during calls only
 SHORTEST_SLEEP = 20e-6
@@ -109,6 +111,8 @@ class MpiCommunicator(Communicator):
         Raises:
             StalledError: the wait took longer than `patience`.
         """
+        if self.spans is not NO_SPANS:
+            done = telling_for_whom(self.spans, done, awaited)
         wait = None
         while not done():
             wait = wait or Wait(self)

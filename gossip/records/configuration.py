@@ -1,14 +1,16 @@
-"""What a run is, in words and numbers that can be compared: equal ones give equal models."""
+"""What a run is: in a form that can be compared, where equal ones give equal models, and in words for its reader."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import xxhash
+import yaml
 from torch import Tensor, nn
 
 from topologies import Schedule
@@ -19,6 +21,11 @@ DEEPEST = 8  # object within object
 def described(**parts: Any) -> dict[str, Any]:
     """Nested dictionaries of what JSON has, with checksums in the place of arrays."""
     return {name: _described(value, 0) for name, value in parts.items()}
+
+
+def description(**arguments: Any) -> str:
+    """YAML with the class and the fields of each argument, in the form of the command line's configuration."""
+    return yaml.safe_dump({name: _plain(value) for name, value in arguments.items()}, sort_keys=False)
 
 
 def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str | None:
@@ -83,3 +90,24 @@ def _topology(topology: Schedule, depth: int) -> dict[str, Any]:
 
 def _array(kind: str, content: np.ndarray | np.generic, shape: Sequence[int]) -> str:
     return f"{kind}{list(shape)} {xxhash.xxh3_64_hexdigest(content.tobytes())}"
+
+
+def _plain(value: Any) -> Any:
+    if value is None:
+        return None
+    for plain in (bool, int, float, str):
+        if isinstance(value, plain):
+            return plain(value)  # what derives from it, YAML does not know
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "shape"):
+        return f"{value.dtype} array of shape {tuple(value.shape)}"
+    kind = type(value)
+    if is_dataclass(value):
+        arguments = {field.name: _plain(getattr(value, field.name)) for field in fields(value) if field.init}
+        return {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": arguments}
+    return repr(value) if kind.__repr__ is not object.__repr__ else f"{kind.__module__}.{kind.__qualname__}"

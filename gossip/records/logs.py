@@ -22,6 +22,12 @@ log.addHandler(logging.NullHandler())  # what nobody keeps is not printed either
 FORMAT = "%(asctime)s %(name)s %(levelname)s: %(message)s"
 
 
+def warn(text: str) -> None:
+    """Say in one line what may be a mistake; for commands, where it is in no line of the user's code."""
+    log.warning("%s", text)
+    say(f"gossip: warning: {text}")
+
+
 @contextmanager
 def logs(directory: Path | None, processes: Communicator) -> Iterator[None]:
     """Keep what this rank logs, its warnings, and what it prints if it is not rank 0, in <directory>/logs/rank<r>.log.

@@ -1,48 +1,18 @@
-"""The run directory, the progress display and the closing table: what rank 0 leaves behind and says."""
+"""The history of a run, and what rank 0 leaves of it in the run directory."""
 
 from __future__ import annotations
 
-import json
-import math
-import sys
-import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gossip.errors import DataError
 from gossip.records.logs import log
+from gossip.records.numbers import to_json
+from gossip.records.progress import Progress
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from topologies import Schedule
-
-LINE_EVERY = 5.0  # seconds between progress lines where there is no terminal
-
-
-def create_run_directory(output: Path, name: str, config: str) -> Path:
-    """Make <output>/<name>/<UTC time>-<hash of the configuration> and write config.yaml there.
-
-    Raises:
-        DataError: if it cannot be written.
-    """
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-    base = output / name / f"{stamp}-{sha256(config.encode()).hexdigest()[:8]}"
-    directory, copies = base, 1
-    while directory.exists():
-        copies += 1
-        directory = base.with_name(f"{base.name}-{copies}")
-    try:
-        directory.mkdir(parents=True)
-        (directory / "config.yaml").write_text(config)
-    except OSError as error:
-        raise DataError(
-            f"cannot write the run directory {directory} ({error.strerror}); choose another output"
-        ) from error
-    return directory
 
 
 class Recorder:
@@ -50,29 +20,25 @@ class Recorder:
 
     Args:
         directory: The run directory; None to write nothing.
-        steps: Number of steps of the run.
-        show: Whether to show the progress.
+        progress: Shows how the run stands; None to show nothing.
+
+    Attributes:
+        directory: The run directory; None where nothing is written.
+        history: One record for each evaluation so far.
+        chosen: What has been chosen for this run, by name, for its summary.
     """
 
-    def __init__(self, directory: Path | None, steps: int, show: bool) -> None:
+    def __init__(self, directory: Path | None, progress: Progress | None = None) -> None:
         self.directory = directory
         self.history: list[dict[str, Any]] = []
         self.chosen: dict[str, Any] = {}
-        self._steps = steps
-        self._show = show
-        self._bar: Progress | None = None
-        self._last_line = time.monotonic()
-        if show and sys.stdout.isatty():
-            self._bar = _progress_bar()
-            self._bar.start()
-            self._bar.add_task("training", total=steps)
+        self._progress = progress
 
-    def settled(self, chosen: dict[str, Any]) -> None:
+    def settled(self, chosen: Mapping[str, Any]) -> None:
         """Keep, and show, what has been chosen for this run: hyper-parameters, a placement."""
         self.chosen |= chosen
-        if self._show:
-            for name, value in chosen.items():
-                print(f"{name.replace('_', ' ')}: {value:.6g}" if isinstance(value, float) else f"{name}: {value}")
+        if self._progress is not None:
+            self._progress.settled(chosen)
 
     def add(self, record: dict[str, Any]) -> None:
         """Append one record to the history and to metrics.jsonl.
@@ -114,20 +80,15 @@ class Recorder:
         except OSError as error:
             raise DataError(f"cannot write {path} ({error.strerror})") from error
 
-    def progress(self, step: int) -> None:
-        """Show how far the run is; cheap enough to be called at every step."""
-        if not self._show:
-            return
-        if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=step, description=self._status())
-        elif step == self._steps or time.monotonic() - self._last_line > LINE_EVERY:
-            self._last_line = time.monotonic()
-            print(f"step {step}/{self._steps}  {self._status()}", flush=True)
+    def at(self, step: int) -> None:
+        """Show that so many steps are done."""
+        if self._progress is not None:
+            self._progress.at(step, self._status)
 
     def close(self) -> None:
         """Leave the terminal as it was."""
-        if self._bar is not None:
-            self._bar.stop()
+        if self._progress is not None:
+            self._progress.close()
 
     def write_outcome(self, summary: Mapping[str, Any], topology: Schedule) -> None:
         """Write summary.json and report.html, if there is a run directory."""
@@ -152,32 +113,3 @@ class Recorder:
         if "test_accuracy" in last:
             parts.append(f"test accuracy {last['test_accuracy']:.4f}")
         return "  ".join([*parts, f"consensus distance {last['consensus_distance']:.2e}"])
-
-
-def print_summary(summary: Mapping[str, Any], directory: Path | None) -> None:
-    """The closing table."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(show_header=False)
-    for name, value in summary.items():
-        table.add_row(name.replace("_", " "), f"{value:.6g}" if isinstance(value, float) else str(value))
-    console = Console()
-    console.print(table)
-    if directory is not None:
-        # Not through the console, which would break a long path into lines.
-        print(f"report: {directory / 'report.html'}", flush=True)
-
-
-def to_json(values: Mapping[str, Any], indent: int | None = None) -> str:
-    """JSON in which numbers that are not finite are null, since JSON has none."""
-    finite = {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in values.items()
-    }
-    return json.dumps(finite, indent=indent)
-
-
-def _progress_bar() -> Progress:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    return Progress(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))

@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pkgutil import iter_modules
 
+from gossip.reproduce import studies
 from gossip.reproduce.study import Study
 
-# A study is a module here that defines `STUDY`.
-NAMES = (
-    "adacomm",
-    "choco",
-    "clars",
-    "cooperative",
-    "exact_diffusion",
-    "fedmom",
-    "leader_sgd",
-    "momentum",
-    "overlap_local_sgd",
-    "prox_lead",
-    "squarm",
-    "transformer",
-    "zo_prox",
-)
+NAMES = tuple(sorted(module.name for module in iter_modules(studies.__path__)))
+"""The names of all studies: each is a module of `gossip.reproduce.studies` that defines `STUDY`."""
 
 
 def find(name: str) -> Study:
     """The study of this name, one of `NAMES`."""
-    study: Study = import_module(f"gossip.reproduce.{name}").STUDY
+    study: Study = import_module(f"{studies.__name__}.{name}").STUDY
     return study

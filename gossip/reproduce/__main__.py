@@ -10,10 +10,11 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
+from gossip.console.frame import exit_code
 from gossip.console.parser import Parser
 from gossip.errors import DataError, UsageError
 from gossip.network import Communicator
-from gossip.processes import launcher
+from gossip.processes.cores import share_cores
 from gossip.reproduce import NAMES, find
 from gossip.reproduce.study import Findings, Say, to_json
 
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `gossip.train`
-    return launcher.exit_code(lambda processes: reproduce(arguments, processes))
+    return exit_code(lambda processes: reproduce(arguments, processes))
 
 
 def reproduce(arguments: Sequence[str], processes: Communicator) -> int:
@@ -36,7 +37,7 @@ def reproduce(arguments: Sequence[str], processes: Communicator) -> int:
     options = processes.from_root(lambda: _parse(arguments))
     if not isinstance(options, Namespace):
         return options
-    launcher.share_cores(processes)
+    share_cores(processes)
     began = time.perf_counter()
     study = find(options.name)
     findings = study.run(range(options.seeds or study.seeds), _speaker(processes))

@@ -22,21 +22,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from gossip.processes.signals import Signals
 
     with Signals() as signals:  # before the long imports, during which one may come
-        from gossip.processes import launcher
+        from gossip.console.frame import exit_code
 
-        return launcher.exit_code(lambda processes: train(arguments, processes, signals))
+        return exit_code(lambda processes: train(arguments, processes, signals))
 
 
 def train(arguments: Sequence[str], processes: Communicator, signals: Signals) -> int:
     """Parse on rank 0, send what was understood to all ranks, train together."""
+    from gossip.execution.run import conduct
     from gossip.execution.training import Training
+    from gossip.processes.cores import share_cores
+    from gossip.records.logs import warn
 
+    share_cores(processes)
     training = processes.from_root(lambda: _parse(arguments, processes.size))
     if not isinstance(training, Training):
         return training
-    finished = training.run(processes, signals)
+    finished = conduct(training, processes, signals, warn=warn)
     if training.progress and processes.rank == 0:
-        from gossip.records.recorder import print_summary
+        from gossip.console.table import print_summary
 
         print_summary(finished.summary, finished.directory)
     if not processes.bereaved:

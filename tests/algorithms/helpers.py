@@ -15,7 +15,7 @@ from algorithms import Algorithm, Sample, State, StepDecay
 from algorithms.schedules.learning_rate import learning_rate
 from gossip import workloads
 from gossip.network import Communicator, connect
-from topologies import Schedule, Topology, erdos_renyi, exponential, one_peer_exponential, ring
+from topologies import Schedule, Topology, erdos_renyi, exponential, one_peer_exponential, ring, with_servers
 
 Array = NDArray[Any]
 
@@ -113,19 +113,28 @@ def run(
     dtype: torch.dtype = torch.float64,
 ) -> Run:
     """Drive an algorithm for some steps on full local gradients."""
-    network = connect(topology, Communicator(), seed=0)
-    state = algorithm.start(torch.tensor(x, dtype=dtype), network)
+    n, servers = topology.n, algorithm.servers
+    network = connect(with_servers(topology, servers), Communicator(), seed=0)
+    state = algorithm.start(torch.tensor(with_rows(x, servers), dtype=dtype), network)
     network.finish_step()
-    models, points = [algorithm.model(state).numpy().copy()], [state.x.numpy().copy()]
-    loss = torch.zeros(problem.n, dtype=dtype)  # no method looks at it
-    for _ in range(steps):
-        gradient = torch.tensor(problem.gradient(points[-1]), dtype=dtype)
-        algorithm.advance(state, Sample(gradient, loss), network)
-        models.append(algorithm.model(state).numpy().copy())
-        points.append(state.x.numpy().copy())
+    models, points = [], []
+    loss = torch.zeros(network.n, dtype=dtype)  # no method looks at it
+    for step in range(steps + 1):
+        if step:
+            gradient = torch.tensor(with_rows(problem.gradient(points[-1]), servers), dtype=dtype)
+            algorithm.advance(state, Sample(gradient, loss), network)
+        with network.unrecorded():
+            algorithm.spread(state, network)
+        models.append(algorithm.model(state)[:n].numpy().copy())
+        points.append(state.x[:n].numpy().copy())
     assert state.step == steps
     sent = network.traffic
     return Run(np.stack(models), np.stack(points), sent.bytes.numpy(), sent.messages.numpy(), network.round, state)
+
+
+def with_rows(rows: Array, further: int) -> Array:
+    """(n + further, ...): the rows and so many of zeros, those of servers."""
+    return np.concatenate([rows, np.zeros((further, *rows.shape[1:]))])
 
 
 def dense(topology: Topology) -> Array:

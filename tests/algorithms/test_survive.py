@@ -29,14 +29,14 @@ from algorithms import (
     WarmUp,
 )
 from algorithms.state import map_tensors
-from gossip.network import Communicator, InProcessNetwork, connect
+from gossip.network import Communicator, RunNetwork, connect
 from tests.algorithms.helpers import LeastSquares, least_squares, starts
 from topologies import Schedule, heal, random_out, ring
 
 N, SURVIVORS = 8, [0, 1, 3, 4, 6, 7]
 
 
-def steps(algorithm: Algorithm, state: State, network: InProcessNetwork, problem: LeastSquares, count: int) -> State:
+def steps(algorithm: Algorithm, state: State, network: RunNetwork, problem: LeastSquares, count: int) -> State:
     for _ in range(count):
         gradient = torch.from_numpy(problem.gradient(state.x.numpy()))
         algorithm.advance(state, Sample(gradient, torch.zeros(problem.n)), network)
@@ -50,7 +50,7 @@ def of_survivors(value: Tensor) -> Tensor:
 
 def after_a_loss(
     algorithm: Algorithm, topology: Schedule, problem: LeastSquares, before: int
-) -> tuple[State, State, InProcessNetwork]:
+) -> tuple[State, State, RunNetwork]:
     """The state of the survivors as it was, the one they go on with, and what links them."""
     network = connect(topology, Communicator())
     state = algorithm.start(torch.from_numpy(starts(problem)), network)

@@ -10,6 +10,7 @@ from algorithms import (
     CocodSGD,
     Contraction,
     DecentralizedSGD,
+    FedAvg,
     LocalSGD,
     PushSumSGD,
     RandomK,
@@ -40,4 +41,5 @@ CASES = {
     "RelaySGD": Clocked(RelaySGD(lr=0.05), path),
     "LocalSGD": Clocked(LocalSGD(lr=0.05, period=3)),
     "CocodSGD": Clocked(CocodSGD(lr=0.05, period=2)),
+    "FedAvg": Clocked(FedAvg(lr=0.05, local_steps=2, participation=3)),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from algorithms import Adam, FedAdam, FedAvg, FedMom, FedNova, FedProx, FedYogi, Minibatch, Scaffold
+from algorithms import Adam, FedAdam, FedAvg, FedMom, FedNova, FedProx, FedYogi, Minibatch, Saga, Scaffold
 from tests.cases import Case
 from tests.cases.workloads import digits
 
@@ -29,4 +29,10 @@ CASES = {
         FedNova(lr=0.05, local_steps=3, participation=4, client_steps=(1, 2, 3, 3, 1, 2, 3)), any_size=False
     ),
     "Scaffold": Case(Scaffold(lr=0.05, local_steps=3, participation=4), any_size=False),
+    "FedAvg-oracle-with-memory": Case(FedAvg(lr=0.05, local_steps=3, participation=2), oracle=Saga(2)),
+    "FedYogi-replicated": Case(
+        FedYogi(lr=0.05, local_steps=2, sampling="power-of-choice", participation=2, candidates=3, server="replicated"),
+        any_size=False,
+    ),
+    "Scaffold-replicated": Case(Scaffold(lr=0.05, local_steps=3, participation=4, server="replicated"), any_size=False),
 }

@@ -93,7 +93,7 @@ class Mine(Algorithm[MineState]):
     compressor: Compressor = field(default_factory=lambda: TopK(fraction=0.1))
 
     def start(self, x: Tensor, network: Network) -> MineState:
-        return MineState(x.clone(), Replica.start(x))
+        return MineState(x.clone(), Replica.start(x, self.compressor))
 
     def step(self, state: MineState, sample: Sample, network: Network) -> None:
         y = state.x - self.lr * sample.gradient
@@ -128,7 +128,7 @@ class Mine(Algorithm[MineState]):
     compressor: Compressor = field(default_factory=ScaledSign)
 
     def start(self, x: Tensor, network: Network) -> MineState:
-        return MineState(x.clone(), ErrorMemory.start(x))
+        return MineState(x.clone(), ErrorMemory.start(x, self.compressor))
 
     def step(self, state: MineState, sample: Sample, network: Network) -> None:
         update = state.error.compress(self.lr * sample.gradient, self.compressor, network.draw("compression"))

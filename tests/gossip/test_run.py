@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +32,7 @@ from algorithms import (
 from algorithms.network import Network
 from gossip.errors import DataError, DivergedError, UsageError
 from gossip.workloads import Digits, LeastSquares
+from tests.conftest import Run
 from topologies import Topology, complete, one_peer_exponential, random_out, ring
 
 REQUIRED = (
@@ -206,10 +210,35 @@ def test_arguments_out_of_range(squares: LeastSquares, change: dict, says: str) 
     assert "\n" not in str(raised.value)
 
 
-def test_a_biased_mixing_matrix_is_pointed_out(squares: LeastSquares) -> None:
+def test_a_biased_mixing_matrix_is_pointed_out_where_it_is_used(squares: LeastSquares) -> None:
     star = Topology(nx.star_graph(7), weights="uniform")
-    with pytest.warns(UserWarning, match="not doubly stochastic"):
+    with pytest.warns(UserWarning, match="not doubly stochastic") as seen:
         gossip.run(squares, star, DecentralizedSGD(lr=0.1), steps=1, output=None)
+    (warning,) = seen
+    line = Path(__file__).read_text().splitlines()[warning.lineno - 1]
+    assert (warning.filename, line.strip()[:11]) == (__file__, "gossip.run(")
+
+
+def test_in_a_command_it_is_a_plain_line(python: Run) -> None:
+    options = ["--workload", "Averaging", "--algorithm", "GossipAveraging", "--steps", "1", "--output", "null"]
+    star = ["--topology", "star", "--topology.weights", "uniform"]
+    done = python("-m", "gossip.train", *options, *star, "--quiet")
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("gossip: warning: the mixing matrix of star is not doubly stochastic: ")
+
+
+def test_a_run_leaves_the_process_as_it_was(squares: LeastSquares) -> None:
+    def globals_() -> tuple[object, ...]:
+        handlers = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGUSR1)]
+        return torch.get_num_threads(), sys.excepthook, warnings.showwarning, sys.stdout, *handlers
+
+    before = globals_()
+    gossip.run(squares, ring(8), DecentralizedSGD(lr=0.1), steps=1, output=None)
+    assert globals_() == before
+    with pytest.raises(DivergedError):
+        gossip.run(squares, complete(8), DecentralizedSGD(lr=1e30), steps=100, output=None)
+    assert globals_() == before
 
 
 @pytest.mark.filterwarnings("error")

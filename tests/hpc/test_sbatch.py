@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gossip.hpc.__main__ import Job, main
+from gossip.hpc.__main__ import main
+from gossip.hpc.job import Job
 from tests.conftest import REPOSITORY, Run
 
 ONES = ("--algorithm", "GossipAveraging", "--workload", "Averaging")

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from gossip.checkpoint.__main__ import main as export
-from gossip.hpc.__main__ import Job
+from gossip.hpc.job import Job
 from tests.conftest import REPOSITORY, Run, lacking
 
 NODES = 10

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from tests.mpi.cases import Case
 
 import gossip
 from algorithms import (
@@ -18,6 +19,8 @@ from algorithms import (
     DeepSqueeze,
     ElasticAveraging,
     ExactDiffusion,
+    FedMom,
+    FedYogi,
     GossipAveraging,
     InfinityNorm,
     Lead,
@@ -33,7 +36,6 @@ from algorithms import (
     elastic_averaging_sgd,
 )
 from gossip.workloads import Averaging, LeastSquares
-from tests.mpi.cases import Case
 from topologies import (
     RandomizedGossip,
     Schedule,
@@ -71,6 +73,8 @@ CASES = [
     case(ElasticAveraging(lr=0.05, period=2, momentum=0.5)),
     case(CocodSGD(lr=0.05, period=3, momentum=0.5)),
     case(Scaffold(lr=0.05, local_steps=3, participation=5)),
+    case(FedYogi(lr=0.05, local_steps=3, sampling="power-of-choice", participation=3, candidates=6), oracle=Saga(2)),
+    case(FedMom(lr=0.05, local_steps=3, participation=4, server="replicated")),
     case(PushSumSGD(lr=0.05, overlap=True), random_out(N)),
     case(RelaySGD(lr=0.02, momentum=0.5), path(N)),
     case(ExactDiffusion(lr=0.05), oracle=Saga(2)),

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 import gossip
 from gossip import SimulatedClock
+from gossip.errors import say
+from gossip.execution.run import conduct
 from gossip.execution.training import Training
 from gossip.network import Communicator
 from gossip.processes.signals import Signals
@@ -46,8 +48,8 @@ def trained_as_parsed(
     training: Training, processes: Communicator
 ) -> tuple[torch.Tensor, list[dict[str, Any]], dict[str, Any]]:
     """The same of what the command line makes."""
-    finished = training.run(processes, Signals())
-    return finished.network.all_rows(finished.model), finished.history, finished.summary
+    finished = conduct(training, processes, Signals(), warn=say, all_models=True)
+    return finished.model, finished.history, finished.summary
 
 
 def results_of(model: torch.Tensor, history: list[dict[str, Any]]) -> Results:

@@ -23,7 +23,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 from math import prod
@@ -506,6 +506,16 @@ def test_a_fixed_run_has_not_changed_by_a_bit(name: str) -> None:
     if run.probe is not None and probed(run.probe) != held["probes"][run.probe]:
         pytest.skip(f"torch gives other bits for {run.probe} on this processor than where the file was written")
     assert run.hashes() == held["runs"][name]
+
+
+@pytest.mark.parametrize("name", [name for name, run in RUNS.items() if run.algorithm.servers])
+def test_a_replicated_server_gives_the_same_bits(name: str) -> None:
+    run, held = RUNS[name], json.loads(FILE.read_text())
+    if run.probe is not None and probed(run.probe) != held["probes"][run.probe]:
+        pytest.skip(f"torch gives other bits for {run.probe} on this processor than where the file was written")
+    replicated = replace(run, algorithm=run.algorithm.replicated())
+    assert replicated.algorithm.servers == 0
+    assert replicated.hashes() == held["runs"][name]
 
 
 def test_the_file_holds_these_runs() -> None:

@@ -1,8 +1,4 @@
-"""Block by block.
-
-Zheng, Huang, Kwok, "Communication-Efficient Distributed Blockwise Momentum SGD with Error-Feedback", NeurIPS 2019,
-arXiv 1905.10936.
-"""
+"""Block by block."""
 
 from __future__ import annotations
 
@@ -17,6 +13,9 @@ from algorithms.layout import Layout
 @dataclass(frozen=True)
 class Blocks(Partition):
     """An operator on each block of consecutive entries by itself.
+
+    Zheng, Huang, Kwok, "Communication-Efficient Distributed Blockwise Momentum SGD with Error-Feedback", NeurIPS
+    2019, arXiv 1905.10936.
 
     Its alpha is the lesser one of a whole block and the last one, its omega the larger one; bits are the sum. Draws are
     independent. Quantizers with a `bucket` do the same in one pass.

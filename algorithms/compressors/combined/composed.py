@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from algorithms.compressors.combined.composition import Composition, Parts
+from algorithms.compressors.combined.composition import Composition, SparsifierThenQuantizer
 from algorithms.compressors.compressor import Compressor
 from algorithms.compressors.sparsifiers.sparsifier import Sparsifier
 
@@ -21,7 +21,13 @@ class Composed(Composition):
 
     An unbiased Q after an unbiased sparsifier is unbiased, omega = (1 + omega(d)) (1 + omega_Q(k)) - 1. Where k varies,
     it is the worst one in the constants, and the one found in c. The two draw independently. Bits are those of the
-    indices and of Q for k numbers. See `algorithms.compressors.combined.composition` for the papers.
+    indices and of Q for k numbers.
+
+    Basu, Data, Karakus, Diggavi, "Qsparse-local-SGD: Distributed SGD with Quantization, Sparsification and Local
+    Computations", NeurIPS 2019, arXiv 1906.02367; Beznosikov, Horváth, Richtárik, Safaryan, "On Biased Compression for
+    Distributed Learning", JMLR 2023, arXiv 2002.12410 (Top-k with exponential dithering).
+
+    The sparsifier may remember, and so may the quantizer where the sparsifier always keeps as many entries.
 
     Payload: where the kept entries are, as the sparsifier says it, then the payload of Q for them, if there are any.
 
@@ -36,5 +42,5 @@ class Composed(Composition):
     scaled: bool = True
 
     @property
-    def parts(self) -> Parts:
-        return Parts(self.sparsifier, self.quantizer, self.scaled)
+    def parts(self) -> SparsifierThenQuantizer:
+        return SparsifierThenQuantizer(self.sparsifier, self.quantizer, self.scaled)

@@ -1,9 +1,4 @@
-"""A quantizer of the entries that a sparsifier keeps.
-
-Basu, Data, Karakus, Diggavi, "Qsparse-local-SGD: Distributed SGD with Quantization, Sparsification and Local
-Computations", NeurIPS 2019, arXiv 1906.02367; Beznosikov, Horváth, Richtárik, Safaryan, "On Biased Compression for
-Distributed Learning", JMLR 2023, arXiv 2002.12410 (Top-k with exponential dithering).
-"""
+"""A quantizer of the entries that a sparsifier keeps: what `Composed`, `QTopK` and `SignTopK` share."""
 
 from __future__ import annotations
 
@@ -14,14 +9,23 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
-from algorithms.compressors.compressor import B1, B2, B3, Compressor
+from algorithms.compressors.compressor import Compressor
+from algorithms.compressors.remembering import memory_of_parts, part_memory
 from algorithms.compressors.sparsifiers.sparsifier import Sparsifier
+from algorithms.compressors.theory import B1, B2, B3
 from algorithms.layout import Layout
 from algorithms.randomness import Key
+from algorithms.state import Block
 
 
-class Parts(NamedTuple):
-    """See `Composed`."""
+class SparsifierThenQuantizer(NamedTuple):
+    """The steps of an operator: c Q(T) for the entries T that the sparsifier keeps.
+
+    Attributes:
+        sparsifier: What keeps some of the entries.
+        quantizer: Q.
+        scaled: Whether c = 1 / (1 + omega) for an unbiased Q after a biased sparsifier; else c = 1.
+    """
 
     sparsifier: Sparsifier
     quantizer: Compressor
@@ -33,7 +37,7 @@ class Composition(Compressor):
     """What `Composed` does with the parts that a class names."""
 
     @property
-    def parts(self) -> Parts:
+    def parts(self) -> SparsifierThenQuantizer:
         raise NotImplementedError
 
     @property
@@ -48,12 +52,19 @@ class Composition(Compressor):
     def biased(self) -> bool:
         return self.parts.sparsifier.biased or self.parts.quantizer.biased
 
-    def encode(self, x: Tensor, key: Key) -> Tensor:
+    def start(self, layout: Layout, k: int, *, dtype: torch.dtype = torch.float32) -> Block | None:
+        """That of the sparsifier and, where it always keeps as many entries, that of the quantizer for so many."""
         sparsifier, quantizer, _ = self.parts
-        kept, section = sparsifier.select(x, key.part(0))
+        sizes = sparsifier.sizes(layout.d)
+        second = quantizer.start(Layout.vector(sizes[0]), k, dtype=dtype) if len(sizes) == 1 else None
+        return memory_of_parts([sparsifier.start(layout, k, dtype=dtype), second])
+
+    def encode(self, x: Tensor, key: Key, memory: Block | None = None) -> Tensor:
+        sparsifier, quantizer, _ = self.parts
+        kept, section = sparsifier.select(x, key.part(0), part_memory(memory, 0))
         sections = [section.to(x.device)]
         if len(kept):
-            sections.append(quantizer.encode(x.index_select(0, kept), key.part(1)).to(x.device))
+            sections.append(quantizer.encode(x.index_select(0, kept), key.part(1), part_memory(memory, 1)).to(x.device))
         payload = torch.cat(sections)
         if not sparsifier.biased:  # which makes numbers larger
             decoded = torch.empty_like(x)

@@ -1,21 +1,23 @@
-"""An unbiased operator as a contraction.
-
-Beznosikov, Horváth, Richtárik, Safaryan, "On Biased Compression for Distributed Learning", arXiv 2002.12410.
-"""
+"""An unbiased operator as a contraction."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from algorithms.compressors.compressor import Compressor
+from algorithms.layout import Layout
 from algorithms.randomness import Key
+from algorithms.state import Block
 
 
 @dataclass(frozen=True)
 class Contraction(Compressor):
     """C(x) / (1 + omega) for an unbiased C with E|C(x) - x|^2 <= omega |x|^2.
+
+    Beznosikov, Horváth, Richtárik, Safaryan, "On Biased Compression for Distributed Learning", arXiv 2002.12410.
 
     E|C(x) / (1 + omega) - x|^2 <= (1 - 1 / (1 + omega)) |x|^2. Bits and payload are those of C.
 
@@ -37,8 +39,11 @@ class Contraction(Compressor):
     def on_device(self) -> bool:  # type: ignore[override]
         return self.compressor.on_device
 
-    def encode(self, x: Tensor, key: Key) -> Tensor:
-        return self.compressor.encode(x, key)
+    def start(self, layout: Layout, k: int, *, dtype: torch.dtype = torch.float32) -> Block | None:
+        return self.compressor.start(layout, k, dtype=dtype)
+
+    def encode(self, x: Tensor, key: Key, memory: Block | None = None) -> Tensor:
+        return self.compressor.encode(x, key, memory)
 
     def decode(self, payload: Tensor, out: Tensor) -> None:
         self.compressor.decode(payload, out)
@@ -58,14 +63,3 @@ class Contraction(Compressor):
 
     def payload_bytes(self, d: int, itemsize: int) -> int | None:
         return self.compressor.payload_bytes(d, itemsize)
-
-
-def check_contraction(owner: object, compressor: Compressor, d: int) -> None:
-    """Raise ValueError unless vectors of d numbers can be compressed, by a contraction."""
-    compressor.check_dimension(d)
-    if compressor.alpha(d) <= 0:
-        advice = "; Contraction(compressor) makes one of it" if not compressor.biased else ""
-        raise ValueError(
-            f"{type(owner).__name__}: compressor = {compressor} is no contraction of {d} numbers, which this method "
-            f"needs{advice}"
-        )

@@ -1,8 +1,4 @@
-"""An unbiased operator from a biased one.
-
-Horváth, Richtárik, "A Better Alternative to Error Feedback for Communication-Efficient Distributed Learning", ICLR
-2021, arXiv 2006.11077.
-"""
+"""An unbiased operator from a biased one."""
 
 from __future__ import annotations
 
@@ -12,15 +8,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from algorithms.compressors.combined.contraction import check_contraction
 from algorithms.compressors.compressor import Compressor
+from algorithms.compressors.remembering import memory_of_parts, part_memory
+from algorithms.compressors.theory import check_contraction
 from algorithms.compressors.wire import frames
+from algorithms.layout import Layout
 from algorithms.randomness import Key
+from algorithms.state import Block
 
 
 @dataclass(frozen=True)
 class Induced(Compressor):
     """C(x) = C1(x) + C2(x - C1(x)) for a contraction C1 and an unbiased C2.
+
+    Horváth, Richtárik, "A Better Alternative to Error Feedback for Communication-Efficient Distributed Learning",
+    ICLR 2021, arXiv 2006.11077.
 
     Unbiased, omega = omega_2 (1 - alpha_1). C2 gets the difference to what C1(x) is decoded to. Bits are those of both.
 
@@ -50,13 +52,16 @@ class Induced(Compressor):
     def biased(self) -> bool:
         return False
 
-    def encode(self, x: Tensor, key: Key) -> Tensor:
-        first = self.contraction.encode(x, key.part(0))
+    def start(self, layout: Layout, k: int, *, dtype: torch.dtype = torch.float32) -> Block | None:
+        return memory_of_parts([each.start(layout, k, dtype=dtype) for each in (self.contraction, self.unbiased)])
+
+    def encode(self, x: Tensor, key: Key, memory: Block | None = None) -> Tensor:
+        first = self.contraction.encode(x, key.part(0), part_memory(memory, 0))
         decoded = torch.empty_like(x)
         self.contraction.decode(first.cpu(), decoded)
         rest = x - decoded
         self.check_finite(rest)
-        second = self.unbiased.encode(rest, key.part(1))
+        second = self.unbiased.encode(rest, key.part(1), part_memory(memory, 1))
         return frames.join([first.to(x.device), second.to(x.device)], self._lengths(len(x), x.itemsize))
 
     def decode(self, payload: Tensor, out: Tensor) -> None:
@@ -86,14 +91,3 @@ class Induced(Compressor):
 
     def _lengths(self, d: int, itemsize: int) -> list[int | None]:
         return [each.payload_bytes(d, itemsize) for each in (self.contraction, self.unbiased)]
-
-
-def check_unbiased(owner: object, compressor: Compressor, d: int) -> None:
-    """Raise ValueError unless vectors of d numbers can be compressed, by an unbiased operator of known variance."""
-    compressor.check_dimension(d)
-    if compressor.biased or not math.isfinite(compressor.omega(d)):
-        advice = "; Induced(compressor, unbiased) makes one of it" if compressor.alpha(d) > 0 else ""
-        raise ValueError(
-            f"{type(owner).__name__}: compressor = {compressor} is no unbiased operator of {d} numbers with a finite "
-            f"omega, which this method needs{advice}"
-        )

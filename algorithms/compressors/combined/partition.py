@@ -6,11 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
-from algorithms.compressors.compressor import B1, B2, Compressor
+from algorithms.compressors.compressor import Compressor
+from algorithms.compressors.remembering import memory_of_parts, part_memory
+from algorithms.compressors.theory import B1, B2
 from algorithms.compressors.wire import frames
+from algorithms.layout import Layout
 from algorithms.randomness import Key
+from algorithms.state import Block
 
 
 class Piece(NamedTuple):
@@ -50,11 +55,15 @@ class Partition(Compressor):
     def biased(self) -> bool:
         return self.compressor.biased
 
-    def encode(self, x: Tensor, key: Key) -> Tensor:
+    def start(self, layout: Layout, k: int, *, dtype: torch.dtype = torch.float32) -> Block | None:
+        pieces = self.pieces(layout.d)
+        return memory_of_parts([each.compressor.start(Layout.vector(each.d), k, dtype=dtype) for each in pieces])
+
+    def encode(self, x: Tensor, key: Key, memory: Block | None = None) -> Tensor:
         pieces = self.pieces(len(x))
         parts = x.split([piece.d for piece in pieces])
         work = enumerate(zip(pieces, parts, strict=True))
-        payloads = [piece.compressor.encode(part, key.part(i)) for i, (piece, part) in work]
+        payloads = [piece.compressor.encode(part, key.part(i), part_memory(memory, i)) for i, (piece, part) in work]
         return frames.join(payloads, _lengths(pieces, x.itemsize))
 
     def decode(self, payload: Tensor, out: Tensor) -> None:

@@ -1,8 +1,4 @@
-"""Tensor by tensor, as deep-learning systems compress.
-
-Alistarh, Grubic, Li, Tomioka, Vojnovic, "QSGD: Communication-Efficient SGD via Gradient Quantization and Encoding",
-NeurIPS 2017, arXiv 1610.02132; Lin, Han, Mao, Wang, Dally, "Deep Gradient Compression", ICLR 2018, arXiv 1712.01887.
-"""
+"""Tensor by tensor, as deep-learning systems compress."""
 
 from __future__ import annotations
 
@@ -17,6 +13,10 @@ from algorithms.layout import Layout
 @dataclass(frozen=True)
 class PerTensor(Partition):
     """An operator on each tensor of the model by itself.
+
+    Alistarh, Grubic, Li, Tomioka, Vojnovic, "QSGD: Communication-Efficient SGD via Gradient Quantization and
+    Encoding", NeurIPS 2017, arXiv 1610.02132; Lin, Han, Mao, Wang, Dally, "Deep Gradient Compression", ICLR 2018,
+    arXiv 1712.01887.
 
     Its alpha is the least one of the tensors, its omega the largest; bits are the sum. The operator is told the shape
     of its tensor. Tensors without entries are skipped. Draws are independent.

@@ -1,15 +1,11 @@
-"""Quantized largest entries.
-
-Basu, Data, Karakus, Diggavi, "Qsparse-local-SGD: Distributed SGD with Quantization, Sparsification and Local
-Computations", NeurIPS 2019, arXiv 1906.02367.
-"""
+"""Quantized largest entries."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-from algorithms.compressors.combined.composition import Composition, Parts
+from algorithms.compressors.combined.composition import Composition, SparsifierThenQuantizer
 from algorithms.compressors.quantizers.qsgd import QSGD
 from algorithms.compressors.sparsifiers.sparsifier import KeepsFixedNumber
 from algorithms.compressors.sparsifiers.top_k import TopK
@@ -19,17 +15,21 @@ from algorithms.compressors.sparsifiers.top_k import TopK
 class QTopK(KeepsFixedNumber, Composition):
     """C(x) = Q(T) / (1 + omega) for the k entries T of largest magnitude: `Composed(TopK, QSGD)`.
 
+    Basu, Data, Karakus, Diggavi, "Qsparse-local-SGD: Distributed SGD with Quantization, Sparsification and Local
+    Computations", NeurIPS 2019, arXiv 1906.02367.
+
     With omega that of `QSGD` for k entries: a contraction with alpha = k / (d (1 + omega)); not scaled, C(x) = Q(T),
     with alpha = (1 - omega) k/d, and none for omega >= 1. Biased. By the paper's count 8 itemsize - 1 + k log2(2 s + 1)
     + log2 binomial(d, k) bits.
 
-    Payload: the indices (`algorithms.compressors.wire.indices`), then the payload of `QSGD` for the kept numbers.
+    Payload: the indices as Rice-coded gaps or a bitmap (`algorithms.compressors.wire.indices`), then the
+    payload of `QSGD` for the kept numbers.
 
     Args:
-        fraction: See `TopK`.
-        k: See `TopK`.
-        levels: See `QSGD`.
-        norm: See `QSGD`.
+        fraction: Kept share of the d entries, in (0, 1]: k = max(1, floor(fraction * d)).
+        k: Number of entries kept, at least 1. Exactly one of `fraction` and `k` must be given.
+        levels: s, the number of positive levels of Q, >= 1.
+        norm: Of the kept entries: "l2", or "max" for the largest magnitude.
         scaled: Whether Q(T) is divided by 1 + omega.
     """
 
@@ -42,5 +42,5 @@ class QTopK(KeepsFixedNumber, Composition):
         QSGD(self.levels, self.norm)  # to refuse what it refuses
 
     @property
-    def parts(self) -> Parts:
-        return Parts(TopK(self.fraction, self.k), QSGD(self.levels, self.norm), self.scaled)
+    def parts(self) -> SparsifierThenQuantizer:
+        return SparsifierThenQuantizer(TopK(self.fraction, self.k), QSGD(self.levels, self.norm), self.scaled)

@@ -1,8 +1,4 @@
-"""ATOMO: unbiased sparsification of a sum of orthonormal atoms.
-
-Wang, Sievert, Liu, Charles, Papailiopoulos, Wright, "ATOMO: Communication-efficient Learning via Atomic
-Sparsification", NeurIPS 2018, arXiv 1806.04090.
-"""
+"""ATOMO: unbiased sparsification of a sum of orthonormal atoms."""
 
 from __future__ import annotations
 
@@ -18,6 +14,7 @@ from algorithms.compressors.low_rank.low_rank import LowRank, Part
 from algorithms.compressors.wire import frames, indices, scaling
 from algorithms.compressors.wire.scaling import Array
 from algorithms.randomness import Key, stream
+from algorithms.state import Block
 
 ATOMS = ("entries", "singular")
 
@@ -25,6 +22,9 @@ ATOMS = ("entries", "singular")
 @dataclass(frozen=True)
 class Atomo(LowRank):
     """Keeps atom a_i of x = sum_i lambda_i a_i with probability p_i, scaled by 1/p_i, so that it is unbiased.
+
+    Wang, Sievert, Liu, Charles, Papailiopoulos, Wright, "ATOMO: Communication-efficient Learning via Atomic
+    Sparsification", NeurIPS 2018, arXiv 1806.04090.
 
     The p_i <= 1 minimize E|C(x) - x|^2 = sum_i lambda_i^2 (1/p_i - 1) subject to sum_i p_i = s: p_i is proportional to
     |lambda_i|, except that those which were above 1 are 1 and the others share what is left, until none is above 1.
@@ -41,7 +41,8 @@ class Atomo(LowRank):
         fraction: s as a share of the atoms, of the vector or of each matrix, in (0, 1].
         budget: s itself, > 0; at most d for entries, while matrices with less atoms keep all of theirs. Exactly one of
             `fraction` and `budget` must be given.
-        shapes: See `LowRank`; for singular vectors.
+        shapes: Of the tensors of the model, in order, for singular vectors; filled in by `for_layout`. Without, the
+            vector is one matrix, as square as possible.
     """
 
     random: ClassVar[bool] = True
@@ -57,7 +58,7 @@ class Atomo(LowRank):
         check(self.fraction is None or 0 < self.fraction <= 1, self, "fraction", "in (0, 1]")
         check(self.budget is None or positive(self.budget), self, "budget", "positive and finite")
 
-    def encode(self, x: Tensor, key: Key) -> Tensor:
+    def encode(self, x: Tensor, key: Key, memory: Block | None = None) -> Tensor:
         if self.atoms == "singular":
             return super().encode(x, key)
         entries, exponents = scaling.lift(x.numpy())
@@ -84,7 +85,9 @@ class Atomo(LowRank):
     def products(self, part: Part) -> float:
         return self._budget(min(part.n, part.m))
 
-    def factors(self, matrix: Tensor, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def factors(
+        self, matrix: Tensor, random: np.random.Generator, memory: Block | None = None
+    ) -> tuple[Tensor, Tensor]:
         left, singular, right = torch.linalg.svd(matrix, full_matrices=False)
         kept, scales = self._draw(singular.numpy(), self._budget(len(singular)), random)
         chosen = torch.from_numpy(kept)

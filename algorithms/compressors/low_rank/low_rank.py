@@ -13,20 +13,22 @@ import torch
 from torch import Tensor
 
 from algorithms.compressors.compressor import Compressor
+from algorithms.compressors.remembering import part_memory
 from algorithms.compressors.wire import frames, scaling
 from algorithms.layout import Layout
 from algorithms.numerics.threads import one_thread
 from algorithms.randomness import Key, stream
+from algorithms.state import Block
 
 
 class Part(NamedTuple):
     """Consecutive entries of a vector, the rows of a matrix one after another.
 
     Attributes:
-        start: The first of them.
+        start: The first of the entries.
         entries: Their number, which may be less than n m: what is missing of the last row is zero.
-        n: Rows,
-        m: columns.
+        n: Rows of the matrix.
+        m: Columns of the matrix.
     """
 
     start: int
@@ -34,9 +36,14 @@ class Part(NamedTuple):
     n: int
     m: int
 
+    @property
+    def place(self) -> slice:
+        """Where these entries are in the vector."""
+        return slice(self.start, self.start + self.entries)
+
     def entries_of(self, x: Tensor) -> Tensor:
         """(n m) the entries of the matrix in x (d,)."""
-        return torch.nn.functional.pad(x[self.start : self.start + self.entries], (0, self.n * self.m - self.entries))
+        return torch.nn.functional.pad(x[self.place], (0, self.n * self.m - self.entries))
 
 
 @dataclass(frozen=True)
@@ -74,23 +81,31 @@ class LowRank(Compressor):
         """How many products stand for a matrix; None if their number varies and is sent before them."""
         return None
 
-    def factors(self, matrix: Tensor, random: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """(unit vectors u (r, n), v (r, m)) of the r products for a matrix (n, m) with n >= m, in double precision."""
+    def factors(
+        self, matrix: Tensor, random: np.random.Generator, memory: Block | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(unit vectors u (r, n), v (r, m)) of the r products for a matrix (n, m) with n >= m, in double precision.
+
+        Args:
+            matrix: The matrix, in double precision.
+            random: What is drawn is drawn from it.
+            memory: What is remembered of this row of this matrix, if anything.
+        """
         raise NotImplementedError
 
-    def encode(self, x: Tensor, key: Key) -> Tensor:
+    def encode(self, x: Tensor, key: Key, memory: Block | None = None) -> Tensor:
         random = stream(key.own)
         sections = []
-        for part in self.parts(len(x)):
+        for i, part in enumerate(self.parts(len(x))):
             if self.shortens(part):
-                sections += self._encode(part, x, random)
+                sections += self._encode(part, x, random, part_memory(memory, i))
             else:
-                sections.append(frames.as_bytes(x[part.start : part.start + part.entries]))
+                sections.append(frames.as_bytes(x[part.place]))
         return scaling.decodable(torch.cat(sections), x, self)
 
     def decode(self, payload: Tensor, out: Tensor) -> None:
         for part in self.parts(len(out)):
-            here = out[part.start : part.start + part.entries]
+            here = out[part.place]
             if self.shortens(part):
                 payload = self._decode(part, payload, here)
             else:
@@ -123,11 +138,11 @@ class LowRank(Compressor):
         """How many numbers its products take."""
         return self.products(part) * (part.n + part.m)
 
-    def _encode(self, part: Part, x: Tensor, random: np.random.Generator) -> list[Tensor]:
+    def _encode(self, part: Part, x: Tensor, random: np.random.Generator, memory: Block | None) -> list[Tensor]:
         entries, exponents = scaling.lift(part.entries_of(x).numpy())
         matrix = torch.from_numpy(entries).view(part.n, part.m)
         with one_thread():
-            units, others = self.factors(matrix if part.n >= part.m else matrix.T, random)
+            units, others = self.factors(matrix if part.n >= part.m else matrix.T, random, memory)
         others = scaling.drop(others.numpy(), exponents, x, self)
         numbers = [frames.as_bytes(each).flatten() for each in (units.to(x.dtype), others)]
         return numbers if self.count(part) is not None else [frames.varints([len(units)]), *numbers]

@@ -1,8 +1,4 @@
-"""Two levels at the conditional means (BinGrad-b).
-
-Xu, Huo, Huang, "Optimal Gradient Quantization Condition for Communication-Efficient Distributed Training",
-arXiv 2002.11082.
-"""
+"""Two levels at the conditional means (BinGrad-b)."""
 
 from __future__ import annotations
 
@@ -11,19 +7,23 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from algorithms.compressors.compressor import B1, B2
 from algorithms.compressors.quantizers import rounding
 from algorithms.compressors.quantizers.buckets import count_of, sizes_of, spread
 from algorithms.compressors.quantizers.one_bit import means_of_sides
 from algorithms.compressors.quantizers.quantizer import Quantizer
 from algorithms.compressors.quantizers.rounding import Rule
+from algorithms.compressors.theory import B1, B2
 from algorithms.numerics.norms import sums_of_entries
 from algorithms.randomness import Key
+from algorithms.state import Block
 
 
 @dataclass(frozen=True)
 class BinGradB(Quantizer):
     """C(x)_i = the mean of the bucket's entries on the side of x_i: those >= or those < the mean of all.
+
+    Xu, Huo, Huang, "Optimal Gradient Quantization Condition for Communication-Efficient Distributed Training",
+    arXiv 2002.11082.
 
     The optimal threshold is half way between the two levels; this is the paper's cheap choice, and `OneBit` the one
     with threshold 0.
@@ -49,7 +49,7 @@ class BinGradB(Quantizer):
     def __post_init__(self) -> None:
         self.check_bucket()
 
-    def encode(self, x: Tensor, key: Key) -> Tensor:
+    def encode(self, x: Tensor, key: Key, memory: Block | None = None) -> Tensor:
         bucket = self.bucket or len(x)
         means = sums_of_entries(x, bucket) / sizes_of(len(x), bucket).to(x.device)
         apart = x.double() - spread(means, len(x), bucket)

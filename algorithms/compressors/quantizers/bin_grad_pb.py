@@ -1,8 +1,4 @@
-"""Two levels, biased beyond them only (BinGrad-pb).
-
-Xu, Huo, Huang, "Optimal Gradient Quantization Condition for Communication-Efficient Distributed Training",
-arXiv 2002.11082.
-"""
+"""Two levels, biased beyond them only (BinGrad-pb)."""
 
 from __future__ import annotations
 
@@ -14,15 +10,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from algorithms.compressors.compressor import B1, B2
 from algorithms.compressors.quantizers.buckets import count_of, solve_rows
 from algorithms.compressors.quantizers.quantizer import Quantizer
 from algorithms.compressors.quantizers.rounding import Rule
+from algorithms.compressors.theory import B1, B2
 
 
 @dataclass(frozen=True)
 class BinGradPB(Quantizer):
     """C(x)_i = b or -b: at random such that E C(x)_i = x_i where |x_i| <= b, else b sign(x_i).
+
+    Xu, Huo, Huang, "Optimal Gradient Quantization Condition for Communication-Efficient Distributed Training",
+    arXiv 2002.11082.
 
     b is optimal for the bucket: b = E[|v| 1{|v| > b}] over its entries v or, where no b solves this because many are
     equal, the magnitude at which the right side falls below the left.

@@ -1,7 +1,4 @@
-"""Exponential dithering.
-
-Beznosikov, Horváth, Richtárik, Safaryan, "On Biased Compression for Distributed Learning", JMLR 2023, arXiv 2002.12410.
-"""
+"""Exponential dithering."""
 
 from __future__ import annotations
 
@@ -27,6 +24,9 @@ SMALLEST = -100  # log2 of the levels that are not zero: all products with norms
 class ExponentialDithering(Quantizer):
     """C(x)_i = |x|_p sign(x_i) l_i, l_i one of 0, b^(1-s), ..., 1/b, 1: one of the two next to |x_i| / |x|_p, at
     random such that it is unbiased.
+
+    Beznosikov, Horváth, Richtárik, Safaryan, "On Biased Compression for Distributed Learning", JMLR 2023, arXiv
+    2002.12410.
 
     omega = (b + 1/b + 2) / 4 - 1 + q min(1, q), where q = D^(1/r) b^(1-s) and r = min(p, 2) for buckets of D entries:
     the last term is for entries below the smallest level, and small with s above 1 + log_b(D^(1/r)).

@@ -1,8 +1,4 @@
-"""Numbers in less precision.
-
-Kalamkar et al., "A Study of BFLOAT16 for Deep Learning Training", arXiv 1905.12322; Micikevicius et al., "FP8 Formats
-for Deep Learning", arXiv 2209.05433.
-"""
+"""Numbers in less precision."""
 
 from __future__ import annotations
 
@@ -19,6 +15,7 @@ from algorithms.compressors.quantizers import rounding
 from algorithms.compressors.wire import frames
 from algorithms.numerics.norms import largest_magnitudes
 from algorithms.randomness import Key
+from algorithms.state import Block
 
 FORMATS = {
     "bfloat16": torch.bfloat16,
@@ -32,6 +29,9 @@ HIGHEST = 15  # log2 of what the largest magnitude is brought below, less in for
 @dataclass(frozen=True)
 class Float(Compressor):
     """C(x) = 2^e times x / 2^e in a format of fewer bits, rounded to the nearest, ties to even.
+
+    Kalamkar et al., "A Study of BFLOAT16 for Deep Learning Training", arXiv 1905.12322; Micikevicius et al., "FP8
+    Formats for Deep Learning", arXiv 2209.05433.
 
     One e for the vector brings its largest magnitude M to [2^14, 2^15), or [2^7, 2^8) in float8_e4m3fn, so that neither
     large nor small vectors leave the range.
@@ -63,7 +63,7 @@ class Float(Compressor):
     def __post_init__(self) -> None:
         check(self.format in FORMATS, self, "format", f"one of {', '.join(FORMATS)}")
 
-    def encode(self, x: Tensor, key: Key) -> Tensor:
+    def encode(self, x: Tensor, key: Key, memory: Block | None = None) -> Tensor:
         largest = rounding.in_precision(largest_magnitudes(x, len(x)), x, self)
         shift = self._highest - int(torch.frexp(largest).exponent)
         first, second = _factors(shift, x.dtype)

@@ -1,8 +1,4 @@
-"""Rounding to the powers of a base, at random or to the nearest.
-
-Beznosikov, Horváth, Richtárik, Safaryan, "On Biased Compression for Distributed Learning", JMLR 2023,
-arXiv 2002.12410.
-"""
+"""Rounding to the powers of a base, at random or to the nearest."""
 
 from __future__ import annotations
 
@@ -13,12 +9,14 @@ import torch
 from torch import Tensor
 
 from algorithms.checks import NonFiniteError, check
-from algorithms.compressors.compressor import B1, B2, Compressor
+from algorithms.compressors.compressor import Compressor
 from algorithms.compressors.quantizers import rounding
 from algorithms.compressors.quantizers.exponential_dithering import SMALLEST, levels_of, rounding_omega
 from algorithms.compressors.quantizers.rounding import Rule
+from algorithms.compressors.theory import B1, B2
 from algorithms.compressors.wire import frames, symbols
 from algorithms.randomness import Key
+from algorithms.state import Block
 
 LEAST, MOST = 1.01, 65536.0  # of bases
 
@@ -26,6 +24,9 @@ LEAST, MOST = 1.01, 65536.0  # of bases
 @dataclass(frozen=True)
 class GeneralRounding(Compressor):
     """C(x)_i = sign(x_i) b^k, one of the two next to |x_i|, at random without bias or the nearest; C(x)_i = 0 for 0.
+
+    Beznosikov, Horváth, Richtárik, Safaryan, "On Biased Compression for Distributed Learning", JMLR 2023, arXiv
+    2002.12410.
 
     Unbiased: omega = (b + 1/b + 2) / 4 - 1, attained at |x_i| = 2 b^(k+1) / (b + 1). `NaturalCompression` does the
     same for b = 2, faster. To the nearest (half way between two, the lower one): biased, a contraction with alpha =
@@ -58,7 +59,7 @@ class GeneralRounding(Compressor):
     def random(self) -> bool:  # type: ignore[override]
         return not self.biased
 
-    def encode(self, x: Tensor, key: Key) -> Tensor:
+    def encode(self, x: Tensor, key: Key, memory: Block | None = None) -> Tensor:
         magnitudes = x.abs()
         top = self._above(float(magnitudes.max()), x.dtype)
         if top.isinf():

@@ -1,7 +1,4 @@
-"""The b-bit quantizer with the maximum norm.
-
-Liu, Li, Wang, Tang, Yan, "Linear Convergent Decentralized Optimization with Compression", ICLR 2021, arXiv 2007.00232.
-"""
+"""The b-bit quantizer with the maximum norm."""
 
 from __future__ import annotations
 
@@ -20,6 +17,9 @@ from algorithms.compressors.wire.symbols import Coding
 @dataclass(frozen=True)
 class InfinityNorm(Quantizer):
     """C(x)_i = Delta sign(x_i) floor(|x_i| / Delta + u_i), Delta = |x|_inf / 2^(b-1), u_i uniform in [0, 1).
+
+    Liu, Li, Wang, Tang, Yan, "Linear Convergent Decentralized Optimization with Compression", ICLR 2021, arXiv
+    2007.00232.
 
     This is QSGD with s = 2^(b-1) levels and the maximum norm in each bucket of D entries. Unbiased, with omega =
     (sqrt(1 + (D - 1)/4^(b-1)) - 1) / 2, which is attained; the papers' D/4^b is larger.

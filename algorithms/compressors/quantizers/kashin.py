@@ -1,9 +1,4 @@
-"""Kashin compression: quantization of an overcomplete representation without large coefficients.
-
-Safaryan, Shulgin, Richtárik, "Uncertainty Principle for Communication Compression in Distributed and Federated Learning
-and the Search for an Optimal Compressor", 2020, arXiv 2002.08958. The representation: Lyubarskii, Vershynin,
-"Uncertainty Principles and Vector Quantization", IEEE Transactions on Information Theory 2010, arXiv math/0611343.
-"""
+"""Kashin compression: quantization of an overcomplete representation without large coefficients."""
 
 from __future__ import annotations
 
@@ -24,6 +19,7 @@ from algorithms.compressors.quantizers.rounding import Rule
 from algorithms.compressors.wire import frames, scaling, symbols
 from algorithms.compressors.wire.scaling import Array
 from algorithms.randomness import Key, stream
+from algorithms.state import Block
 
 AT_ONCE = 1 << 16  # coefficients that are transformed together: what stays in the second-level cache
 
@@ -31,6 +27,11 @@ AT_ONCE = 1 << 16  # coefficients that are transformed together: what stays in t
 @dataclass(frozen=True)
 class Kashin(Compressor):
     """C(x) = U Q(a) in each bucket of B entries, where x = U a and Q rounds to multiples of max_i |a_i| / s.
+
+    Safaryan, Shulgin, Richtárik, "Uncertainty Principle for Communication Compression in Distributed and Federated
+    Learning and the Search for an Optimal Compressor", 2020, arXiv 2002.08958. The representation: Lyubarskii,
+    Vershynin, "Uncertainty Principles and Vector Quantization", IEEE Transactions on Information Theory 2010, arXiv
+    math/0611343.
 
     U (B, D) holds B rows, drawn at random, of the orthonormal Walsh-Hadamard matrix of order D, times random signs. So
     U U^T = I, and D is the least power of two that is at least lambda B. a minimizes no norm but is made of clipped
@@ -74,7 +75,7 @@ class Kashin(Compressor):
         check(self.iterations >= 0, self, "iterations", ">= 0")
         check(self.bucket >= 1, self, "bucket", ">= 1")
 
-    def encode(self, x: Tensor, key: Key) -> Tensor:
+    def encode(self, x: Tensor, key: Key, memory: Block | None = None) -> Tensor:
         norms, places = [], []
         for start, buckets, frame in self._parts(len(x), key.own):
             rows = x[start : start + buckets * frame.entries].view(buckets, -1).numpy()

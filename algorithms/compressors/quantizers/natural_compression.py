@@ -1,8 +1,4 @@
-"""Natural compression: powers of two.
-
-Horváth, Ho, Horváth, Sahu, Canini, Richtárik, "Natural Compression for Distributed Deep Learning", MSML 2022,
-arXiv 1905.10988.
-"""
+"""Natural compression: powers of two."""
 
 from __future__ import annotations
 
@@ -21,6 +17,7 @@ from algorithms.compressors.wire import symbols
 from algorithms.numerics.compiled import compiles
 from algorithms.numerics.norms import largest_magnitudes
 from algorithms.randomness import Key
+from algorithms.state import Block
 
 
 class _Format(NamedTuple):
@@ -52,6 +49,9 @@ class NaturalCompression(Compressor):
     """C(x)_i = sign(x_i) 2^a with probability (2^(a+1) - |x_i|) / 2^a, else sign(x_i) 2^(a+1), for 2^a <= |x_i| <
     2^(a+1); C(x)_i = x_i for zero.
 
+    Horváth, Ho, Horváth, Sahu, Canini, Richtárik, "Natural Compression for Distributed Deep Learning", MSML 2022,
+    arXiv 1905.10988.
+
     Unbiased, omega = 1/8, attained at |x_i| = 4/3 2^a. Powers of two stay. 9 bits an entry in single precision, 12 in
     double: sign and exponent.
 
@@ -65,13 +65,21 @@ class NaturalCompression(Compressor):
 
     Raises:
         NonFiniteError: for entries beyond the largest power of two, which might be rounded to infinity.
+
+    >>> import torch
+    >>> from algorithms.randomness import Draw
+    >>> NaturalCompression().compress(torch.tensor([[1.0, -0.5, 8.0, 0.0]]), Draw(0, "example", [0], 0)).dense()
+    tensor([[ 1.0000, -0.5000,  8.0000,  0.0000]])
+    >>> found = NaturalCompression().compress(torch.full((1, 100), 3.0), Draw(0, "example", [0], 0)).dense()
+    >>> set(found.flatten().tolist()) == {2.0, 4.0}
+    True
     """
 
     random: ClassVar[bool] = True
     on_device: ClassVar[bool] = True
     checks: ClassVar[bool] = True
 
-    def encode(self, x: Tensor, key: Key) -> Tensor:
+    def encode(self, x: Tensor, key: Key, memory: Block | None = None) -> Tensor:
         form, d = _format(x.dtype), len(x)
         largest = float(largest_magnitudes(x, d)[0])
         if not largest <= form.largest:

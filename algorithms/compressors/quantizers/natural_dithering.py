@@ -1,8 +1,4 @@
-"""Natural dithering.
-
-Horváth, Ho, Horváth, Sahu, Canini, Richtárik, "Natural Compression for Distributed Deep Learning", MSML 2022,
-arXiv 1905.10988.
-"""
+"""Natural dithering."""
 
 from __future__ import annotations
 
@@ -19,7 +15,11 @@ from algorithms.compressors.wire.symbols import Coding
 
 @dataclass(frozen=True)
 class NaturalDithering(Quantizer):
-    """Exponential dithering with base 2.
+    """C(x)_i = |x|_p sign(x_i) l_i, l_i one of 0, 2^(1-s), ..., 1/2, 1: one of the two next to |x_i| / |x|_p, at random
+    such that it is unbiased. This is exponential dithering with base 2.
+
+    Horváth, Ho, Horváth, Sahu, Canini, Richtárik, "Natural Compression for Distributed Deep Learning", MSML 2022,
+    arXiv 1905.10988.
 
     Its law is that of natural compression after standard dithering (QSGD) with 2^(s-1) levels.
     omega = 1/8 + q min(1, q), q = D^(1/r) 2^(1-s), r = min(p, 2) for buckets of D entries. d log2(2 s + 1) bits, and

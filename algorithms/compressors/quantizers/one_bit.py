@@ -1,8 +1,4 @@
-"""Signs with the mean of each side (1-bit SGD).
-
-Seide, Fu, Droppo, Li, Yu, "1-Bit Stochastic Gradient Descent and its Application to Data-Parallel Distributed
-Training of Speech DNNs", Interspeech 2014.
-"""
+"""Signs with the mean of each side (1-bit SGD)."""
 
 from __future__ import annotations
 
@@ -12,18 +8,22 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from algorithms.compressors.compressor import B1, B2
 from algorithms.compressors.quantizers import rounding
 from algorithms.compressors.quantizers.buckets import count_of, sizes_of
 from algorithms.compressors.quantizers.quantizer import Quantizer
 from algorithms.compressors.quantizers.rounding import Rule
+from algorithms.compressors.theory import B1, B2
 from algorithms.numerics.norms import sums_of_magnitudes
 from algorithms.randomness import Key
+from algorithms.state import Block
 
 
 @dataclass(frozen=True)
 class OneBit(Quantizer):
     """C(x)_i = the mean of the entries >= 0 of the bucket if x_i >= 0, else the mean of those < 0.
+
+    Seide, Fu, Droppo, Li, Yu, "1-Bit Stochastic Gradient Descent and its Application to Data-Parallel Distributed
+    Training of Speech DNNs", Interspeech 2014.
 
     |C(x) - x|^2 = |x|^2 - |C(x)|^2, the least of all operators with these two sides. A contraction with alpha =
     |C(x)|^2 / |x|^2 >= 1/D in buckets of D entries, with equality for a single spike; biased. The same for the other
@@ -44,7 +44,7 @@ class OneBit(Quantizer):
     def __post_init__(self) -> None:
         self.check_bucket()
 
-    def encode(self, x: Tensor, key: Key) -> Tensor:
+    def encode(self, x: Tensor, key: Key, memory: Block | None = None) -> Tensor:
         bucket = self.bucket or len(x)
         means = rounding.in_precision(means_of_sides(x, bucket), x, self)
         return self.joined(means, rounding.encode(x, Rule.signs(means[:, 0], bucket)))

@@ -1,8 +1,4 @@
-"""Optimal levels for unbiased rounding (ORQ).
-
-Xu, Huo, Huang, "Optimal Gradient Quantization Condition for Communication-Efficient Distributed Training",
-arXiv 2002.11082.
-"""
+"""Optimal levels for unbiased rounding (ORQ)."""
 
 from __future__ import annotations
 
@@ -23,6 +19,7 @@ from algorithms.compressors.quantizers.rounding import Rule
 from algorithms.compressors.quantizers.tern_grad import check_clip, clipped
 from algorithms.compressors.wire.symbols import Coding
 from algorithms.randomness import Key
+from algorithms.state import Block
 
 MOST = 257  # levels
 
@@ -30,6 +27,9 @@ MOST = 257  # levels
 @dataclass(frozen=True)
 class ORQ(Quantizer):
     """C(x)_i = one of the two levels next to x_i, at random such that it is unbiased.
+
+    Xu, Huo, Huang, "Optimal Gradient Quantization Condition for Communication-Efficient Distributed Training",
+    arXiv 2002.11082.
 
     The levels b_0 < ... < b_{s-1} of a bucket are its least and its largest entry and, in between, what halving finds:
     the best level b between two known ones l < u, which is such that
@@ -69,7 +69,7 @@ class ORQ(Quantizer):
         self.check_coding()
         check_clip(self)
 
-    def encode(self, x: Tensor, key: Key) -> Tensor:
+    def encode(self, x: Tensor, key: Key, memory: Block | None = None) -> Tensor:
         return super().encode(x if self.clip is None else clipped(x, self.clip, self.bucket or len(x)), key)
 
     def numbers(self, x: Tensor, bucket: int) -> Tensor:

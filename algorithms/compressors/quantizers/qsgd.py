@@ -1,8 +1,4 @@
-"""Stochastic uniform quantization (QSGD, standard dithering).
-
-Alistarh, Grubic, Li, Tomioka, Vojnovic, "QSGD: Communication-Efficient SGD via Gradient Quantization and Encoding",
-NeurIPS 2017, arXiv 1610.02132.
-"""
+"""Stochastic uniform quantization (QSGD, standard dithering)."""
 
 from __future__ import annotations
 
@@ -26,6 +22,9 @@ NORMS = ("l2", "max")
 class QSGD(Quantizer):
     """C(x)_i = |x| sign(x_i) l_i / s, where l_i rounds s |x_i| / |x| up or down at random such that it is unbiased.
 
+    Alistarh, Grubic, Li, Tomioka, Vojnovic, "QSGD: Communication-Efficient SGD via Gradient Quantization and
+    Encoding", NeurIPS 2017, arXiv 1610.02132.
+
     E|C(x) - x|^2 <= omega |x|^2 with omega = min(D/s^2, sqrt(D)/s, D/(4 s^2)) for buckets of D entries and |x| their l2
     norm; with the maximum norm (sqrt(1 + (D - 1)/s^2) - 1) / 2, which is attained and below the usual D/(4 s^2).
     d log2(2 s + 1) bits, and 8 itemsize - 1 for each bucket.
@@ -37,6 +36,14 @@ class QSGD(Quantizer):
         norm: "l2", or "max" for the largest magnitude, the more accurate one in practice.
         bucket: Entries that share a norm, >= 1; all of them by default.
         coding: "digits" of a number in base 2 s + 1, or "entropy", shorter where small levels are frequent, and slow.
+
+    >>> import torch
+    >>> from algorithms.randomness import Draw
+    >>> message = QSGD(levels=4, norm="max").compress(torch.tensor([[1.0, -4.0, 0.0, 2.0]]), Draw(0, "example", [0], 0))
+    >>> message.dense()  # all are multiples of 4 / levels already
+    tensor([[ 1., -4.,  0.,  2.]])
+    >>> QSGD(levels=1, norm="max").omega(4) == (4**0.5 - 1) / 2
+    True
     """
 
     random: ClassVar[bool] = True

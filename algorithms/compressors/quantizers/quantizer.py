@@ -16,6 +16,7 @@ from algorithms.compressors.wire import frames, symbols
 from algorithms.compressors.wire.entropy_coding import LARGEST_BASE
 from algorithms.compressors.wire.symbols import Coding
 from algorithms.randomness import Key
+from algorithms.state import Block
 
 
 class Quantizer(Compressor):
@@ -47,7 +48,7 @@ class Quantizer(Compressor):
         """Number of symbols."""
         raise NotImplementedError
 
-    def encode(self, x: Tensor, key: Key) -> Tensor:
+    def encode(self, x: Tensor, key: Key, memory: Block | None = None) -> Tensor:
         bucket = self.bucket or len(x)
         numbers = rounding.in_precision(self.numbers(x, bucket), x, self).view(-1, self.each)
         return self.joined(numbers, rounding.encode(x, self.rule(numbers, bucket), key, self.coding))

@@ -1,8 +1,4 @@
-"""Scaled signs.
-
-Karimireddy, Rebjock, Stich, Jaggi, "Error Feedback Fixes SignSGD and other Gradient Compression Schemes", ICML 2019,
-arXiv 1901.09847.
-"""
+"""Scaled signs."""
 
 from __future__ import annotations
 
@@ -21,6 +17,9 @@ from algorithms.numerics.norms import sums_of_magnitudes
 class ScaledSign(Quantizer):
     """C(x) = (|x|_1 / D) sign(x) in each bucket of D entries, with sign(0) = 1.
 
+    Karimireddy, Rebjock, Stich, Jaggi, "Error Feedback Fixes SignSGD and other Gradient Compression Schemes", ICML
+    2019, arXiv 1901.09847.
+
     |C(x) - x|^2 = |x|^2 - |x|_1^2 / D, a contraction with alpha = |x|_1^2 / (D |x|^2) >= 1/D; biased. d bits, and
     8 itemsize for each bucket.
 
@@ -28,6 +27,11 @@ class ScaledSign(Quantizer):
 
     Args:
         bucket: Entries that share a scale, >= 1; all of them by default.
+
+    >>> import torch
+    >>> from algorithms.randomness import Draw
+    >>> ScaledSign().compress(torch.tensor([[1.0, -5.0, 2.0, 0.0]]), Draw(0, "example", [0], 0)).dense()
+    tensor([[ 2., -2.,  2.,  2.]])
     """
 
     on_device: ClassVar[bool] = True

@@ -1,8 +1,4 @@
-"""Sparse dithering.
-
-Albasyoni, Safaryan, Condat, Richtárik, "Optimal Gradient Compression for Distributed and Federated Learning", 2020,
-arXiv 2010.03246.
-"""
+"""Sparse dithering."""
 
 from __future__ import annotations
 
@@ -15,11 +11,13 @@ import torch
 from torch import Tensor
 
 from algorithms.checks import check, positive
-from algorithms.compressors.compressor import B1, B2, Compressor
+from algorithms.compressors.compressor import Compressor
+from algorithms.compressors.theory import B1, B2
 from algorithms.compressors.wire import entropy_coding, frames, indices, scaling, symbols
 from algorithms.compressors.wire.frames import Bytes
 from algorithms.compressors.wire.indices import Indices
 from algorithms.randomness import Key, stream
+from algorithms.state import Block
 
 ENTROPY = 254  # in the place of the parameter that coded indices begin with: code words instead
 
@@ -27,6 +25,9 @@ ENTROPY = 254  # in the place of the parameter that coded indices begin with: co
 @dataclass(frozen=True)
 class SparseDithering(Compressor):
     """Rounds x / |x| to a lattice so coarse that most entries of many vectors become zero.
+
+    Albasyoni, Safaryan, Condat, Richtárik, "Optimal Gradient Compression for Distributed and Federated Learning",
+    2020, arXiv 2010.03246.
 
     With h = sqrt(nu / d) and u = x / |x|:
 
@@ -58,7 +59,7 @@ class SparseDithering(Compressor):
         check(positive(self.nu), self, "nu", "positive and finite")
         check(self.randomized or self.nu < 1, self, "nu", "below 1 unless randomized")
 
-    def encode(self, x: Tensor, key: Key) -> Tensor:
+    def encode(self, x: Tensor, key: Key, memory: Block | None = None) -> Tensor:
         vector, exponent = scaling.lift(x.numpy())
         norm = np.sqrt(np.sum(vector**2, keepdims=True))
         if self.randomized:

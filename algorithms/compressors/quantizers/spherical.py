@@ -1,8 +1,4 @@
-"""Spherical compression.
-
-Albasyoni, Safaryan, Condat, Richtárik, "Optimal Gradient Compression for Distributed and Federated Learning", 2020,
-arXiv 2010.03246.
-"""
+"""Spherical compression."""
 
 from __future__ import annotations
 
@@ -16,13 +12,15 @@ from scipy.special import beta, betainc
 from torch import Tensor
 
 from algorithms.checks import check
-from algorithms.compressors.compressor import B1, B2, B3, Compressor
+from algorithms.compressors.compressor import Compressor
 from algorithms.compressors.quantizers.buckets import count_of, rows_of
+from algorithms.compressors.theory import B1, B2, B3
 from algorithms.compressors.wire import frames, indices, scaling
 from algorithms.compressors.wire.indices import Indices
 from algorithms.compressors.wire.scaling import Array
 from algorithms.numerics.threads import one_thread
 from algorithms.randomness import Key, random_bits, stream
+from algorithms.state import Block
 
 AT_MOST = 1e6  # vectors that are looked at on average before one is near enough
 CHUNK = 1024  # vectors that are drawn at once
@@ -34,6 +32,9 @@ EXACT = 1 - 1e-14  # of the bound, for the rounding of the errors that are compa
 @dataclass(frozen=True)
 class Spherical(Compressor):
     """Replaces each block of entries by the first vector near enough of a random sequence that all can draw.
+
+    Albasyoni, Safaryan, Condat, Richtárik, "Optimal Gradient Compression for Distributed and Federated Learning",
+    2020, arXiv 2010.03246.
 
     For a block x and unit vectors s_1, s_2, ... drawn uniformly and independently,
 
@@ -70,7 +71,7 @@ class Spherical(Compressor):
         )
         check(trials <= AT_MOST, self, "block", smaller)
 
-    def encode(self, x: Tensor, key: Key) -> Tensor:
+    def encode(self, x: Tensor, key: Key, memory: Block | None = None) -> Tensor:
         rows, exponents = scaling.lift(rows_of(x, self.block).numpy())
         lengths = np.sqrt(_squares(rows))
         norms = scaling.drop(lengths, exponents[:, 0], x, self)

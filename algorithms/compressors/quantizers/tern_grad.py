@@ -1,8 +1,4 @@
-"""Ternary gradients.
-
-Wen, Xu, Yan, Wu, Wang, Chen, Li, "TernGrad: Ternary Gradients to Reduce Communication in Distributed Deep Learning",
-NeurIPS 2017, arXiv 1705.07878.
-"""
+"""Ternary gradients."""
 
 from __future__ import annotations
 
@@ -20,11 +16,15 @@ from algorithms.compressors.quantizers.rounding import Rule
 from algorithms.compressors.wire.symbols import Coding
 from algorithms.numerics.norms import l2_norms, largest_magnitudes, sums_of_entries
 from algorithms.randomness import Key
+from algorithms.state import Block
 
 
 @dataclass(frozen=True)
 class TernGrad(Quantizer):
     """C(x)_i = s sign(x_i) with probability |x_i| / s, else 0; s = |x|_inf in each bucket.
+
+    Wen, Xu, Yan, Wu, Wang, Chen, Li, "TernGrad: Ternary Gradients to Reduce Communication in Distributed Deep
+    Learning", NeurIPS 2017, arXiv 1705.07878.
 
     Unbiased, E|C(x)|^2 = |x|_inf |x|_1, and omega = (sqrt(D) - 1) / 2 for buckets of D entries, which is attained.
     d log2(3) bits, and 8 itemsize - 1 for each bucket.
@@ -54,7 +54,7 @@ class TernGrad(Quantizer):
         self.check_bucket()
         self.check_coding()
 
-    def encode(self, x: Tensor, key: Key) -> Tensor:
+    def encode(self, x: Tensor, key: Key, memory: Block | None = None) -> Tensor:
         return super().encode(x if self.clip is None else clipped(x, self.clip, self.bucket or len(x)), key)
 
     def numbers(self, x: Tensor, bucket: int) -> Tensor:

@@ -1,7 +1,4 @@
-"""Adaptive random sparsification.
-
-Beznosikov, Horváth, Richtárik, Safaryan, "On Biased Compression for Distributed Learning", JMLR 2023, arXiv 2002.12410.
-"""
+"""Adaptive random sparsification."""
 
 from __future__ import annotations
 
@@ -13,15 +10,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from algorithms.compressors.compressor import B1, B2
 from algorithms.compressors.sparsifiers.sparsifier import Sparsifier
+from algorithms.compressors.theory import B1, B2
 from algorithms.compressors.wire import frames
 from algorithms.randomness import Key, stream
+from algorithms.state import Block
 
 
 @dataclass(frozen=True)
 class AdaptiveRandom(Sparsifier):
     """C(x) = x_i e_i for one entry i, drawn with probability |x_i| / |x|_1.
+
+    Beznosikov, Horváth, Richtárik, Safaryan, "On Biased Compression for Distributed Learning", JMLR 2023, arXiv
+    2002.12410.
 
     E|C(x)|^2 = <E C(x), x> = |x|_3^3 / |x|_1, so a contraction in expectation with alpha = 1/d; biased. By the paper's
     count 8 itemsize + log2 d bits.
@@ -31,7 +32,7 @@ class AdaptiveRandom(Sparsifier):
 
     random: ClassVar[bool] = True
 
-    def select(self, x: Tensor, key: Key) -> tuple[Tensor, Tensor]:
+    def select(self, x: Tensor, key: Key, memory: Block | None = None) -> tuple[Tensor, Tensor]:
         # With the largest magnitude 1, neither does the sum overflow, nor do denormal numbers lose digits.
         magnitudes = np.abs(x.numpy()).astype(np.float64)
         ends = np.cumsum(magnitudes / (magnitudes.max() or 1))

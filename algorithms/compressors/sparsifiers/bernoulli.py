@@ -1,8 +1,4 @@
-"""Lazy communication: the vector now and then.
-
-Known as the lazy or Bernoulli compressor, as in the code of Gorbunov, Burlachenko, Li, Richtárik, "MARINA: Faster
-Non-Convex Distributed Learning with Compression", ICML 2021, arXiv 2102.07845.
-"""
+"""Lazy communication: the vector now and then."""
 
 from __future__ import annotations
 
@@ -13,14 +9,19 @@ import torch
 from torch import Tensor
 
 from algorithms.checks import check
-from algorithms.compressors.compressor import B1, B2, Compressor
+from algorithms.compressors.compressor import Compressor
+from algorithms.compressors.theory import B1, B2
 from algorithms.compressors.wire import frames
 from algorithms.randomness import Key, stream
+from algorithms.state import Block
 
 
 @dataclass(frozen=True)
 class Bernoulli(Compressor):
     """C(x) = x / p with probability p, else 0.
+
+    Known as the lazy or Bernoulli compressor, as in the code of Gorbunov, Burlachenko, Li, Richtárik, "MARINA:
+    Faster Non-Convex Distributed Learning with Compression", ICML 2021, arXiv 2102.07845.
 
     Unbiased, E|C(x) - x|^2 = (1/p - 1) |x|^2. 1 + 8 itemsize d p bits on average.
 
@@ -38,7 +39,7 @@ class Bernoulli(Compressor):
     def __post_init__(self) -> None:
         check(0 < self.p <= 1, self, "p", "in (0, 1]")
 
-    def encode(self, x: Tensor, key: Key) -> Tensor:
+    def encode(self, x: Tensor, key: Key, memory: Block | None = None) -> Tensor:
         self.check_finite(x * (1 / self.p))
         sent = stream(key.own).random() < self.p
         flag = torch.tensor([sent], dtype=torch.uint8, device=x.device)

@@ -1,8 +1,4 @@
-"""Correlated compressors by a common permutation.
-
-Szlendak, Tyurin, Richtárik, "Permutation Compressors for Provably Faster Distributed Nonconvex Optimization", ICLR
-2022, arXiv 2110.03300.
-"""
+"""Correlated compressors by a common permutation."""
 
 from __future__ import annotations
 
@@ -16,15 +12,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from algorithms.checks import check
-from algorithms.compressors.compressor import B1, B2
+from algorithms.compressors.linear import LinearCompressor
 from algorithms.compressors.sparsifiers.sparsifier import Sparsifier
+from algorithms.compressors.theory import B1, B2
 from algorithms.compressors.wire import frames
-from algorithms.randomness import Key, stream
+from algorithms.randomness import Draw, Key, stream
+from algorithms.state import Block
 
 
 @dataclass(frozen=True)
-class PermK(Sparsifier):
+class PermK(Sparsifier, LinearCompressor):
     """Every entry is kept by n / max(n, d) of the n nodes, in expectation, and by one at least, times what is missing.
+
+    Szlendak, Tyurin, Richtárik, "Permutation Compressors for Provably Faster Distributed Nonconvex Optimization",
+    ICLR 2022, arXiv 2110.03300.
 
     With a permutation pi of the d entries and one of the n nodes, in which this node has place a, both common to all:
 
@@ -50,9 +51,8 @@ class PermK(Sparsifier):
     def __post_init__(self) -> None:
         check(self.nodes >= 1, self, "nodes", ">= 1")
 
-    def select(self, x: Tensor, key: Key) -> tuple[Tensor, Tensor]:
-        if key.node >= self.nodes:
-            raise ValueError(f"PermK: nodes = {self.nodes} is not allowed for node {key.node}; it must be their number")
+    def select(self, x: Tensor, key: Key, memory: Block | None = None) -> tuple[Tensor, Tensor]:
+        self._check_node(key.node)
         section = torch.cat([frames.from_word(key.common), frames.from_number(key.node, self.nodes)])
         return self._share(key.common, key.node, len(x))[0].to(x.device), section
 
@@ -63,6 +63,20 @@ class PermK(Sparsifier):
     def scale(self, payload: Tensor, d: int) -> float:
         common, node, _ = self._head(payload)
         return self._share(common, node, d)[1]
+
+    def project(self, x: Tensor, draw: Draw, memory: Block | None = None) -> Tensor:
+        """(k, d) what each node keeps, in its place and scaled: an average of these has few terms for each entry."""
+        rows = self.working_rows(x)
+        kept = torch.zeros_like(rows)
+        for row, node in enumerate(draw.nodes):
+            self._check_node(node)
+            entries, factor = self._share(draw.common, node, rows.shape[1])
+            entries = entries.to(rows.device)
+            kept[row, entries] = rows[row, entries] * factor
+        return kept
+
+    def reconstruct(self, p: Tensor, draw: Draw, memory: Block | None = None, *, d: int) -> Tensor:
+        return p
 
     @property
     def biased(self) -> bool:
@@ -88,6 +102,10 @@ class PermK(Sparsifier):
 
     def index_bytes(self, d: int) -> int:
         return frames.number_bytes(1 << 64) + frames.number_bytes(self.nodes)
+
+    def _check_node(self, node: int) -> None:
+        if node >= self.nodes:
+            raise ValueError(f"PermK: nodes = {self.nodes} is not allowed for node {node}; it must be their number")
 
     def _head(self, payload: Tensor) -> tuple[int, int, Tensor]:
         common, rest = frames.read_word(payload)

@@ -1,8 +1,4 @@
-"""Globally-randomized blockwise sparsification (GRBS).
-
-Xie, Zheng, Koyejo, Gupta, Li, Lin, "CSER: Communication-efficient SGD with Error Reset", NeurIPS 2020, arXiv
-2007.13221.
-"""
+"""Globally-randomized blockwise sparsification (GRBS)."""
 
 from __future__ import annotations
 
@@ -14,15 +10,20 @@ import torch
 from torch import Tensor
 
 from algorithms.checks import check
-from algorithms.compressors.compressor import B1, B2
+from algorithms.compressors.linear import LinearCompressor, entries_of, vectors_of
 from algorithms.compressors.sparsifiers.sparsifier import Sparsifier
+from algorithms.compressors.theory import B1, B2
 from algorithms.compressors.wire import frames
-from algorithms.randomness import Key, stream
+from algorithms.randomness import Draw, Key, stream
+from algorithms.state import Block
 
 
 @dataclass(frozen=True)
-class RandomBlock(Sparsifier):
+class RandomBlock(Sparsifier, LinearCompressor):
     """Keeps m of B blocks of consecutive entries, drawn uniformly without replacement, the same ones at all nodes.
+
+    Xie, Zheng, Koyejo, Gupta, Li, Lin, "CSER: Communication-efficient SGD with Error Reset", NeurIPS 2020, arXiv
+    2007.13221.
 
     E|C(x) - x|^2 = (1 - m/B) |x|^2 with m = max(1, floor(B / ratio)), so alpha = 1/ratio where that divides B; biased.
     The operators of all nodes in one round are one linear operator: it commutes with averaging. 8 itemsize d / ratio
@@ -46,12 +47,19 @@ class RandomBlock(Sparsifier):
         check(1 <= self.ratio < float("inf"), self, "ratio", ">= 1")
         check(self.blocks >= 1, self, "blocks", ">= 1")
 
-    def select(self, x: Tensor, key: Key) -> tuple[Tensor, Tensor]:
+    def select(self, x: Tensor, key: Key, memory: Block | None = None) -> tuple[Tensor, Tensor]:
         return self._drawn(key.common, len(x)).to(x.device), frames.from_word(key.common)
 
     def read(self, payload: Tensor, d: int) -> tuple[Tensor, Tensor]:
         common, rest = frames.read_word(payload)
         return self._drawn(common, d), rest
+
+    def project(self, x: Tensor, draw: Draw, memory: Block | None = None) -> Tensor:
+        """(k, number of kept entries) the kept entries of each row."""
+        return entries_of(self.working_rows(x), self._drawn(draw.common, x.shape[1]), 1.0)
+
+    def reconstruct(self, p: Tensor, draw: Draw, memory: Block | None = None, *, d: int) -> Tensor:
+        return vectors_of(p, self._drawn(draw.common, d), d)
 
     def kept(self, d: int) -> float:
         return d * self._share(d)

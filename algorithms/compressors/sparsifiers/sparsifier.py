@@ -11,6 +11,7 @@ from algorithms.checks import check
 from algorithms.compressors.compressor import Compressor
 from algorithms.compressors.wire import frames
 from algorithms.randomness import Key
+from algorithms.state import Block
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Sparsifier(Compressor):
     Payload: where they are, as `select` says it, then the kept numbers in the order of their indices.
     """
 
-    def select(self, x: Tensor, key: Key) -> tuple[Tensor, Tensor]:
+    def select(self, x: Tensor, key: Key, memory: Block | None = None) -> tuple[Tensor, Tensor]:
         """(ascending indices of the entries to keep, bytes that tell them)."""
         raise NotImplementedError
 
@@ -53,8 +54,8 @@ class Sparsifier(Compressor):
         """Bytes that tell which entries are kept; None if that varies."""
         return None
 
-    def encode(self, x: Tensor, key: Key) -> Tensor:
-        kept, section = self.select(x, key)
+    def encode(self, x: Tensor, key: Key, memory: Block | None = None) -> Tensor:
+        kept, section = self.select(x, key, memory)
         values = x.index_select(0, kept)
         scale = self.scale(section, len(x))
         if scale > 1:

@@ -1,8 +1,4 @@
-"""Hard-threshold sparsification.
-
-Sahu, Dutta, Abdelmoniem, Banerjee, Canini, Kalnis, "Rethinking gradient sparsification as total error minimization",
-NeurIPS 2021, arXiv 2108.00951.
-"""
+"""Hard-threshold sparsification."""
 
 from __future__ import annotations
 
@@ -17,11 +13,15 @@ from algorithms.checks import check, positive
 from algorithms.compressors.sparsifiers.sparsifier import Sparsifier
 from algorithms.compressors.wire import frames, indices
 from algorithms.randomness import Key
+from algorithms.state import Block
 
 
 @dataclass(frozen=True)
 class Threshold(Sparsifier):
     """Keeps the entries with |x_i| >= threshold, however many they are.
+
+    Sahu, Dutta, Abdelmoniem, Banerjee, Canini, Kalnis, "Rethinking gradient sparsification as total error
+    minimization", NeurIPS 2021, arXiv 2108.00951.
 
     |C(x) - x|^2 <= d threshold^2, and <= |x|^2, but no contraction: small vectors vanish. Biased. For k kept entries
     k (8 itemsize) + log2 binomial(d, k) bits, and log2(d + 1) for k; `paper_bits` gives those of k = d, the most.
@@ -38,7 +38,7 @@ class Threshold(Sparsifier):
     def __post_init__(self) -> None:
         check(positive(self.threshold), self, "threshold", "> 0")
 
-    def select(self, x: Tensor, key: Key) -> tuple[Tensor, Tensor]:
+    def select(self, x: Tensor, key: Key, memory: Block | None = None) -> tuple[Tensor, Tensor]:
         vector = x.numpy()
         with np.errstate(over="ignore"):  # beyond the precision nothing is kept
             least = vector.dtype.type(self.threshold)

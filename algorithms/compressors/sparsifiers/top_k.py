@@ -1,7 +1,4 @@
-"""Top-k sparsification.
-
-Stich, Cordonnier, Jaggi, "Sparsified SGD with Memory", NeurIPS 2018, arXiv 1809.07599.
-"""
+"""Top-k sparsification."""
 
 from __future__ import annotations
 
@@ -14,12 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from algorithms.checks import NonFiniteError
-from algorithms.compressors.compressor import B1, B2
 from algorithms.compressors.sparsifiers.sparsifier import FixedSparsifier
+from algorithms.compressors.theory import B1, B2
 from algorithms.compressors.wire import indices
 from algorithms.compressors.wire.indices import Indices
 from algorithms.numerics.compiled import COMPILED
 from algorithms.randomness import Key
+from algorithms.state import Block
 
 Integers = NDArray[Any]
 
@@ -32,19 +30,29 @@ MARGIN = 1.5  # times k entries should pass it: fewer than k would be too few
 class TopK(FixedSparsifier):
     """Keeps the k entries of largest magnitude; of equal ones those of smallest index.
 
-    Contraction |C(x) - x|^2 <= (1 - k/d) |x|^2; biased. By the paper's count k (8 itemsize) + log2 binomial(d, k) bits.
+    Stich, Cordonnier, Jaggi, "Sparsified SGD with Memory", NeurIPS 2018, arXiv 1809.07599.
 
-    Payload: the indices (`algorithms.compressors.wire.indices`), then the kept numbers in their order.
+    C(x)_i = x_i for i in T, else 0, where |x_i| >= |x_j| for i in T and j outside. A contraction, |C(x) - x|^2 <= (1 -
+    k/d) |x|^2, alpha = k/d; biased. By the paper's count k (8 itemsize) + log2 binomial(d, k) bits.
+
+    Payload: the indices as Rice-coded gaps or a bitmap (`algorithms.compressors.wire.indices`), then the kept
+    numbers in their order.
 
     Args:
         fraction: Kept share of the d entries, in (0, 1]: k = max(1, floor(fraction * d)).
         k: Number of entries kept, at least 1. Exactly one of `fraction` and `k` must be given.
+
+    >>> import torch
+    >>> from algorithms.randomness import Draw
+    >>> message = TopK(k=2).compress(torch.tensor([[1.0, -5.0, 2.0, 0.5]]), Draw(0, "example", [0], 0))
+    >>> message.dense()
+    tensor([[ 0., -5.,  2.,  0.]])
     """
 
     on_device: ClassVar[bool] = True
     checks: ClassVar[bool] = True
 
-    def select(self, x: Tensor, key: Key) -> tuple[Tensor, Tensor]:
+    def select(self, x: Tensor, key: Key, memory: Block | None = None) -> tuple[Tensor, Tensor]:
         kept = largest_entries(x, self.kept(len(x)))
         return kept, torch.from_numpy(indices.encode(kept.cpu().numpy(), len(x)))
 

@@ -12,7 +12,7 @@ import torch
 
 from gossip.bench.command import TOPOLOGIES, Command, TimeRow, option, whole
 from gossip.bench.timing import Case, interleaved, mpi_of, repeated
-from gossip.network import Communicator, InProcessNetwork, Transport, connect
+from gossip.network import Communicator, RunNetwork, TransportName, connect
 from topologies import Schedule
 
 BASELINES = ("local_sum", "isend_irecv", "allreduce", "copy")
@@ -26,8 +26,8 @@ class Mix(Command):
     training. Baselines: the weighted sum of as many private vectors on each rank by itself (local_sum); MPI messages of
     whole vectors and the same sum (isend_irecv); MPI's exact average (allreduce); copying one vector (copy)."""
 
-    transport: tuple[Transport, ...] = option(
-        ("auto",), "what carries rows between ranks; several are compared in one run", choices=get_args(Transport)
+    transport: tuple[TransportName, ...] = option(
+        ("auto",), "what carries rows between ranks; several are compared in one run", choices=get_args(TransportName)
     )
     topology: tuple[str, ...] = option(("ring",), "who talks to whom", choices=TOPOLOGIES)
     dimension: tuple[int, ...] = option((1_000, 100_000, 1_000_000), "entries of a vector, such as 2.5e7", whole)
@@ -46,7 +46,7 @@ class Mix(Command):
 
     def _measure(self, graph: Schedule, d: int, communicator: Communicator) -> list[TimeRow]:
         alone = communicator.size == 1
-        networks: dict[str, InProcessNetwork] = {}
+        networks: dict[str, RunNetwork] = {}
         for transport in self.transport[:1] if alone else self.transport:
             name = "none" if alone else transport
             networks[name] = communicator.together(partial(connect, graph, communicator, transport=transport))
@@ -62,7 +62,7 @@ class Mix(Command):
         ]
 
 
-def mixing(network: InProcessNetwork, d: int, dtype: torch.dtype) -> Case:
+def mixing(network: RunNetwork, d: int, dtype: torch.dtype) -> Case:
     """Round after round of averaging, as an algorithm does it."""
     x = network.empty(d, dtype)
     x.fill_(1)  # stays near 1, as the rows of W sum to 1: arithmetic on vanishing numbers is slow

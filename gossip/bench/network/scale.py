@@ -14,7 +14,7 @@ from algorithms.randomness import generator
 from gossip.bench.command import Command, TimeRow, option, whole
 from gossip.bench.network.mix import mixing
 from gossip.bench.timing import Case, interleaved, repeated
-from gossip.network import Communicator, InProcessNetwork, connect
+from gossip.network import Communicator, RunNetwork, connect
 from gossip.workloads import LogisticRegression
 from topologies import Schedule, random_regular, ring
 from topologies.placement import blocks
@@ -50,7 +50,7 @@ class Scale(Command):
         }
         with ExitStack() as open_until_measured:
 
-            def network(graph: Schedule) -> InProcessNetwork:
+            def network(graph: Schedule) -> RunNetwork:
                 return open_until_measured.enter_context(closing(connect(graph, communicator)))
 
             for graph in graphs:
@@ -91,7 +91,7 @@ class Scale(Command):
         return LogisticRegression(features, labels).shard(len(nodes), seed=0)
 
 
-def _stepping(algorithm: DecentralizedSGD, workload: ShardedWorkload, network: InProcessNetwork) -> Case:
+def _stepping(algorithm: DecentralizedSGD, workload: ShardedWorkload, network: RunNetwork) -> Case:
     """Whole iterations: gradients and what the algorithm does with them."""
     k = len(network.nodes)
     state = algorithm.start(workload.initial().repeat(k, 1), network)

@@ -46,3 +46,10 @@ def as_bytes(tensor: Tensor) -> Any:
     """The memory of a contiguous tensor as MPI takes it, whatever its type: a NumPy array of bytes on the CPU."""
     flat = tensor.detach().view(torch.uint8)
     return flat if flat.is_cuda else flat.numpy()
+
+
+def stack_of(rows: int, d: int, dtype: torch.dtype, device: torch.device | None = None) -> Tensor:
+    """(rows, d), uninitialised, on the CPU by default."""
+    if device is None or device.type == "cpu":
+        return in_whole_pages(rows, d, dtype)
+    return torch.empty(rows, d, dtype=dtype, device=device)

@@ -21,7 +21,7 @@ TYPES = {torch.float32: "f", torch.float64: "d"}  # of the compiled kernel, and 
 NARROW = 1 << 31  # bytes within which rows are found by 32 bits: of short rows that is much of what is read
 
 
-class Places(NamedTuple):
+class RowAddresses(NamedTuple):
     """Where the rows of all terms lie: that of term t at the address base + offsets[t]."""
 
     base: int
@@ -49,14 +49,14 @@ class Sums:
 
         self._offsets = offsets
 
-    def places(self, sources: Sequence[tuple[int, int]]) -> Places:
+    def addresses(self, sources: Sequence[tuple[int, int]]) -> RowAddresses:
         """Where the rows are if what owner o provides lies at `sources[o]` = (address, bytes from one row to the
         next)."""
         base = sources[0][0]
-        return Places(base, self._offsets(tuple([(address - base, stride) for address, stride in sources])))
+        return RowAddresses(base, self._offsets(tuple([(address - base, stride) for address, stride in sources])))
 
     def into(
-        self, out: Tensor, sources: Sequence[Tensor] | Places, plus: Scaled | None = None, stream: bool = False
+        self, out: Tensor, sources: Sequence[Tensor] | RowAddresses, plus: Scaled | None = None, stream: bool = False
     ) -> None:
         """Write the sums to `out` (k, d), in its precision; `sources[o]` (rows, d) is what owner o provides.
 
@@ -65,14 +65,14 @@ class Sums:
             plus: A number c and a stack y (k, d): the sums plus c y are written.
             stream: Whether to write past the caches: what nobody on this core reads soon.
         """
-        if isinstance(sources, Places):
+        if isinstance(sources, RowAddresses):
             self._in_one_pass(out, sources, plus, stream)
             return
         if compiles(out):
             if sources[0].stride(1) != 1:  # the caller's own rows
                 sources = [sources[0].contiguous(), *sources[1:]]
             size = out.itemsize
-            places = self.places([(source.data_ptr(), source.stride(0) * size) for source in sources])
+            places = self.addresses([(source.data_ptr(), source.stride(0) * size) for source in sources])
             self._in_one_pass(out, places, plus, stream)
             return
         if out.dtype in TYPES and out.is_cpu and len(out) == 1:
@@ -99,7 +99,7 @@ class Sums:
         if not terms:
             out[:] = 0
 
-    def _in_one_pass(self, out: Tensor, places: Places, plus: Scaled | None, stream: bool) -> None:
+    def _in_one_pass(self, out: Tensor, places: RowAddresses, plus: Scaled | None, stream: bool) -> None:
         k, d = out.shape
         weights, factor = self._weights[TYPES[out.dtype]]
         added, added_stride = 0, 0

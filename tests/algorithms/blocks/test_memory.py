@@ -27,7 +27,7 @@ def dyadic(rows: int, d: int, seed: int) -> Tensor:
 def test_what_was_sent_and_the_memory_are_all_there_was(compressor: Compressor) -> None:
     """The virtual iterate x - e follows SGD exactly, whatever is lost."""
     x, exact = dyadic(4, 6, 0), dyadic(4, 6, 0)
-    error = ErrorMemory.start(x)
+    error = ErrorMemory.start(x, compressor)
     lost = torch.zeros(4, 6, dtype=torch.bool)
     for step in range(50):
         update = 0.25 * dyadic(4, 6, step + 1)  # lr times a gradient
@@ -41,7 +41,7 @@ def test_what_was_sent_and_the_memory_are_all_there_was(compressor: Compressor) 
 @pytest.mark.parametrize("compressor", [ScaledSign(), Contraction(QSGD(levels=2)), ScaledSign(bucket=2)], ids=str)
 def test_the_virtual_iterate_up_to_rounding(compressor: Compressor) -> None:
     x, exact = dyadic(4, 6, 0), dyadic(4, 6, 0)
-    error = ErrorMemory.start(x)
+    error = ErrorMemory.start(x, compressor)
     for step in range(50):
         update = 0.25 * dyadic(4, 6, step + 1)
         x = x - error.compress(update, compressor, draw(4, step)).dense()
@@ -52,7 +52,7 @@ def test_the_virtual_iterate_up_to_rounding(compressor: Compressor) -> None:
 
 def test_without_compression_it_is_sgd() -> None:
     x = torch.randn(3, 5, generator=torch.Generator().manual_seed(0))
-    error = ErrorMemory.start(x)
+    error = ErrorMemory.start(x, Identity())
     exact = x.clone()
     for step in range(10):
         update = 0.1 * x.sin()
@@ -63,7 +63,7 @@ def test_without_compression_it_is_sgd() -> None:
 
 
 def test_a_message_is_of_the_value_plus_the_memory() -> None:
-    error = ErrorMemory.start(torch.zeros(1, 3))
+    error = ErrorMemory.start(torch.zeros(1, 3), TopK(k=1))
     first = error.compress(torch.tensor([[1.0, 3.0, 2.0]]), TopK(k=1), draw(1, 0))
     assert first.dense().tolist() == [[0, 3, 0]] and error.lost.tolist() == [[1, 0, 2]]
     second = error.compress(torch.tensor([[1.5, 0.0, -0.25]]), TopK(k=1), draw(1, 1))
@@ -92,7 +92,7 @@ def test_top_1_without_error_feedback_diverges(lr: float) -> None:
 @pytest.mark.parametrize(("lr", "steps"), [(0.02, 400), (0.05, 200)])
 def test_top_1_with_error_feedback_converges(lr: float, steps: int) -> None:
     x = torch.full((3, 3), 0.7, dtype=torch.float64)
-    error = ErrorMemory.start(x)
+    error = ErrorMemory.start(x, TopK(k=1))
     for step in range(steps):
         update = lr * gradients(x[0])
         x = x - error.compress(update, TopK(k=1), draw(3, step)).dense().mean(dim=0)

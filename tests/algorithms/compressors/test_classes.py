@@ -20,7 +20,7 @@ from algorithms import (
     RandomK,
     TopK,
 )
-from algorithms.compressors.compressor import B1, B2, B3
+from algorithms.compressors.theory import B1, B2, B3
 from algorithms.randomness import Draw
 from tests.algorithms.compressors.helpers import EVERY
 from tests.algorithms.helpers import Array

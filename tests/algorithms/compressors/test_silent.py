@@ -19,7 +19,7 @@ SENT = torch.tensor([True, False, True, False])
 )
 def test_silent_rows(compressor: Compressor) -> None:
     x = torch.from_numpy(np.random.default_rng(0).normal(size=(4, 7)))
-    message, full = compressor.compress(x, DRAW, SENT), compressor.compress(x, DRAW)
+    message, full = compressor.compress(x, DRAW, sent=SENT), compressor.compress(x, DRAW)
     assert message.nbytes.tolist() == [full.nbytes[0], 1, full.nbytes[2], 1]
     assert message.entropy_bits[1] == 1 and message.entropy_bits[0] == full.entropy_bits[0]
     wanted = full.dense() * SENT[:, None]
@@ -34,7 +34,7 @@ def test_silent_rows(compressor: Compressor) -> None:
     together = np.concatenate([message.pack(row) for row in range(4)])
     assert torch.equal(message.unpack(together), wanted)
     assert message.received(together).nbytes.tolist() == message.nbytes.tolist()
-    single = compressor.compress(x[1:2], DRAW, SENT[1:2])
+    single = compressor.compress(x[1:2], DRAW, sent=SENT[1:2])
     stack = torch.ones(1, 7, dtype=torch.float64)
     single.add(stack)
     assert torch.equal(stack, torch.ones(1, 7, dtype=torch.float64))

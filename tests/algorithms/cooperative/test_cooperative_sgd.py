@@ -164,7 +164,8 @@ def test_elastic_averaging_is_a_matrix_with_an_auxiliary_node(alpha: float, peri
         elastic_averaging_sgd(DECAY, period), elastic_averaging(9, alpha), whole, np.concatenate([x, x[:1]]), STEPS
     )
     for overlap in (False, True):
-        anchored = run(ElasticAveraging(DECAY, alpha, period, overlap=overlap), ring(8), problem, x, STEPS)
+        algorithm = ElasticAveraging(DECAY, alpha, period, overlap=overlap, output="combined")
+        anchored = run(algorithm, ring(8), problem, x, STEPS)
         assert np.abs(anchored.points - framework.models[:, :8]).max() <= 1e-11
         assert np.abs(anchored.models.mean(axis=1) - framework.models.mean(axis=1)).max() <= 1e-11
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -23,11 +25,11 @@ def rate(k: int) -> float:
 def transcription(
     problem: LeastSquares, x: Array, order: str, alpha: float, period: int, delta: float
 ) -> tuple[Array, Array]:
-    """(the nodes' iterates; the average of all of them and the anchor), with one loop over nodes after another."""
+    """(the nodes' iterates; the anchors), with one loop over nodes after another."""
     m = problem.n
     z = x.mean(axis=0)
     v = np.zeros_like(x)
-    iterates, averages = [x], [(x.sum(axis=0) + z) / (m + 1)]
+    iterates, anchors = [x], [z]
     for k in range(STEPS):
         v = delta * v - rate(k) * problem.gradient(x + delta * v)
         if order == "simultaneous" and k % period == 0:
@@ -41,8 +43,17 @@ def transcription(
         else:
             x = x + v
         iterates.append(x)
-        averages.append((x.sum(axis=0) + z) / (m + 1))
-    return np.stack(iterates), np.stack(averages)
+        anchors.append(z)
+    return np.stack(iterates), np.stack(anchors)
+
+
+def arrivals(anchors: Array, order: str, period: int) -> Array:
+    """The anchors as they have arrived where they travel until the next communication."""
+    arrived = [anchors[0]]
+    for k in range(STEPS):
+        communicates = k % period == 0 if order == "simultaneous" else (k + 1) % period == 0
+        arrived.append(anchors[k] if communicates else arrived[-1])
+    return np.stack(arrived)
 
 
 @pytest.mark.parametrize("overlap", [False, True])
@@ -53,12 +64,18 @@ def test_against_the_equations(n: int, order: str, period: int, momentum: float,
     problem = least_squares(n)
     x = starts(problem)
     for alpha in (None, 0.9 / n):
-        algorithm = ElasticAveraging(DECAY, alpha, period, order, momentum, overlap)
+        algorithm = ElasticAveraging(DECAY, alpha, period, order, momentum, overlap, output="combined")
         ran = run(algorithm, ring(n), problem, x, STEPS)
-        iterates, averages = transcription(problem, x, order, alpha or 2 / (n + 2), period, momentum)
+        iterates, anchors = transcription(problem, x, order, alpha or 2 / (n + 2), period, momentum)
+        averages = (iterates.sum(axis=1) + anchors) / (n + 1)
         assert np.abs(ran.models.mean(axis=1) - averages).max() <= 1e-10
         if not momentum:
             assert np.abs(ran.points - iterates).max() <= 1e-10
+        local = run(replace(algorithm, output="local"), ring(n), problem, x, STEPS).models
+        assert np.abs(local - iterates).max() <= 1e-10
+        output = run(replace(algorithm, output="anchor"), ring(n), problem, x, STEPS).models
+        arrived = arrivals(anchors, order, period) if overlap else anchors
+        assert np.abs(output - arrived[:, None]).max() <= 1e-10
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -99,7 +116,7 @@ def test_the_stable_range(order: str, m: int, lr: float) -> None:
 
 def test_without_gradients_a_node_and_its_anchor_conserve_their_sum() -> None:
     network = connect(ring(7), Communicator())
-    algorithm = ElasticAveraging(alpha=0.2, period=1)
+    algorithm = ElasticAveraging(alpha=0.2, period=1, output="combined")
     problem = LeastSquares(np.zeros((7, 1, 3)), np.zeros((7, 1)))
     x = starts(problem)
     ran = run(algorithm, ring(7), problem, x, 100)
@@ -131,6 +148,7 @@ def test_refusals() -> None:
         ({"period": 0}, "period"),
         ({"order": "both"}, "order"),
         ({"momentum": 1.0}, "momentum"),
+        ({"output": "mean"}, "output"),
     ):
         with pytest.raises(ValueError, match=f"ElasticAveraging: {name} = .* is not allowed; it must be"):
             ElasticAveraging(**options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -122,9 +123,10 @@ def test_momentum_is_an_optimizer_to_the_last_bit(kind: type[Algorithm], nestero
 def test_momentum_of_elastic_averaging_is_an_optimizer() -> None:
     problem = least_squares(8)
     for order in ("simultaneous", "sequential"):
+        plain = ElasticAveraging(RATE, period=2, order=order, output="combined")  # type: ignore[arg-type]
         models = [
-            run(ElasticAveraging(RATE, period=2, order=order, **options), ring(8), problem, starts(problem), 20).models  # type: ignore[arg-type]
-            for options in ({"momentum": 0.7}, {"optimizer": NesterovMomentum(0.7)})
+            run(algorithm, ring(8), problem, starts(problem), 20).models
+            for algorithm in (replace(plain, momentum=0.7), replace(plain, optimizer=NesterovMomentum(0.7)))
         ]
         np.testing.assert_array_equal(*models)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from torch import Tensor
 
-from algorithms import Algorithm, CocodSGD, OverlapLocalSGD, StepDecay
-from gossip.network import InProcessNetwork
+from algorithms import Algorithm, CocodSGD, OverlapLocalSGD, Posted, StepDecay
+from gossip.network import Network
 from tests.algorithms.helpers import Array, LeastSquares, common, flat, least_squares, run, starts
 from topologies import ring
 
@@ -113,7 +114,12 @@ def test_a_network_that_sends_nothing_ahead_gives_the_same_bits(
     problem = least_squares(8)
     ahead = run(algorithm, ring(8), problem, starts(problem), 50)
     posted = []
-    monkeypatch.setattr(InProcessNetwork, "post_mean", lambda network, value: posted.append(value))
+
+    def keep(network: Network, value: Tensor) -> Posted[Tensor]:
+        posted.append(Posted(value))
+        return posted[-1]
+
+    monkeypatch.setattr(Network, "post_mean", keep)
     blocking = run(algorithm, ring(8), problem, starts(problem), 50)
     assert len(posted) == 16
     np.testing.assert_array_equal(ahead.models, blocking.models)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from algorithms import StepDecay
+from algorithms import Federated, Sample, StepDecay
 from algorithms.federated.sampling import draw_clients
 from algorithms.randomness import Draw, stream
-from tests.algorithms.helpers import Array, LeastSquares
+from gossip.network import Communicator, connect
+from gossip.network import RunNetwork as Network
+from tests.algorithms.helpers import Array, LeastSquares, with_rows
+from topologies import ring, with_servers
 
 STEPS = 200
 RATE = StepDecay(lr=0.05, milestones=(60, 61, 124), factor=0.5)
@@ -44,6 +50,23 @@ def rounds(
             r += 1
         models.append(w)
     return np.stack(models)
+
+
+def started(algorithm: Federated, problem: LeastSquares, x: Array) -> tuple[Any, Network]:
+    """The state before the first step, and a network of the clients and the server, if there is one."""
+    servers = algorithm.servers
+    network = connect(with_servers(ring(problem.n), servers), Communicator(), seed=0)
+    state = algorithm.start(torch.tensor(with_rows(x, servers)), network)
+    network.finish_step()
+    return state, network
+
+
+def sample_at(problem: LeastSquares, x: Tensor) -> Sample:
+    """Gradients and losses of the clients at their rows of x, and zeros for the server."""
+    X, n = x.numpy()[: problem.n], problem.n
+    losses = ((np.einsum("nmd,nd->nm", problem.A, X) - problem.b) ** 2).mean(axis=1) / 2
+    gradient, loss = (with_rows(rows, len(x) - n) for rows in (problem.gradient(X), losses))
+    return Sample(torch.tensor(gradient), torch.tensor(loss))
 
 
 def everyone(n: int) -> Weights:

@@ -35,6 +35,7 @@ from algorithms import (
     Svrg,
     ZerothOrder,
 )
+from algorithms.federated.sampling import Sampling, Weighting
 from gossip import workloads
 from gossip.network import Communicator, connect
 from tests.algorithms.federated.literal import (
@@ -46,9 +47,10 @@ from tests.algorithms.federated.literal import (
     drawn,
     everyone,
     rounds,
+    sample_at,
 )
-from tests.algorithms.helpers import Array, LeastSquares, common, least_squares, run, starts
-from topologies import Topology, exponential, ring
+from tests.algorithms.helpers import Array, LeastSquares, common, least_squares, run, starts, with_rows
+from topologies import Topology, exponential, ring, with_servers
 
 N = 6
 SIZES = (3.0, 1.0, 4.0, 1.0, 5.0, 9.0)
@@ -84,29 +86,31 @@ def test_sampled_clients(participation: float, clients: int, sampling: str, weig
     assert_serves(models, fed_avg(problem, x.mean(axis=0), 4, p))
 
 
+@pytest.mark.parametrize("server", ["node", "replicated"])
 @pytest.mark.parametrize("optimizer", [SGD(0.5), ResidualSGD(0.5)], ids=str)
-def test_absent_clients_neither_train_nor_count(optimizer: LocalOptimizer) -> None:
+def test_absent_clients_neither_train_nor_count(optimizer: LocalOptimizer, server: Any) -> None:
     problem = least_squares(N)
-    algorithm = FedAvg(lr=0.05, local_steps=3, participation=2, optimizer=optimizer)
-    network = connect(ring(N), Communicator(), seed=0)
-    x = torch.tensor(common(problem))
+    algorithm = FedAvg(lr=0.05, local_steps=3, participation=2, optimizer=optimizer, server=server)
+    network = connect(with_servers(ring(N), algorithm.servers), Communicator(), seed=0)
+    x = torch.tensor(with_rows(common(problem), algorithm.servers))
     state, poisoned = (algorithm.start(x, network) for _ in range(2))
     p = drawn((1.0,) * N, 2, "uniform", "sampled")
     for step in range(12):
         absent = p(step // 3) == 0
         assert absent.sum() == N - 2
-        assert [count == 0 for count in state.counts] == absent.tolist()
-        gradient = torch.tensor(problem.gradient(state.x.numpy()))
-        algorithm.step(state, Sample(gradient, torch.zeros(N)), network)
-        gradient[absent] = torch.nan
+        assert algorithm.idle(state, network) == np.flatnonzero(absent).tolist()
+        sample = sample_at(problem, state.x)
+        algorithm.step(state, sample, network)
+        sample.gradient[:N][absent] = torch.nan
         round_before = network.round
-        algorithm.step(poisoned, Sample(gradient, torch.zeros(N)), network)
+        algorithm.step(poisoned, sample, network)
         assert network.round == round_before
         network.finish_step()
+        state.step, poisoned.step = step + 1, step + 1
         assert torch.equal(state.x, poisoned.x)
         if (step + 1) % 3:
-            assert torch.equal(state.x[absent], state.server[absent])
-            assert not torch.equal(state.x[~absent], state.server[~absent])
+            assert torch.equal(state.x[:N][absent], state.server[:N][absent])
+            assert not torch.equal(state.x[:N][~absent], state.server[:N][~absent])
     assert torch.isfinite(state.x).all()
 
 
@@ -136,18 +140,55 @@ def test_a_run_knows_the_numbers_of_examples() -> None:
     assert not torch.equal(model("examples"), model("equal"))
 
 
-@pytest.mark.parametrize("method", METHODS, ids=str)
-def test_the_network_does_not_matter_and_rounds_are_counted(method: Federated) -> None:
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: type(method).__name__)
+def test_the_network_does_not_matter_and_rounds_of_a_replicated_server_are_counted(method: Federated) -> None:
     problem = least_squares(N)
-    algorithm = replace(method, lr=0.05, local_steps=4)
+    algorithm = replace(method, lr=0.05, local_steps=4, server="replicated")
     first, second = (run(algorithm, each, problem, starts(problem), 14) for each in (ring(N), exponential(N)))
     np.testing.assert_array_equal(first.models, second.models)
     assert first.rounds == 1 + 3
     means = 1 + (6 if isinstance(method, Scaffold) else 3)
-    numbers = 3 if isinstance(method, FedNova) else 0
     edges = 2 * (N - 1)  # up the tree and down
-    assert first.messages.sum() == (means + numbers) * edges
-    assert first.bytes.sum() == (means * problem.d + numbers) * edges * 8
+    assert first.messages.sum() == means * edges
+    assert first.bytes.sum() == means * problem.d * edges * 8
+
+
+@pytest.mark.parametrize("weighting", ["sampled", "all"])
+@pytest.mark.parametrize("sampling", ["uniform", "proportional", "independent"])
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: type(method).__name__)
+def test_only_those_that_take_part_send_to_the_server_and_hear_it(
+    method: Federated, sampling: Sampling, weighting: Weighting
+) -> None:
+    problem = least_squares(N)
+    algorithm = replace(
+        method, lr=0.05, local_steps=4, participation=2, sampling=sampling, weighting=weighting, weights=SIZES
+    )
+    result = run(algorithm, ring(N), problem, starts(problem), 14)
+    p = drawn(SIZES, 2, sampling, weighting)
+    vectors = 2 if isinstance(method, Scaffold) else 1
+    up = 1 + vectors * sum((p(r) > 0).astype(int) for r in range(3))  # all clients send where they start
+    down = vectors * sum((p(r) > 0).sum() for r in range(4))
+    assert 0 < down < 4 * vectors * N
+    assert result.messages.tolist() == [*up.tolist(), down]
+    assert result.bytes.tolist() == [8 * problem.d * sent for sent in [*up.tolist(), down]]
+    assert result.rounds == 1 + 3
+    replicated = run(algorithm.replicated(), exponential(N), problem, starts(problem), 14)
+    np.testing.assert_array_equal(result.models, replicated.models)
+    np.testing.assert_array_equal(result.points, replicated.points)
+
+
+def test_bytes_of_a_run_are_those_of_clients_and_server() -> None:
+    arguments: dict[str, Any] = {"steps": 12, "output": None, "evaluate_every": 3}
+    algorithm = FedAvg(0.05, local_steps=3, participation=2)
+    single = torch.zeros(5, dtype=torch.float32)
+    for start, size in ((None, 8), (single, 4)):
+        result = gossip.run(counted(), ring(N), algorithm, start=start, **arguments)
+        assert result.model.shape == (N, 5)
+        for round_, record in enumerate(result.history):
+            vectors = N + 2 + round_ * (2 + 2)
+            assert record["bytes_sent_per_node"] * (N + 1) == pytest.approx(vectors * 5 * size, rel=1e-14)
+            assert record["messages_sent_per_node"] * (N + 1) == pytest.approx(vectors, rel=1e-14)
+        assert result.summary["nodes"] == N
 
 
 @pytest.mark.filterwarnings("error")
@@ -224,6 +265,7 @@ BAD = [
     ({"client_steps": (1, 11)}, "client_steps = (1, 11) "),
     ({"client_steps": (1, 0)}, "client_steps = (1, 0) "),
     ({"candidates": 2}, "candidates = 2 "),
+    ({"server": "none"}, "server = 'none' "),
     ({"sampling": "power-of-choice"}, "candidates = None "),
     ({"sampling": "power-of-choice", "weighting": "unbiased", "candidates": 2}, "weighting = 'unbiased' "),
 ]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
-from algorithms import FedAvg, NonFiniteError, Sample
-from algorithms.federated.sampling import choose_clients, draw_candidates
+from algorithms import FedAvg, NonFiniteError
+from algorithms.federated.sampling import choose_clients, draw_candidates, votes_of_chosen
 from gossip.network import Communicator, connect
-from tests.algorithms.federated.literal import RATE, SERVER_RATE
+from tests.algorithms.federated.literal import RATE, SERVER_RATE, sample_at, started
 from tests.algorithms.helpers import Array, LeastSquares, least_squares, starts
 from topologies import ring
 
@@ -17,14 +20,29 @@ N = 6
 SIZES = (3.0, 1.0, 4.0, 0.0, 5.0, 9.0)
 
 
+def gathered(n: int, size: int) -> Array:
+    """(n,) what each node sends when rows of so many bytes of all n nodes go to all."""
+    network = connect(ring(n), Communicator())
+    network.gather(torch.zeros(n, size, dtype=torch.uint8))
+    return network.traffic.bytes.numpy()
+
+
+def told(n: int, size: int) -> Array:
+    """(n,) what each node sends when a row of so many bytes of the last node goes to all."""
+    network = connect(ring(n), Communicator())
+    network.rows(torch.zeros(n, size, dtype=torch.uint8), [n - 1])
+    return network.traffic.bytes.numpy()
+
+
 def losses(problem: LeastSquares, w: Array) -> Array:
     return ((np.einsum("nmd,d->nm", problem.A, w) - problem.b) ** 2).mean(axis=1) / 2
 
 
+@pytest.mark.parametrize("server", ["node", "replicated"])
 @pytest.mark.parametrize("weighting", ["sampled", "all"])
 @pytest.mark.parametrize(("clients", "candidates"), [(2, 4), (1, 5), (3, 3)])
-def test_literal_rounds(clients: int, candidates: int, weighting: str) -> None:
-    problem, network = least_squares(N), connect(ring(N), Communicator(), seed=0)
+def test_literal_rounds(clients: int, candidates: int, weighting: str, server: Any) -> None:
+    problem = least_squares(N)
     algorithm = FedAvg(
         RATE,
         SERVER_RATE,
@@ -34,21 +52,20 @@ def test_literal_rounds(clients: int, candidates: int, weighting: str) -> None:
         candidates=candidates,
         weights=SIZES,
         weighting=weighting,  # type: ignore[arg-type]
+        server=server,
     )
-    state = algorithm.start(torch.tensor(starts(problem)), network)
-    network.finish_step()
+    state, network = started(algorithm, problem, starts(problem))
     w = starts(problem).mean(axis=0)
     U = np.tile(w, (N, 1))
     for t in range(60):
-        X = state.x.numpy()
         if t % 3 == 0:
             loss = losses(problem, w)
-            drawn = state.candidates
+            drawn = state.clients
             assert len(set(drawn)) == candidates and 3 not in drawn
             chosen = sorted(drawn, key=lambda k: loss[k])[-clients:]
-        residuals = np.einsum("nmd,nd->nm", problem.A, X) - problem.b
-        sample = Sample(torch.tensor(problem.gradient(X)), torch.tensor((residuals**2).mean(axis=1) / 2))
-        algorithm.advance(state, sample, network)
+        algorithm.advance(state, sample_at(problem, state.x), network)
+        if t % 3 != 2:
+            assert state.clients == tuple(sorted(chosen))
         G = problem.gradient(U)
         for k in chosen:
             U[k] = U[k] - RATE(t) * G[k]
@@ -56,9 +73,13 @@ def test_literal_rounds(clients: int, candidates: int, weighting: str) -> None:
             share = 1 / clients if weighting == "sampled" else 1 / N
             w = w + SERVER_RATE(t // 3) * share * sum(U[k] - w for k in chosen)
             U = np.tile(w, (N, 1))
-        assert np.abs(algorithm.model(state).numpy() - w).max() <= 1e-10
-    edges = 2 * (N - 1)
-    assert network.traffic.bytes.sum() == 8 * edges * (21 * 5 + 20 * N)
+        assert np.abs(algorithm.model(state).numpy()[-1] - w).max() <= 1e-10
+    traffic = network.traffic
+    if server == "replicated":  # 21 sums of five numbers, up a tree and down, and 20 times everybody's loss
+        assert traffic.bytes.sum() == 8 * 2 * (N - 1) * 21 * 5 + 20 * gathered(N, 8).sum()
+    else:  # all start; then the candidates get w and send their losses, those who were told that they may send w - u_k
+        down, lost, up = 21 * candidates * 5, 20 * candidates, (N + 20 * clients) * 5
+        assert traffic.bytes.sum() == 8 * (down + lost + up) + 20 * told(N + 1, 8 * clients).sum()
 
 
 def test_candidates_are_drawn_in_proportion_one_by_one() -> None:
@@ -72,15 +93,18 @@ def test_candidates_are_drawn_in_proportion_one_by_one() -> None:
 
 
 def test_the_first_of_equals() -> None:
-    np.testing.assert_array_equal(
-        choose_clients(np.array([1.0, 2, 2, 2, np.inf]), (0, 1, 2, 3), 2, "sampled"), [0, 2.5, 2.5, 0, 0]
-    )
-    assert choose_clients(np.array([1.0, 2, 2, 2, np.inf]), (0, 1, 4), 1, "all").tolist() == [0, 0, 0, 0, 1]
+    losses = dict(enumerate([1.0, 2, 2, 2, np.inf]))
+    assert choose_clients(losses, (0, 1, 2, 3), 2) == [1, 2]
+    assert choose_clients(losses, (0, 1, 4), 1) == [4]
+    assert votes_of_chosen([1, 2], 5, "sampled").tolist() == [0, 2.5, 2.5, 0, 0]
+    assert votes_of_chosen([4], 5, "all").tolist() == [0, 0, 0, 0, 1]
 
 
-def test_no_loss_at_all_is_refused() -> None:
-    network = connect(ring(N), Communicator())
-    algorithm = FedAvg(sampling="power-of-choice", participation=1, candidates=2)
-    state = algorithm.start(torch.zeros(N, 3), network)
+@pytest.mark.parametrize("server", ["node", "replicated"])
+def test_no_loss_at_all_is_refused(server: Any) -> None:
+    algorithm = FedAvg(sampling="power-of-choice", participation=1, candidates=2, server=server)
+    problem = least_squares(N)
+    state, network = started(algorithm, problem, starts(problem))
+    silent = replace(sample_at(problem, state.x), loss=torch.full((network.n,), np.nan))
     with pytest.raises(NonFiniteError, match="FedAvg: no candidate has a finite loss"):
-        algorithm.step(state, Sample(torch.zeros(N, 3), torch.full((N,), np.nan)), network)
+        algorithm.step(state, silent, network)

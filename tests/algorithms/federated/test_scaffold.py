@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
-import torch
 
-from algorithms import SGD, AdamW, FedAvg, Sample, Scaffold
-from gossip.network import Communicator, connect
-from tests.algorithms.federated.literal import RATE, SERVER_RATE, STEPS, Weights, assert_serves, drawn
+from algorithms import SGD, AdamW, FedAvg, Scaffold
+from tests.algorithms.federated.literal import (
+    RATE,
+    SERVER_RATE,
+    STEPS,
+    Weights,
+    assert_serves,
+    drawn,
+    sample_at,
+    started,
+)
 from tests.algorithms.helpers import Array, LeastSquares, common, least_squares, run, starts
 from topologies import ring
 
@@ -90,18 +99,17 @@ def test_one_local_step_of_everyone_is_gradient_descent() -> None:
         assert np.abs(models[t + 1] - w).max() <= 1e-12
 
 
+@pytest.mark.parametrize("server", ["node", "replicated"])
 @pytest.mark.parametrize("participation", [1.0, 2])
-def test_the_servers_control_is_the_mean_of_the_clients(participation: float) -> None:
+def test_the_servers_control_is_the_mean_of_the_clients(participation: float, server: Any) -> None:
     # With all clients because it starts so and all change alike, with some because the others' do not change.
     problem = least_squares(N)
-    algorithm = Scaffold(RATE, local_steps=3, participation=participation)
-    network = connect(ring(N), Communicator(), seed=0)
-    state = algorithm.start(torch.tensor(starts(problem)), network)
-    network.finish_step()
+    algorithm = Scaffold(RATE, local_steps=3, participation=participation, server=server)
+    state, network = started(algorithm, problem, starts(problem))
     for _ in range(60):
-        gradient = torch.tensor(problem.gradient(state.x.numpy()))
-        algorithm.advance(state, Sample(gradient, torch.zeros(N)), network)
-        assert np.abs(state.server_control.numpy() - state.control.numpy().mean(axis=0)).max() <= 1e-13
+        algorithm.advance(state, sample_at(problem, state.x), network)
+        mean = state.control.numpy()[:N].mean(axis=0)
+        assert np.abs(state.server_control[-1].numpy() - mean).max() <= 1e-13
     assert np.abs(state.control.numpy()).max() > 0.1
 
 

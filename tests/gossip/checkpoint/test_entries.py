@@ -13,7 +13,7 @@ from torch import Tensor
 from algorithms import Algorithm, Compressor, Message, State, TopK
 from algorithms.randomness import Draw
 from algorithms.state import LooseState
-from gossip.checkpoint.entries import Parts, Whole
+from gossip.checkpoint.entries import StateRows, StatesFromRows
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Read:
 
 
 def message(nodes: Sequence[int], x: Tensor, sent: Tensor | None = None) -> Message:
-    return TopK(k=1).compress(x, Draw(0, "test", nodes, 0), sent)
+    return TopK(k=1).compress(x, Draw(0, "test", nodes, 0), sent=sent)
 
 
 def state(nodes: Sequence[int]) -> State:
@@ -64,18 +64,18 @@ def state(nodes: Sequence[int]) -> State:
 def test_nodes_that_move() -> None:
     ranks, outlines = [], []
     for nodes in ([0, 1], [2, 3, 4]):
-        parts = Parts(Compressing())
+        parts = StateRows(Compressing())
         parts.take("algorithm", state(nodes), nodes)
         ranks.append((nodes, parts.rows))
         outlines.append(parts.outline)
     assert repr(outlines[0]) == repr(outlines[1])
     for nodes in ([0, 1, 2, 3, 4], [1, 2, 3], [4], [0, 4]):
-        whole = Whole(Compressing(), Read(*ranks)).state("algorithm", outlines[0]["algorithm"], nodes)
+        whole = StatesFromRows(Compressing(), Read(*ranks)).state("algorithm", outlines[0]["algorithm"], nodes)
         expected = state(nodes)
         assert list(vars(whole)) == list(vars(expected))
         assert whole.same is whole.x
         assert_equal(vars(whole), vars(expected))
-    nobody = Whole(Compressing(), Read(*ranks)).state("algorithm", outlines[0]["algorithm"], [])
+    nobody = StatesFromRows(Compressing(), Read(*ranks)).state("algorithm", outlines[0]["algorithm"], [])
     assert nobody.x.shape == (0, 2)
     assert nobody.counts.dtype == torch.int64
     assert nobody.lists == nobody.shares == []
@@ -118,12 +118,12 @@ def assert_equal(one: Any, other: Any) -> None:
 )
 def test_what_cannot_be_saved(value: Any, says: str) -> None:
     with pytest.raises(ValueError, match="Compressing: what the state has as ") as refused:
-        Parts(Compressing()).take("algorithm", LooseState(x=torch.zeros(2, 5), y=value), [4, 5])
+        StateRows(Compressing()).take("algorithm", LooseState(x=torch.zeros(2, 5), y=value), [4, 5])
     assert says in str(refused.value)
 
 
 def test_messages_of_strange_compressors_and_strange_values_posted() -> None:
-    parts = Parts(Algorithm())
+    parts = StateRows(Algorithm())
     with pytest.raises(ValueError, match="is a message of a compressor that the algorithm does not have"):
         parts.take("algorithm", LooseState(sent=message([0], torch.ones(1, 2))), [0])
     parts.take("algorithm", LooseState(x=torch.ones(1, 2)), [0])

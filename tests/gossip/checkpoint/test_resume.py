@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields, is_dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +25,13 @@ from algorithms import (
     StepDecay,
     TopK,
 )
+from gossip import SimulatedClock
 from gossip.errors import DataError, UsageError
-from gossip.train.options import UNFINISHED
+from gossip.train.kinds import UNFINISHED
 from gossip.workloads import Digits, LeastSquares
-from tests.conftest import REPOSITORY
+from tests.cases import NODES, Case, every_case
 from tests.gossip.checkpoint.conftest import Small
-from tests.mpi.cases import Case
 from topologies import exponential, one_peer_exponential, path
-
-FAMILIES = sorted(file.stem for file in (REPOSITORY / "tests/mpi/cases").glob("[!_]*.py"))
 
 Records = list[dict[str, Any]]
 
@@ -49,8 +46,16 @@ def step_of(directory: Path, step: int) -> Path:
 
 def assert_resumes(case: Case, output: Path) -> None:
     middle = case.steps // 2 + 1
-    options = {"oracle": case.oracle, "steps": case.steps, "clock": case.clock, "evaluate_every": 3, "output": output}
-    run = (case.workload, case.topology, case.algorithm)
+    clock: Any = case.clock
+    options = {
+        "oracle": case.oracle,
+        "steps": case.steps,
+        "clock": SimulatedClock(**clock) if clock else None,
+        "evaluate_every": 3,
+        "output": output,
+    }
+    topology = case.topology(NODES)
+    run = (case.workload(topology.n - case.algorithm.auxiliary), topology, case.algorithm)
     whole = gossip.run(*run, **options, checkpoint_every=middle)  # type: ignore[arg-type]
     assert whole.directory is not None
     again = gossip.run(*run, **options, resume=step_of(whole.directory, middle))  # type: ignore[arg-type]
@@ -58,10 +63,9 @@ def assert_resumes(case: Case, output: Path) -> None:
     assert without_times(again.history) == without_times(whole.history), case
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_every_algorithm_and_oracle(family: str, tmp_path: Path) -> None:
-    for i, case in enumerate(import_module(f"tests.mpi.cases.{family}").CASES):
-        assert_resumes(case, tmp_path / str(i))
+@pytest.mark.parametrize("name", every_case())
+def test_every_algorithm_and_oracle(name: str, tmp_path: Path) -> None:
+    assert_resumes(every_case()[name], tmp_path)
 
 
 def test_no_algorithm_nor_oracle_is_left_out() -> None:
@@ -72,8 +76,7 @@ def test_no_algorithm_nor_oracle_is_left_out() -> None:
         inside = [getattr(owner, field.name) for field in fields(owner)] if is_dataclass(owner) else []  # type: ignore[arg-type]
         return {type(owner)}.union(*map(parts, inside))
 
-    cases = [case for family in FAMILIES for case in import_module(f"tests.mpi.cases.{family}").CASES]
-    tried = set().union(*(parts(case.algorithm) | parts(case.oracle) for case in cases))
+    tried = set().union(*(parts(case.algorithm) | parts(case.oracle) for case in every_case().values()))
     missing = {kind.__name__ for kind in below(Algorithm) | below(Oracle) if kind.__module__.startswith("algorithms.")}
     missing -= {kind.__name__ for kind in tried} | UNFINISHED | {"Algorithm", "Oracle"}
     assert not missing
@@ -89,7 +92,7 @@ def test_no_algorithm_nor_oracle_is_left_out() -> None:
 def test_as_many_nodes_as_parameters_and_examples(algorithm: Algorithm, topology: Any, tmp_path: Path) -> None:
     random = np.random.default_rng(1)
     workload = LeastSquares(random.normal(size=(8, 8, 8)), random.normal(size=(8, 8)))
-    assert_resumes(Case(algorithm, topology(8), Saga(2), workload), tmp_path)
+    assert_resumes(Case(algorithm, lambda _: topology(8), Saga(2), lambda _: workload), tmp_path)
 
 
 def test_more_steps_than_first_asked_for(small: Small) -> None:

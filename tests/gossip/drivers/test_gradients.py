@@ -1,69 +1,78 @@
-"""Compressors on the gradients of a network."""
+"""The gradients of the local nodes: of those with data and not idle, at the right rows, counted once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
+import numpy as np
 import pytest
 import torch
 
-from algorithms import Composed, Compressor, Contraction, Layout, NaturalDithering, TopK
-from algorithms.randomness import Draw
-from gossip.bench.compression.frontier import errors, gradients
-
-NODES = 3
+from algorithms import Full, Minibatch, Oracle, Saga
+from gossip.drivers.gradients import Gradients
+from gossip.workloads import LeastSquares
 
 
-@pytest.fixture(scope="module")
-def model() -> tuple[Layout, torch.Tensor]:
-    """The layout of a perceptron on Mnist and its gradients on several nodes, after some steps."""
-    return gradients(hidden=16, steps=60, count=NODES)
+@pytest.fixture
+def workload() -> LeastSquares:
+    random = np.random.default_rng(3)
+    return LeastSquares(random.normal(size=(6, 8, 4)), random.normal(size=(6, 8)))
 
 
-def bits_and_error(compressor: Compressor, model: tuple[Layout, torch.Tensor]) -> tuple[float, float]:
-    """Bits per entry, and the squared error relative to the gradient's square, on average."""
-    layout, x = model
-    message = compressor.for_layout(layout).compress(x, Draw(0, "test", range(NODES), 0))
-    return float(message.bits.double().mean()) / layout.d, float(errors(message.dense(), x).mean())
+@pytest.fixture
+def x() -> torch.Tensor:
+    return torch.randn(5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
 
-def dithering(levels: int) -> NaturalDithering:
-    return NaturalDithering(levels=levels, norm="max", bucket=512)
+def test_they_are_those_of_the_nodes_with_data(workload: LeastSquares, x: torch.Tensor) -> None:
+    gradients = Gradients(Full(), workload, [1, 3, 4], seed=0)  # two of the five local nodes have no data
+    sample = gradients.sample(gradients.start(x), x, step=0)
+    expected = workload.gradient(x[:3], [1, 3, 4])
+    assert torch.equal(sample.gradient[:3], expected.gradient)
+    assert torch.equal(sample.loss[:3], expected.loss)
+    assert not sample.gradient[3:].any() and not sample.loss[3:].any()
+    assert sample.gradient.shape == x.shape
 
 
-def alone() -> Iterator[Compressor]:
-    """Natural dithering of everything, as it is and scaled to contract."""
-    for levels in range(1, 6):
-        yield dithering(levels)
-        yield Contraction(dithering(levels))
+def test_a_rank_without_any_data_has_zeros(workload: LeastSquares, x: torch.Tensor) -> None:
+    gradients = Gradients(Minibatch(2), workload, [], seed=0)
+    state = gradients.start(x)
+    sample, used = gradients.look(state, x, 0, [])
+    assert not sample.gradient.any() and not sample.loss.any()
+    assert {name: count.tolist() for name, count in used.items()} == {"gradients": [0] * 5, "queries": [0] * 5}
 
 
-@pytest.mark.parametrize("fraction", [0.01, 0.03, 0.1, 0.15])
-def test_top_k_and_natural_dithering_together_beat_each_alone(
-    model: tuple[Layout, torch.Tensor], fraction: float
-) -> None:
-    """Beznosikov, Horváth, Richtárik, Safaryan (2020): a lower error at no more bits."""
-    together = Composed(TopK(fraction=fraction), dithering(7))
-    bits, error = bits_and_error(together, model)
-    # Top-k alone with as many bits keeps less than this share, and natural dithering alone has no fewer.
-    richer = [bits_and_error(TopK(fraction=step * fraction / 20), model) for step in range(1, 21)]
-    enough = [each for each in richer if each[0] >= bits]
-    assert enough and enough[0][1] > 1.05 * error
-    assert [each for each in map(lambda other: bits_and_error(other, model), alone()) if each[0] < bits] == []
-    least = min((bits_and_error(other, model) for other in alone()), key=lambda each: each[0])
-    assert least[0] >= bits and least[1] > error
+def test_idle_rows_cost_nothing(workload: LeastSquares, x: torch.Tensor) -> None:
+    gradients = Gradients(Minibatch(2), workload, range(5), seed=0)
+    state, other = gradients.start(x), gradients.start(x)
+    sample, everyone = gradients.sample(state, x, 0, idle=[1, 3]), gradients.sample(other, x, 0)
+    assert torch.equal(sample.gradient[[0, 2, 4]], everyone.gradient[[0, 2, 4]])
+    assert not sample.gradient[[1, 3]].any()
+    assert state.gradients.tolist() == [2, 0, 2, 0, 2]
+    assert not gradients.sample(state, x, 1, idle=range(5)).gradient.any()
+    assert state.gradients.tolist() == [2, 0, 2, 0, 2]
 
 
-def test_at_the_same_bits_as_natural_dithering(model: tuple[Layout, torch.Tensor]) -> None:
-    """With the bits of each natural dithering, most of the fewer entries that matter are worth more than all."""
-    for levels in (1, 2):
-        bits, error = min(
-            (bits_and_error(other, model) for other in (dithering(levels), Contraction(dithering(levels)))),
-            key=lambda each: each[1],
-        )
-        fitting = [
-            found
-            for fraction in (0.1, 0.15, 0.2, 0.25, 0.3, 0.35)
-            if (found := bits_and_error(Composed(TopK(fraction=fraction), dithering(5)), model))[0] <= bits
-        ]
-        assert min(each[1] for each in fitting) < 0.8 * error
+def test_an_oracle_that_remembers_sees_the_idle_rows_too(workload: LeastSquares, x: torch.Tensor) -> None:
+    gradients = Gradients(Saga(2), workload, range(5), seed=0)
+    state, other = gradients.start(x), gradients.start(x)
+    one, two = gradients.sample(state, x, 0, idle=[1]), gradients.sample(other, x, 0)
+    assert torch.equal(one.gradient, two.gradient)
+
+
+@pytest.mark.parametrize("oracle", [Full(), Minibatch(3), Saga(2)])
+def test_a_look_is_what_the_step_would_have_taken(oracle: Oracle, workload: LeastSquares, x: torch.Tensor) -> None:
+    gradients = Gradients(oracle, workload, range(5), seed=7)
+    state, looked = gradients.start(x), gradients.start(x)
+    before = state.gradients.clone()
+    sample = gradients.sample(state, x, 0)
+    look, used = gradients.look(looked, x, 0, [])
+    assert torch.equal(look.gradient, sample.gradient) and torch.equal(look.loss, sample.loss)
+    assert torch.equal(used["gradients"], before)  # what the steps so far have used
+    assert torch.equal(looked.gradients, state.gradients)
+
+
+def test_looking_at_idle_rows_is_not_counted(workload: LeastSquares, x: torch.Tensor) -> None:
+    gradients = Gradients(Minibatch(3), workload, range(5), seed=7)
+    state = gradients.start(x)
+    look, _ = gradients.look(state, x, 0, [0, 4])
+    assert look.gradient[[0, 4]].any(dim=1).all()
+    assert state.gradients.tolist() == [0, 3, 3, 3, 0]

@@ -16,6 +16,7 @@ from algorithms import (
     ElasticAveraging,
     LocalSGD,
     OverlapLocalSGD,
+    Posted,
     TopK,
     elastic_averaging_sgd,
 )
@@ -63,9 +64,9 @@ def test_an_exchange_comes_after_the_gradient_and_waits_for_neighbours_only() ->
 def test_what_was_posted_travels_meanwhile() -> None:
     for compute, passed in ((1.0, RING), (2.0, 2.0)):  # the longer of the two, not their sum
         network, x = network_of(ring(4), compute), stack()
-        network.post(x)
+        posted = network.post(x)
         network.finish_gradients(0)
-        network.mix(x)
+        network.mix(posted)
         assert times(network) == [passed] * 4
 
 
@@ -78,25 +79,24 @@ def test_an_average_begins_when_the_last_node_comes_and_ends_for_all() -> None:
 
 def test_a_posted_average_travels_over_several_steps() -> None:
     network, x = network_of(ring(4)), stack()
-    network.post_mean(x)
+    posted = network.post_mean(x)
     for step in range(2):
         network.finish_gradients(step)
-    network.mean(x)
+    network.mean(posted)
     assert times(network) == [MEAN] * 4
-    network.post_mean(x)
+    posted = network.post_mean(x)
     for step in range(3):
         network.finish_gradients(step)
-    network.mean(x)
+    network.mean(posted)
     assert times(network) == [MEAN + 3] * 4
 
 
 def test_what_is_sent_waits_for_the_port() -> None:
     network, x, y = network_of(ring(4)), stack(), stack()
-    network.post(x)
-    network.post(y)
-    network.mix(x)
+    posted = network.post(x), network.post(y)
+    network.mix(posted[0])
     assert times(network) == [RING] * 4
-    network.mix(y)
+    network.mix(posted[1])
     assert times(network) == [1 + RING] * 4  # two rows have left by then
 
 
@@ -137,12 +137,13 @@ def test_computing_times_are_drawn_for_each_node_and_step() -> None:
 def test_measuring_takes_no_time() -> None:
     network = network_of(ring(4))
     x = stack()
-    network.post_mean(x)
+    posted = network.post_mean(x)
     with network.unrecorded():
+        network.mean(posted)
         network.mean(x)
         network.mix(x)
     assert times(network) == [0] * 4
-    network.mean(x)
+    network.mean(posted)
     assert times(network) == [MEAN] * 4
 
 
@@ -157,7 +158,7 @@ def test_a_saved_clock_goes_on_with_what_was_under_way() -> None:
     def begin() -> tuple[ClockedNetwork, torch.Tensor, torch.Tensor]:
         return network_of(ring(4)), stack(), stack()
 
-    def end(network: ClockedNetwork, x: torch.Tensor, y: torch.Tensor) -> list[float]:
+    def end(network: ClockedNetwork, x: Posted[torch.Tensor], y: Posted[torch.Tensor]) -> list[float]:
         network.finish_gradients(1)
         network.mix(x)
         network.mean(y)
@@ -166,18 +167,19 @@ def test_a_saved_clock_goes_on_with_what_was_under_way() -> None:
 
     network, x, y = begin()
     network.finish_gradients(0)
-    network.post_mean(y)
-    network.post(x)
+    average, posted = network.post_mean(y), network.post(x)
     saved = json.loads(json.dumps(network.clock_state()))
-    wanted = end(network, x, y)
+    sent = network.traffic
+    wanted = end(network, posted, average)
 
     resumed, x, y = begin()
     resumed.finish_gradients(7)
     resumed.load_clock_state(saved)
-    with resumed.unrecorded():
-        resumed.post(x)
-        resumed.post_mean(y)
-    assert end(resumed, x, y) == wanted
+    average, posted = Posted(y), Posted(x)
+    resumed.resume(0, sent, [posted], [average])
+    assert resumed.posted == ([posted], [average])
+    assert end(resumed, posted, average) == wanted
+    assert resumed.posted == ([], [])
 
 
 def test_a_saved_wall_clock_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:

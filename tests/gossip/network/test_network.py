@@ -10,13 +10,13 @@ import torch
 
 from algorithms import Posted, TopK
 from algorithms.star import from_server, to_server
-from gossip.network import Communicator, InProcessNetwork, connect
+from gossip.network import Communicator, RunNetwork, connect
 from topologies import Schedule, Topology, erdos_renyi, exponential, one_peer_exponential, ring, star
 
 TOPOLOGIES = (ring(1), ring(9), star(6), exponential(8), one_peer_exponential(8), erdos_renyi(12))
 
 
-def network_of(topology: Schedule) -> InProcessNetwork:
+def network_of(topology: Schedule) -> RunNetwork:
     return connect(topology, Communicator(), seed=5)
 
 
@@ -96,7 +96,7 @@ def test_unrecorded_traffic_does_not_count_even_for_who_looked_before() -> None:
 
 def test_draws_depend_on_seed_purpose_node_and_round_only() -> None:
     def draw(seed: int, purpose: str, row: int, round: int) -> float:
-        network = InProcessNetwork(ring(4), seed)
+        network = connect(ring(4), Communicator(), seed)
         network.round = round
         return float(network.draw(purpose).generator(row).random())
 
@@ -121,13 +121,13 @@ def test_many_distinct_rounds_do_not_fill_memory() -> None:
 def test_a_posted_average_is_counted_once_and_left_alone_by_what_is_not_recorded() -> None:
     network, alone = network_of(ring(9)), network_of(ring(9))
     x = torch.randn(9, 5)
-    network.post_mean(x)
+    posted = network.post_mean(x)
     assert network.exposed(x)
     network.finish_step()
     with network.unrecorded():
-        assert torch.equal(network.mean(x), alone.mean(x))
+        assert torch.equal(network.mean(posted), alone.mean(x))
     assert network.exposed(x)
-    assert torch.equal(network.mean(x), alone.mean(x))
+    assert torch.equal(network.mean(posted), alone.mean(x))
     network.finish_step()
     assert not network.exposed(x)
     assert network.round == 1

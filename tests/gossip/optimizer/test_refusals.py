@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import networkx as nx
@@ -24,7 +25,7 @@ from algorithms import (
     TopK,
 )
 from tests.gossip.optimizer.helpers import adamw, model
-from topologies import one_peer_exponential, ring
+from topologies import Topology, one_peer_exponential, ring
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ COMPLEX = [nn.Parameter(torch.zeros(1, dtype=torch.complex64))]
 @pytest.mark.parametrize(
     ("params", "algorithm", "options", "says"),
     [
-        (None, DecentralizedSGD(), {"topology": "rings"}, "there is no topology 'rings'; there are ring, "),
+        (None, DecentralizedSGD(), {"topology": "rings"}, "there is no topology 'rings'; there are .*, ring, "),
         (None, DecentralizedSGD(), {"topology": ring(3)}, "ring has 3 nodes but there are 1 ranks"),
         (None, DecentralizedSGD(), {"topology": nx.cycle_graph(4)}, "custom has 4 nodes but there are 1 ranks"),
         (None, ExactDiffusion(), {"topology": one_peer_exponential(1)}, "needs a topology that is static"),
@@ -76,3 +77,17 @@ def test_no_further_parameters() -> None:
     optimizer = gossip.Optimizer(model().parameters(), DecentralizedSGD())
     with pytest.raises(ValueError, match="takes no further parameters"):
         optimizer.add_param_group({"params": [nn.Parameter(torch.zeros(1))]})
+
+
+class Biased(Topology):
+    """A single node, whose matrix cannot be biased, that says it is."""
+
+    doubly_stochastic = False  # type: ignore[assignment]
+
+
+def test_a_biased_mixing_matrix_is_pointed_out_where_it_is_used() -> None:
+    with pytest.warns(UserWarning, match="not doubly stochastic") as seen:
+        gossip.Optimizer(model().parameters(), DecentralizedSGD(), Biased(nx.empty_graph(1))).close()
+    (warning,) = seen
+    line = Path(__file__).read_text().splitlines()[warning.lineno - 1]
+    assert (warning.filename, line.strip()[:17]) == (__file__, "gossip.Optimizer(")

@@ -31,7 +31,7 @@ def coin(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         rows = [{"coin": f"no. {seed}", "height": 1.23456 * (1 + seed)} for seed in seeds]
         return Findings(rows, claims, lambda figure: figure.subplots().plot(seeds), {"heights": [1.0, float("nan")]})
 
-    module = ModuleType("gossip.reproduce.coin")
+    module = ModuleType("gossip.reproduce.studies.coin")
     module.STUDY = Study("Penny 1900, arXiv 0000.00000", "coins fall", run, seeds=2)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr("gossip.reproduce.NAMES", ("coin", *NAMES))

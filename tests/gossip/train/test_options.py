@@ -23,7 +23,9 @@ from algorithms import (
 )
 from gossip import SimulatedClock
 from gossip.errors import UsageError
-from gossip.train.options import UNFINISHED, parse
+from gossip.train.kinds import UNFINISHED
+from gossip.train.options import parse
+from tests.conftest import Run
 
 COMPRESSOR = "--algorithm.compressor"
 
@@ -131,6 +133,21 @@ def test_a_class_that_is_named_has_its_own_defaults(tmp_path: Path) -> None:
     file.write_text("algorithm: LocalSGD\n")
     for arguments in (["--algorithm", "LocalSGD"], ["--algorithm=LocalSGD"], ["--config", str(file)]):
         assert parse(arguments, 1).algorithm == LocalSGD()
+
+
+def test_importing_the_options_does_not_set_up_other_parsers(python: Run) -> None:
+    """jsonargparse's settings are for the whole process: a command sets them when it parses."""
+    done = python(
+        "-c",
+        "import gossip.train.options, gossip.train.kinds\n"
+        "from algorithms import Oracle\n"
+        "from jsonargparse import ArgumentParser\n"
+        "parser = ArgumentParser()\n"
+        "parser.add_argument('--oracle', type=Oracle)\n"
+        "parser.parse_args(['--oracle', 'Minibatch'])\n",
+    )
+    assert done.returncode == 2
+    assert "oracle" in done.stderr
 
 
 def test_a_file_that_is_no_yaml_is_said_in_one_line(tmp_path: Path) -> None:

@@ -9,10 +9,11 @@ import torch
 
 from gossip.network import connect
 from gossip.processes import launcher
+from gossip.processes.ending import failing_together
 from topologies import complete
 
 communicator = launcher.world()
-with launcher.failing_together(communicator):
+with failing_together(communicator):
     network = connect(complete(3), communicator, transport=sys.argv[1])  # type: ignore[arg-type]
     x = torch.ones(1, 10)
     for t in range(100):

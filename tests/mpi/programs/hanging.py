@@ -11,11 +11,12 @@ import torch
 from algorithms import TopK
 from gossip.network import connect
 from gossip.processes import launcher
+from gossip.processes.ending import failing_together
 from topologies import complete
 
 transport, what = sys.argv[1:]
 communicator = launcher.world()
-with launcher.failing_together(communicator):
+with failing_together(communicator):
     network = connect(complete(communicator.size), communicator, transport=transport)  # type: ignore[arg-type]
     communicator.patience = 1.5
     x = torch.ones(1, 10)
@@ -28,7 +29,6 @@ with launcher.failing_together(communicator):
             case "message":
                 network.mix(TopK(k=2).compress(x, network.draw("test")))
             case "posted":
-                network.post(x)
-                network.mix(x)
+                network.mix(network.post(x))
             case "barrier":
                 communicator.barrier()

@@ -25,8 +25,9 @@ from algorithms import (
     Sample,
     TopK,
 )
-from gossip.network import InProcessNetwork
+from gossip.network import Communicator, connect
 from gossip.processes import launcher
+from gossip.processes.ending import speak_once
 from tests.mpi.suits import suits
 from topologies import Schedule, Topology, complete, exponential, one_peer_exponential, path, randomized_gossip, ring
 
@@ -66,7 +67,7 @@ def reference(
     algorithm: Algorithm, topology: Schedule, shapes: list[tuple[int, ...]], x: Tensor
 ) -> list[tuple[Tensor, Tensor, int, Tensor]]:
     """After each step: points and models (n, d), the round, the bytes."""
-    network = InProcessNetwork(topology, seed=5)
+    network = connect(topology, Communicator(), seed=5)
     problems = [Quadratic(shapes, node) for node in range(topology.n)]
     state = algorithm.start(x, network)
     network.finish_step()
@@ -125,7 +126,7 @@ def compare(algorithm: Algorithm, topology: Schedule, shapes: list[tuple[int, ..
 
 
 processes = launcher.world()
-launcher.speak_once(processes)
+speak_once(processes)
 n = processes.size
 push = Topology(path(n).graph, "push")
 for topology in (ring(n), exponential(n), one_peer_exponential(n), complete(n), path(n), push, randomized_gossip(n)):

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from algorithms import Identity, TopK
+from algorithms.star import from_server, to_server
 from gossip.network import Communicator, connect
 from topologies import Schedule, erdos_renyi, exponential, one_peer_exponential, ring, star
 
@@ -82,6 +83,9 @@ class CountingGraph:
         self.graph = graph
         self.count = count
 
+    def Free(self) -> None:
+        self.graph.Free()
+
     def Ineighbor_alltoall(self, *arguments: Any) -> MPI.Request:
         return self.graph.Ineighbor_alltoall(*arguments)  # the lengths of what follows, which are not counted
 
@@ -116,11 +120,11 @@ def exchange_all_kinds(network: Any, count: Count, long: int) -> None:
         network.mix(wide)
         network.mix(TopK(k=5).compress(x, network.draw("test")))
         network.neighbors(Identity().compress(x.double(), network.draw("test")))
-        network.post(x)
-        network.post(y)
+        posted = network.post(x), network.post(y)
         network.mean(x)
-        network.mix(x)
-        network.mix(y, (0.5, y))
+        network.mix(posted[0])
+        network.mix(posted[1], (0.5, y))
+        exchange_with_all_or_one(network, x)
         network.finish_step()
         with network.unrecorded():
             before = count.bytes, count.messages
@@ -128,18 +132,31 @@ def exchange_all_kinds(network: Any, count: Count, long: int) -> None:
             count.bytes, count.messages = before
 
 
+def exchange_with_all_or_one(network: Any, x: torch.Tensor) -> None:
+    """What all hear of some, and what goes between a server and some clients."""
+    message = TopK(fraction=0.3).compress(x, network.draw("test"), sent=x[:, 0] > 0)  # of several lengths
+    network.gather(x[:, :2])
+    network.rows(x, [network.n - 1, 1])
+    network.rows(x, [2])
+    network.mean(message)
+    clients = range(1, network.n, 2)
+    network.mix(x, over=to_server(network.n, 0, clients))
+    network.mix(message, over=from_server(network.n, 0, clients))
+    network.neighbors(x, over=to_server(network.n, 0, [network.n - 1]))
+
+
 @pytest.mark.ranks(3, 4)
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("topology", TOPOLOGIES)
 def test_counted_bytes_are_those_handed_to_mpi(processes: Communicator, topology: str, transport: str) -> None:
-    from gossip.network.transports.peer_to_peer import transport as peer_to_peer
+    from gossip.network.transports.peer_to_peer import channel
 
     nodes = {3: 8, 4: 4}[processes.size]
     network = connect(TOPOLOGIES[topology](nodes), processes, transport=transport)  # type: ignore[arg-type]
     count = Count()
     seen = CountingTransport(processes.mpi, count)  # type: ignore[attr-defined]
-    with patch.object(processes, "mpi", seen), patch.object(peer_to_peer, "MPI", CountingMPI(seen)):
-        exchange_all_kinds(network, count, long=peer_to_peer.SMALL // 4 + 1)
+    with patch.object(processes, "mpi", seen), patch.object(channel, "MPI", CountingMPI(seen)):
+        exchange_all_kinds(network, count, long=channel.SMALL // 4 + 1)
         traffic = network.traffic
         if transport != "shared-memory":  # which hands only the means to MPI
             assert traffic.wire_bytes == count.bytes

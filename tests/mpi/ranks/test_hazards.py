@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from algorithms import Algorithm, ChocoSGD, DecentralizedSGD, Sample, TopK
-from gossip.network import Communicator, InProcessNetwork, connect
+from gossip.network import Communicator, RunNetwork, connect
 from gossip.network.sums import mixing
 from tests.mpi.helpers import split_into_hosts
 from tests.mpi.suits import suits
@@ -53,7 +53,7 @@ def directed(n: int) -> Topology:
 class Dense:
     """The same exchanges with all nodes in this process."""
 
-    def __init__(self, network: InProcessNetwork, topology: Schedule) -> None:
+    def __init__(self, network: RunNetwork, topology: Schedule) -> None:
         self.network = network
         self.alone = connect(topology, Communicator())
         self.alone.round = network.round
@@ -108,9 +108,8 @@ def alternating_sizes(case: Dense) -> None:
     """Stacks of several sizes, precisions and kinds, some posted ahead, more than the network can hold."""
     stacks = [case.start(d) for d in (3, 5, 2000, 7, 1)] + [tuple(each.double() for each in case.start(6))]
     for t in range(30):
-        posted = [stacks[(t + i) % len(stacks)] for i in range(t % 5)]
-        for x, _ in posted:
-            case.network.post(x)
+        ahead = [stacks[(t + i) % len(stacks)] for i in range(t % 5)]
+        posted = [(case.network.post(x), everyone) for x, everyone in ahead]
         if t % 2:
             sleep()
         x, everyone = case.start(20 + t % 3)
@@ -119,11 +118,10 @@ def alternating_sizes(case: Dense) -> None:
             assert torch.equal(x, everyone[case.mine])
         message = TopK(k=3).compress(x, case.network.draw("test"))
         expected = TopK(k=3).compress(everyone, case.alone.draw("test"))
-        if t % 3:
-            case.network.post(message)
-        for x, everyone in posted:
-            assert torch.equal(case.network.mix(x), case.alone.mix(everyone)[case.mine])
-        assert torch.equal(case.network.mix(message), case.alone.mix(expected)[case.mine])
+        sent = case.network.post(message) if t % 3 else message
+        for handle, everyone in posted:
+            assert torch.equal(case.network.mix(handle), case.alone.mix(everyone)[case.mine])
+        assert torch.equal(case.network.mix(sent), case.alone.mix(expected)[case.mine])
         case.finish_step()
 
 
@@ -131,13 +129,14 @@ def many_posted(case: Dense) -> None:
     """More stacks on their way at once than there are slots, and others mixed meanwhile."""
     for _ in range(5):
         stacks = [case.start(d) for d in range(100, 100 + 2 * SLOTS)]
-        for x, _ in stacks:
-            case.network.post(x)
+        posted = [case.network.post(x) for x, _ in stacks]
+        assert case.network.posted[0] == posted
         for d in range(3 * SLOTS):
             x, everyone = case.start(200 + d)
             assert torch.equal(case.network.mix(x), case.alone.mix(everyone)[case.mine])
-        for x, everyone in stacks:
-            assert torch.equal(case.network.mix(x), case.alone.mix(everyone)[case.mine])
+        for handle, (_, everyone) in zip(posted, stacks, strict=True):
+            assert torch.equal(case.network.mix(handle), case.alone.mix(everyone)[case.mine])
+        assert case.network.traffic.bytes.tolist() == case.alone.traffic.bytes[case.mine].tolist()
         case.finish_step()
 
 
@@ -145,16 +144,15 @@ def averages(case: Dense) -> None:
     """Exact averages on their way, several at once and completed in another order, and others taken meanwhile."""
     for t in range(20):
         stacks = [case.start(d) for d in (3, 50_000, 7)]
-        for x, _ in stacks:
-            case.network.post_mean(x)
+        posted = [(case.network.post_mean(x), everyone) for x, everyone in stacks]
         sleep(0.5)
         x, everyone = case.start(20 + t)
         assert torch.equal(case.network.mix(x), case.alone.mix(everyone)[case.mine])
         with case.network.unrecorded():
-            assert torch.equal(case.network.mean(stacks[2][0]), case.alone.mean(stacks[2][1]))
+            assert torch.equal(case.network.mean(posted[2][0]), case.alone.mean(stacks[2][1]))
         case.finish_step()
-        for x, everyone in (stacks[2], case.start(4), *stacks[:2]):
-            assert torch.equal(case.network.mean(x), case.alone.mean(everyone))
+        for value, everyone in (posted[2], case.start(4), *posted[:2]):
+            assert torch.equal(case.network.mean(value), case.alone.mean(everyone))
         case.finish_step()
 
 

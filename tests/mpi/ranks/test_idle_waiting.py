@@ -19,19 +19,17 @@ TRANSPORTS = ("shared-memory", "peer-to-peer", "neighbor-collective")
 
 @pytest.mark.ranks(3)
 @pytest.mark.parametrize("transport", TRANSPORTS)
-@pytest.mark.parametrize("what", ["mix", "posted mix", "message", "mean", "posted mean", "barrier"])
+@pytest.mark.parametrize("what", ["mix", "posted mix", "message", "mean", "posted mean", "gather", "barrier"])
 def test_waiting_ranks_leave_the_cores_to_others(processes: Communicator, transport: str, what: str) -> None:
     processes.crowded = True  # type: ignore[attr-defined]  # as on a host with more ranks than cores
     network = connect(complete(processes.size), processes, transport=transport)  # type: ignore[arg-type]
     x = torch.randn(1, 10)
 
     def posted_mix() -> None:
-        network.post(x)
-        network.mix(x)
+        network.mix(network.post(x))
 
     def posted_mean() -> None:
-        network.post_mean(x)
-        network.mean(x)
+        network.mean(network.post_mean(x))
 
     asleep = 0.05 if transport == "shared-memory" else 0.3  # in the kernel, or between looks that become rare
     waits: dict[str, tuple[float, Callable[[], object]]] = {
@@ -40,6 +38,7 @@ def test_waiting_ranks_leave_the_cores_to_others(processes: Communicator, transp
         "message": (asleep, lambda: network.mix(TopK(k=2).compress(x, network.draw("test")))),
         "mean": (0.3, lambda: network.mean(x)),
         "posted mean": (0.3, posted_mean),
+        "gather": (0.3, lambda: network.gather(x)),
         "barrier": (0.3, processes.barrier),
     }
     most, wait = waits[what]

@@ -30,8 +30,7 @@ def live(processes: Communicator, kept: list[torch.Tensor]) -> None:
     network = connect(ring(4), processes, transport="shared-memory")
     x = torch.full((2, ROW), 1.0)
     for _ in range(5):
-        network.post(x)
-        x = network.mix(x)
+        x = network.mix(network.post(x))
         network.mix(TopK(k=5).compress(x, network.draw("test")))
         network.finish_step()
     network.post(x)  # never completed

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from algorithms import Identity, Message, Neighborhood, TopK
-from gossip.network import Communicator, InProcessNetwork, connect
+from algorithms.star import from_server, to_server
+from gossip.network import Communicator, RunNetwork, connect
 from tests.mpi.helpers import split_into_hosts
 from topologies import Schedule, Topology, exponential, one_peer_exponential, ring, star
 
@@ -37,7 +38,7 @@ TOPOLOGIES: dict[str, Callable[[int], Schedule]] = {
 class Results:
     """What came out on this rank: stacks, means, and what each node heard."""
 
-    def __init__(self, network: InProcessNetwork, everyone: Tensor, rounds: int) -> None:
+    def __init__(self, network: RunNetwork, everyone: Tensor, rounds: int) -> None:
         self.network = network
         self.stacks: list[Tensor] = []
         self.means: list[Tensor] = []
@@ -52,33 +53,45 @@ class Results:
     def _exchange(self, x: Tensor, t: int) -> Tensor:
         """All kinds of exchanges, posted and not."""
         network, d = self.network, x.shape[1]
-        if t % 2:
-            network.post(x)
-        y = network.mix(x)
+        y = network.mix(network.post(x) if t % 2 else x)
         message = self._message(y)
-        if message is not None and t % 3:
-            network.post(message)
-        z = network.mix(y / 2 if message is None else message)
+        sent = y / 2 if message is None else network.post(message) if t % 3 else message
+        z = network.mix(sent)
 
-        # Two on their way at once, among others that overtake them.
-        network.post(y)
-        network.post(z)
+        # Several on their way at once, more than some have room for, among others that overtake them.
+        posted = [network.post(each) for each in (y, z, x)]
         self.means.append(network.mean(y))
-        a, b, c = network.mix(x), network.mix(y), network.mix(z)
+        a, b, c = network.mix(x), network.mix(posted[0]), network.mix(posted[1])
+        self.stacks.append(network.mix(posted[2]))
         self.heard.append(network.neighbors(z))
         if message is not None:
             self.heard.append(network.neighbors(message))
             self.stacks.append(network.mix(Identity().compress(c, network.draw("test"))))
 
         # With something added, and of columns of a stack.
-        network.post(b)
-        self.stacks += [a, b, c, network.mix(a - 1, (0.3, c)), network.mix(b, (-2.0, a))]
+        handle = network.post(b)
+        self.stacks += [a, b, c, network.mix(a - 1, (0.3, c)), network.mix(handle, (-2.0, a))]
         self.stacks += [network.mix(c[:, d // 3 :]), network.mix(c[:, : d // 2 + 1])]
         self.stacks += [network.mix(a.T.contiguous().T), network.mix(a.flip(1).T.contiguous().T)]
         self.means += [network.mean(a.T.contiguous().T)]
         if message is not None:
             self.stacks += [network.mix(message, (0.7, b))]
+        self._exchange_with_server(x, message)
+        self.means += [network.gather(x[:, :3]), network.rows(x, [network.n - 1, 0]), network.rows(x, [1])]
+        if message is not None:
+            self.means += [network.mean(message), network.sum(message)]
         return (y + z) / 2
+
+    def _exchange_with_server(self, x: Tensor, message: Message | None) -> None:
+        """A round up to the last node, by all but some of the others, and one down from it."""
+        network, server = self.network, self.network.n - 1
+        clients = [node for node in range(server) if node % 3 != 1] or [0]
+        up, down = to_server(network.n, server, clients), from_server(network.n, server, clients)
+        self.stacks += [network.mix(x, over=up), network.mix(x, (0.5, x), over=down)]
+        self.heard.append(network.neighbors(x, over=up))
+        if message is not None:
+            self.stacks.append(network.mix(message, over=up))
+            self.heard.append(network.neighbors(message, over=down))
 
     def _message(self, y: Tensor) -> Message | None:
         if y.dtype == torch.bfloat16:

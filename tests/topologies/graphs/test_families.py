@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import re
+import shutil
+from pathlib import Path
 
 import networkx as nx
 import numpy as np
@@ -10,6 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import topologies
+from tests.conftest import Run
 from tests.topologies.sizes import SIZES
 from topologies import (
     FAMILIES,
@@ -223,3 +228,29 @@ def test_eigenvalues_by_formula() -> None:
     for topology, expected in ((torus(12), of_torus), (circulant(11, (1, 3)), of_circulant)):
         np.testing.assert_allclose(np.linalg.eigvalsh(topology.matrix.toarray()), np.sort(expected), atol=1e-12)
     assert (symmetric_exponential(32).in_degrees == 9).all()
+
+
+def test_a_new_family_is_one_file_and_one_import_line(tmp_path: Path, python: Run) -> None:
+    shutil.copytree(Path(topologies.__file__).parent, tmp_path / "topologies")
+    (tmp_path / "topologies/graphs/windmill.py").write_text(
+        '"""Windmill graphs."""\n\n'
+        "import networkx as nx\n\n"
+        "from topologies.graphs.arguments import count\n"
+        "from topologies.topology import Topology\n\n"
+        '__all__ = ["windmill"]\n\n\n'
+        "def windmill(n: int) -> Topology:\n"
+        '    """Windmill: triangles that share node 0."""\n'
+        '    return Topology(nx.windmill_graph(count("windmill", n) // 2, 3), name="windmill")\n'
+    )
+    with (tmp_path / "topologies/__init__.py").open("r+") as file:
+        text = file.read()
+        line = "from topologies.graphs.trees import *\n"
+        file.seek(0)
+        file.write(text.replace(line, f"{line}from topologies.graphs.windmill import *\n"))
+    done = python("-m", "topologies", "describe", "windmill", "--nodes", "7", env={"PYTHONPATH": str(tmp_path)})
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"edges +9\n", done.stdout)
+    listed = python("-m", "topologies", "list", env={"PYTHONPATH": str(tmp_path)}).stdout
+    assert re.search(r"^windmill +Windmill: triangles", listed, re.MULTILINE)
+    exported = "from topologies import windmill, __all__; print(windmill(5), 'windmill' in __all__)"
+    assert "True" in python("-c", exported, env={"PYTHONPATH": str(tmp_path)}).stdout

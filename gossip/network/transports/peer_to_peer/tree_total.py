@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from mpi4py import MPI
 from torch import Tensor
 
 from algorithms.numerics.tree_sum import fold
-from gossip.network.plans.tree import Total, TreePlan
+from gossip.network.plans.tree import TreePlan
 from gossip.network.sums.memory import as_bytes
 from gossip.processes.mpi import MpiCommunicator
 
 
-class TreeTotal(Total):
-    """The sum of a stack over all nodes, (d,), on every rank.
+class TreeTotal:
+    """A `Total` between processes: the sum of a stack over all nodes, (d,), on every rank.
 
     Nothing in it blocks: `advance` does what can be done by now, and any thread may call it.
 
@@ -25,15 +25,25 @@ class TreeTotal(Total):
         value: (k, d), the local rows.
         plan: How the ranks sum up.
         nodes: The local nodes, ascending.
+        communicator: The processes.
         tag: Keeps the messages apart from those of other sums under way.
+        retire: Called with this total when it has been waited for.
     """
 
     def __init__(
-        self, value: Tensor, plan: TreePlan, nodes: Sequence[int], communicator: MpiCommunicator, tag: int
+        self,
+        value: Tensor,
+        plan: TreePlan,
+        nodes: Sequence[int],
+        communicator: MpiCommunicator,
+        *,
+        tag: int,
+        retire: Callable[[TreeTotal], None],
     ) -> None:
-        super().__init__(value.detach())
+        self._value = value.detach()
         self._plan, self._nodes, self._tag = plan, nodes, tag
         self._communicator = communicator
+        self._retire = retire
         self._sends: list[tuple[MPI.Request, int]] = []
         self._total: Tensor | None = None
         self._lock = threading.Lock()
@@ -48,9 +58,11 @@ class TreeTotal(Total):
             return self._awaited is None
 
     def wait(self) -> Tensor:
+        """(d,), once it is there."""
         self._communicator.poll(self.advance, lambda: [] if self._awaited is None else [self._awaited[1]])
         self._communicator.wait([request for request, _ in self._sends], [target for _, target in self._sends])
         assert self._total is not None
+        self._retire(self)
         return self._total
 
     def _walk(self) -> Iterator[tuple[MPI.Request, int]]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from gossip.network.transports.shared_memory import futex
 from gossip.network.transports.shared_memory.windows import allocate
 from gossip.processes.mpi import MpiCommunicator, Wait
+from gossip.spans import Spans
 
 LANES = 2  # what is mixed at once, and what is posted ahead, each completed in its own order
 ENTRIES = 32  # publications of a lane whose place is on the board
@@ -25,10 +26,15 @@ class Board:
 
     A lane is a sequence of exchanges, the same on all ranks: the s-th publication of a rank belongs to the s-th
     exchange. A rank that waits for a counter of another sleeps in the kernel until that changes.
+
+    Args:
+        communicator: The processes.
+        spans: Is told of waits.
     """
 
-    def __init__(self, communicator: MpiCommunicator) -> None:
+    def __init__(self, communicator: MpiCommunicator, spans: Spans) -> None:
         self._communicator = communicator
+        self._spans = spans
         self._all_local = len(communicator.local_ranks) == communicator.size
         self._window, memory = allocate(communicator, 8 * (PLACES + LANES * ENTRIES * ENTRY))
         self._sync = self._window.Sync
@@ -102,12 +108,14 @@ class Board:
 
     def _wait(self, rank: int, word: int, value: int) -> None:
         words = self._words[rank]
-        if words[word] < value:
-            if self._all_local and futex.AVAILABLE:
+        if words[word] >= value:
+            return
+        if self._all_local and futex.AVAILABLE:
+            with self._spans.span(f"wait for rank {rank}", "wait", rank + 1):
                 self._sleep(rank, word, value)
-            else:  # messages to and from other hosts must go on meanwhile
-                mpi = self._communicator.mpi
-                self._communicator.poll(lambda: words[word] >= value or bool(mpi.Iprobe() and False), lambda: [rank])
+        else:  # messages to and from other hosts must go on meanwhile
+            mpi = self._communicator.mpi
+            self._communicator.poll(lambda: words[word] >= value or bool(mpi.Iprobe() and False), lambda: [rank])
 
     def _sleep(self, rank: int, word: int, value: int) -> None:
         words, address = self._words[rank], self._addresses[rank] + 8 * word

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from algorithms.numerics.tree_sum import fold, split, tree_sum
-from gossip.network.plans.tree import TreePlan, messages_per_node
+from gossip.network.plans.tree import NodeTree, TreePlan
 from topologies.placement import blocks
 
 
@@ -53,7 +53,7 @@ def test_total_is_the_same_bits_for_any_number_of_ranks(n: int, ranks: int, seed
         totals, sent = run(TreePlan.build(hosted), ranks, rows)
         assert all(torch.equal(total, expected) for total in totals)
         if ranks == n:
-            assert sent == messages_per_node(n).sum() == 2 * (n - 1)
+            assert sent == NodeTree.build(n).messages.sum() == 2 * (n - 1)
 
 
 @settings(deadline=None)
@@ -62,7 +62,7 @@ def test_messages_of_each_node(n: int) -> None:
     """With a node per rank, a node sends as often as it appears as a sender in the plan."""
     plan = TreePlan.build(blocks(n, n))
     senders = [join.right_rank for join in plan.joins] + [source for source, _ in plan.shares]
-    assert messages_per_node(n).tolist() == [senders.count(node) for node in range(n)]
+    assert NodeTree.build(n).messages.tolist() == [senders.count(node) for node in range(n)]
 
 
 @pytest.mark.parametrize("n", [*range(1, 18), 100])

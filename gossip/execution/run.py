@@ -1,0 +1,126 @@
+"""Runs: the library call that makes one, and how one is carried out from beginning to end."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import textwrap
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import wraps
+from typing import ParamSpec, cast
+
+from gossip.execution.attempt import Finished, attempt, new_recorder
+from gossip.execution.checks import check, check_survival
+from gossip.execution.outcome import Result
+from gossip.execution.setting import prepare
+from gossip.execution.training import Training
+from gossip.fields import descriptions
+from gossip.needs import bias, warn_caller
+from gossip.network import Communicator
+from gossip.processes import launcher
+from gossip.processes.cores import shared_cores
+from gossip.processes.ending import closed_together, failing_together, speaking_once, watched
+from gossip.processes.signals import Signals
+from gossip.records.logs import logs
+from gossip.records.trace import traced
+
+Options = ParamSpec("Options")
+
+
+def conduct(
+    training: Training,
+    processes: Communicator,
+    signals: Signals,
+    *,
+    warn: Callable[[str], None],
+    all_models: bool = False,
+) -> Finished:
+    """Train on these processes, until a signal stops it if there are to be checkpoints; collective.
+
+    Args:
+        training: What is asked for.
+        processes: The ranks.
+        signals: May stop the run.
+        warn: Tells the user, on rank 0, of what may be a mistake.
+        all_models: Whether every rank is to have the models of all nodes, or those of its own.
+
+    Raises:
+        GossipError: On every rank.
+    """
+    if not training.keeps:
+        signals.ignore()
+    processes.patience = training.stall_timeout or math.inf
+    topology = processes.together(lambda: check(training, processes.size))
+    survives = training.on_failure != "abort"
+    if training.on_failure == "continue":  # without whatever rank, that of a server too
+        training = replace(training, algorithm=training.algorithm.replicated())
+    if survives:
+        processes.together(lambda: check_survival(training, processes.size))
+    with ExitStack() as stack:
+        stack.enter_context(traced(training.trace, processes))
+        setting = prepare(training, topology, processes)
+        if not survives:  # or else each attempt has a network of its own
+            stack.enter_context(closed_together(processes, setting.network.close))
+            stack.enter_context(watched(processes, setting.directory))
+        stack.enter_context(logs(setting.directory, processes))
+        biased = bias(training.algorithm, topology)
+        if biased and processes.rank == 0:
+            warn(biased)
+        if survives:
+            from gossip.execution.survival import Survival
+            from gossip.processes.mpi import MpiCommunicator
+
+            return Survival(setting, cast(MpiCommunicator, processes), signals).conduct(all_models)
+        recorder = new_recorder(setting, processes)
+        return attempt(setting, recorder, processes=processes, signals=signals, all_models=all_models)
+
+
+def _with_options_of(
+    specification: Callable[Options, Training],
+) -> Callable[[Callable[[Training], Result]], Callable[Options, Result]]:
+    """Let a function of a training take its options instead, and say in its documentation what they are."""
+
+    def taking(function: Callable[[Training], Result]) -> Callable[Options, Result]:
+        @wraps(function)
+        def call(*arguments: Options.args, **options: Options.kwargs) -> Result:
+            return function(specification(*arguments, **options))
+
+        texts = [_paragraph(f"{name}: {' '.join(text.split())}") for name, text in descriptions(Training).items()]
+        call.__doc__ = inspect.cleandoc(function.__doc__ or "").replace("<options>", "\n".join(texts))
+        signature = inspect.signature(specification)
+        call.__signature__ = signature.replace(return_annotation="Result")  # type: ignore[attr-defined]
+        return call
+
+    return taking
+
+
+def _paragraph(text: str) -> str:
+    return textwrap.fill(text, 110, initial_indent=" " * 4, subsequent_indent=" " * 8)
+
+
+@_with_options_of(Training)
+def run(training: Training) -> Result:
+    """Train, in this process or, when launched under MPI, together with the other ranks.
+
+    Every rank makes the same call. The models are the same bits on any number of ranks, given the same gradients.
+
+    Args:
+    <options>
+
+    Raises:
+        UsageError: (a ValueError) if this cannot be run as asked, on every rank.
+        DataError: if data cannot be read or output cannot be written, on every rank.
+        DivergedError: if a loss is NaN or infinite, on every rank.
+        PreemptedError: if a signal has stopped the run, on every rank; there is a checkpoint of where it was.
+    """
+    processes = launcher.world() if training.communicator is None else launcher.over(training.communicator)
+    with ExitStack() as stack:
+        stack.enter_context(speaking_once(processes))
+        stack.enter_context(failing_together(processes))
+        stack.enter_context(closed_together(processes, processes.close))
+        stack.enter_context(shared_cores(processes))
+        signals = stack.enter_context(Signals())
+        finished = conduct(training, processes, signals, warn=warn_caller, all_models=True)
+    return Result(finished.model, finished.history, finished.summary, finished.directory)

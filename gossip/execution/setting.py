@@ -1,0 +1,175 @@
+"""What a run stands on, from its beginning or since some ranks were lost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from algorithms import Algorithm, ShardedWorkload
+from gossip.checkpoint.finding import find
+from gossip.drivers.moment import Position
+from gossip.execution.training import DECIDE_MODELS, Training
+from gossip.network import Communicator, RunNetwork, connect
+from gossip.processes.ending import closed_on_error
+from gossip.records.configuration import described, description
+from gossip.records.directory import create_run_directory
+from topologies import Schedule, with_servers
+from topologies.placement import place
+
+NOT_DESCRIBED = ("communicator", "config", "progress")  # in the run directory: they belong to the call
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The nodes of a run, their data, what links them, and where they go on."""
+
+    training: Training
+    """What is asked for; after a loss with schedules that go on where they were."""
+
+    topology: Schedule
+    """Of the nodes 0..n-1 that are there, without the algorithm's servers, which come after them in the network."""
+
+    workload: ShardedWorkload
+    """Has the data of these nodes, and maybe that of others."""
+
+    hosted: Sequence[Sequence[int]]
+    """The nodes of each rank, ascending."""
+
+    network: RunNetwork
+    """Links the nodes."""
+
+    x: Tensor
+    """(k, d), where the local nodes start."""
+
+    ids: Sequence[int]
+    """The number of each node in the workload, in the order of the network's nodes."""
+
+    configuration: Mapping[str, Any]
+    """What the models depend on, for checkpoints; empty if there are none."""
+
+    folder: Path | None
+    """The checkpoint to go on from, if any."""
+
+    directory: Path | None
+    """The run directory, if any."""
+
+    whole: bool = True
+    """Whether no node is missing."""
+
+    position: Position | None = None
+    """Where the run goes on, if that is elsewhere than at its start or at the checkpoint."""
+
+    history: Sequence[dict[str, Any]] = ()
+    """What was recorded until then."""
+
+    @property
+    def keeps(self) -> bool:
+        """Whether checkpoints are written: of what is left of a run there are none, as that is another run."""
+        return self.training.keeps and self.directory is not None and self.whole
+
+    def algorithm(self) -> Algorithm:
+        """The algorithm for this workload's model and these nodes' data.
+
+        Raises:
+            ValueError: It is none for such a model.
+        """
+        algorithm = self.training.algorithm
+        with_data = self.ids[: len(self.ids) - algorithm.without_data]
+        return algorithm.for_layout(self.workload.layout).for_examples(
+            [self.workload.examples(node) for node in with_data]
+        )
+
+
+def prepare(training: Training, topology: Schedule, processes: Communicator, directory: Path | None = None) -> Setting:
+    """What a run stands on at first; collective.
+
+    Args:
+        training: What is asked for.
+        topology: What `check` has made of its topology.
+        processes: The ranks.
+        directory: The run directory, if there is one already.
+    """
+    algorithm = training.algorithm
+    workload = processes.together(lambda: _sharded(training, topology.n - algorithm.auxiliary, processes))
+    linked = with_servers(topology, algorithm.servers)
+    hosted = processes.from_root(lambda: place(topology, processes.hosts, training.placement))
+    hosted = [*hosted[:-1], [*hosted[-1], *range(topology.n, linked.n)]]
+    transport = training.transport if training.on_failure == "abort" else "peer-to-peer"
+    network = connect(
+        linked,
+        processes,
+        training.seed,
+        transport,
+        hosted,
+        clock=training.clock,
+        auxiliary=algorithm.without_data,
+        spans=processes.spans,
+    )
+    with closed_on_error(processes, network.close):
+        x = processes.together(lambda: _initial(training.start, workload, topology.n, network.nodes))
+        configuration = processes.from_root(lambda: _identity(training, topology, x)) if training.keeps else {}
+        folder = processes.from_root(lambda: _find(training, topology, configuration))
+        directory = directory or processes.from_root(lambda: _create_directory(training, topology, folder))
+    ids = range(linked.n)
+    return Setting(training, topology, workload, hosted, network, x, ids, configuration, folder, directory)
+
+
+def configuration_text(training: Training, topology: Schedule) -> str:
+    """What the run directory says of a run: the options as they were typed, or else all fields in words."""
+    if training.config is not None:
+        return training.config
+    named = {name: value for name, value in vars(training).items() if name not in NOT_DESCRIBED}
+    return description(**named | {"topology": topology})
+
+
+def _sharded(training: Training, n: int, processes: Communicator) -> ShardedWorkload:
+    shard = getattr(training.workload, "shard", None)
+    if shard is None:
+        return cast(ShardedWorkload, training.workload)  # one of the user's own, sharded already
+    return cast(ShardedWorkload, shard(n, training.seed, processes.from_root))
+
+
+def _initial(start: Tensor | None, workload: ShardedWorkload, n: int, nodes: Sequence[int]) -> Tensor:
+    """(k, d): where these nodes start, those after the first n, which are servers and not asked, at 0."""
+    d = workload.layout.d
+    x = workload.initial() if start is None else torch.as_tensor(start)
+    if x.shape not in ((d,), (n, d)) or not x.is_floating_point():
+        raise ValueError(
+            f"start is a {x.dtype} tensor of shape {tuple(x.shape)}; it must be floating point and of shape "
+            f"({d},) or ({n}, {d})"
+        )
+    own = x.expand(n, d)[[node for node in nodes if node < n]]
+    return torch.cat([own, own.new_zeros(len(nodes) - len(own), d)])
+
+
+def _identity(training: Training, topology: Schedule, x: Tensor) -> dict[str, Any]:
+    """All that the models depend on, but the number of steps."""
+    decide = {name: getattr(training, name) for name in DECIDE_MODELS} | {"topology": topology}
+    return described(**decide, dtype=str(x.dtype).removeprefix("torch."))
+
+
+def _find(training: Training, topology: Schedule, configuration: Mapping[str, Any]) -> Path | None:
+    """The checkpoint to go on from, if any."""
+    if training.resume is None:
+        return None
+    runs = Path(cast(str, training.output)) / _name(training, topology)
+    return find(training.resume, runs, configuration, training.steps)
+
+
+def _create_directory(training: Training, topology: Schedule, folder: Path | None) -> Path | None:
+    """The run directory; that of the checkpoint to go on from, if any."""
+    if training.output is None:
+        return None
+    if folder is not None:
+        return folder.parent.parent
+    name, text = _name(training, topology), configuration_text(training, topology)
+    return create_run_directory(Path(training.output), name, text)
+
+
+def _name(training: Training, topology: Schedule) -> str:
+    return f"{type(training.algorithm).__name__}-{topology.name}"

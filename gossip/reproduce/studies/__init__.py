@@ -1,0 +1,1 @@
+"""The studies: each module here defines `STUDY`, and is offered by its name."""

@@ -1,0 +1,66 @@
+"""What may be named on the command line: classes, and topologies, each by its own name."""
+
+from __future__ import annotations
+
+from jsonargparse import class_from_function, set_parsing_settings
+
+import topologies
+from algorithms import AdaComm, Algorithm, Compressor, EventThreshold, LearningRate, LocalOptimizer, Oracle, Proximal
+from algorithms.compressors.sparsifiers.sparsifier import Sparsifier
+from gossip.network import SimulatedClock
+from gossip.workloads import Split, Workload
+from topologies import Schedule
+
+KINDS = {  # what may be named, by the last word of the option that names it
+    "algorithm": Algorithm,
+    "clock": SimulatedClock,
+    "compressor": Compressor,
+    "contraction": Compressor,
+    "lr": LearningRate,
+    "optimizer": LocalOptimizer,
+    "oracle": Oracle,
+    "period": AdaComm,
+    "prox": Proximal,
+    "quantizer": Compressor,
+    "sparsifier": Sparsifier,
+    "split": Split,
+    "then": LearningRate,
+    "threshold": EventThreshold,
+    "topology": Schedule,
+    "unbiased": Compressor,
+    "workload": Workload,
+}
+UNFINISHED = {  # what others derive from
+    "Composition",
+    "Federated",
+    "FixedSparsifier",
+    "KeepsFixedNumber",
+    "Layerwise",
+    "LocalUpdates",
+    "LowRank",
+    "Partition",
+    "Quantizer",
+    "RandomSchedule",
+    "Sparsifier",
+    "Topology",
+}
+
+
+def let_the_parser_know() -> None:
+    """Tell jsonargparse, which keeps that for the process: a command's, before it parses.
+
+    It finds classes by name in modules, and topologies are functions: each gets a class of this module that stands for
+    it.
+    """
+    for family in topologies.FAMILIES:
+        class_from_function(family, name=family.__name__)
+    set_parsing_settings(subclasses_enabled=list(KINDS.values()))
+
+
+def names(kind: type) -> set[str]:
+    """The names of a class's subclasses, of all generations, that may stand on the command line."""
+    found: set[str] = set()
+    children: list[type] = kind.__subclasses__()
+    for child in children:
+        found |= {child.__name__} | names(child)
+    return found - UNFINISHED
