@@ -11,7 +11,7 @@ from torch import Tensor
 
 from algorithms.blocks.replica import Replica
 from algorithms.checks import check
-from algorithms.compressors import Compressor
+from algorithms.compressors import Compressor, Identity
 from algorithms.network import Network, Spectrum
 from algorithms.numerics.sums import squared_norms
 from algorithms.state import Block
@@ -22,6 +22,7 @@ GammaChoice = float | Literal["auto", "theory"]
 Theory = Callable[[Spectrum, float], float]
 
 ROUNDS = 50  # of gossip that the search measures for each gamma
+UNCOMPRESSED = 64  # numbers a vector, at most, where nothing is lost: the rate does not depend on them
 LEAST = 2.0**-12  # gamma that it tries
 HOPELESS = 4.0  # growth of the error at which a gamma is given up
 PRECISION = 8.0  # units of rounding, squared, below which the error says nothing of a gamma
@@ -120,12 +121,13 @@ def search(like: Tensor, compressor: Compressor, network: Network) -> dict[float
     a row are worse than the best one. The same on every rank and on any number of them.
 
     Args:
-        like: A stack (k, d) of the run.
+        like: A stack (k, d) of the run. The vectors have d entries too, but few if nothing is compressed.
         compressor: The compression operator, a contraction.
         network: Links the nodes by a W that is static.
     """
+    d = min(like.shape[1], UNCOMPRESSED) if isinstance(compressor, Identity) else like.shape[1]
     draw = network.draw("gamma search")
-    vectors = [draw.generator(row).standard_normal(like.shape[1]) for row in range(len(like))]
+    vectors = [draw.generator(row).standard_normal(d) for row in range(len(like))]
     start = torch.stack([torch.from_numpy(vector) for vector in vectors]).to(like)
     average, mixed = network.mean(start), network.mix(start)
 

@@ -23,14 +23,17 @@ class Cedas(Lead):
         D  <- D + gamma / 2 (Y' - Y'_w)
         X  <- Y - gamma / 2 (Y' - Y'_w)                   = X - lr G - D
 
-    and all else as there: what is sent, the first step, the ranges. The two are the same for a constant learning rate.
-    For one that varies this one is, without compression and for gamma = 1, the exact diffusion recursion
+    The two are the same for a constant learning rate. For one that varies this one is, without compression and for
+    gamma = 1, the exact diffusion recursion
 
         X_{k+1} = (I + W) / 2 (2 X_k - X_{k-1} - lr_k G_k + lr_{k-1} G_{k-1}).
 
     Its dual tends to minus lr times the local gradients at the optimum and has to follow a rate that changes. Since D
     stays in the range of I - W, the fixed points are the right ones after any change; but a sudden decay moves the
     models away from the optimum for a while. The theory is for rates that decay like 1 / k.
+
+    Sent: one compressed vector to each out-neighbour, per round; nothing in the first step. W must be symmetric and the
+    same in all rounds; what is said of the ranges of `Lead` holds here too.
 
     Args:
         lr: Learning rate, > 0, or a schedule of it.

@@ -24,14 +24,16 @@ class ProxLead(Lead):
         V   = X - lr G(X) - lr D                          with the D that LEAD makes of what is sent
         X   = prox_{lr r}(V)
 
-    and all else as there: what is sent, the ranges. Without compression and for gamma = 1 this is proximal exact
-    diffusion,
+    Without compression and for gamma = 1 this is proximal exact diffusion,
 
         Z <- (I + W) / 2 (Z + X - X_old - lr (G - G_old)),    X = prox_{lr r}(Z),
 
     not the proximal form of NIDS, which goes another way to the same optimum. The variance-reduced methods of the paper
     are this one with the oracles `LooplessSvrg` and `Saga`; lr = 1 / (2 L) is the authors' for full gradients and 1 /
     (6 L) for these. They quantize to 2 bits in blocks of 256.
+
+    Sent: one compressed vector to each out-neighbour, per round; nothing in the first step. W must be symmetric and the
+    same in all rounds; what is said of the ranges of `Lead` holds here too.
 
     Args:
         lr: Learning rate, > 0, or a schedule of it.

@@ -20,8 +20,11 @@ class SparqSGD(SquarmSGD):
 
         q = C(y - h) where |y - h|^2 > c_t lr^2, else 0;  h+ = h + q;  x+ = y + gamma (W - I) h+
 
-    This is `SquarmSGD` with beta = 0, the theory's gamma, what is sent and what is recorded included. The paper's
-    learning rates decrease, lr_t = O(1 / t), and its thresholds grow with c_t <= c_0 t^(1 - epsilon).
+    This is `SquarmSGD` with beta = 0, the theory's gamma and what is recorded included. The paper's learning rates
+    decrease, lr_t = O(1 / t), and its thresholds grow with c_t <= c_0 t^(1 - epsilon).
+
+    Sent, every H iterations: one compressed vector to each out-neighbour by nodes that fire, one byte by others; with
+    gamma = "auto" also some hundred vectors in the first round, by the search.
 
     Args:
         lr: Learning rate, > 0, or a schedule of it.

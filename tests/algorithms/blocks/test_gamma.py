@@ -179,6 +179,12 @@ def test_without_compression_the_search_finds_1(topology: Topology, dtype: torch
     assert tried[1.0] == pytest.approx(errors, rel=0.1, abs=1e-6)  # the square of the second eigenvalue
 
 
+def test_without_compression_the_search_costs_next_to_nothing() -> None:
+    network = connect(ring(8), Communicator())
+    assert min(search(torch.zeros(8, 100_000), Identity(), network)) == 0.25
+    assert int(network.traffic.bytes.max()) < 200_000
+
+
 def test_stronger_compression_asks_for_a_smaller_gamma() -> None:
     best = []
     for k in (40, 10, 2):
