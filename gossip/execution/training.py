@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from torch import Tensor
 
 from algorithms import Algorithm, Full, Oracle, ShardedWorkload
-from gossip.network import SimulatedClock, TransportName
+from gossip.network import MakeTransport, SimulatedClock, TransportName
 from gossip.workloads.workload import Workload
 from topologies import Schedule
 from topologies.placement import Placement
@@ -70,10 +70,10 @@ class Training:
 
     So many say what all do, and evaluating thousands would take longer than training them."""
 
-    transport: TransportName = "auto"
+    transport: TransportName | MakeTransport = "auto"
     """How rows go from rank to rank; the results are the same bits.
 
-    See `gossip.network.connect`."""
+    Or a function that makes a transport: see `gossip.network.connect`."""
 
     placement: Placement = "contiguous"
     """Which rank hosts which nodes, so that little crosses between hosts; the results are the same bits.

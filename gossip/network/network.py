@@ -142,8 +142,11 @@ class Network:
         exchange.wait(exchange.columns)
         plan, rows = exchange.plan, exchange.sums.rows
         sources = self._dense(exchange.sources)
-        heard = []
+        heard, nothing = [], Neighborhood((), torch.zeros(0).to(sources[0]), sources[0][:0])
         for row, node in enumerate(self.nodes):
+            if plan.indptr[row] == plan.indptr[row + 1]:
+                heard.append(nothing)
+                continue
             terms = np.arange(*plan.indptr[row : row + 2])
             terms = terms[plan.nodes[terms] != node]
             read = [sources[plan.owners[t]][rows[t]] for t in terms]
@@ -192,7 +195,7 @@ class Network:
         """The random streams of this round."""
         return Draw(self.seed, purpose, self.nodes, self.round)
 
-    def finish_gradients(self, step: int) -> None:
+    def finish_gradients(self, step: int, idle: Sequence[int] | None = None) -> None:
         """The gradients of a step are there, which a simulated clock wants to know."""
 
     def finish_step(self) -> None:

@@ -11,9 +11,8 @@ import torch
 
 from algorithms import FedAvg, NonFiniteError
 from algorithms.federated.sampling import choose_clients, draw_candidates, votes_of_chosen
-from gossip.network import Communicator, connect
 from tests.algorithms.federated.literal import RATE, SERVER_RATE, sample_at, started
-from tests.algorithms.helpers import Array, LeastSquares, least_squares, starts
+from tests.algorithms.helpers import Array, LeastSquares, least_squares, network_of, starts
 from topologies import ring
 
 N = 6
@@ -22,14 +21,14 @@ SIZES = (3.0, 1.0, 4.0, 0.0, 5.0, 9.0)
 
 def gathered(n: int, size: int) -> Array:
     """(n,) what each node sends when rows of so many bytes of all n nodes go to all."""
-    network = connect(ring(n), Communicator())
+    network = network_of(ring(n))
     network.gather(torch.zeros(n, size, dtype=torch.uint8))
     return network.traffic.bytes.numpy()
 
 
 def told(n: int, size: int) -> Array:
     """(n,) what each node sends when a row of so many bytes of the last node goes to all."""
-    network = connect(ring(n), Communicator())
+    network = network_of(ring(n))
     network.rows(torch.zeros(n, size, dtype=torch.uint8), [n - 1])
     return network.traffic.bytes.numpy()
 

@@ -14,6 +14,7 @@ from algorithms import (
     CocodSGD,
     DecentralizedSGD,
     ElasticAveraging,
+    FedAvg,
     LocalSGD,
     OverlapLocalSGD,
     Posted,
@@ -25,6 +26,7 @@ from gossip.network import Communicator, connect
 from gossip.network.clock import WallClock
 from gossip.network.clocked import ClockedNetwork
 from gossip.workloads import LeastSquares
+from tests.algorithms.federated.literal import drawn
 from topologies import Schedule, elastic_averaging, ring, star
 
 LATENCY, BANDWIDTH = 0.5, 160.0
@@ -114,6 +116,29 @@ def test_nodes_without_data_compute_nothing() -> None:
     network = network_of(ring(4), auxiliary=1)
     network.finish_gradients(0)
     assert times(network) == [1, 1, 1, 0]
+
+
+def test_idle_nodes_compute_nothing() -> None:
+    network = network_of(ring(4), slow_nodes=(1,), slowdown=3.0)
+    network.finish_gradients(0, idle=[1, 2])
+    assert times(network) == [1, 0, 0, 1]
+    network.finish_gradients(1, idle=[])
+    assert times(network) == [2, 3, 1, 2]
+
+
+def test_a_federated_round_takes_its_slowest_client_and_the_way_up_and_down() -> None:
+    random = np.random.default_rng(0)
+    workload = LeastSquares(random.normal(size=(4, 3, 10)), random.normal(size=(4, 3)))
+    clock = SimulatedClock(1.0, LATENCY, BANDWIDTH, slow_nodes=(1,), slowdown=7.0)
+    algorithm = FedAvg(0.01, local_steps=2, participation=2)
+    result = gossip.run(workload, ring(4), algorithm, steps=20, clock=clock, evaluate_every=2, output=None)
+    taking_part = [np.flatnonzero(drawn((1.0,) * 4, 2, "uniform", "sampled")(r)) for r in range(11)]
+    assert {1 in clients for clients in taking_part[:10]} == {True, False}
+    way = LATENCY + 2 * ROW / BANDWIDTH  # two rows share the server's port, in both directions
+    wanted = [LATENCY + 4 * ROW / BANDWIDTH + way]  # all clients send where they start
+    for clients in taking_part[:10]:
+        wanted.append(wanted[-1] + 2 * (7.0 if 1 in clients else 1.0) + 2 * way)
+    assert [record["simulated_seconds"] for record in result.history] == pytest.approx(wanted)
 
 
 def test_computing_times_are_drawn_for_each_node_and_step() -> None:
