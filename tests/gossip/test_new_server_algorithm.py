@@ -1,4 +1,4 @@
-"""A new algorithm with error memories and a server is one file, which runs by its import path on any number of ranks."""
+"""A new algorithm with error memories and a server is one file, which runs by its import path on ranks as well."""
 
 from __future__ import annotations
 
