@@ -1,4 +1,4 @@
-"""A new algorithm with error memories and a server is one file, which runs by its import path on ranks as well."""
+"""A new algorithm with error memories and a server is one file, which runs on any number of ranks."""
 
 from __future__ import annotations
 
