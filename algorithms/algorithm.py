@@ -19,6 +19,10 @@ S = TypeVar("S", bound=State)
 class Sample:
     """Gradient estimates of the local nodes, taken at `state.x`.
 
+    Its tensors may be kept by the algorithm that is given it, and nobody changes them any more: a state may hold the
+    gradient until it is of no more use, and whoever made it uses other memory for the next one, or gives the state a
+    copy of what it keeps.
+
     Attributes:
         gradient: (k, d).
         loss: (k,), the loss that each node saw.
@@ -116,6 +120,8 @@ class Algorithm(Generic[S]):
     def step(self, state: S, sample: Sample, network: Network) -> None:
         """One iteration, in place, given gradients at `state.x`; leaves there the point for the next ones.
 
+        The state may keep the sample's tensors without a copy, and changes none of them. It does change or replace its
+        own. `state.x` may be a tensor of its own in each iteration, or the same; who wants to keep it makes a copy.
         `state.step` is the number of this iteration, from 0 on; `advance` counts it.
         """
         raise NotImplementedError

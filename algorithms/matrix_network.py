@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,6 @@ from torch import Tensor
 
 from algorithms.compressors.message import Message
 from algorithms.network import Neighborhood, Posted, Spectrum, Traffic, Value, WeightedEdges
-from algorithms.numerics.tree_sum import fold, split
 from algorithms.randomness import Draw
 
 Matrix = NDArray[np.float64]
@@ -60,8 +61,7 @@ class MatrixNetwork:
         """The time of the training so far: what whoever drives it has set."""
         self.traffic = Traffic(torch.zeros(self.n, dtype=torch.int64), torch.zeros(self.n, dtype=torch.int64))
         self._communicated = False
-        self._posted: list[tuple[Posted[Any], Matrix]] = []
-        self._posted_means: list[Posted[Tensor]] = []
+        self._posted: dict[Posted[Any], Matrix | None] = {}
 
     @property
     def spectrum(self) -> Spectrum:
@@ -77,8 +77,8 @@ class MatrixNetwork:
             gap = 1 - np.linalg.norm(W - 1 / self.n, ord=2)
             return Spectrum(float(gap), float(np.linalg.norm(np.eye(self.n) - W, ord=2)))
         values = np.linalg.eigvalsh(W)
-        others = np.delete(values, np.argmin(np.abs(values - 1))) if self.n > 1 else np.zeros(1)
-        return Spectrum(float(1 - np.abs(others).max()), float(1 - others.min()))
+        others = np.delete(values, np.argmin(np.abs(values - 1)))  # without that of the average
+        return Spectrum(float(1 - np.abs(others).max(initial=0)), float(1 - others.min(initial=1)))
 
     def mix(
         self,
@@ -88,13 +88,15 @@ class MatrixNetwork:
         over: WeightedEdges | None = None,
     ) -> Tensor:
         """W X, (n, d), each product and each sum rounded by itself, in node order."""
-        W, rows, packed = self._exchanged(value, over)
+        W, sent = self._exchange(value, over)
+        rows = sent.dense() if isinstance(sent, Message) else sent
+        weights, edges = torch.from_numpy(W).to(rows), torch.from_numpy(W != 0)
         # A negative zero, unlike a positive one, changes no number that is added to it.
-        mixed = torch.full_like(rows, 0.0 if packed else -0.0)
-        mixed[~torch.from_numpy(W.any(axis=1))] = 0.0  # the sum of nothing
-        for j, row in enumerate(rows):
-            listeners = np.flatnonzero(W[:, j])
-            mixed[listeners] += torch.from_numpy(W[listeners, j, None]).to(rows) * row
+        terms = torch.where(edges[..., None], weights[..., None] * rows, -0.0)
+        mixed = torch.full_like(rows, 0.0 if isinstance(sent, Message) else -0.0)
+        for term in terms.unbind(dim=1):
+            mixed += term
+        mixed[~edges.any(dim=1)] = 0
         return mixed if plus is None else mixed + plus[0] * plus[1]
 
     def own_weights(self, ahead: int = 0) -> Tensor:
@@ -102,9 +104,9 @@ class MatrixNetwork:
         return torch.from_numpy(np.diag(self._matrix(ahead))[:, None].copy())
 
     def post(self, value: Value) -> Posted[Value]:
-        """Count what is sent; the `mix` or `neighbors` of what this gives uses the W of this round."""
+        """Count what is sent; what completes it uses the W of this round."""
         posted = Posted(value)
-        self._posted.append((posted, self._send(value, None)))
+        self._posted[posted] = self._send(value, None)
         return posted
 
     def empty(self, d: int, dtype: torch.dtype, device: torch.device | None = None) -> Tensor:
@@ -115,7 +117,8 @@ class MatrixNetwork:
         self, value: Tensor | Message | Posted[Any], *, over: WeightedEdges | None = None
     ) -> list[Neighborhood]:
         """The rows that each node hears."""
-        W, rows, _ = self._exchanged(value, over)
+        W, sent = self._exchange(value, over)
+        rows = sent.dense() if isinstance(sent, Message) else sent
         heard = []
         for i, weights in enumerate(W):
             senders = [j for j in np.flatnonzero(weights).tolist() if j != i]
@@ -128,30 +131,31 @@ class MatrixNetwork:
 
     def sum(self, value: Tensor | Message | Posted[Tensor]) -> Tensor:
         """The sum of the rows, (d,), along a binary tree."""
+        if isinstance(value, Posted):
+            if value in self._posted:
+                del self._posted[value]
+                return _sum(value.value)
+            value = value.value
         if isinstance(value, Message):
-            self._gathered(value.nbytes.numpy(), range(self.n))
-            return fold(value.dense())
-        if isinstance(value, Posted) and value in self._posted_means:
-            self._posted_means.remove(value)
-            return fold(value.value)
-        rows = value.value if isinstance(value, Posted) else value
-        self._posted_means.remove(self.post_mean(rows))
-        return fold(rows)
+            self._gather(value.nbytes.numpy(), range(self.n))
+            return _sum(value.dense())
+        self._send_sum(value)
+        return _sum(value)
 
     def post_mean(self, value: Tensor) -> Posted[Tensor]:
-        """Count what is sent; the `mean` or `sum` of what this gives sends nothing more."""
+        """Count what is sent, before the sum is asked for."""
         posted = Posted(value)
-        self._posted_means.append(posted)
-        self._count(_sent_in_a_sum(self.n), value.shape[1] * value.itemsize)
+        self._posted[posted] = None
+        self._send_sum(value)
         return posted
 
     def gather(self, values: Tensor) -> Tensor:
-        """The rows of all nodes, (n, m)."""
-        return self.rows(values, range(self.n))
+        """The values themselves, (n, m)."""
+        return self.rows(values, self.nodes)
 
     def rows(self, value: Tensor, nodes: Sequence[int]) -> Tensor:
-        """These rows, (len(nodes), d)."""
-        self._gathered(np.full(self.n, value.shape[1] * value.itemsize), nodes)
+        """The rows of these nodes, (len(nodes), d)."""
+        self._gather(np.full(self.n, value.shape[1] * value.itemsize), nodes)
         return value[list(nodes)]
 
     def draw(self, purpose: str) -> Draw:
@@ -163,67 +167,77 @@ class MatrixNetwork:
         self.round += self._communicated
         self._communicated = False
 
+    @contextmanager
+    def unrecorded(self) -> Iterator[None]:
+        """What is done meanwhile counts neither as traffic nor as a round, and leaves what was posted as it is."""
+        before = deepcopy(self.traffic), self._communicated, dict(self._posted)
+        yield
+        self.traffic, self._communicated, self._posted = before
+
     def _matrix(self, ahead: int = 0) -> Matrix:
         return np.asarray(self._given(self.round + ahead), np.float64)
 
+    def _exchange(
+        self, value: Tensor | Message | Posted[Any], over: WeightedEdges | None
+    ) -> tuple[Matrix, Tensor | Message]:
+        """The W that this value is mixed with, which is that of this round unless it was posted; and what is sent."""
+        if not isinstance(value, Posted):
+            return self._send(value, over), value
+        posted = self._posted.pop(value, None)
+        return self._send(value.value, over) if posted is None else posted, value.value
+
     def _send(self, value: Tensor | Message, over: WeightedEdges | None) -> Matrix:
-        """Count a row to each out-neighbour; gives the W of this exchange."""
+        """Count a row to each out-neighbour; gives W."""
         W = self._matrix() if over is None else _dense(over)
         receivers = np.count_nonzero(W, axis=0) - np.count_nonzero(np.diag(W)[None], axis=0)
-        self._count(receivers, value.nbytes if isinstance(value, Message) else value.shape[1] * value.itemsize)
+        row_bytes = value.nbytes.numpy() if isinstance(value, Message) else value.shape[1] * value.itemsize
+        self._count(row_bytes * receivers, receivers)
         return W
 
-    def _exchanged(
-        self, value: Tensor | Message | Posted[Any], over: WeightedEdges | None
-    ) -> tuple[Matrix, Tensor, bool]:
-        """The W of the round in which this value is sent, which is this one unless it was posted; its rows; and whether
-        they are packed."""
-        sent: Tensor | Message = value.value if isinstance(value, Posted) else value
-        rows = sent.dense() if isinstance(sent, Message) else sent
-        for i, (posted, W) in enumerate(self._posted):
-            if posted is value:
-                del self._posted[i]
-                return W, rows, isinstance(sent, Message)
-        return self._send(sent, over), rows, isinstance(sent, Message)
+    def _send_sum(self, value: Tensor) -> None:
+        """Count what goes up the tree and down again."""
+        messages = np.zeros(self.n, np.int64)
+        for parent, child, _ in _tree(range(self.n)):
+            messages[[parent, child]] += 1
+        self._count(value.shape[1] * value.itemsize * messages, messages)
 
-    def _gathered(self, sizes: NDArray[np.int64], nodes: Sequence[int]) -> None:
-        """Count that the rows of these nodes, of so many bytes (n,), have gone to all along the tree."""
-        wanted = np.isin(np.arange(self.n), np.asarray(nodes, np.int64))
+    def _gather(self, sizes: NDArray[np.int64], nodes: Sequence[int]) -> None:
+        """Count what goes along the tree so that all have the rows of these nodes, of so many bytes."""
+        wanted = np.isin(np.arange(self.n), nodes)
+        messages, sent = np.zeros(self.n, np.int64), np.zeros(self.n, np.int64)
+        for parent, child, stop in _tree(range(self.n)):
+            below = wanted & (np.arange(self.n) >= child) & (np.arange(self.n) < stop)
+            for node, carried in ((child, below), (parent, wanted & ~below)):
+                messages[node] += carried.any()
+                sent[node] += sizes[carried].sum()
+        self._count(sent, messages)
 
-        def visit(tree: range) -> None:
-            if len(tree) > 1:
-                left, right = split(tree)
-                inside = wanted & np.isin(np.arange(self.n), right)
-                for sender, sent in ((right.start, inside), (left.start, wanted & ~inside)):
-                    self.traffic.bytes[sender] += int(sizes[sent].sum())
-                    self.traffic.messages[sender] += int(sent.any())
-                visit(left)
-                visit(right)
-
-        visit(range(self.n))
-        self._communicated = True
-
-    def _count(self, messages: NDArray[np.int64], row_bytes: Tensor | int) -> None:
-        sent = torch.from_numpy(messages)
-        self.traffic.bytes += row_bytes * sent
-        self.traffic.messages += sent
+    def _count(self, sent: NDArray[np.int64], messages: NDArray[np.int64]) -> None:
+        self.traffic.bytes += torch.from_numpy(sent)
+        self.traffic.messages += torch.from_numpy(messages)
         self._communicated = True
 
 
 def _dense(edges: WeightedEdges) -> Matrix:
-    """(n, n)."""
-    W, arrays = np.zeros((edges.n, edges.n)), edges.arrays
-    for i in range(edges.n):
-        row = slice(arrays.indptr[i], arrays.indptr[i + 1])
-        W[i, arrays.indices[row]] = arrays.data[row]
-    return W
+    found = np.zeros((edges.n, edges.n))
+    found[np.repeat(np.arange(edges.n), np.diff(edges.arrays.indptr)), edges.arrays.indices] = edges.arrays.data
+    return found
 
 
-def _sent_in_a_sum(n: int) -> NDArray[np.int64]:
-    """(n,): the first node of a right half sends its sum up, to the first of the left one, who sends the total back."""
-    if n == 1:
-        return np.zeros(1, np.int64)
-    left, right = (_sent_in_a_sum(len(half)) for half in split(range(n)))
-    left[0] += 1
-    right[0] += 1
-    return np.concatenate([left, right])
+def _middle(n: int) -> int:
+    """Where n > 1 nodes are divided: after the largest power of two that leaves any to the right."""
+    return 1 << (n - 1).bit_length() - 1
+
+
+def _sum(rows: Tensor) -> Tensor:
+    """(d,), that of the left part plus that of the right one."""
+    n = len(rows)
+    return rows[0] if n == 1 else _sum(rows[: _middle(n)]) + _sum(rows[_middle(n) :])
+
+
+def _tree(nodes: range) -> list[tuple[int, int, int]]:
+    """The edges that carry sums: (parent, child, end of the child's part), the parts being divided as in `_sum`."""
+    if len(nodes) == 1:
+        return []
+    middle = nodes.start + _middle(len(nodes))
+    return [(nodes.start, middle, nodes.stop), *_tree(range(nodes.start, middle)), *_tree(range(middle, nodes.stop))]

@@ -14,7 +14,6 @@ from algorithms.algorithm import Sample
 from algorithms.blocks.adacomm import AdaComm
 from algorithms.blocks.local_updates import LocalState, LocalUpdates
 from algorithms.checks import NonFiniteError, check
-from algorithms.gathering import losses_of_all
 from algorithms.network import Network
 from algorithms.optimizers import LocalOptimizer
 from algorithms.schedules.learning_rate import LearningRate
@@ -59,8 +58,9 @@ class LeaderSGD(LocalUpdates[LeaderState]):
     before the first communication. This is the order of the authors' code, except that the code counts iterations of
     all nodes, which here go at the same pace. Nothing else of the leader is copied, such as momentum.
 
-    Sent: every tau iterations the losses, n numbers of the stack's type, and for each group the leader's vector, up and
-    down a binary tree over the nodes; every tau_G iterations another vector. W is not used.
+    Sent: every tau iterations the loss of each node, a number of the stack's type, and for each group the leader's
+    vector; every tau_G iterations another vector. All of these go to all nodes, along a binary tree over them, so that
+    each edge of it carries each of them once. W is not used.
 
     By default the result so depends on how many hosts there are, and on which nodes they have; with given groups it is
     the same everywhere. A run's summary has those of the hosts, if there were several.
@@ -125,7 +125,7 @@ class LeaderSGD(LocalUpdates[LeaderState]):
             state.leader = _group_leaders(state.groups, x, losses, network)
             x = pulled(x, state.leader, self.pull)
             if max(state.groups) > 0 and state.exchanges % self.global_every == 0:
-                state.global_leader = row_of(int(np.argmin(losses)), x, network).repeat(len(x), 1)
+                state.global_leader = network.rows(x, [int(np.argmin(losses))]).repeat(len(x), 1)
                 x = pulled(x, state.global_leader, self.global_pull)
         state.x = x
 
@@ -145,7 +145,8 @@ class LeaderSGD(LocalUpdates[LeaderState]):
 
     def _losses(self, state: LeaderState, network: Network) -> np.ndarray:
         """(n,): what the nodes have lost since the last communication, in sum; infinity in place of NaN."""
-        losses = losses_of_all(state.loss, network)
+        gathered = network.gather(state.loss[:, None])[:, 0].nan_to_num(nan=np.inf, posinf=np.inf)
+        losses = gathered.cpu().numpy().astype(np.float64)
         if np.isinf(losses).all():
             raise NonFiniteError("LeaderSGD: no node has a finite loss; in one's own loop, step needs a closure")
         state.loss = torch.zeros_like(state.loss)
@@ -154,25 +155,11 @@ class LeaderSGD(LocalUpdates[LeaderState]):
 
 def _group_leaders(groups: Sequence[int], x: Tensor, losses: np.ndarray, network: Network) -> Tensor:
     """(k, d): the leader of each local node's group."""
-    leaders = torch.empty_like(x)
-    for group in range(max(groups) + 1):
-        members = np.flatnonzero(np.array(groups) == group)
-        leader = row_of(int(members[np.argmin(losses[members])]), x, network)
-        for row, node in enumerate(network.nodes):
-            if groups[node] == group:
-                leaders[row] = leader
-    return leaders
+    members = [np.flatnonzero(np.array(groups) == group) for group in range(max(groups) + 1)]
+    leaders = network.rows(x, [int(group[np.argmin(losses[group])]) for group in members])
+    return leaders[[groups[node] for node in network.nodes]]
 
 
 def pulled(x: Tensor, towards: Tensor | None, strength: float) -> Tensor:
     """x - strength (x - y), which is exactly x where y is; x itself where there is no y."""
     return x if towards is None else x - strength * (x - towards)
-
-
-def row_of(node: int, x: Tensor, network: Network) -> Tensor:
-    """(d,): this node's row of a stack, on every rank."""
-    alone = torch.zeros_like(x)
-    if node in network.nodes:
-        row = network.nodes.index(node)
-        alone[row] = x[row]
-    return network.sum(alone)

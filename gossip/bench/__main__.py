@@ -16,6 +16,7 @@ from gossip.console.parser import Parser
 from gossip.errors import DataError
 from gossip.network import Communicator
 from gossip.processes.cores import share_cores
+from gossip.processes.memory import keep_freed_memory
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,6 +32,7 @@ def bench(arguments: Sequence[str], processes: Communicator) -> int:
     if not isinstance(command, Command):
         return command
     share_cores(processes)
+    keep_freed_memory()
     rows = command.run(processes)
 
     def report() -> None:

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from algorithms import Algorithm
 from algorithms.state import LooseState
 from gossip.checkpoint.agreement import Agreement
@@ -149,11 +151,16 @@ class CheckpointWriter:
             "algorithm": moment.state,
             "oracle": moment.oracle,
             "network": LooseState(round=self._network.round, bytes=traffic.bytes, messages=traffic.messages),
-            "model": LooseState(x=self._algorithm.model(moment.state)[: len(self._nodes["model"])]),
+            "model": LooseState(x=self._model(moment)),
         }
         for section, state in states.items():
             taken.take(section, state, self._nodes[section])
         return taken
+
+    def _model(self, moment: Moment) -> Tensor:
+        """What the algorithm outputs at the local nodes but servers; where that is in its state, the same object."""
+        model, own = self._algorithm.model(moment.state), len(self._nodes["model"])
+        return model if own == len(model) else model[:own]
 
     def _close(
         self, writer: FolderWriter, moment: Moment, taken: StateRows, everyone: Sequence[Any], clock: dict[str, Any]

@@ -67,7 +67,8 @@ class Lockstep:
             # After those who look, so that what they measure does not include a round ahead.
             self.algorithm.post(position.state, self.network)
             sample = taken.sample()
-            self.network.finish_gradients(step)
+            never_idle = type(self.algorithm).idle is Algorithm.idle
+            self.network.finish_gradients(step, None if never_idle else idle)
             with self.spans.span("step", "compute"):
                 self.algorithm.advance(position.state, sample, self.network)
 

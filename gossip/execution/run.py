@@ -22,6 +22,7 @@ from gossip.network import Communicator
 from gossip.processes import launcher
 from gossip.processes.cores import shared_cores
 from gossip.processes.ending import closed_together, failing_together, speaking_once, watched
+from gossip.processes.memory import freed_memory_kept
 from gossip.processes.signals import Signals
 from gossip.records.logs import logs
 from gossip.records.trace import traced
@@ -105,6 +106,8 @@ def run(training: Training) -> Result:
     """Train, in this process or, when launched under MPI, together with the other ranks.
 
     Every rank makes the same call. The models are the same bits on any number of ranks, given the same gradients.
+    The process is left as it was found. What an exception of your own does between two runs on several ranks is up to
+    you: with `mpirun -n 4 python -m mpi4py script.py` it ends all of them.
 
     Args:
     <options>
@@ -121,6 +124,7 @@ def run(training: Training) -> Result:
         stack.enter_context(failing_together(processes))
         stack.enter_context(closed_together(processes, processes.close))
         stack.enter_context(shared_cores(processes))
+        stack.enter_context(freed_memory_kept())
         signals = stack.enter_context(Signals())
         finished = conduct(training, processes, signals, warn=warn_caller, all_models=True)
     return Result(finished.model, finished.history, finished.summary, finished.directory)

@@ -98,7 +98,8 @@ def prepare(training: Training, topology: Schedule, processes: Communicator, dir
     workload = processes.together(lambda: _sharded(training, topology.n - algorithm.auxiliary, processes))
     linked = with_servers(topology, algorithm.servers)
     hosted = processes.from_root(lambda: place(topology, processes.hosts, training.placement))
-    hosted = [*hosted[:-1], [*hosted[-1], *range(topology.n, linked.n)]]
+    if algorithm.servers:
+        hosted = [*hosted[:-1], [*hosted[-1], *range(topology.n, linked.n)]]
     transport = training.transport if training.on_failure == "abort" else "peer-to-peer"
     network = connect(
         linked,

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Literal
 from torch import Tensor
 
 from algorithms import Algorithm, Full, Oracle, ShardedWorkload
-from gossip.network import SimulatedClock, TransportName
+from gossip.network import MakeTransport, SimulatedClock, TransportName
 from gossip.workloads.workload import Workload
 from topologies import Schedule
 from topologies.placement import Placement
 
 if TYPE_CHECKING:
     import networkx
-    from mpi4py import MPI
+
+    from gossip.processes.mpi import Intracomm
 
 OnFailure = Literal["abort", "continue", "rehost"]
 
@@ -69,10 +70,10 @@ class Training:
 
     So many say what all do, and evaluating thousands would take longer than training them."""
 
-    transport: TransportName = "auto"
+    transport: TransportName | MakeTransport = "auto"
     """How rows go from rank to rank; the results are the same bits.
 
-    See `gossip.network.connect`."""
+    Or a function that makes a transport: see `gossip.network.connect`."""
 
     placement: Placement = "contiguous"
     """Which rank hosts which nodes, so that little crosses between hosts; the results are the same bits.
@@ -84,7 +85,7 @@ class Training:
 
     It stands as "simulated_seconds" in the history, and changes nothing else unless the algorithm acts on the time."""
 
-    communicator: MPI.Intracomm | None = None
+    communicator: Intracomm | None = None
     """The mpi4py communicator to use, which is duplicated; all launched processes by default."""
 
     output: str | Path | None = "runs"

@@ -10,7 +10,6 @@ from gossip.network.clock import SimulatedClock as SimulatedClock
 from gossip.network.clocked import ClockedNetwork
 from gossip.network.network import Network as Network
 from gossip.network.run_network import RunNetwork as RunNetwork
-from gossip.network.sums.memory import keep_freed_memory
 from gossip.network.transport import MakeTransport as MakeTransport
 from gossip.network.transport import Site as Site
 from gossip.network.transport import Transport as Transport
@@ -53,7 +52,6 @@ def connect(
     Raises:
         ValueError: if there are more processes than nodes.
     """
-    keep_freed_memory()
     hosted = blocks(topology.n, communicator.size) if hosted is None else hosted
     site = Site(communicator, hosted, spans)
     made = make_transport(transport, site) if isinstance(transport, str) else transport(site)

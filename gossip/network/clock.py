@@ -53,7 +53,8 @@ class SimulatedClock:
 
     The gradient of a step takes a node `compute_seconds` + E, where E is exponentially distributed with the mean
     `exponential_seconds` and independent for each node and step (the model of Wang & Joshi, arXiv 1810.08313); of the
-    nodes in `slow_nodes` it takes `slowdown` times as long. All other computation takes no time.
+    nodes in `slow_nodes` it takes `slowdown` times as long. All other computation takes no time. Nodes that are idle in
+    a step, as clients that do not take part in a round, compute nothing.
 
     Messages travel as `topologies.Links` says, with the bytes that are really sent. Every node has a time of its own:
 
@@ -122,11 +123,11 @@ class NodeTimes:
         self.now = np.zeros(n)
         self.free = np.zeros(n)
 
-    def compute(self, step: int) -> None:
-        """All nodes with data compute the gradient of this step."""
-        now = self.now.copy()
-        now[: self._with_data] += self._clock.gradient_seconds(self._with_data, self._seed, step)
-        self.now = now
+    def compute(self, step: int, busy: NDArray[np.int64] | int = 1) -> None:
+        """All nodes with data that are busy, 1 and not 0, compute the gradient of this step."""
+        seconds = np.zeros(len(self.now))
+        seconds[: self._with_data] = self._clock.gradient_seconds(self._with_data, self._seed, step)
+        self.now = self.now + busy * seconds
 
     def send(self, topology: WeightedEdges, row_bytes: NDArray[np.int64] | int) -> Seconds:
         """Begin an exchange over the edges of a matrix; (n,), when each node has what it needs of it."""

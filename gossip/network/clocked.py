@@ -60,9 +60,13 @@ class ClockedNetwork:
         self._settle()
         return float(self.times.now.max())
 
-    def finish_gradients(self, step: int) -> None:
+    def finish_gradients(self, step: int, idle: Sequence[int] | None = None) -> None:
         """See `RunNetwork`."""
-        self._add(lambda _: self.times.compute(step))
+        busy: Tensor | int = 1
+        if idle is not None:
+            busy = torch.ones(len(self.nodes), dtype=torch.int64)
+            busy[list(idle)] = 0
+        self._add(lambda busy: self.times.compute(step, busy), busy)
 
     def mix(
         self, value: Tensor | Message | Posted[Any], plus: Scaled | None = None, *, over: WeightedEdges | None = None
@@ -286,7 +290,8 @@ class ClockedNetwork:
 
         Args:
             event: Moves the times on, given the bytes of a row of each node.
-            row_bytes: These as this rank knows them: of the local nodes, (k,), if they depend on the node.
+            row_bytes: These as this rank knows them: of the local nodes, (k,), if they depend on the node. Events that
+                are no messages may be given other numbers.
         """
         self._events.append((event, row_bytes))
         if len(self._events) >= UNSETTLED:

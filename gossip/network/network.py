@@ -142,8 +142,11 @@ class Network:
         exchange.wait(exchange.columns)
         plan, rows = exchange.plan, exchange.sums.rows
         sources = self._dense(exchange.sources)
-        heard = []
+        heard, nothing = [], Neighborhood((), torch.zeros(0).to(sources[0]), sources[0][:0])
         for row, node in enumerate(self.nodes):
+            if plan.indptr[row] == plan.indptr[row + 1]:
+                heard.append(nothing)
+                continue
             terms = np.arange(*plan.indptr[row : row + 2])
             terms = terms[plan.nodes[terms] != node]
             read = [sources[plan.owners[t]][rows[t]] for t in terms]
@@ -192,7 +195,7 @@ class Network:
         """The random streams of this round."""
         return Draw(self.seed, purpose, self.nodes, self.round)
 
-    def finish_gradients(self, step: int) -> None:
+    def finish_gradients(self, step: int, idle: Sequence[int] | None = None) -> None:
         """The gradients of a step are there, which a simulated clock wants to know."""
 
     def finish_step(self) -> None:
@@ -304,15 +307,16 @@ class Network:
             plan = self._plan_of(over)
         else:
             raise ValueError(f"an exchange over {over.n} nodes was asked of a network of {self.n}")
+        exchange = self._transport.begin(own, plan, posted=False)
         self._count_sent(own, plan)
-        return self._transport.begin(own, plan, posted=False), own
+        return exchange, own
 
     def _post(self, handle: Posted[Any]) -> None:
         """Begin the exchange of what was posted, if there is room."""
         plan = self._current()[1]
-        self._count_sent(handle.value, plan)
         room = sum(each.exchange is not None for each in self._posted.begun) < self._transport.ahead
         exchange = self._transport.begin(handle.value, plan, posted=True) if room else None
+        self._count_sent(handle.value, plan)
         self._posted.add(handle, PostedExchange(plan, exchange))
 
     def _mix_stacks(self, own: Tensor, exchange: Exchange, plus: Scaled | None) -> Tensor:
@@ -354,8 +358,9 @@ class Network:
 
     def _begin_total(self, value: Tensor, posted: bool) -> Total:
         """Begin to sum a stack over all n nodes."""
+        total = self._transport.total(value, posted)
         self._counter.count(row_bytes_of(value), self._sent_in_a_sum)
-        return self._transport.total(value, posted)
+        return total
 
     def _sum_messages(self, message: Message) -> Tensor:
         """The sum of the rows that all nodes have packed, which go to every node."""

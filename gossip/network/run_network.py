@@ -50,8 +50,13 @@ class RunNetwork(Network, Protocol):
     def all_rows(self, value: Tensor) -> Tensor:
         """A stack's rows of all nodes, (n, d), in node order, on every rank. For results, not for the loop."""
 
-    def finish_gradients(self, step: int) -> None:
-        """The gradients of a step are there; to be called before the step, for clocks that do not see it themselves."""
+    def finish_gradients(self, step: int, idle: Sequence[int] | None = None) -> None:
+        """The gradients of a step are there; to be called before the step, for clocks that do not see it themselves.
+
+        Args:
+            step: Whose.
+            idle: The local rows that the step ignores, which cost nothing; None on all ranks if no node ever is idle.
+        """
 
     def unrecorded(self) -> AbstractContextManager[None]:
         """What is done meanwhile is not part of the method: it counts neither as traffic nor as a round nor as time.

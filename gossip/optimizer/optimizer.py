@@ -23,11 +23,13 @@ from gossip.optimizer.states import classes_within, leave_memory, restored, save
 from gossip.processes import launcher
 from gossip.processes.cores import shared_cores
 from gossip.processes.ending import closed_together, speaking_once
+from gossip.processes.memory import freed_memory_kept
 from topologies import FAMILIES, Schedule, Topology
 
 if TYPE_CHECKING:
     import networkx
-    from mpi4py import MPI
+
+    from gossip.processes.mpi import Intracomm
 
 
 class Optimizer(torch.optim.Optimizer):
@@ -79,13 +81,14 @@ class Optimizer(torch.optim.Optimizer):
         buffers: Iterable[Tensor] = (),
         broadcast: bool = True,
         seed: int = 0,
-        communicator: MPI.Intracomm | None = None,
+        communicator: Intracomm | None = None,
         transport: TransportName = "auto",
     ) -> None:
         processes = launcher.world() if communicator is None else launcher.over(communicator)
         with ExitStack() as stack:  # undone if anything is refused, and kept for `close` if nothing is
             stack.enter_context(speaking_once(processes))
             stack.enter_context(shared_cores(processes))
+            stack.enter_context(freed_memory_kept())
             stack.enter_context(closed_together(processes, processes.close))
             processes.together(lambda: self._take(list(params), algorithm, local, buffers))
             self._agree_on_shapes(processes)

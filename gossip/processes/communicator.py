@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,6 @@ from numpy.typing import NDArray
 from gossip.errors import GossipError, explained
 from gossip.processes.cores import usable_cores
 from gossip.spans import NO_SPANS, Spans
-
-if TYPE_CHECKING:
-    from gossip.processes.watcher import Watch
 
 T = TypeVar("T")
 
@@ -33,6 +30,16 @@ class StalledError(Exception):
         super().__init__(what)
         self.ranks = ranks
         self.seconds = seconds
+
+
+class Watch(Protocol):
+    """Sees when ranks of this host are killed, and says which; `gossip.processes.watcher.Watch` is one."""
+
+    def hush(self) -> None:
+        """What has happened has been said."""
+
+    def close(self) -> None:
+        """No longer watch this rank."""
 
 
 class Communicator:

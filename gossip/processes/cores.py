@@ -5,10 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from gossip.processes.communicator import Communicator
+from typing import Protocol
 
 
 def usable_cores() -> set[int]:
@@ -16,24 +13,40 @@ def usable_cores() -> set[int]:
     return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
 
 
-def share_cores(communicator: Communicator) -> None:
+class Sharing(Protocol):
+    """Processes of which some share a host."""
+
+    @property
+    def size(self) -> int:
+        """Number of all of them."""
+
+    @property
+    def local_size(self) -> int:
+        """Number of them on this host."""
+
+    @property
+    def local_cores(self) -> int:
+        """Number of cores that these may use together."""
+
+
+def share_cores(processes: Sharing) -> None:
     """Give torch this process's share of the host's cores, for good: for commands, whose process is theirs.
 
     More threads than cores slow ranks down tenfold. OMP_NUM_THREADS, where it is set, rules instead.
     """
     import torch
 
-    if communicator.size > 1 and "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, communicator.local_cores // communicator.local_size))
+    if processes.size > 1 and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, processes.local_cores // processes.local_size))
 
 
 @contextmanager
-def shared_cores(communicator: Communicator) -> Iterator[None]:
+def shared_cores(processes: Sharing) -> Iterator[None]:
     """The same for as long as it lasts: for library calls, which leave the user's process as they have found it."""
     import torch
 
     before = torch.get_num_threads()
-    share_cores(communicator)
+    share_cores(processes)
     try:
         yield
     finally:

@@ -15,13 +15,15 @@ from typing import Any, cast
 
 import numpy as np
 from mpi4py import MPI
+from mpi4py.MPI import Intracomm as Intracomm
 from numpy.typing import NDArray
 
 from gossip.processes.communicator import Communicator, StalledError, listed
 from gossip.processes.cores import usable_cores
-from gossip.processes.versions import refuse_other_versions
+from gossip.processes.versions import digest, refuse_other_versions
 from gossip.spans import NO_SPANS, telling_for_whom
 
+CommunicationError = MPI.Exception  # of any call, where some rank may have died
 SPIN = 0.1  # seconds of polling without a pause, where every rank has a core: MPI moves data during calls only
 SHORTEST_SLEEP = 20e-6
 LONGEST_SLEEP = 20e-3
@@ -58,12 +60,17 @@ class MpiCommunicator(Communicator):
         self.wait([request])
         self.rank = self.mpi.rank
         self.size = self.mpi.size
-        refuse_other_versions(self)  # before anything that they may do otherwise
+        self._refuse_other_versions()  # before anything that they may do otherwise
         self.hosts, self.local_size, self.local_cores = self._find_hosts()
         self.crowded = self.local_size > self.local_cores
         if ranks_per_host is not None:
             self.hosts = np.arange(self.size) // ranks_per_host
         self.local_ranks: list[int] = np.flatnonzero(self.hosts == self.hosts[self.rank]).tolist()
+
+    def _refuse_other_versions(self) -> None:
+        digests = np.empty((self.size, 16), np.uint8)
+        self.wait([self.mpi.Iallgather(digest(), digests)])
+        refuse_other_versions(digests, self.gather)
 
     @property
     def shares_hosts(self) -> bool:
@@ -207,6 +214,11 @@ class MpiCommunicator(Communicator):
 
     def barrier(self) -> None:
         self.wait([self.mpi.Ibarrier()])
+
+    def post_barrier(self) -> Callable[[], None]:
+        """Begin to wait until every rank is here; what is given waits for that."""
+        request = self.mpi.Ibarrier()
+        return lambda: self.wait([request])
 
     def revoke(self) -> None:
         """Let all communication between these ranks fail, so that all of them notice that something is wrong."""

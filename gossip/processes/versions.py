@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import platform
 import socket
+from collections.abc import Callable
 from functools import cache
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gossip.errors import UsageError
-
-if TYPE_CHECKING:
-    from gossip.processes.mpi import MpiCommunicator
 
 PACKAGES = ("gossip", "algorithms", "topologies")
 LIBRARIES = ("torch", "numpy", "mpi4py")  # whose versions decide bits and messages
@@ -46,19 +45,25 @@ def versions() -> dict[str, str]:
     return found
 
 
-def refuse_other_versions(communicator: MpiCommunicator) -> None:
+def digest() -> NDArray[np.uint8]:
+    """(16,): the same on two ranks if and only if both run the same code."""
+    return np.frombuffer(blake2b(json.dumps(versions()).encode(), digest_size=16).digest(), np.uint8)
+
+
+def refuse_other_versions(digests: NDArray[np.uint8], gather: Callable[[Any], list[Any]]) -> None:
     """Refuse to run if some rank runs other code than rank 0; collective.
+
+    Args:
+        digests: (ranks, 16), those of all ranks.
+        gather: Gives what each of all ranks gives, in their order.
 
     Raises:
         UsageError: on every rank, and says what differs.
     """
-    mine = np.frombuffer(blake2b(json.dumps(versions()).encode(), digest_size=16).digest(), np.uint8)
-    everyone = np.empty((communicator.size, 16), np.uint8)
-    communicator.wait([communicator.mpi.Iallgather(mine, everyone)])
-    others = np.flatnonzero((everyone != everyone[0]).any(axis=1))
+    others = np.flatnonzero((digests != digests[0]).any(axis=1))
     if not len(others):
         return
-    gathered = communicator.gather((versions(), str(folders()["gossip"].parent), socket.gethostname()))
+    gathered = gather((versions(), str(folders()["gossip"].parent), socket.gethostname()))
     (first, place, host), (other, other_place, other_host) = gathered[0], gathered[others[0]]
     differ = [name for name in sorted(first | other) if first.get(name) != other.get(name)]
     shown = [f"{name} {other.get(name, 'missing')}, not {first.get(name, 'missing')}" for name in differ[:3]]

@@ -15,6 +15,7 @@ from gossip.console.parser import Parser
 from gossip.errors import DataError, UsageError
 from gossip.network import Communicator
 from gossip.processes.cores import share_cores
+from gossip.processes.memory import keep_freed_memory
 from gossip.reproduce import NAMES, find
 from gossip.reproduce.study import Findings, Say, to_json
 
@@ -38,6 +39,7 @@ def reproduce(arguments: Sequence[str], processes: Communicator) -> int:
     if not isinstance(options, Namespace):
         return options
     share_cores(processes)
+    keep_freed_memory()
     began = time.perf_counter()
     study = find(options.name)
     findings = study.run(range(options.seeds or study.seeds), _speaker(processes))

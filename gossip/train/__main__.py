@@ -32,9 +32,11 @@ def train(arguments: Sequence[str], processes: Communicator, signals: Signals) -
     from gossip.execution.run import conduct
     from gossip.execution.training import Training
     from gossip.processes.cores import share_cores
+    from gossip.processes.memory import keep_freed_memory
     from gossip.records.logs import warn
 
     share_cores(processes)
+    keep_freed_memory()
     training = processes.from_root(lambda: _parse(arguments, processes.size))
     if not isinstance(training, Training):
         return training

@@ -15,6 +15,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from gossip.errors import UsageError
 from gossip.execution.training import Training
 from gossip.fields import descriptions
+from gossip.network import TransportName
 from gossip.train.kinds import let_the_parser_know
 from gossip.train.messages import one_line
 from gossip.workloads import Workload
@@ -100,9 +101,9 @@ def _parser(ranks: int) -> ArgumentParser:
 
 def _types() -> dict[str, Any]:
     """Field -> what may be given for it; a command line has no objects of the user's own."""
-    elsewhere = {"networkx": SimpleNamespace(Graph=object), "MPI": SimpleNamespace(Intracomm=object)}
+    elsewhere = {"networkx": SimpleNamespace(Graph=object), "Intracomm": object}
     given = get_type_hints(Training, localns=elsewhere)
-    return given | {"topology": Callable[[int], Schedule], "workload": Workload}
+    return given | {"topology": Callable[[int], Schedule], "workload": Workload, "transport": TransportName}
 
 
 def _defaults() -> dict[str, Any]:

@@ -11,10 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from algorithms import Algorithm, Sample, State, StepDecay
+from algorithms import Algorithm, MatrixNetwork, Sample, State, StepDecay
 from algorithms.schedules.learning_rate import learning_rate
-from gossip import workloads
-from gossip.network import Communicator, connect
 from topologies import Schedule, Topology, erdos_renyi, exponential, one_peer_exponential, ring, with_servers
 
 Array = NDArray[Any]
@@ -61,7 +59,14 @@ class LeastSquares:
 
     def composite_optimum(self, l1: float) -> Array:
         """(d,): the minimiser of the average of all f_i plus l1 |x|_1."""
-        return workloads.LeastSquares(self.A, self.b, l1=l1).optimum.numpy()
+        hessian, slope = self.hessians.mean(axis=0), self.slopes.mean(axis=0)
+        step, x = 1 / np.linalg.norm(hessian, ord=2), self.optimum
+        for _ in range(100_000):
+            following = soft_threshold(x - step * (hessian @ x - slope), step * l1)
+            if np.abs(following - x).max() < 1e-15:
+                break
+            x = following
+        return x
 
     def relabelled(self, order: Array) -> LeastSquares:
         """Node i of the result is node order[i] of this problem."""
@@ -90,6 +95,13 @@ def common(problem: LeastSquares, seed: int = 1) -> Array:
     return np.tile(starts(problem, seed)[0], (problem.n, 1))
 
 
+def network_of(topology: Schedule, seed: int = 0) -> MatrixNetwork:
+    """The network of a topology's full matrices."""
+    if topology.period is None:
+        return MatrixNetwork(lambda t: dense(topology[t]), seed)
+    return MatrixNetwork([dense(topology[t]) for t in range(topology.period)], seed)
+
+
 @dataclass
 class Run:
     models: Array  # (steps + 1, n, d): the models at the start and after each step
@@ -111,10 +123,11 @@ def run(
     x: Array,
     steps: int,
     dtype: torch.dtype = torch.float64,
+    network: MatrixNetwork | None = None,
 ) -> Run:
-    """Drive an algorithm for some steps on full local gradients."""
+    """Drive an algorithm for some steps on full local gradients, on the topology's network or on another one of it."""
     n, servers = topology.n, algorithm.servers
-    network = connect(with_servers(topology, servers), Communicator(), seed=0)
+    network = network or network_of(with_servers(topology, servers))
     state = algorithm.start(torch.tensor(with_rows(x, servers), dtype=dtype), network)
     network.finish_step()
     models, points = [], []

@@ -13,24 +13,30 @@ import torch
 from algorithms import (
     D2,
     Algorithm,
+    Beer,
+    ChocoSGD,
     DecentralizedSGD,
     ExactDiffusion,
     GradientTracking,
+    Lead,
     LocalSGD,
     MatrixNetwork,
     PushSumSGD,
     Sample,
+    SquarmSGD,
+    compressed,
     cooperative,
     decentralized,
 )
 
 METHODS = [
     value
-    for family in (decentralized, cooperative)
+    for family in (decentralized, compressed, cooperative)
     for value in vars(family).values()
     if inspect.isclass(value) and issubclass(value, Algorithm)
 ]
 WITH_EXAMPLES = {D2, DecentralizedSGD, ExactDiffusion, GradientTracking, LocalSGD, PushSumSGD}
+WITH_EXAMPLES |= {Beer, ChocoSGD, Lead, SquarmSGD}
 NAMES = {"torch": torch, "MatrixNetwork": MatrixNetwork, "Sample": Sample}
 
 

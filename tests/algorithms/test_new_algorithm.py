@@ -12,8 +12,7 @@ from torch import Tensor
 
 from algorithms import Algorithm, Network, Sample, State
 from algorithms.checks import check
-from gossip.network import Communicator, connect
-from tests.algorithms.helpers import ALL, Array, dense, least_squares, run, starts
+from tests.algorithms.helpers import ALL, Array, dense, least_squares, network_of, run, starts
 from topologies import Schedule
 
 
@@ -96,7 +95,7 @@ def test_it_just_works(kind: type[DecayingGossip | PairwiseGossip], power: float
 @pytest.mark.parametrize("topology", ALL.values(), ids=ALL)
 def test_neighbors_are_the_off_diagonal_of_w(topology: Schedule) -> None:
     x = torch.from_numpy(np.random.default_rng(0).normal(size=(topology.n, 3)))
-    for i, heard in enumerate(connect(topology, Communicator()).neighbors(x)):
+    for i, heard in enumerate(network_of(topology).neighbors(x)):
         weights = dense(topology[0])[i]
         senders = [j for j in np.flatnonzero(weights) if j != i]
         assert list(heard.nodes) == senders

@@ -20,6 +20,7 @@ from algorithms import (
     Identity,
     Later,
     Lead,
+    MatrixNetwork,
     Nids,
     PushDiging,
     PushSumAveraging,
@@ -29,14 +30,13 @@ from algorithms import (
     WarmUp,
 )
 from algorithms.state import map_tensors
-from gossip.network import Communicator, RunNetwork, connect
-from tests.algorithms.helpers import LeastSquares, least_squares, starts
+from tests.algorithms.helpers import LeastSquares, least_squares, network_of, starts
 from topologies import Schedule, heal, random_out, ring
 
 N, SURVIVORS = 8, [0, 1, 3, 4, 6, 7]
 
 
-def steps(algorithm: Algorithm, state: State, network: RunNetwork, problem: LeastSquares, count: int) -> State:
+def steps(algorithm: Algorithm, state: State, network: MatrixNetwork, problem: LeastSquares, count: int) -> State:
     for _ in range(count):
         gradient = torch.from_numpy(problem.gradient(state.x.numpy()))
         algorithm.advance(state, Sample(gradient, torch.zeros(problem.n)), network)
@@ -50,13 +50,13 @@ def of_survivors(value: Tensor) -> Tensor:
 
 def after_a_loss(
     algorithm: Algorithm, topology: Schedule, problem: LeastSquares, before: int
-) -> tuple[State, State, RunNetwork]:
+) -> tuple[State, State, MatrixNetwork]:
     """The state of the survivors as it was, the one they go on with, and what links them."""
-    network = connect(topology, Communicator())
+    network = network_of(topology)
     state = algorithm.start(torch.from_numpy(starts(problem)), network)
     network.finish_step()
     left = map_tensors(steps(algorithm, state, network, problem, before), of_survivors)
-    healed = connect(heal(topology, SURVIVORS), Communicator())
+    healed = network_of(heal(topology, SURVIVORS))
     healed.round = network.round
     return deepcopy(left), algorithm.survive(left, healed), healed
 

@@ -31,8 +31,8 @@ class Case:
     steps: int = 12
     clock: Mapping[str, object] | None = None
     """Arguments of `gossip.SimulatedClock`."""
-    any_size: bool = True
-    """Whether the algorithm does as well on another number of nodes than NODES."""
+    for_own_loops: bool = True
+    """Whether the algorithm runs in `gossip.Optimizer` too: on three nodes, with nothing but gradients."""
 
 
 def table(family: str) -> dict[str, Case]:

@@ -38,8 +38,8 @@ GROWING = StepwiseThreshold(start=5.0, step=10.0, every=4)
 TWO_BITS = InfinityNorm(bits=2, bucket=4)
 
 CASES = {
-    "ChocoGossip": Case(ChocoGossip(gamma=0.3, compressor=TopK(k=3))),
-    "ChocoGossip-auto": Case(ChocoGossip(gamma="auto", compressor=RandomK(k=5))),
+    "ChocoGossip": Case(ChocoGossip(gamma=0.3, compressor=TopK(k=3)), for_own_loops=False),
+    "ChocoGossip-auto": Case(ChocoGossip(gamma="auto", compressor=RandomK(k=5)), for_own_loops=False),
     "ChocoSGD": Case(ChocoSGD(lr=0.05, gamma="theory", compressor=TopK(k=3))),
     "ChocoSGD-overlapped": Case(
         ChocoSGD(lr=0.05, gamma="theory", compressor=Contraction(QSGD(levels=3)), order="overlapped"), exponential

@@ -26,12 +26,12 @@ CASES = {
         LocalSGD(lr=0.05, period=4, switch=3, slow_momentum=0.5, momentum=0.5, reset_momentum=True)
     ),
     "CooperativeSGD": Case(CooperativeSGD(lr=0.05, period=3, momentum=0.5)),
-    "CooperativeSGD-elastic": Case(elastic_averaging_sgd(0.05, period=2), elastic_averaging),
+    "CooperativeSGD-elastic": Case(elastic_averaging_sgd(0.05, period=2), elastic_averaging, for_own_loops=False),
     "CooperativeSGD-elastic-tree": Case(
-        elastic_averaging_sgd(0.05, auxiliary=3, momentum=0.5), elastic_averaging_tree, any_size=False
+        elastic_averaging_sgd(0.05, auxiliary=3, momentum=0.5), elastic_averaging_tree, for_own_loops=False
     ),
     "CooperativeSGD-auxiliary": Case(
-        CooperativeSGD(lr=0.05, auxiliary=3), complete, Minibatch(batch=4), any_size=False
+        CooperativeSGD(lr=0.05, auxiliary=3), complete, Minibatch(batch=4), for_own_loops=False
     ),
     "ElasticAveraging": Case(ElasticAveraging(lr=0.05, period=2)),
     "ElasticAveraging-simultaneous": Case(ElasticAveraging(lr=0.05, period=2, order="simultaneous", momentum=0.5)),
@@ -39,11 +39,13 @@ CASES = {
     "OverlapLocalSGD": Case(OverlapLocalSGD(lr=0.05, period=2)),
     "OverlapLocalSGD-momentum": Case(OverlapLocalSGD(lr=0.05, period=3, beta=0.0, momentum=0.5)),
     # Whose norms overtake the averages.
-    "CocodSGD-clars": Case(CocodSGD(lr=0.05, period=2, optimizer=Clars(trust=0.1))),
-    "LeaderSGD": Case(LeaderSGD(lr=0.05, period=2)),
-    "LeaderSGD-groups": Case(LeaderSGD(lr=0.05, period=1, groups=3, global_every=2, momentum=0.5), any_size=False),
-    "LocalSGD-adacomm": Case(LocalSGD(lr=0.05, period=AdaComm(4, interval=7.0), momentum=0.5), clock=CLOCK),
+    "CocodSGD-clars": Case(CocodSGD(lr=0.05, period=2, optimizer=Clars(trust=0.1)), for_own_loops=False),
+    "LeaderSGD": Case(LeaderSGD(lr=0.05, period=2), for_own_loops=False),
+    "LeaderSGD-groups": Case(LeaderSGD(lr=0.05, period=1, groups=3, global_every=2, momentum=0.5), for_own_loops=False),
+    "LocalSGD-adacomm": Case(
+        LocalSGD(lr=0.05, period=AdaComm(4, interval=7.0), momentum=0.5), clock=CLOCK, for_own_loops=False
+    ),
     "OverlapLocalSGD-adacomm": Case(
-        OverlapLocalSGD(lr=0.05, period=AdaComm(4, interval=7.0, refined=False)), clock=CLOCK
+        OverlapLocalSGD(lr=0.05, period=AdaComm(4, interval=7.0, refined=False)), clock=CLOCK, for_own_loops=False
     ),
 }

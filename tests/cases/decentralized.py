@@ -102,7 +102,11 @@ CASES = {
     "QuasiGlobalMomentum": Case(QuasiGlobalMomentum(lr=DECAY, nesterov=True), one_peer_exponential),
     "DecentralizedAdamW": Case(DecentralizedAdamW(lr=DECAY), exponential),
     "PgExtra-digits-nuclear": Case(
-        PgExtra(lr=0.1, prox=NuclearNorm(weight=0.05)), oracle=Minibatch(batch=8), workload=digits(), steps=4
+        PgExtra(lr=0.1, prox=NuclearNorm(weight=0.05)),
+        oracle=Minibatch(batch=8),
+        workload=digits(),
+        steps=4,
+        for_own_loops=False,
     ),
     "PgExtra-digits-l1": Case(PgExtra(lr=0.1, prox=L1()), oracle=Minibatch(batch=8), workload=digits(), steps=4),
     "PushSumSGD": Case(PushSumSGD(lr=0.05), random_out),
@@ -110,11 +114,11 @@ CASES = {
     "PushSumSGD-momentum": Case(PushSumSGD(lr=0.05, momentum=0.5), one_peer_exponential),
     "PushSumSGD-overlap": Case(PushSumSGD(lr=0.05, overlap=True), random_out),
     "PushSumSGD-overlap-momentum": Case(PushSumSGD(lr=0.05, momentum=0.5, overlap=True), varying, Minibatch(4)),
-    "PushDiging": Case(PushDiging(lr=0.02), fan_out),
+    "PushDiging": Case(PushDiging(lr=0.02), fan_out, for_own_loops=False),
     "PushDiging-varying": Case(PushDiging(lr=0.02), varying, Minibatch(4)),
     "PushDiging-pairwise": Case(PushDiging(lr=0.02), pairwise),
-    "PushSumAveraging": Case(PushSumAveraging(), random_out),
-    "PushSumAveraging-exponential": Case(PushSumAveraging(), exponential),
+    "PushSumAveraging": Case(PushSumAveraging(), random_out, for_own_loops=False),
+    "PushSumAveraging-exponential": Case(PushSumAveraging(), exponential, for_own_loops=False),
     "RelaySGD": Case(RelaySGD(lr=0.03), path),
     "RelaySGD-star": Case(RelaySGD(lr=0.03, momentum=0.5), star, Minibatch(4)),
     "RelaySGD-binary-tree": Case(RelaySGD(lr=0.03, momentum=0.5, nesterov=True), binary_tree),
@@ -122,9 +126,11 @@ CASES = {
     "GossipPGA-nesterov": Case(
         GossipPGA(lr=0.05, period=2, momentum=0.8, nesterov=True), one_peer_exponential, Minibatch(4)
     ),
-    "GossipAveraging": Case(GossipAveraging(), workload=averaging()),
-    "GossipAveraging-path": Case(GossipAveraging(), path, Minibatch(3), averaging(dimension=7)),
-    "GossipAveraging-one-peer": Case(GossipAveraging(), one_peer_exponential, workload=averaging()),
-    "GossipAveraging-pairwise": Case(GossipAveraging(), pairwise, workload=averaging(), steps=80),
-    "PushSumAveraging-vectors": Case(PushSumAveraging(), random_out, workload=averaging()),
+    "GossipAveraging": Case(GossipAveraging(), workload=averaging(), for_own_loops=False),
+    "GossipAveraging-path": Case(GossipAveraging(), path, Minibatch(3), averaging(dimension=7), for_own_loops=False),
+    "GossipAveraging-one-peer": Case(
+        GossipAveraging(), one_peer_exponential, workload=averaging(), for_own_loops=False
+    ),
+    "GossipAveraging-pairwise": Case(GossipAveraging(), pairwise, workload=averaging(), steps=80, for_own_loops=False),
+    "PushSumAveraging-vectors": Case(PushSumAveraging(), random_out, workload=averaging(), for_own_loops=False),
 }

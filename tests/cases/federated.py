@@ -16,23 +16,26 @@ CASES = {
         workload=digits(split=0.5),
         oracle=Minibatch(8),
         steps=6,
+        for_own_loops=False,
     ),
     "FedProx": Case(
-        FedProx(lr=0.05, local_steps=3, mu=0.5, weights=(1.0, 2.0, 3.0, 0.0, 5.0, 1.0, 2.0)), any_size=False
+        FedProx(lr=0.05, local_steps=3, mu=0.5, weights=(1.0, 2.0, 3.0, 0.0, 5.0, 1.0, 2.0)), for_own_loops=False
     ),
     "FedMom": Case(FedMom(lr=0.05, local_steps=3, participation=2)),
-    "FedAdam": Case(FedAdam(lr=0.05, local_steps=3, participation=4), any_size=False),
+    "FedAdam": Case(FedAdam(lr=0.05, local_steps=3, participation=4), for_own_loops=False),
     "FedYogi": Case(
-        FedYogi(lr=0.05, local_steps=3, sampling="power-of-choice", participation=2, candidates=4), any_size=False
+        FedYogi(lr=0.05, local_steps=3, sampling="power-of-choice", participation=2, candidates=4), for_own_loops=False
     ),
     "FedNova": Case(
-        FedNova(lr=0.05, local_steps=3, participation=4, client_steps=(1, 2, 3, 3, 1, 2, 3)), any_size=False
+        FedNova(lr=0.05, local_steps=3, participation=4, client_steps=(1, 2, 3, 3, 1, 2, 3)), for_own_loops=False
     ),
-    "Scaffold": Case(Scaffold(lr=0.05, local_steps=3, participation=4), any_size=False),
+    "Scaffold": Case(Scaffold(lr=0.05, local_steps=3, participation=4), for_own_loops=False),
     "FedAvg-oracle-with-memory": Case(FedAvg(lr=0.05, local_steps=3, participation=2), oracle=Saga(2)),
     "FedYogi-replicated": Case(
         FedYogi(lr=0.05, local_steps=2, sampling="power-of-choice", participation=2, candidates=3, server="replicated"),
-        any_size=False,
+        for_own_loops=False,
     ),
-    "Scaffold-replicated": Case(Scaffold(lr=0.05, local_steps=3, participation=4, server="replicated"), any_size=False),
+    "Scaffold-replicated": Case(
+        Scaffold(lr=0.05, local_steps=3, participation=4, server="replicated"), for_own_loops=False
+    ),
 }

@@ -14,8 +14,11 @@ from algorithms import (
     Lamb,
     Lars,
     Minibatch,
+    NesterovMomentum,
     ResidualSGD,
     TorchOptimizer,
+    UncorrectedAdam,
+    Yogi,
 )
 from tests.cases import Case
 from tests.cases.workloads import digits
@@ -25,6 +28,9 @@ OnDigits = partial(Case, workload=digits(), oracle=Minibatch(8), steps=6)
 
 CASES = {
     "SGD": Case(DecentralizedSGD(optimizer=SGD(momentum=0.9, nesterov=True, weight_decay=0.1))),
+    "NesterovMomentum": Case(DecentralizedSGD(optimizer=NesterovMomentum(momentum=0.5))),
+    "UncorrectedAdam": Case(DecentralizedSGD(optimizer=UncorrectedAdam())),
+    "Yogi": Case(DecentralizedSGD(optimizer=Yogi())),
     "Clipped": Case(DecentralizedSGD(optimizer=Clipped(1.0, Adam()), order="combine-then-adapt")),
     "AdamW": Case(DecentralizedSGD(optimizer=AdamW(), period=3), one_peer_exponential),
     "ResidualSGD": Case(DecentralizedSGD(optimizer=ResidualSGD(0.3, 0.7, momentum=0.5), order="consensus")),

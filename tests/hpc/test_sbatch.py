@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from gossip.fields import descriptions
 from gossip.hpc.__main__ import main
 from gossip.hpc.job import Job
 from tests.conftest import REPOSITORY, Run
@@ -60,6 +62,22 @@ def test_options_are_in_the_script() -> None:
         assert f"#SBATCH --{line}\n" in script
     assert "python -m gossip.train --checkpoint-every 50 --resume auto &" in script
     assert "array" not in script and "gpus" not in script
+
+
+def test_each_field_of_a_job_is_an_option_with_a_help_text(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sbatch", "--help"]) == 0
+    words = " ".join(capsys.readouterr().out.split())
+    texts = descriptions(Job)
+    assert list(texts) == [field.name for field in fields(Job)]
+    for name, text in texts.items():
+        assert name == "arguments" or f"--{name.replace('_', '-')} " in words
+        assert text.split("\n\n")[0][:40] in words.replace("- ", "-") or name == "script"
+
+
+def test_a_line_of_the_set_up_may_be_given_several_times(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = ["module load mpich", "cd /tmp"]
+    assert main(["sbatch", "--setup", lines[0], "--setup", lines[1], "--", *ONES]) == 0
+    assert "\n".join(lines) in capsys.readouterr().out
 
 
 def test_arguments_arrive_as_they_were_given() -> None:

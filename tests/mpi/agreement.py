@@ -18,7 +18,7 @@ FOLDER = "GOSSIP_TEST_LAUNCH"  # in the environment of the ranks: where they wri
 SHARED = "GOSSIP_TEST_SHARED"  # the same for all launches
 LIMIT = 120  # seconds that a test may take, unless it says otherwise
 PATIENCE = 60.0  # seconds that ranks wait for each other in a test
-GRACE = 30  # seconds after which a rank that no exception reaches is ended, and with it the others
+GRACE = 30  # more seconds, at most, after which a rank that no exception reaches is ended, and with it the others
 
 Said = tuple[str, str]  # outcome, text
 
@@ -56,7 +56,7 @@ class Agreement:
         limit = float(marker.args[0]) if marker else LIMIT
         self._say(began=item.nodeid)
         self._reports.clear()
-        faulthandler.dump_traceback_later(limit + GRACE, exit=True, file=self._stuck)
+        faulthandler.dump_traceback_later(limit + min(limit, GRACE), exit=True, file=self._stuck)
         try:
             result = yield
             everyone = self._gather()

@@ -1,4 +1,4 @@
-"""Each transport gives the bits of one process and keeps its promises under delays."""
+"""How a job ends whose rank fails, with each transport; tests/mpi/ranks has what the transports promise."""
 
 from __future__ import annotations
 
@@ -9,31 +9,6 @@ import pytest
 from tests.conftest import REPOSITORY, Run
 
 PROGRAMS = REPOSITORY / "tests/mpi/programs"
-
-
-@pytest.mark.parametrize(
-    ("ranks", "size"), [(2, "small"), (3, "small"), (4, "small"), (5, "compiled"), (2, "segments")]
-)
-def test_transports_agree_with_one_process(python: Run, ranks: int, size: str) -> None:
-    done = python(str(PROGRAMS / "transports.py"), size, ranks=ranks, timeout=250)
-    assert done.returncode == 0, done.stderr
-    assert "all the same" in done.stdout
-
-
-@pytest.mark.parametrize("loops", ["interpreted", "compiled"])
-@pytest.mark.parametrize("ranks", [2, 4])
-def test_no_rank_reads_what_another_overwrites(python: Run, ranks: int, loops: str) -> None:
-    done = python(str(PROGRAMS / "hazards.py"), loops, ranks=ranks, timeout=250)
-    assert done.returncode == 0, done.stderr
-    assert "all right" in done.stdout
-    assert done.stderr == ""
-
-
-def test_shared_memory_is_given_back(python: Run) -> None:
-    done = python(str(PROGRAMS / "reconnecting.py"), ranks=2)
-    assert done.returncode == 0, done.stderr
-    assert "nothing left" in done.stdout
-    assert done.stderr == ""
 
 
 @pytest.mark.parametrize("transport", ["shared-memory", "peer-to-peer", "neighbor-collective"])

@@ -449,6 +449,7 @@ RUNS = {
     ),
     # The model that it gives is going to be another one; what it sees on the way says where it is.
     "elastic-averaging": Run(ElasticAveraging(lr=0.05, period=2, momentum=0.5), ring(6), models=False),
+    # Its counts are those since losses and leaders go to all nodes along a tree instead of being summed up over it.
     "leader-sgd": Run(
         LeaderSGD(lr=0.05, period=1, groups=3, global_every=2, momentum=0.5), ring(9), Minibatch(3), dtype=SINGLE
     ),

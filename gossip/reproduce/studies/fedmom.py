@@ -28,7 +28,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -85,12 +85,13 @@ class WatchedState(FederatedState):
 class Watched(Federated[WatchedState]):
     """FedAvg that reports the cosine between its pseudo-gradient and the way from the optimum to where it is.
 
-    With a replicated server only, where all nodes know both.
+    With a replicated server, so that all nodes know both.
 
     Args:
         optimum: (d,), w*.
     """
 
+    server: Literal["node", "replicated"] = field(default="replicated", kw_only=True)
     optimum: Tensor = field(default_factory=lambda: torch.zeros(0))
 
     def first_state(self, server: Tensor) -> WatchedState:

@@ -15,10 +15,9 @@ import gossip
 from algorithms import ChocoGossip, ChocoSGD, Compressor, Identity, SparqSGD, Spectrum, SquarmSGD, TopK
 from algorithms.blocks.gamma import choco_theory, search
 from algorithms.compressed.squarm import squarm_theory
-from gossip.network import Communicator, connect
 from gossip.train.__main__ import main
 from gossip.workloads import LeastSquares
-from tests.algorithms.helpers import Array, fixed, flat, least_squares, run, starts
+from tests.algorithms.helpers import Array, fixed, flat, least_squares, network_of, run, starts
 from topologies import Topology, complete, erdos_renyi, exponential, laplacian_norm, ring
 
 
@@ -30,13 +29,13 @@ def of_ring(n: int) -> Spectrum:
 
 @pytest.mark.parametrize("n", [8, 9, 16])
 def test_the_spectrum_of_a_ring(n: int) -> None:
-    spectrum = connect(ring(n), Communicator()).spectrum
+    spectrum = network_of(ring(n)).spectrum
     np.testing.assert_allclose(spectrum, of_ring(n), atol=1e-12)
 
 
 def test_the_spectrum_of_a_directed_matrix() -> None:
     W = np.array([[0.5, 0.3, 0.2], [0.1, 0.5, 0.4], [0.4, 0.2, 0.4]])
-    spectrum = connect(fixed(W), Communicator()).spectrum
+    spectrum = network_of(fixed(W)).spectrum
     deviation, laplacian = W - 1 / 3, np.eye(3) - W
     assert spectrum.gap == pytest.approx(1 - np.sqrt(np.linalg.eigvalsh(deviation.T @ deviation)[-1]), abs=1e-12)
     assert spectrum.laplacian_norm == pytest.approx(np.sqrt(np.linalg.eigvalsh(laplacian.T @ laplacian)[-1]), abs=1e-12)
@@ -71,7 +70,7 @@ def errors(models: Array, publics: Array, mean: Array) -> Array:
 def gossiped(algorithm: ChocoGossip, topology: Topology, rounds: int) -> Array:
     """The errors over the rounds."""
     x = starts(flat(topology.n, 5))
-    network = connect(topology, Communicator())
+    network = network_of(topology)
     state = algorithm.start(torch.tensor(x), network)
     network.finish_step()
     models, publics = [x], [np.zeros_like(x)]
@@ -167,7 +166,7 @@ def test_the_command_line_takes_thresholds(capsys: pytest.CaptureFixture[str]) -
 
 def searched(topology: Topology, compressor: Compressor, dtype: torch.dtype = torch.float64) -> dict[float, float]:
     """What the search tries for 40 numbers per node."""
-    return search(torch.zeros(topology.n, 40, dtype=dtype), compressor, connect(topology, Communicator()))
+    return search(torch.zeros(topology.n, 40, dtype=dtype), compressor, network_of(topology))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -180,7 +179,7 @@ def test_without_compression_the_search_finds_1(topology: Topology, dtype: torch
 
 
 def test_without_compression_the_search_costs_next_to_nothing() -> None:
-    network = connect(ring(8), Communicator())
+    network = network_of(ring(8))
     assert min(search(torch.zeros(8, 100_000), Identity(), network)) == 0.25
     assert int(network.traffic.bytes.max()) < 200_000
 

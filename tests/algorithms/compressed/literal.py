@@ -9,9 +9,8 @@ import torch
 
 from algorithms import Algorithm, Compressor, Identity, InfinityNorm, RandomK, Sample, State, StepDecay
 from algorithms.randomness import Draw
-from gossip.network import Communicator, connect
 from tests.algorithms.compressors.helpers import buckets_of, decoded, uniforms
-from tests.algorithms.helpers import UNDIRECTED, Array, LeastSquares
+from tests.algorithms.helpers import UNDIRECTED, Array, LeastSquares, network_of
 from tests.algorithms.reference import Gradient, Rate
 from topologies import Schedule, Topology, ring
 
@@ -107,7 +106,7 @@ def lead(
 
 def states(algorithm: Algorithm, topology: Schedule, problem: LeastSquares, x: Array, steps: int) -> Iterator[State]:
     """The state at the start and after each step, the same object each time."""
-    network = connect(topology, Communicator(), seed=0)
+    network = network_of(topology)
     state = algorithm.start(torch.from_numpy(x), network)
     network.finish_step()
     yield state

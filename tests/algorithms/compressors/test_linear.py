@@ -12,6 +12,7 @@ from algorithms.checks import NonFiniteError
 from algorithms.compressors.linear import check_linear
 from algorithms.randomness import Draw
 from gossip.network import Communicator, connect
+from tests.algorithms.helpers import network_of
 from topologies import ring
 
 N, D = 6, 60
@@ -79,7 +80,7 @@ def test_the_mean_over_a_network_is_that_of_the_messages(compressor: LinearCompr
 
 def test_less_is_carried() -> None:
     def carried(compressor: LinearCompressor) -> torch.Tensor:
-        network = connect(ring(N), Communicator())
+        network = network_of(ring(N))
         compressor.mean(stack(), network, DRAW)
         return network.traffic.bytes
 

@@ -29,7 +29,7 @@ from algorithms import (
 from gossip import SimulatedClock
 from gossip.network import Communicator, connect
 from gossip.train.options import parse
-from tests.algorithms.helpers import Array, LeastSquares, least_squares, starts
+from tests.algorithms.helpers import Array, LeastSquares, least_squares, network_of, starts
 from topologies import ring
 
 N, LATENCY = 8, 0.5
@@ -241,7 +241,7 @@ def test_refusals() -> None:
         DecentralizedSGD(order="combine-then-adapt", period=AdaComm())
     with pytest.raises(ValueError, match=r"LeaderSGD: proximal = 2.0 .* in \[0, period = 1\]"):
         LeaderSGD(period=AdaComm(), proximal=2.0)
-    network = connect(ring(2), Communicator())
+    network = network_of(ring(2))
     algorithm = LocalSGD(period=AdaComm())
     for loss, error, says in (
         (math.nan, NonFiniteError, "AdaComm: the training loss is nan; in one's own loop, step needs a closure"),

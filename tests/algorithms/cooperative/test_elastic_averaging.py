@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from algorithms import ElasticAveraging, StepDecay
-from gossip.network import Communicator, connect
-from tests.algorithms.helpers import Array, LeastSquares, least_squares, run, starts
+from tests.algorithms.helpers import Array, LeastSquares, least_squares, network_of, run, starts
 from topologies import ring
 
 STEPS = 200
@@ -115,7 +114,7 @@ def test_the_stable_range(order: str, m: int, lr: float) -> None:
 
 
 def test_without_gradients_a_node_and_its_anchor_conserve_their_sum() -> None:
-    network = connect(ring(7), Communicator())
+    network = network_of(ring(7))
     algorithm = ElasticAveraging(alpha=0.2, period=1, output="combined")
     problem = LeastSquares(np.zeros((7, 1, 3)), np.zeros((7, 1)))
     x = starts(problem)

@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from algorithms import Algorithm, LeaderSGD, NonFiniteError, Sample, StepDecay
-from gossip.network import Communicator, connect
-from tests.algorithms.helpers import Array, LeastSquares, common, least_squares, starts
+from tests.algorithms.helpers import Array, LeastSquares, common, least_squares, network_of, starts
 from topologies import ring
 
 STEPS = 200
@@ -28,7 +27,7 @@ def losses(problem: LeastSquares, X: Array) -> Array:
 
 def drive(algorithm: Algorithm, problem: LeastSquares, x: Array, steps: int, loss=losses) -> tuple[Array, object]:
     """(models, the network) of a method that looks at losses."""
-    network = connect(ring(problem.n), Communicator())
+    network = network_of(ring(problem.n))
     state = algorithm.start(torch.tensor(x), network)
     models = [x]
     for _ in range(steps):
@@ -132,7 +131,7 @@ def test_traffic() -> None:
     _, network = drive(LeaderSGD(0.01, period=2, groups=2, global_every=2), problem, common(problem), 9)
     assert network.round == 4
     vectors = 4 * 2 + 2  # the leaders of both groups, and twice that of all
-    assert network.traffic.bytes.sum() == 2 * 7 * (vectors * 5 + 4 * 8) * 8
+    assert network.traffic.bytes.sum() == 7 * (vectors * 5 + 4 * 8) * 8  # once over each edge of the tree
 
 
 def test_no_loss_at_all_is_refused() -> None:
@@ -171,6 +170,6 @@ def test_refusals() -> None:
         with pytest.raises(ValueError, match=f"LeaderSGD: {name} = .* is not allowed; it must be"):
             LeaderSGD(**options)
     with pytest.raises(ValueError, match="LeaderSGD: groups = 5 is not allowed; it must be at most the number of"):
-        LeaderSGD(groups=5).start(torch.zeros(4, 3), connect(ring(4), Communicator()))
+        LeaderSGD(groups=5).start(torch.zeros(4, 3), network_of(ring(4)))
     with pytest.raises(ValueError, match=r"LeaderSGD: groups = \(0, 1\) .* as many as there are nodes, 4"):
-        LeaderSGD(groups=(0, 1)).start(torch.zeros(4, 3), connect(ring(4), Communicator()))
+        LeaderSGD(groups=(0, 1)).start(torch.zeros(4, 3), network_of(ring(4)))

@@ -9,7 +9,6 @@ import torch
 import gossip
 from algorithms import DecentralizedSGD, GradientTracking, LearningRate, Sample, StepDecay
 from gossip.errors import UsageError
-from gossip.network import Communicator, connect
 from gossip.workloads import LeastSquares
 from tests.algorithms.helpers import (
     ALL,
@@ -19,6 +18,7 @@ from tests.algorithms.helpers import (
     distance,
     fixed,
     least_squares,
+    network_of,
     run,
     starts,
 )
@@ -68,7 +68,7 @@ def test_reaches_the_optimum(order: str, momentum: float, topology: Schedule) ->
 @pytest.mark.parametrize("order", ORDERS)
 def test_the_average_tracker_is_the_average_of_the_gradients_that_came(order: str, topology: Schedule) -> None:
     random = np.random.default_rng(0)
-    network = connect(topology, Communicator(), seed=0)
+    network = network_of(topology)
     algorithm = GradientTracking(lr=StepDecay(lr=0.1, milestones=(20,)), order=order, momentum=0.5)
     state = algorithm.start(torch.from_numpy(random.normal(size=(13, 4))), network)
     for _ in range(60):
@@ -113,7 +113,7 @@ def test_sends_two_vectors_a_round_but_one_in_the_first(order: str) -> None:
 def test_what_diging_sends_may_travel_early() -> None:
     problem = least_squares(13)
     algorithm = GradientTracking(lr=0.05)
-    network = connect(one_peer_exponential(13), Communicator(), seed=0)
+    network = network_of(one_peer_exponential(13))
     state = algorithm.start(torch.from_numpy(starts(problem)), network)
     for _ in range(30):
         algorithm.post(state, network)

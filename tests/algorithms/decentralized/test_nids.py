@@ -9,7 +9,6 @@ import torch
 import gossip
 from algorithms import L1, ExactDiffusion, LearningRate, Nids, Sample, StepDecay
 from gossip.errors import UsageError
-from gossip.network import Communicator, connect
 from gossip.workloads import LeastSquares
 from tests.algorithms.helpers import (
     RATES,
@@ -17,6 +16,7 @@ from tests.algorithms.helpers import (
     assert_follows,
     distance,
     least_squares,
+    network_of,
     pair,
     run,
     same_curvature,
@@ -97,7 +97,7 @@ def test_the_learning_rate_does_not_depend_on_the_network(eigenvalue: float) -> 
 def test_the_corrections_add_up_to_zero() -> None:
     problem = least_squares(13)
     algorithm = Nids(lr=StepDecay(lr=0.1, milestones=(20,)), gamma=0.6, prox=L1(weight=WEIGHT))
-    network = connect(ring(13), Communicator(), seed=0)
+    network = network_of(ring(13))
     state = algorithm.start(torch.from_numpy(starts(problem)), network)
     for _ in range(50):
         gradient = torch.from_numpy(problem.gradient(state.x.numpy()))

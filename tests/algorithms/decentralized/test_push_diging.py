@@ -10,9 +10,8 @@ import torch
 
 from algorithms import LearningRate, PushDiging, Sample, StepDecay
 from gossip.needs import check_needs
-from gossip.network import Communicator, connect
 from tests.algorithms.decentralized.push_sum_graphs import COLUMNS, DOUBLY, GRAPHS, full
-from tests.algorithms.helpers import Array, least_squares, run, starts
+from tests.algorithms.helpers import Array, least_squares, network_of, run, starts
 from topologies import Schedule, Topology, random_out
 
 STEPS = 200
@@ -50,7 +49,7 @@ def test_transcription(lr: float | LearningRate, rate: Callable[[int], float], t
 
 @pytest.mark.parametrize("topology", COLUMNS.values(), ids=COLUMNS)
 def test_it_tracks_the_sum_of_the_gradients_also_of_stochastic_ones(topology: Schedule) -> None:
-    network = connect(topology, Communicator())
+    network = network_of(topology)
     algorithm = PushDiging(lr=0.02)
     random = np.random.default_rng(0)
     x = random.normal(size=(topology.n, 3))

@@ -11,9 +11,8 @@ import torch
 
 from algorithms import DecentralizedSGD, LearningRate, PushSumSGD, Sample, StepDecay
 from gossip.needs import check_needs
-from gossip.network import Communicator, connect
 from tests.algorithms.decentralized.push_sum_graphs import COLUMNS, DOUBLY, GRAPHS, full
-from tests.algorithms.helpers import Array, least_squares, run, starts
+from tests.algorithms.helpers import Array, least_squares, network_of, run, starts
 from topologies import Schedule, Topology, one_peer_exponential, random_out
 
 STEPS = 200
@@ -66,7 +65,7 @@ def test_transcription(
 @pytest.mark.parametrize("topology", GRAPHS.values(), ids=GRAPHS)
 def test_mass_is_conserved(topology: Schedule) -> None:
     problem = least_squares(topology.n)
-    network = connect(topology, Communicator())
+    network = network_of(topology)
     algorithm = PushSumSGD(lr=0.02)
     x = starts(problem)
     state = algorithm.start(torch.tensor(x), network)
@@ -189,7 +188,7 @@ def test_overlap_transcription(topology: Schedule) -> None:
 @pytest.mark.parametrize("name", ["random_out-9", "varying-5", "exponential-16"])
 def test_overlap_conserves_the_mass_together_with_what_travels(name: str, posted: bool) -> None:
     topology = GRAPHS[name]
-    network = connect(topology, Communicator())
+    network = network_of(topology)
     algorithm = PushSumSGD(lr=0.02, overlap=True)
     x = np.random.default_rng(0).normal(size=(topology.n, 3))
     state = algorithm.start(torch.tensor(x), network)

@@ -9,12 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from algorithms import Federated, Sample, StepDecay
+from algorithms import Federated, MatrixNetwork, Sample, StepDecay
 from algorithms.federated.sampling import draw_clients
 from algorithms.randomness import Draw, stream
-from gossip.network import Communicator, connect
-from gossip.network import RunNetwork as Network
-from tests.algorithms.helpers import Array, LeastSquares, with_rows
+from tests.algorithms.helpers import Array, LeastSquares, network_of, with_rows
 from topologies import ring, with_servers
 
 STEPS = 200
@@ -52,10 +50,10 @@ def rounds(
     return np.stack(models)
 
 
-def started(algorithm: Federated, problem: LeastSquares, x: Array) -> tuple[Any, Network]:
+def started(algorithm: Federated, problem: LeastSquares, x: Array) -> tuple[Any, MatrixNetwork]:
     """The state before the first step, and a network of the clients and the server, if there is one."""
     servers = algorithm.servers
-    network = connect(with_servers(ring(problem.n), servers), Communicator(), seed=0)
+    network = network_of(with_servers(ring(problem.n), servers))
     state = algorithm.start(torch.tensor(with_rows(x, servers)), network)
     network.finish_step()
     return state, network

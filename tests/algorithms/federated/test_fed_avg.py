@@ -37,7 +37,6 @@ from algorithms import (
 )
 from algorithms.federated.sampling import Sampling, Weighting
 from gossip import workloads
-from gossip.network import Communicator, connect
 from tests.algorithms.federated.literal import (
     RATE,
     SERVER_RATE,
@@ -49,7 +48,7 @@ from tests.algorithms.federated.literal import (
     rounds,
     sample_at,
 )
-from tests.algorithms.helpers import Array, LeastSquares, common, least_squares, run, starts, with_rows
+from tests.algorithms.helpers import Array, LeastSquares, common, least_squares, network_of, run, starts, with_rows
 from topologies import Topology, exponential, ring, with_servers
 
 N = 6
@@ -91,7 +90,7 @@ def test_sampled_clients(participation: float, clients: int, sampling: str, weig
 def test_absent_clients_neither_train_nor_count(optimizer: LocalOptimizer, server: Any) -> None:
     problem = least_squares(N)
     algorithm = FedAvg(lr=0.05, local_steps=3, participation=2, optimizer=optimizer, server=server)
-    network = connect(with_servers(ring(N), algorithm.servers), Communicator(), seed=0)
+    network = network_of(with_servers(ring(N), algorithm.servers))
     x = torch.tensor(with_rows(common(problem), algorithm.servers))
     state, poisoned = (algorithm.start(x, network) for _ in range(2))
     p = drawn((1.0,) * N, 2, "uniform", "sampled")

@@ -13,9 +13,9 @@ import gossip
 from algorithms import Clars, Clipped, DecentralizedSGD, Full, Lars, LocalSGD, Minibatch, OracleState, Sample
 from algorithms.oracles import minibatch
 from gossip.errors import UsageError
-from gossip.network import Communicator, connect
 from gossip.workloads import Digits, LeastSquares
 from gossip.workloads.neural.supervised import Supervised
+from tests.algorithms.helpers import network_of
 from topologies import complete, ring
 
 N, BATCH, SEED = 3, 4, 5
@@ -84,7 +84,7 @@ def moves(optimizer: Clars | Lars | Clipped, x: torch.Tensor, samples: torch.Ten
     memory = optimizer.start(x)  # type: ignore[var-annotated]
     norms = samples.norm(dim=1).mean()[None, None]
     sample = Sample(samples.mean(dim=0, keepdim=True), torch.zeros(1, dtype=x.dtype), norms)
-    optimizer.observe(x, memory, sample, connect(complete(1), Communicator()))
+    optimizer.observe(x, memory, sample, network_of(complete(1)))
     c, y = optimizer.update(x, memory, sample.gradient, 0.1)
     return c * y.numpy()
 

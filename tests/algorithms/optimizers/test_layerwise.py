@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from algorithms import AdamW, Clars, DecentralizedSGD, Lamb, Lars, Layout, LocalOptimizer, Sample, StepDecay
-from gossip.network import Communicator, connect
-from tests.algorithms.helpers import Array, dense, least_squares, run, starts
+from tests.algorithms.helpers import Array, dense, least_squares, network_of, run, starts
 from topologies import complete, ring
 
 STEPS = 200
@@ -107,7 +106,7 @@ def test_literal_equations(optimizer: Lars | Clars | Lamb) -> None:
 
 def moves(optimizer: LocalOptimizer, x: Array, *gradients: Array, lr: float = 0.1) -> Array:
     """(k, d): the last of some updates at the same point."""
-    network = connect(complete(len(x)), Communicator(), seed=0)
+    network = network_of(complete(len(x)))
     optimizer, parameters = optimizer.for_layout(LAYOUT), torch.tensor(x)
     memory = optimizer.start(parameters)
     for gradient in map(torch.tensor, gradients):

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from algorithms import Algorithm, ExactDiffusion, Layout, Oracle, Sample, State
-from gossip.network import Communicator, connect
 from gossip.workloads.linear.model import LinearModel
-from tests.algorithms.helpers import dense
+from tests.algorithms.helpers import dense, network_of
 from topologies import ring
 
 Array = NDArray[Any]
@@ -92,7 +91,7 @@ def drive(
     """The iterates of gradient descent at each node by itself (`lr`), or of exact diffusion on a ring."""
     n = len(X)
     algorithm: Algorithm = ExactDiffusion(lr=0.05)
-    network = connect(ring(n), Communicator(), seed=0) if lr is None else None
+    network = network_of(ring(n)) if lr is None else None
     state = algorithm.start(torch.tensor(X), network)  # type: ignore[arg-type]
     memory = oracle.start(workload, state.x, range(n), seed)
     iterates = [state.x.numpy().copy()]

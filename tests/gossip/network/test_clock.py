@@ -14,17 +14,20 @@ from algorithms import (
     CocodSGD,
     DecentralizedSGD,
     ElasticAveraging,
+    FedAvg,
     LocalSGD,
     OverlapLocalSGD,
     Posted,
     TopK,
     elastic_averaging_sgd,
 )
+from algorithms.star import from_server, to_server
 from gossip import SimulatedClock
 from gossip.network import Communicator, connect
 from gossip.network.clock import WallClock
 from gossip.network.clocked import ClockedNetwork
 from gossip.workloads import LeastSquares
+from tests.algorithms.federated.literal import drawn
 from topologies import Schedule, elastic_averaging, ring, star
 
 LATENCY, BANDWIDTH = 0.5, 160.0
@@ -110,10 +113,59 @@ def test_compressed_rows_take_as_long_as_they_are() -> None:
     assert times(network) == [heard[1], heard[0], heard[1], heard[0]]
 
 
+def test_what_all_hear_of_some_begins_when_the_last_node_comes_and_ends_for_all() -> None:
+    network = network_of(ring(4), slow_nodes=(2,), slowdown=5.0)
+    network.finish_gradients(0)
+    network.gather(stack())
+    gathered = 5 + 2 * LATENCY + 3 / 4 * 4 * ROW / BANDWIDTH
+    assert times(network) == [gathered] * 4
+    network.rows(stack(), [1, 3])
+    some = gathered + 2 * LATENCY + 3 / 4 * 2 * ROW / BANDWIDTH
+    assert times(network) == [some] * 4
+    message = TopK(k=1).compress(stack(), network.draw("test"), sent=torch.tensor([True, False, False, False]))
+    network.mean(message)
+    size = int(message.nbytes.sum())
+    assert times(network) == [some + 2 * LATENCY + 3 / 4 * size / BANDWIDTH] * 4
+
+
+def test_a_server_waits_for_those_that_take_part_only() -> None:
+    network = network_of(ring(4), slow_nodes=(1,), slowdown=9.0)
+    network.finish_gradients(0)
+    network.mix(stack(), over=to_server(4, 3, [0, 2]))
+    arrived = 1 + LATENCY + 2 * ROW / BANDWIDTH  # through one port
+    assert times(network) == [1, 9, 1, arrived]
+    network.mix(stack(), over=from_server(4, 3, [0, 2]))
+    told = arrived + LATENCY + 2 * ROW / BANDWIDTH
+    assert times(network) == [told, 9, told, arrived]
+
+
 def test_nodes_without_data_compute_nothing() -> None:
     network = network_of(ring(4), auxiliary=1)
     network.finish_gradients(0)
     assert times(network) == [1, 1, 1, 0]
+
+
+def test_idle_nodes_compute_nothing() -> None:
+    network = network_of(ring(4), slow_nodes=(1,), slowdown=3.0)
+    network.finish_gradients(0, idle=[1, 2])
+    assert times(network) == [1, 0, 0, 1]
+    network.finish_gradients(1, idle=[])
+    assert times(network) == [2, 3, 1, 2]
+
+
+def test_a_federated_round_takes_its_slowest_client_and_the_way_up_and_down() -> None:
+    random = np.random.default_rng(0)
+    workload = LeastSquares(random.normal(size=(4, 3, 10)), random.normal(size=(4, 3)))
+    clock = SimulatedClock(1.0, LATENCY, BANDWIDTH, slow_nodes=(1,), slowdown=7.0)
+    algorithm = FedAvg(0.01, local_steps=2, participation=2)
+    result = gossip.run(workload, ring(4), algorithm, steps=20, clock=clock, evaluate_every=2, output=None)
+    taking_part = [np.flatnonzero(drawn((1.0,) * 4, 2, "uniform", "sampled")(r)) for r in range(11)]
+    assert {1 in clients for clients in taking_part[:10]} == {True, False}
+    way = LATENCY + 2 * ROW / BANDWIDTH  # two rows share the server's port, in both directions
+    wanted = [LATENCY + 4 * ROW / BANDWIDTH + way]  # all clients send where they start
+    for clients in taking_part[:10]:
+        wanted.append(wanted[-1] + 2 * (7.0 if 1 in clients else 1.0) + 2 * way)
+    assert [record["simulated_seconds"] for record in result.history] == pytest.approx(wanted)
 
 
 def test_computing_times_are_drawn_for_each_node_and_step() -> None:
