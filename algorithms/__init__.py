@@ -3,8 +3,6 @@
 from algorithms.algorithm import Algorithm as Algorithm
 from algorithms.algorithm import Sample as Sample
 from algorithms.blocks.adacomm import AdaComm as AdaComm
-from algorithms.blocks.trigger import EventThreshold as EventThreshold
-from algorithms.blocks.trigger import StepwiseThreshold as StepwiseThreshold
 from algorithms.checks import NonFiniteError as NonFiniteError
 from algorithms.compressed import *
 from algorithms.compressors import *
@@ -36,5 +34,7 @@ from algorithms.schedules.learning_rate import Later as Later
 from algorithms.schedules.learning_rate import LearningRate as LearningRate
 from algorithms.schedules.learning_rate import StepDecay as StepDecay
 from algorithms.schedules.learning_rate import WarmUp as WarmUp
+from algorithms.schedules.thresholds import EventThreshold as EventThreshold
+from algorithms.schedules.thresholds import StepwiseThreshold as StepwiseThreshold
 from algorithms.state import Block as Block
 from algorithms.state import State as State

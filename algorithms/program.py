@@ -8,7 +8,7 @@ from typing import Protocol
 from torch import Tensor
 
 from algorithms.algorithm import Sample
-from algorithms.compressors.compressor import Message
+from algorithms.compressors.message import Message
 from algorithms.randomness import Draw
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from torch import Tensor
 
@@ -28,28 +28,13 @@ class Block:
 
 @dataclass
 class State(Block):
-    """Everything that an algorithm carries from one step to the next; each algorithm adds fields of its own.
-
-    Attributes:
-        x: (k, d), the point where the next gradient is wanted.
-        step: The steps done. Whoever drives the algorithm counts them.
-    """
+    """Everything that an algorithm carries from one step to the next; each algorithm adds fields of its own."""
 
     x: Tensor
+    """(k, d), the point where the next gradient is wanted."""
+
     step: int = field(default=0, kw_only=True)
-
-    if TYPE_CHECKING:  # until all algorithms have states of their own
-
-        def __getattr__(self, name: str) -> Any: ...
-
-        def __setattr__(self, name: str, value: Any) -> None: ...
-
-
-class LooseState(State):
-    """A state whose further fields are not declared, of algorithms that have no type of their own yet."""
-
-    def __init__(self, **fields: Any) -> None:
-        vars(self).update(fields)
+    """The steps done. Whoever drives the algorithm counts them."""
 
 
 def map_tensors(part: T, function: Callable[[Tensor], Tensor]) -> T:

@@ -121,7 +121,7 @@ RULES: dict[str, tuple[Callable[[str], bool], Callable[[str], bool]]] = {
     ),
     "processes know neither the network nor what is above it": (
         inside("gossip.processes"),
-        outside("gossip.processes", "gossip.errors"),
+        outside("gossip.processes", "gossip.errors", "gossip.spans"),
     ),
     "the network knows no transport": (inside("gossip.network.network"), inside(TRANSPORTS)),
     "workloads know of gossip only workloads and errors": (

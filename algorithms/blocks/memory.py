@@ -1,34 +1,52 @@
-"""Error feedback: what compression has lost is added to what is compressed next.
-
-Seide, Fu, Droppo, Li, Yu, "1-bit Stochastic Gradient Descent", Interspeech 2014; Stich, Cordonnier, Jaggi, "Sparsified
-SGD with Memory", NeurIPS 2018, arXiv 1809.07599.
-
-With e the memory and v what a node wants to send:
-
-    p = v + e;  sent: C(p);  e+ = p - C(p)
-
-What has been sent so far plus e is always the sum of all v. Whether v has the learning rate in it, and so e the units
-of the model, is up to the algorithm.
-"""
+"""Error feedback: what compression has lost is added to what is compressed next."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from algorithms.compressors import Compressor, Message
 from algorithms.randomness import Draw
-from algorithms.state import State
+from algorithms.state import Block
 
 
-def start_memory(state: State) -> None:
-    """Add the memory, (k, d), of nothing lost so far."""
-    state.memory = torch.zeros_like(state.x)
+@dataclass
+class ErrorMemory(Block):
+    """What compression has lost so far at each local node, e below; 0 at the start.
 
+    Seide, Fu, Droppo, Li, Yu, "1-bit Stochastic Gradient Descent", Interspeech 2014; Stich, Cordonnier, Jaggi,
+    "Sparsified SGD with Memory", NeurIPS 2018, arXiv 1809.07599. With v what a node wants to send:
 
-def compress_with_memory(state: State, value: Tensor, compressor: Compressor, draw: Draw) -> Message:
-    """Compress a stack (k, d) plus what was lost before, and keep what is lost now."""
-    corrected = value + state.memory
-    message = compressor.compress(corrected, draw)
-    state.memory = corrected - message.dense()
-    return message
+        p = v + e;  sent: C(p);  e+ = p - C(p)
+
+    What has been sent so far plus e is always the sum of all v. Whether v has the learning rate in it, and so e the
+    units of the model, is up to the algorithm.
+
+    Attributes:
+        lost: (k, d), the errors e.
+        remembered: What the compressor remembers of the vectors p; None if it does not.
+    """
+
+    lost: Tensor
+    remembered: Block | None = None
+
+    @classmethod
+    def start(cls, x: Tensor, compressor: Compressor) -> Self:
+        """Nothing lost so far, of vectors like those in the stack x (k, d), for messages of this operator."""
+        return cls(torch.zeros_like(x), compressor.start_like(x))
+
+    def compress(self, value: Tensor, compressor: Compressor, draw: Draw) -> Message:
+        """The message of a stack v (k, d) plus what was lost before; what is lost now is kept.
+
+        Args:
+            value: v.
+            compressor: The operator C.
+            draw: Its random streams.
+        """
+        corrected = value + self.lost
+        message = compressor.compress(corrected, draw, self.remembered)
+        self.lost = corrected - message.dense()
+        return message

@@ -12,7 +12,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from algorithms.compressors.compressor import Message
+from algorithms.compressors.message import Message
 from algorithms.network import Network
 from algorithms.numerics.tree_sum import tree_sum
 from algorithms.star import Star, from_server, to_server

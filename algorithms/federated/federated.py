@@ -212,10 +212,6 @@ class Federated(Algorithm[S]):
             if node not in taking_part:
                 state.x[row] = state.server[row]
 
-    def survive(self, state: S, network: Network) -> S:
-        self.spread(state, network)
-        return self.start(self.model(state), network)
-
     def local_gradient(self, state: S, gradient: Tensor) -> Tensor:
         """(k, d): what takes the place of the gradients of f_k at the clients' parameters `state.x`."""
         return gradient

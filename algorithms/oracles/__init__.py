@@ -1,6 +1,8 @@
 """Oracles: what turns a workload into gradient estimates."""
 
 from algorithms.oracles.additive_noise import AdditiveNoise as AdditiveNoise
+from algorithms.oracles.batches import importance_batch as importance_batch
+from algorithms.oracles.batches import uniform_batch as uniform_batch
 from algorithms.oracles.estimates import directions as directions
 from algorithms.oracles.full import Full as Full
 from algorithms.oracles.loopless_svrg import LooplessSvrg as LooplessSvrg
@@ -9,9 +11,8 @@ from algorithms.oracles.oracle import HasLosses as HasLosses
 from algorithms.oracles.oracle import HasSlopes as HasSlopes
 from algorithms.oracles.oracle import HasSmoothness as HasSmoothness
 from algorithms.oracles.oracle import Oracle as Oracle
+from algorithms.oracles.oracle import OracleState as OracleState
 from algorithms.oracles.oracle import ShardedWorkload as ShardedWorkload
 from algorithms.oracles.saga import Saga as Saga
-from algorithms.oracles.sampling import importance_batch as importance_batch
-from algorithms.oracles.sampling import uniform_batch as uniform_batch
 from algorithms.oracles.svrg import Svrg as Svrg
 from algorithms.oracles.zeroth_order import ZerothOrder as ZerothOrder

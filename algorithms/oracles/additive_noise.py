@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,13 +14,12 @@ from algorithms.algorithm import Sample
 from algorithms.checks import check
 from algorithms.numerics.sums import add_scaled
 from algorithms.oracles.full import Full
-from algorithms.oracles.oracle import Oracle, ShardedWorkload
+from algorithms.oracles.oracle import Oracle, OracleState, ShardedWorkload
 from algorithms.randomness import generator
-from algorithms.state import State
 
 
 @dataclass(frozen=True)
-class AdditiveNoise(Oracle):
+class AdditiveNoise(Oracle[OracleState]):
     """The estimates of another oracle plus noise: to each component an independent N(0, deviation^2).
 
     Args:
@@ -27,17 +27,17 @@ class AdditiveNoise(Oracle):
         deviation: Standard deviation of the noise of each component, >= 0.
     """
 
-    oracle: Oracle = field(default_factory=Full)
+    oracle: Oracle[Any] = field(default_factory=Full)
     deviation: float = 1.0
 
     def __post_init__(self) -> None:
         check(0 <= self.deviation < np.inf, self, "deviation", ">= 0")
 
-    def start(self, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], seed: int) -> State:
+    def start(self, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], seed: int) -> OracleState:
         return self.oracle.start(workload, x, nodes, seed)
 
     def sample(
-        self, state: State, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], step: int, seed: int
+        self, state: OracleState, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], step: int, seed: int
     ) -> Sample:
         sample = self.oracle.sample(state, workload, x, nodes, step, seed)
         noise = [generator(seed, "additive noise", node, step).standard_normal(x.shape[1]) for node in nodes]

@@ -9,16 +9,15 @@ import torch
 from torch import Tensor
 
 from algorithms.algorithm import Sample
-from algorithms.oracles.oracle import Oracle, ShardedWorkload
-from algorithms.state import State
+from algorithms.oracles.oracle import Oracle, OracleState, ShardedWorkload
 
 
 @dataclass(frozen=True)
-class Full(Oracle):
+class Full(Oracle[OracleState]):
     """The exact gradient of each node's f_i, over all its examples."""
 
     def sample(
-        self, state: State, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], step: int, seed: int
+        self, state: OracleState, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], step: int, seed: int
     ) -> Sample:
         state.gradients += torch.tensor([workload.examples(node) for node in nodes])
         return workload.gradient(x, nodes)

@@ -14,17 +14,30 @@ from torch import Tensor
 from algorithms.algorithm import Sample
 from algorithms.checks import check
 from algorithms.numerics.norms import part_norms
-from algorithms.oracles.oracle import HasNorms, Oracle, ShardedWorkload
+from algorithms.oracles.oracle import HasNorms, Oracle, OracleState, ShardedWorkload
 from algorithms.randomness import generator
-from algorithms.state import State
 
 
 @dataclass(frozen=True)
-class Minibatch(Oracle):
+class Minibatch(Oracle[OracleState]):
     """The mean gradient over `batch` examples of each node.
 
     A node goes through its examples in a new random order each epoch. A batch that reaches past the end of an
     epoch goes on in the next one, so every batch has the same size, also where a node has few examples.
+
+        >>> import numpy as np
+        >>> import torch
+        >>> from algorithms import Minibatch
+        >>> from gossip.workloads import LeastSquares
+        >>> workload = LeastSquares(np.tile(np.eye(2), (2, 1, 1)), np.array([[1.0, 2.0], [3.0, 4.0]])).shard(2, seed=0)
+        >>> x = torch.zeros(2, 2, dtype=torch.float64)
+        >>> oracle = Minibatch(batch=1)
+        >>> state = oracle.start(workload, x, nodes=[0, 1], seed=0)
+        >>> steps = [oracle.sample(state, workload, x, [0, 1], step, seed=0) for step in range(2)]
+        >>> sum(sample.gradient for sample in steps).tolist()  # an epoch: minus all targets
+        [[-1.0, -2.0], [-3.0, -4.0]]
+        >>> state.gradients.tolist()
+        [2, 2]
 
     Args:
         batch: Examples per node and iteration, >= 1.
@@ -45,7 +58,7 @@ class Minibatch(Oracle):
         return self.microbatch is not None
 
     def sample(
-        self, state: State, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], step: int, seed: int
+        self, state: OracleState, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], step: int, seed: int
     ) -> Sample:
         state.gradients += self.batch
         batches = [self.examples(workload.examples(node), node, step, seed) for node in nodes]

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Generic, Protocol, Self, TypeVar, cast, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from algorithms.algorithm import Sample
 from algorithms.layout import Layout
-from algorithms.state import LooseState, State
-
-COUNTS = ("gradients", "queries")
-"""What all oracles count, see `Oracle`."""
+from algorithms.state import Block
 
 
 class ShardedWorkload(Protocol):
@@ -92,38 +89,77 @@ class HasSmoothness(Protocol):
         """(m,) float64: the Lipschitz constant of the gradient of each of the node's examples."""
 
 
-@dataclass(frozen=True)
-class Oracle:
-    """Gives the gradient estimates of each iteration. Its fields are its parameters.
+@dataclass
+class OracleState(Block):
+    """What an oracle carries from one iteration to the next. Those that remember more than counts add fields.
 
-    What it remembers from one iteration to the next lives in a `State`, whose entries are scalars, or have one row or
-    item for each node: stacks (k, ...) and lists of length k. Two are common to all oracles, both (k,) int64:
-
-    * `gradients`: the component gradients, those of the loss of a single example, that each node evaluated so far;
-    * `queries`: the function values, likewise of a single example, that each node asked for so far.
+    Attributes:
+        gradients: (k,) int64, the component gradients, those of the loss of a single example, that each node has
+            evaluated so far.
+        queries: (k,) int64, the function values, likewise of a single example, that each node has asked for so far.
     """
+
+    gradients: Tensor
+    queries: Tensor
+
+    @classmethod
+    def start(cls, nodes: int, **remembered: Any) -> Self:
+        """Nothing counted so far at so many nodes.
+
+        Args:
+            nodes: k.
+            remembered: The other fields.
+        """
+        nothing = torch.zeros(nodes, dtype=torch.int64)
+        return cls(nothing, nothing.clone(), **remembered)
+
+    @property
+    def remembers(self) -> bool:
+        """Whether it holds more of the nodes than counts, so that the oracle has to see all their iterations."""
+        return type(self) is not OracleState
+
+    def counts(self) -> dict[str, Tensor]:
+        """The counts by name, (k,) each: not to be changed."""
+        return {"gradients": self.gradients, "queries": self.queries}
+
+    def rows(self, rows: Sequence[int]) -> OracleState:
+        """The counts of some rows, as a state of these nodes alone; for a state that remembers no more."""
+        return OracleState(self.gradients[list(rows)], self.queries[list(rows)])
+
+    def put(self, rows: Sequence[int], counts: Mapping[str, Tensor]) -> None:
+        """Set the counts of some rows.
+
+        Args:
+            rows: Which.
+            counts: As `counts` gives them, (len(rows),) each.
+        """
+        self.gradients[list(rows)] = counts["gradients"]
+        self.queries[list(rows)] = counts["queries"]
+
+
+S = TypeVar("S", bound=OracleState)
+
+
+@dataclass(frozen=True)
+class Oracle(Generic[S]):
+    """Gives the gradient estimates of each iteration, with states of type S. Its fields are its parameters."""
 
     @property
     def tells_norms(self) -> bool:
         """Whether its samples have `norms`."""
         return False
 
-    def start(self, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], seed: int) -> State:
-        """The state before the first iteration, for these nodes at x (k, d).
+    def start(self, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], seed: int) -> S:
+        """The state before the first iteration, for these nodes at x (k, d): by default counts and nothing else.
 
         Raises:
             ValueError: The workload cannot give what the oracle needs.
         """
-        if not hasattr(workload, "gradient"):
-            raise ValueError(
-                f"{type(self).__name__} needs gradients, and {name_of(workload)} gives function values only; "
-                f"ZerothOrder makes estimates of these"
-            )
-        nothing = torch.zeros(len(nodes), dtype=torch.int64)
-        return LooseState(gradients=nothing, queries=nothing.clone())
+        check_gradients(self, workload)
+        return cast(S, OracleState.start(len(nodes)))
 
     def sample(
-        self, state: State, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], step: int, seed: int
+        self, state: S, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], step: int, seed: int
     ) -> Sample:
         """Estimates at x (k, d) for the nodes of the state in iteration `step`, counted from 0; changes the state.
 
@@ -132,9 +168,13 @@ class Oracle:
         raise NotImplementedError
 
 
-def remembers(state: State) -> bool:
-    """Whether an oracle with this state remembers more of the nodes than counts; it has to see all their iterations."""
-    return not vars(state).keys() <= {*COUNTS}
+def check_gradients(oracle: Oracle[Any], workload: ShardedWorkload) -> None:
+    """Raise ValueError if a workload gives no gradients to an oracle that needs them."""
+    if not hasattr(workload, "gradient"):
+        raise ValueError(
+            f"{type(oracle).__name__} needs gradients, and {name_of(workload)} gives function values only; "
+            f"ZerothOrder makes estimates of these"
+        )
 
 
 @runtime_checkable

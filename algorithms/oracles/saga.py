@@ -1,35 +1,11 @@
-"""SAGA: variance-reduced gradients from a table with the last gradient of every example.
-
-Defazio, Bach, Lacoste-Julien, "SAGA: A Fast Incremental Gradient Method With Support for Non-Strongly Convex Composite
-Objectives", NeurIPS 2014, arXiv 1407.0202. With entries t_j of the table, at the start grad f_j(x_0),
-
-    G(x) = mean_l w_l (grad f_l(x) - t_l) + mean_j t_j        over a batch of examples l
-    t_l <- grad f_l(x)                                        afterwards, for the same ones
-
-or, in the form that Reddi, Sra, Poczos, Smola, "Fast Incremental Method for Nonconvex Optimization", CDC 2016, arXiv
-1603.06159, analyse for non-convex functions, afterwards for a second, independent batch. No full gradient is ever
-needed after the start; the usual learning rate is 1 / (3 L), in decentralized methods 1 / (6 L).
-
-Memory: for linear models one number per example, the derivative of its loss by the prediction. The gradient of their
-l2 term is the same for all examples and taken at x, exactly, outside the table: with l2 > 0 this is a little better
-than the method above. For any other workload one gradient per example, m d numbers for a node with m examples.
-
-The mean of the table is updated with each change, and computed from the table anew once per pass over the examples, so
-that rounding errors do not add up.
-
-With a zeroth-order estimate that draws random directions (GauSGE), the difference uses the direction of the table's
-entry, so that it vanishes with x - z_l; the new entry gets a new direction, which costs a second evaluation. Kept for
-ever, the m directions of the start would make of the method one that drives mean_l u_l u_l^T grad f_l(x) to zero
-instead of the gradient. Given the directions, the estimate is unbiased over the batches; its mean over the directions
-too is the gradient as far as x does not depend on them.
-"""
+"""SAGA: variance-reduced gradients from a table with the last gradient of every example."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -37,16 +13,77 @@ from torch import Tensor
 
 from algorithms.algorithm import Sample
 from algorithms.checks import check
-from algorithms.oracles.oracle import HasSlopes, Oracle, ShardedWorkload, drawn, redraws
-from algorithms.oracles.sampling import Sampling, check_sampling, draw_batch, start_sampling
-from algorithms.state import State
+from algorithms.oracles.batches import Sampling, check_sampling, draw_batch, example_probabilities
+from algorithms.oracles.oracle import (
+    HasSlopes,
+    Oracle,
+    OracleState,
+    ShardedWorkload,
+    check_gradients,
+    drawn,
+    redraws,
+)
 
 AT_ONCE = 64  # gradients of single examples that are evaluated in one call
 
 
+@dataclass
+class SagaState(OracleState):
+    """The tables of the local nodes.
+
+    Attributes:
+        table: (m,) or (m, d) for each node, the entries of its m examples.
+        mean: (k, d), the mean of the gradients that each table stands for.
+        since: (m,) int64 for each node, the step whose random draws each entry has; None where nothing is drawn.
+        probabilities: (m,) float64 for each node, those of its examples; None where all are alike.
+    """
+
+    table: list[Tensor]
+    mean: Tensor
+    since: list[Tensor] | None
+    probabilities: list[Tensor] | None
+
+
 @dataclass(frozen=True)
-class Saga(Oracle):
-    """SAGA.
+class Saga(Oracle[SagaState]):
+    """SAGA: variance-reduced gradients from a table with the last gradient of every example.
+
+    Defazio, Bach, Lacoste-Julien, "SAGA: A Fast Incremental Gradient Method With Support for Non-Strongly Convex
+    Composite Objectives", NeurIPS 2014, arXiv 1407.0202. With entries t_j of the table, at the start grad f_j(x_0),
+
+        G(x) = mean_l w_l (grad f_l(x) - t_l) + mean_j t_j        over a batch of examples l
+        t_l <- grad f_l(x)                                        afterwards, for the same ones
+
+    or, in the form that Reddi, Sra, Poczos, Smola, "Fast Incremental Method for Nonconvex Optimization", CDC 2016,
+    arXiv 1603.06159, analyse for non-convex functions, afterwards for a second, independent batch. No full gradient is
+    ever needed after the start; the usual learning rate is 1 / (3 L), in decentralized methods 1 / (6 L).
+
+    Memory: for linear models one number per example, the derivative of its loss by the prediction. The gradient of
+    their l2 term is the same for all examples and taken at x, exactly, outside the table: with l2 > 0 this is a little
+    better than the method above. For any other workload, and with `table` = "gradients", one gradient per example, m d
+    numbers for a node with m examples.
+
+    The mean of the table is updated with each change, and computed from the table anew once per pass over the examples,
+    so that rounding errors do not add up.
+
+    With a zeroth-order estimate that draws random directions (GauSGE), the difference uses the direction of the table's
+    entry, so that it vanishes with x - z_l; the new entry gets a new direction, which costs a second evaluation. Kept
+    for ever, the m directions of the start would make of the method one that drives mean_l u_l u_l^T grad f_l(x) to
+    zero instead of the gradient. Given the directions, the estimate is unbiased over the batches; its mean over the
+    directions too is the gradient as far as x does not depend on them.
+
+        >>> import numpy as np
+        >>> import torch
+        >>> from algorithms import Saga
+        >>> from gossip.workloads import LeastSquares
+        >>> workload = LeastSquares(np.tile(np.eye(2), (2, 1, 1)), np.array([[1.0, 2.0], [3.0, 4.0]])).shard(2, seed=0)
+        >>> x = torch.zeros(2, 2, dtype=torch.float64)
+        >>> oracle = Saga(batch=1)
+        >>> state = oracle.start(workload, x, nodes=[0, 1], seed=0)
+        >>> oracle.sample(state, workload, x, [0, 1], step=0, seed=0).gradient.tolist()  # the exact one at first
+        [[-0.5, -1.0], [-1.5, -2.0]]
+        >>> state.gradients.tolist()
+        [3, 3]
 
     Args:
         batch: Examples per node and iteration, 1 <= batch <= m of every node.
@@ -54,35 +91,42 @@ class Saga(Oracle):
             proportional to the smoothness constant of each example, for workloads that tell these.
         refresh: Whose entries are replaced: "batch", those of the examples just used; or "independent", those of a
             second batch drawn likewise, whose gradients are evaluated for it.
+        table: What the table holds of linear models: "slopes", one number per example, with the l2 term outside; or
+            "gradients", whole ones with their l2 term, as for all other workloads, which is the paper's method to the
+            letter.
     """
 
     batch: int = 32
     sampling: Sampling = "uniform"
     refresh: Literal["batch", "independent"] = "batch"
+    table: Literal["slopes", "gradients"] = "slopes"
 
     def __post_init__(self) -> None:
         check_sampling(self)
         check(self.refresh in ("batch", "independent"), self, "refresh", '"batch" or "independent"')
+        check(self.table in ("slopes", "gradients"), self, "table", '"slopes" or "gradients"')
 
-    def start(self, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], seed: int) -> State:
-        state = super().start(workload, x, nodes, seed)
-        start_sampling(self, state, workload, nodes)
+    def start(self, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], seed: int) -> SagaState:
+        check_gradients(self, workload)
+        probabilities = example_probabilities(self, workload, nodes)
         sizes = [workload.examples(node) for node in nodes]
-        if redraws(workload):
-            state.since = [torch.zeros(size, dtype=torch.int64) for size in sizes]
-        rule = _rule(workload, x, sizes)
-        state.table = [rule.table(row, node, m) for row, node, m in zip(x, nodes, sizes, strict=True)]
-        state.mean = torch.stack([rule.mean(table, node) for table, node in zip(state.table, nodes, strict=True)])
+        since = [torch.zeros(size, dtype=torch.int64) for size in sizes] if redraws(workload) else None
+        rule = self._entries(workload)
+        if isinstance(rule, _Gradients):
+            rule.check_memory(x, sizes)
+        table = [rule.table(row, node, m) for row, node, m in zip(x, nodes, sizes, strict=True)]
+        mean = torch.stack([rule.mean(each, node) for each, node in zip(table, nodes, strict=True)])
+        state = SagaState.start(len(nodes), table=table, mean=mean, since=since, probabilities=probabilities)
         state.gradients += torch.tensor(sizes)
         return state
 
     def sample(
-        self, state: State, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], step: int, seed: int
+        self, state: SagaState, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], step: int, seed: int
     ) -> Sample:
-        batch = draw_batch(self, state, workload, nodes, step, seed)
+        batch = draw_batch(self.batch, state.probabilities, workload, nodes, step=step, seed=seed)
         weights = torch.ones(()) if batch.weights is None else batch.weights
-        since = _chosen(state.since, batch.examples) if redraws(workload) else None
-        rule = _rule(workload)
+        since = None if state.since is None else _chosen(state.since, batch.examples)
+        rule = self._entries(workload)
         losses, now = rule.entries(x, nodes, batch.examples, since)
         change = now - _chosen(state.table, batch.examples)
         difference = rule.combine(_times(weights, change), nodes, batch.examples)
@@ -91,8 +135,10 @@ class Saga(Oracle):
         state.gradients += self.batch
 
         if self.refresh == "independent":
-            batch = draw_batch(self, state, workload, nodes, step, seed, purpose="refresh")
-        if self.refresh == "independent" or redraws(workload):
+            batch = draw_batch(
+                self.batch, state.probabilities, workload, nodes, step=step, seed=seed, purpose="refresh"
+            )
+        if self.refresh == "independent" or state.since is not None:
             since = torch.full_like(batch.examples, step + 1)
             _, now = rule.entries(x, nodes, batch.examples, since)
             change = now - _chosen(state.table, batch.examples)
@@ -104,12 +150,17 @@ class Saga(Oracle):
         state.mean += share[:, None] * difference
         for row, examples in enumerate(batch.examples):
             state.table[row][examples] = now[row]
-            if redraws(workload):
+            if state.since is not None:
                 state.since[row][examples] = step + 1
             m = len(state.table[row])
             if (step + 1) * self.batch // m > step * self.batch // m:
                 state.mean[row] = rule.mean(state.table[row], nodes[row])
         return Sample(gradient, _row_means(_times(weights, losses)))
+
+    def _entries(self, workload: ShardedWorkload) -> _Slopes | _Gradients:
+        """What the entries of the table are."""
+        slopes = self.table == "slopes" and isinstance(workload, HasSlopes)
+        return _Slopes(cast(HasSlopes, workload)) if slopes else _Gradients(workload)
 
 
 @dataclass(frozen=True)
@@ -145,6 +196,16 @@ class _Gradients:
 
     workload: ShardedWorkload
     l2 = 0.0  # part of every gradient
+
+    def check_memory(self, x: Tensor, sizes: Sequence[int]) -> None:
+        """Raise ValueError if the tables of nodes with so many examples do not fit into memory, at x (k, d)."""
+        needed = sum(sizes) * x.shape[1] * x.element_size()
+        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if needed > there:
+            raise ValueError(
+                f"Saga: a table with the gradients of {sum(sizes)} examples takes {needed / 2**30:.1f} GiB and there "
+                f"are {there / 2**30:.1f} GiB of memory; Svrg needs no table"
+            )
 
     def table(self, x: Tensor, node: int, size: int) -> Tensor:
         """(size, d): see `_Slopes.table`."""
@@ -182,25 +243,6 @@ class _Gradients:
     def mean(self, table: Tensor, node: int) -> Tensor:
         """(d,): see `_Slopes.mean`."""
         return torch.from_numpy(table.numpy().sum(axis=0)) / len(table)
-
-
-def _rule(workload: ShardedWorkload, x: Tensor | None = None, sizes: Sequence[int] = ()) -> _Slopes | _Gradients:
-    """What the entries of the table are.
-
-    Raises:
-        ValueError: The tables of nodes with so many examples each do not fit into memory.
-    """
-    if isinstance(workload, HasSlopes):
-        return _Slopes(workload)
-    if x is not None:
-        needed = sum(sizes) * x.shape[1] * x.element_size()
-        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        if needed > there:
-            raise ValueError(
-                f"Saga: a table with the gradients of {sum(sizes)} examples takes {needed / 2**30:.1f} GiB and there "
-                f"are {there / 2**30:.1f} GiB of memory; Svrg needs no table"
-            )
-    return _Gradients(workload)
 
 
 def _chosen(lists: Sequence[Tensor], examples: Tensor) -> Tensor:

@@ -1,28 +1,10 @@
-"""Zeroth-order methods: any oracle on gradient estimates that are made of function values only.
-
-Huang, Gu, Huo, Chen, Huang, "Faster Gradient-Free Proximal Stochastic Methods for Nonconvex Nonsmooth Optimization",
-AAAI 2019, arXiv 1902.06158. `estimates` has the formulas of CooSGE and GauSGE. With a proximal algorithm,
-
-    ZO-ProxSGD    ZerothOrder(Minibatch(b))
-    ZO-ProxSVRG   ZerothOrder(Svrg(b, period))
-    ZO-ProxSAGA   ZerothOrder(Saga(b))
-
-Minibatches and full gradients draw new directions in every iteration. SVRG uses those of the snapshot in all its terms
-until the next one, since the difference of two estimates along different directions does not vanish. SAGA uses those of
-the table's entries for the difference, and draws new ones for the entries that it replaces.
-
-Function values asked for, with m examples at a node and c = 2 d for each estimate with CooSGE, c = q + 1 with GauSGE:
-SVRG c (m + 2 b period) per period; SAGA c m at the start, and per iteration c b with CooSGE, 2 c b with GauSGE.
-
-Directions follow from seed, node, example and step; nothing of them is stored. Learning rates for GauSGE are smaller by
-a factor of about d.
-"""
+"""Zeroth-order methods: any oracle on gradient estimates that are made of function values only."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -31,13 +13,44 @@ from algorithms.algorithm import Sample
 from algorithms.checks import check, positive
 from algorithms.oracles.estimates import CoordinateEstimates, GaussianEstimates
 from algorithms.oracles.minibatch import Minibatch
-from algorithms.oracles.oracle import HasLosses, Oracle, ShardedWorkload, name_of
-from algorithms.state import State
+from algorithms.oracles.oracle import HasLosses, Oracle, OracleState, ShardedWorkload, name_of
 
 
 @dataclass(frozen=True)
-class ZerothOrder(Oracle):
-    """Another oracle, on estimates of component gradients made of function values.
+class ZerothOrder(Oracle[OracleState]):
+    """Zeroth-order methods: another oracle on gradient estimates that are made of function values only.
+
+    Huang, Gu, Huo, Chen, Huang, "Faster Gradient-Free Proximal Stochastic Methods for Nonconvex Nonsmooth
+    Optimization", AAAI 2019, arXiv 1902.06158. `algorithms.oracles.estimates` has the formulas of CooSGE and GauSGE.
+    With a proximal algorithm,
+
+        ZO-ProxSGD    ZerothOrder(Minibatch(b))
+        ZO-ProxSVRG   ZerothOrder(Svrg(b, period))
+        ZO-ProxSAGA   ZerothOrder(Saga(b))
+
+    Minibatches and full gradients draw new directions in every iteration. SVRG uses those of the snapshot in all its
+    terms until the next one, since the difference of two estimates along different directions does not vanish. SAGA
+    uses those of the table's entries for the difference, and draws new ones for the entries that it replaces.
+
+    Function values asked for, with m examples at a node and c = 2 d for each estimate with CooSGE, c = q + 1 with
+    GauSGE: SVRG c (m + 2 b period) per period; SAGA c m at the start, and per iteration c b with CooSGE, 2 c b with
+    GauSGE.
+
+    Directions follow from seed, node, example and step; nothing of them is stored. Learning rates for GauSGE are
+    smaller by a factor of about d.
+
+        >>> import numpy as np
+        >>> import torch
+        >>> from algorithms import Full, ZerothOrder
+        >>> from gossip.workloads import LeastSquares
+        >>> workload = LeastSquares(np.tile(np.eye(2), (2, 1, 1)), np.array([[1.0, 2.0], [3.0, 4.0]])).shard(2, seed=0)
+        >>> x = torch.zeros(2, 2, dtype=torch.float64)
+        >>> oracle = ZerothOrder(Full())
+        >>> state = oracle.start(workload, x, nodes=[0, 1], seed=0)
+        >>> oracle.sample(state, workload, x, [0, 1], step=0, seed=0).gradient.round(decimals=6).tolist()
+        [[-0.5, -1.0], [-1.5, -2.0]]
+        >>> state.queries.tolist()  # 2 d values for each of 2 examples
+        [8, 8]
 
     Args:
         oracle: What combines the estimates.
@@ -47,7 +60,7 @@ class ZerothOrder(Oracle):
         directions: q >= 1, the random directions whose mean an estimate of GauSGE is; 1 in the paper. Not for CooSGE.
     """
 
-    oracle: Oracle = field(default_factory=Minibatch)
+    oracle: Oracle[Any] = field(default_factory=Minibatch)
     estimator: Literal["coordinate", "gaussian"] = "coordinate"
     smoothing: float = 1e-3
     directions: int = 1
@@ -64,7 +77,7 @@ class ZerothOrder(Oracle):
         """Function values of one example that its estimate takes, for d parameters."""
         return 2 * d if self.estimator == "coordinate" else 1 + self.directions
 
-    def start(self, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], seed: int) -> State:
+    def start(self, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], seed: int) -> OracleState:
         if not isinstance(workload, HasLosses):
             raise ValueError(
                 f"ZerothOrder needs the losses of single examples, and {name_of(workload)} does not give these"
@@ -73,7 +86,7 @@ class ZerothOrder(Oracle):
         return self._counted(state, x)
 
     def sample(
-        self, state: State, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], step: int, seed: int
+        self, state: OracleState, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], step: int, seed: int
     ) -> Sample:
         sample = self.oracle.sample(state, self._estimates(workload, step, seed), x, nodes, step, seed)
         self._counted(state, x)
@@ -85,7 +98,7 @@ class ZerothOrder(Oracle):
             return CoordinateEstimates(workload, self.smoothing)
         return GaussianEstimates(workload, self.smoothing, self.directions, torch.tensor(step), seed)
 
-    def _counted(self, state: State, x: Tensor) -> State:
+    def _counted(self, state: OracleState, x: Tensor) -> OracleState:
         """The component gradients that the other oracle counted, as the function values that they were made of."""
         state.queries += self.queries_of_an_estimate(x.shape[1]) * state.gradients
         state.gradients.zero_()

@@ -21,6 +21,7 @@ from gossip.network import Communicator
 from gossip.records.configuration import flat
 
 FORMATS = (".pt", ".safetensors")
+SHOWN = 12  # numbers of a tuple
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -88,6 +89,10 @@ def _parts(name: str, entry: Outline) -> Iterator[tuple[str, str]]:
             yield name, str(entry["value"])
         case "same":
             yield name, f"the same as {entry['as']}"
+        case "tuple" if all(part["kind"] == "value" for part in entry["parts"]):
+            values = [part["value"] for part in entry["parts"]]
+            more = f", ... ({len(values)} in all)" if len(values) > SHOWN else ""
+            yield name, f"({', '.join(map(str, values[:SHOWN]))}{more})"
         case "tuple":
             for i, part in enumerate(entry["parts"]):
                 yield from _parts(f"{name}.{i}", part)

@@ -3,9 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from algorithms import Algorithm
+from torch import Tensor
+
+from algorithms import Algorithm, Block
 from gossip.network import RunNetwork
+
+
+@dataclass
+class NetworkSection(Block):
+    """What a checkpoint has of the network."""
+
+    round: int
+    """The rounds that are over."""
+
+    bytes: Tensor
+    """(k,), sent so far by each local node."""
+
+    messages: Tensor
+    """(k,), sent so far by each local node."""
+
+
+@dataclass
+class ModelSection(Block):
+    """What a checkpoint has of the models."""
+
+    x: Tensor
+    """(k, d), what the algorithm outputs at the local nodes but servers."""
 
 
 def nodes_of_sections(network: RunNetwork, algorithm: Algorithm) -> dict[str, Sequence[int]]:

@@ -123,7 +123,7 @@ def remove_others(kept: Path, keep: int) -> None:
     """Of all checkpoints of a run leave this one and those before it, `keep` in all."""
     others = [each for each in checkpoints(kept.parent.parent) if each != kept]
     before = [each for each in others if _age(each) < _age(kept)]
-    for each in set(others) - set(before[len(before) - (keep - 1) :]):
+    for each in set(others) - set(before[max(0, len(before) - (keep - 1)) :]):
         shutil.rmtree(_hide(each), ignore_errors=True)
 
 

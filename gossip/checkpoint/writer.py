@@ -11,12 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from algorithms import Algorithm
-from algorithms.state import LooseState
+from torch import Tensor
+
+from algorithms import Algorithm, Block
 from gossip.checkpoint.agreement import Agreement
 from gossip.checkpoint.entries import Outline, StateRows
 from gossip.checkpoint.interval import Interval
-from gossip.checkpoint.sections import nodes_of_sections
+from gossip.checkpoint.sections import ModelSection, NetworkSection, nodes_of_sections
 from gossip.checkpoint.store import FolderWriter, remove_others, step_folder
 from gossip.drivers.moment import Moment
 from gossip.errors import DataError, PreemptedError, UsageError
@@ -145,15 +146,20 @@ class CheckpointWriter:
 
     def _taken_apart(self, moment: Moment) -> StateRows:
         taken, traffic = StateRows(self._algorithm), self._network.traffic
-        states = {
+        states: dict[str, Block] = {
             "algorithm": moment.state,
             "oracle": moment.oracle,
-            "network": LooseState(round=self._network.round, bytes=traffic.bytes, messages=traffic.messages),
-            "model": LooseState(x=self._algorithm.model(moment.state)[: len(self._nodes["model"])]),
+            "network": NetworkSection(self._network.round, traffic.bytes, traffic.messages),
+            "model": ModelSection(self._model(moment)),
         }
         for section, state in states.items():
             taken.take(section, state, self._nodes[section])
         return taken
+
+    def _model(self, moment: Moment) -> Tensor:
+        """What the algorithm outputs at the local nodes but servers; where that is in its state, the same object."""
+        model, own = self._algorithm.model(moment.state), len(self._nodes["model"])
+        return model if own == len(model) else model[:own]
 
     def _close(
         self, writer: FolderWriter, moment: Moment, taken: StateRows, everyone: Sequence[Any], clock: dict[str, Any]

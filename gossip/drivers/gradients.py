@@ -8,9 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from algorithms import Oracle, Sample, ShardedWorkload, State
-from algorithms.oracles.oracle import COUNTS, remembers
-from algorithms.state import LooseState
+from algorithms import Oracle, OracleState, Sample, ShardedWorkload
 
 
 @dataclass(frozen=True)
@@ -29,35 +27,33 @@ class Gradients:
     seed: int
     """Decides the draws."""
 
-    def start(self, x: Tensor) -> State:
+    def start(self, x: Tensor) -> OracleState:
         """The oracle's state for models (k, d) of the local nodes."""
         if not self.nodes:
-            return LooseState(**{name: torch.zeros(0, dtype=torch.int64) for name in COUNTS})
+            return OracleState.start(0)
         return self.oracle.start(self.workload, x[: len(self.nodes)], self.nodes, self.seed)
 
-    def sample(self, state: State, x: Tensor, step: int, idle: Sequence[int] = ()) -> Sample:
+    def sample(self, state: OracleState, x: Tensor, step: int, idle: Sequence[int] = ()) -> Sample:
         """At models (k, d), but for the idle rows, unless the oracle has to see these, too."""
         rows, ignored = range(len(self.nodes)), {*idle}
-        busy = list(rows) if remembers(state) else [row for row in rows if row not in ignored]
+        busy = list(rows) if state.remembers else [row for row in rows if row not in ignored]
         if not busy:
             return Sample(torch.zeros_like(x), torch.zeros_like(x[:, 0]))
         if len(busy) == len(rows):
             sample = self.oracle.sample(state, self.workload, x[: len(busy)], self.nodes, step, self.seed)
         else:
-            own = LooseState(**{name: counted[busy] for name, counted in vars(state).items()})
+            own = state.rows(busy)
             sample = self.oracle.sample(own, self.workload, x[busy], [self.nodes[row] for row in busy], step, self.seed)
-            for name, counted in vars(own).items():
-                vars(state)[name][busy] = counted
+            state.put(busy, own.counts())
         norms = None if sample.norms is None else _placed(sample.norms, busy, len(x))
         return Sample(_placed(sample.gradient, busy, len(x)), _placed(sample.loss, busy, len(x)), norms)
 
-    def look(self, state: State, x: Tensor, step: int, idle: Sequence[int]) -> tuple[Sample, dict[str, Tensor]]:
+    def look(self, state: OracleState, x: Tensor, step: int, idle: Sequence[int]) -> tuple[Sample, dict[str, Tensor]]:
         """The same of all rows, the idle ones for nothing, and what was counted before: (k,) each, by name."""
-        before = {name: vars(state)[name].clone() for name in COUNTS}
+        before = {name: count.clone() for name, count in state.counts().items()}
         sample = self.sample(state, x, step)
-        if not remembers(state):
-            for name, count in before.items():
-                vars(state)[name][idle] = count[idle]
+        if not state.remembers:
+            state.put(idle, {name: count[list(idle)] for name, count in before.items()})
         return sample, {name: _placed(count, range(len(count)), len(x)) for name, count in before.items()}
 
 

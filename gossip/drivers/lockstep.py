@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from algorithms import Algorithm, Sample, State
-from algorithms.oracles.oracle import remembers
 from gossip.drivers.gradients import Gradients
 from gossip.drivers.moment import Look, Moment, Position
 from gossip.network import RunNetwork
@@ -110,7 +109,7 @@ class _Taken:
         if self._look is not None:
             return self._look.sample
         position = self._position
-        if remembers(position.oracle):  # it sees idle nodes, too
+        if position.oracle.remembers:  # it sees idle nodes, too
             self._driver.spread(position.state)
         with self._driver.spans.span("gradients", "compute"):
             return self._driver.gradients.sample(position.oracle, position.state.x, self._step, self._idle)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from algorithms import Sample, State
+from algorithms import OracleState, Sample, State
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Position:
     state: State
     """That of the algorithm, of the local nodes."""
 
-    oracle: State
+    oracle: OracleState
     """That of the oracle, of the local nodes with data."""
 
     seconds: float

@@ -106,6 +106,8 @@ def run(training: Training) -> Result:
     """Train, in this process or, when launched under MPI, together with the other ranks.
 
     Every rank makes the same call. The models are the same bits on any number of ranks, given the same gradients.
+    The process is left as it was found. What an exception of your own does between two runs on several ranks is up to
+    you: with `mpirun -n 4 python -m mpi4py script.py` it ends all of them.
 
     Args:
     <options>

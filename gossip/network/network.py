@@ -307,15 +307,16 @@ class Network:
             plan = self._plan_of(over)
         else:
             raise ValueError(f"an exchange over {over.n} nodes was asked of a network of {self.n}")
+        exchange = self._transport.begin(own, plan, posted=False)
         self._count_sent(own, plan)
-        return self._transport.begin(own, plan, posted=False), own
+        return exchange, own
 
     def _post(self, handle: Posted[Any]) -> None:
         """Begin the exchange of what was posted, if there is room."""
         plan = self._current()[1]
-        self._count_sent(handle.value, plan)
         room = sum(each.exchange is not None for each in self._posted.begun) < self._transport.ahead
         exchange = self._transport.begin(handle.value, plan, posted=True) if room else None
+        self._count_sent(handle.value, plan)
         self._posted.add(handle, PostedExchange(plan, exchange))
 
     def _mix_stacks(self, own: Tensor, exchange: Exchange, plus: Scaled | None) -> Tensor:
@@ -357,8 +358,9 @@ class Network:
 
     def _begin_total(self, value: Tensor, posted: bool) -> Total:
         """Begin to sum a stack over all n nodes."""
+        total = self._transport.total(value, posted)
         self._counter.count(row_bytes_of(value), self._sent_in_a_sum)
-        return self._transport.total(value, posted)
+        return total
 
     def _sum_messages(self, message: Message) -> Tensor:
         """The sum of the rows that all nodes have packed, which go to every node."""

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from algorithms import Algorithm, Network, Sample, State
 from algorithms.checks import check
-from algorithms.state import LooseState
 from tests.algorithms.helpers import ALL, Array, dense, least_squares, network_of, run, starts
 from topologies import Schedule
 
@@ -34,14 +33,26 @@ class DecayingGossip(Algorithm):
         state.x = state.x + a * (network.mix(state.x) - state.x) - self.lr * sample.gradient
 
 
+@dataclass
+class AveragedState(State):
+    """With the sum of all iterates, (k, d)."""
+
+    total: Tensor
+
+
 @dataclass(frozen=True)
-class PairwiseGossip(DecayingGossip):
+class PairwiseGossip(Algorithm[AveragedState]):
     """The same from the neighbours' rows one by one, and it outputs the average of its iterates."""
 
-    def start(self, x: Tensor, network: Network) -> State:
-        return LooseState(x=x.clone(), total=x.clone(), step=0)
+    needs: ClassVar[tuple[str, ...]] = ("doubly_stochastic",)
 
-    def step(self, state: State, sample: Sample, network: Network) -> None:
+    lr: float = 0.05
+    power: float = 0.5
+
+    def start(self, x: Tensor, network: Network) -> AveragedState:
+        return AveragedState(x.clone(), x.clone())
+
+    def step(self, state: AveragedState, sample: Sample, network: Network) -> None:
         a = (state.step + 1) ** -self.power
         pulls = [
             (heard.weights[:, None] * (heard.rows - x)).sum(dim=0)
@@ -50,7 +61,7 @@ class PairwiseGossip(DecayingGossip):
         state.x = state.x + a * torch.stack(pulls) - self.lr * sample.gradient
         state.total = state.total + state.x
 
-    def model(self, state: State) -> Tensor:
+    def model(self, state: AveragedState) -> Tensor:
         return state.total / (state.step + 1)
 
 
@@ -68,7 +79,7 @@ def transcription(topology: Schedule, power: float, steps: int) -> Array:
 @pytest.mark.parametrize("topology", ALL.values(), ids=ALL)
 @pytest.mark.parametrize("power", [0.0, 0.5])
 @pytest.mark.parametrize("kind", [DecayingGossip, PairwiseGossip])
-def test_it_just_works(kind: type[DecayingGossip], power: float, topology: Schedule) -> None:
+def test_it_just_works(kind: type[DecayingGossip | PairwiseGossip], power: float, topology: Schedule) -> None:
     problem = least_squares(topology.n)
     result = run(kind(power=power), topology, problem, starts(problem), 60)
     wanted = transcription(topology, power, 60)

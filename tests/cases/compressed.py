@@ -40,9 +40,9 @@ TWO_BITS = InfinityNorm(bits=2, bucket=4)
 CASES = {
     "ChocoGossip": Case(ChocoGossip(gamma=0.3, compressor=TopK(k=3)), for_own_loops=False),
     "ChocoGossip-auto": Case(ChocoGossip(gamma="auto", compressor=RandomK(k=5)), for_own_loops=False),
-    "ChocoSGD": Case(ChocoSGD(lr=0.05, compressor=TopK(k=3))),
+    "ChocoSGD": Case(ChocoSGD(lr=0.05, gamma="theory", compressor=TopK(k=3))),
     "ChocoSGD-overlapped": Case(
-        ChocoSGD(lr=0.05, compressor=Contraction(QSGD(levels=3)), order="overlapped"), exponential
+        ChocoSGD(lr=0.05, gamma="theory", compressor=Contraction(QSGD(levels=3)), order="overlapped"), exponential
     ),
     "ChocoSGD-one-peer": Case(ChocoSGD(lr=0.05, gamma=0.3, compressor=TopK(k=3)), one_peer_exponential),
     "SquarmSGD": Case(

@@ -5,6 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
+import torch
+
+from gossip.checkpoint.__main__ import main
 from tests.conftest import REPOSITORY, Run
 
 FILE = '''
@@ -60,3 +64,107 @@ def test_one_file_and_one_line(python: Run, tmp_path: Path) -> None:
     assert "Learning rate, > 0." in done.stdout
     done = python("-c", PROGRAM, env=env)
     assert done.returncode == 0, done.stderr
+
+
+COMPRESSED = '''
+"""Gossip on compressed differences, with a step size that grows."""
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from algorithms import Algorithm, Compressor, Network, Sample, State, TopK
+from algorithms.blocks.replica import Replica
+
+
+@dataclass
+class MineState(State):
+    replica: Replica
+
+
+@dataclass(frozen=True)
+class Mine(Algorithm[MineState]):
+    """y = x - lr g;  q = C(y - h);  h+ = h + q;  x+ = y + gamma t / (t + 1) (W - I) h+."""
+
+    needs = ("static", "doubly_stochastic")
+
+    lr: float = 0.1
+    gamma: float = 0.4
+    compressor: Compressor = field(default_factory=lambda: TopK(fraction=0.1))
+
+    def start(self, x: Tensor, network: Network) -> MineState:
+        return MineState(x.clone(), Replica.start(x, self.compressor))
+
+    def step(self, state: MineState, sample: Sample, network: Network) -> None:
+        y = state.x - self.lr * sample.gradient
+        state.replica.publish(y, self.compressor, network)
+        state.replica.hear(network)
+        gamma = self.gamma * state.step / (state.step + 1)
+        state.x = y + gamma * state.replica.disagreement()
+'''
+WITH_AN_ERROR_MEMORY = '''
+"""Decentralized SGD whose updates are compressed, with the errors fed back."""
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from algorithms import Algorithm, Compressor, Network, Sample, ScaledSign, State
+from algorithms.blocks.memory import ErrorMemory
+
+
+@dataclass
+class MineState(State):
+    error: ErrorMemory
+
+
+@dataclass(frozen=True)
+class Mine(Algorithm[MineState]):
+    """u = C(lr g + e);  e+ = lr g + e - u;  x+ = W (x - u), of which u travels as a message."""
+
+    needs = ("doubly_stochastic",)
+
+    lr: float = 0.1
+    compressor: Compressor = field(default_factory=ScaledSign)
+
+    def start(self, x: Tensor, network: Network) -> MineState:
+        return MineState(x.clone(), ErrorMemory.start(x, self.compressor))
+
+    def step(self, state: MineState, sample: Sample, network: Network) -> None:
+        update = state.error.compress(self.lr * sample.gradient, self.compressor, network.draw("compression"))
+        state.x = network.mix(state.x) - network.mix(update)
+'''
+ON_DIGITS = "--workload Digits --workload.hidden 8 --nodes 5 --topology ring --steps 6 --checkpoint-every 3".split()
+
+
+def models(output: Path) -> list[torch.Tensor]:
+    """The parameters of each node in the last checkpoint of the run in this folder."""
+    (directory,) = output.glob("*/*")
+    found = []
+    for node in range(5):
+        assert main(["export", str(directory), str(output / "model.pt"), "--node", str(node)]) == 0
+        tensors = torch.load(output / "model.pt")
+        found.append(torch.cat([tensor.flatten() for tensor in tensors.values()]))
+    return found
+
+
+@pytest.mark.parametrize("file", [COMPRESSED, WITH_AN_ERROR_MEMORY], ids=["compressed", "with an error memory"])
+def test_one_file_of_ones_own_sends_messages_on_ranks_and_goes_on_from_checkpoints(
+    file: str, python: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(file)
+
+    def train(output: str, *options: str, ranks: int) -> list[torch.Tensor]:
+        env = {"PYTHONPATH": f"{tmp_path}:{REPOSITORY}"}
+        run = ("--algorithm", "mine.Mine", *ON_DIGITS, "--output", output, *options)
+        done = python("-m", "gossip.train", *run, ranks=ranks, env=env)
+        assert done.returncode == 0, done.stderr
+        return models(tmp_path / output)
+
+    alone, together = train("alone", ranks=0), train("together", ranks=3)
+    assert all(torch.equal(one, other) for one, other in zip(alone, together, strict=True))
+    assert not torch.equal(alone[0], alone[1])
+    (end,) = (tmp_path / "together").glob("*/*/checkpoints/step-00000006")
+    shutil.rmtree(end)
+    resumed = train("together", "--resume", str(end.with_name("step-00000003")), ranks=2)
+    assert all(torch.equal(one, other) for one, other in zip(alone, resumed, strict=True))

@@ -52,7 +52,8 @@ class Squeezed(Algorithm[SqueezedState]):
     compressor: Compressor = field(default_factory=lambda: TopK(k=2))
 
     def start(self, x: Tensor, network: Network) -> SqueezedState:
-        return SqueezedState(x.clone(), ErrorMemory.start(x), ErrorMemory.start(x))
+        up, down = (ErrorMemory.start(x, self.compressor) for _ in range(2))
+        return SqueezedState(x.clone(), up, down)
 
     def step(self, state: SqueezedState, sample: Sample, network: Network) -> None:
         workers = range(network.n - 1)

@@ -54,8 +54,9 @@ class SeenChoco(ChocoSGD):
     sent: list[torch.Tensor] = field(default_factory=list)
 
     def step(self, state: State, sample: Sample, network: Network) -> None:
+        before = state.replicas.of_round[0].public.clone()
         super().step(state, sample, network)
-        self.sent.append(state.sent.dense())
+        self.sent.append(state.replicas.of_round[0].public - before)
 
 
 def kept_by_tensor(sent: torch.Tensor, layout: Layout) -> list[list[int]]:
@@ -65,7 +66,7 @@ def kept_by_tensor(sent: torch.Tensor, layout: Layout) -> list[list[int]]:
 
 def test_compression_tensor_by_tensor(tmp_path: Path) -> None:
     """The tensors are those of the workload's model."""
-    algorithm = SeenChoco(lr=0.1, compressor=PerTensor(TopK(fraction=0.1)))
+    algorithm = SeenChoco(lr=0.1, gamma="theory", compressor=PerTensor(TopK(fraction=0.1)))
     workload = Digits(hidden=20)
     result = gossip.run(workload, ring(4), algorithm, steps=2, output=tmp_path)
     layout = Layout({"1": (20, 64), "2": (20,), "3": (10, 20), "4": (10,)})
@@ -189,14 +190,17 @@ def test_the_precision_of_the_start_is_kept(squares: LeastSquares) -> None:
             "DecentralizedSGD needs a topology that is row stochastic, and random_out is not; Topology",
         ),
         (
-            {"topology": random_out(8), "algorithm": ChocoSGD()},
+            {"topology": random_out(8), "algorithm": ChocoSGD(gamma="theory")},
             "ChocoSGD needs a topology that is doubly stochastic, and random_out is not; ring",
         ),
         (
             {"topology": Topology(nx.star_graph(7), weights="uniform"), "algorithm": PushSumSGD()},
             r"PushSumSGD needs a topology that is column stochastic, and custom is not; .*weights='push'",
         ),
-        ({"algorithm": ChocoSGD(compressor=TopK(k=6))}, "k = 6 is not allowed; it must be at most d = 5"),
+        (
+            {"algorithm": ChocoSGD(gamma="theory", compressor=TopK(k=6))},
+            "k = 6 is not allowed; it must be at most d = 5",
+        ),
     ],
 )
 def test_arguments_out_of_range(squares: LeastSquares, change: dict, says: str) -> None:
@@ -253,7 +257,7 @@ def test_a_diverging_run_stops_and_leaves_its_records(squares: LeastSquares, tmp
 
 
 def test_a_compressor_that_meets_infinity_is_divergence_too(squares: LeastSquares) -> None:
-    algorithm = ChocoSGD(lr=1e200, compressor=TopK(k=1))
+    algorithm = ChocoSGD(lr=1e200, gamma="theory", compressor=TopK(k=1))
     with pytest.raises(DivergedError, match="TopK"):
         gossip.run(squares, ring(8), algorithm, steps=100, evaluate_every=100, output=None)
 

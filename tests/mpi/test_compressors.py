@@ -13,7 +13,7 @@ from tests.conftest import Run
 from tests.mpi.compressors import compressed
 
 RUN = "--workload Digits --workload.hidden 8 --topology ring --steps 2 --output null --quiet".split()
-CHOCO = ["--algorithm", "ChocoSGD", "--algorithm.compressor"]
+CHOCO = ["--algorithm", "ChocoSGD", "--algorithm.gamma", "theory", "--algorithm.compressor"]
 ON_RANKS = [  # options of the compressor, and what is said if it is refused
     ("TopK --algorithm.compressor.fraction 0.1", None),
     ("ScaledSign", None),

@@ -105,8 +105,19 @@ def test_push_sum_says_what_mass_was_lost(outlive: Outlive) -> None:
 
 
 def test_rehosted_runs_have_the_bits_of_undisturbed_ones(outlive: Outlive, python: Run, tmp_path: Path) -> None:
-    options = ["--algorithm", "mortal.MortalChoco", "--algorithm.compressor", "TopK"]
-    options += ["--algorithm.compressor.fraction", "0.2", "--nodes", "6", "--topology", "ring", "--steps", "40"]
+    options = ["--algorithm", "mortal.MortalChoco", "--algorithm.gamma", "theory"]
+    options += [
+        "--algorithm.compressor",
+        "TopK",
+        "--algorithm.compressor.fraction",
+        "0.2",
+        "--nodes",
+        "6",
+        "--topology",
+        "ring",
+        "--steps",
+        "40",
+    ]
     _, summary = outlive(
         4, *options, "--algorithm.deaths", "25:0", "--on-failure", "rehost", "--checkpoint-every", "10"
     )

@@ -15,7 +15,8 @@ TRAIN = ("-m", "gossip.train", "--quiet", "--steps", "6", "--output", "null", "-
 
 @pytest.mark.parametrize("transport", ["shared-memory", "peer-to-peer"])
 def test_each_rank_tells_what_it_did_and_for_whom_it_waited(python: Run, tmp_path: Path, transport: str) -> None:
-    choco = ["--algorithm", "ChocoSGD", "--algorithm.compressor", "TopK", "--algorithm.compressor.fraction", "0.1"]
+    choco = ["--algorithm", "ChocoSGD", "--algorithm.gamma", "theory"]
+    choco += ["--algorithm.compressor", "TopK", "--algorithm.compressor.fraction", "0.1"]
     done = python(*TRAIN, "--transport", transport, "--topology", "ring", *choco, ranks=3)
     assert done.returncode == 0, done.stderr
     events = json.loads((tmp_path / "out.json").read_text())["traceEvents"]

@@ -61,6 +61,8 @@ class PowerSGD(LowRank, LinearCompressor):
     Args:
         rank: r, >= 1.
         iterations: Power iterations, >= 1.
+        warm_start: Whether methods that keep what their operator remembers begin with the Q of the round before, as in
+            the paper; if not, `start` gives nothing to keep.
         shapes: Of the tensors of the model, in order; filled in by `for_layout`. Without, the vector is one matrix.
 
     >>> import torch
@@ -77,6 +79,7 @@ class PowerSGD(LowRank, LinearCompressor):
 
     rank: int = 2
     iterations: int = 1
+    warm_start: bool = False
 
     def __post_init__(self) -> None:
         check(self.rank >= 1, self, "rank", ">= 1")
@@ -89,7 +92,9 @@ class PowerSGD(LowRank, LinearCompressor):
         return self.rank
 
     def start(self, layout: Layout, k: int, *, dtype: torch.dtype = torch.float32) -> Block | None:
-        """A `WarmStart` for each matrix, of which nothing is known yet."""
+        """With `warm_start`, a `WarmStart` for each matrix, of which nothing is known yet."""
+        if not self.warm_start:
+            return None
         parts = list(self.parts(layout.d))
         shapes = [(k, min(part.n, part.m), self.rank) for part in parts]
         return memory_of_parts(

@@ -116,8 +116,7 @@ def weighted_sums(d: int, size: int) -> Callable[..., None]:
 
 @cache
 def _loop(width: int, size: int) -> Callable[..., None]:
-    """The loop that sums so many columns at a time, compiled on first use. If fewer are left over at the end of a row,
-    some before them are summed again."""
+    """The loop that sums so many columns at a time, some again if fewer are left over; compiled on first use."""
 
     @njit(cache=True, nogil=True)
     def loop(  # type: ignore[no-untyped-def]

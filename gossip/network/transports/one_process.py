@@ -14,6 +14,7 @@ from gossip.network.plans.halo import HaloPlan
 from gossip.network.sums.memory import stack_of
 from gossip.network.sums.mixing import RowAddresses, Scaled, Sums
 from gossip.network.transport import PLANS, STREAMED, UNLIMITED, Rows, Site, Wire, columns_of
+from gossip.spans import timed
 
 
 class HeldExchange:
@@ -61,15 +62,18 @@ class OneProcess:
     def __init__(self, site: Site) -> None:
         self.wire = Wire()
         self._nodes = site.n
+        self._timed_sum = timed(site.spans, self.sum, "sum of rows", "compute")
         self._sums = lru_cache(maxsize=PLANS)(lambda plan: Sums(plan, plan.places))
 
     def begin(self, value: Rows, plan: HaloPlan, posted: bool) -> HeldExchange:
         """See `Transport`."""
         return HeldExchange(plan, self._sums(plan), value)
 
-    def mix_in_place(self, value: Tensor, plan: HaloPlan, plus: Scaled | None) -> Tensor | None:
+    def mix_in_place(self, value: Tensor, plan: HaloPlan, plus: Scaled | None) -> Tensor:
         """See `Transport`."""
-        return None
+        mixed = stack_of(self._nodes, value.shape[1], value.dtype, value.device)
+        self._timed_sum(self._sums(plan), mixed, [value], plus)
+        return mixed
 
     def sum(
         self, sums: Sums, out: Tensor, sources: Sequence[Tensor] | RowAddresses, plus: Scaled | None = None

@@ -136,7 +136,12 @@ def contenders(smoothness: float, batch: int) -> dict[str, Contender]:
     three times as large, but for SGD.
     """
     prox, two_bits = L1(WEIGHT), InfinityNorm(bits=2, bucket=256)
-    oracles = {"full": Full(), "SGD": Minibatch(batch), "LSVRG": LooplessSvrg(batch), "SAGA": Saga(batch)}
+    oracles: dict[str, Oracle] = {
+        "full": Full(),
+        "SGD": Minibatch(batch),
+        "LSVRG": LooplessSvrg(batch),
+        "SAGA": Saga(batch),
+    }
     half = 1 / (2 * smoothness)
     rates = {"full": 2 * half, "SGD": half / 3, "LSVRG": half, "SAGA": half}
     found: dict[str, Contender] = {}

@@ -33,7 +33,18 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import gossip
-from algorithms import L1, Algorithm, DecentralizedSGD, ExactDiffusion, Full, Minibatch, Saga, Svrg, ZerothOrder
+from algorithms import (
+    L1,
+    Algorithm,
+    DecentralizedSGD,
+    ExactDiffusion,
+    Full,
+    Minibatch,
+    Oracle,
+    Saga,
+    Svrg,
+    ZerothOrder,
+)
 from gossip.reproduce.study import Claim, Findings, Say, Study, history_of
 from gossip.workloads import SigmoidLoss
 from topologies import complete, ring
@@ -51,8 +62,8 @@ EVALUATIONS = 30  # of a run
 
 def oracle(method: str, estimator: Estimator, d: int, batch: int, period: int) -> ZerothOrder:
     """What gives the gradient estimates, for d parameters."""
-    below = {"SGD": Minibatch(batch), "SVRG": Svrg(batch, period), "SAGA": Saga(batch)}[method]
-    return ZerothOrder(below, estimator, SMOOTHING, DIRECTIONS * d if estimator == "gaussian" else 1)
+    below: dict[str, Oracle] = {"SGD": Minibatch(batch), "SVRG": Svrg(batch, period), "SAGA": Saga(batch)}
+    return ZerothOrder(below[method], estimator, SMOOTHING, DIRECTIONS * d if estimator == "gaussian" else 1)
 
 
 def queries_of_a_step(method: str, estimator: Estimator, d: int, examples: int, batch: int, period: int) -> float:

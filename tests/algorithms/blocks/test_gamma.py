@@ -12,8 +12,8 @@ import pytest
 import torch
 
 import gossip
-from algorithms import ChocoGossip, ChocoSGD, Spectrum, SquarmSGD, TopK
-from algorithms.blocks.gamma import choco_theory
+from algorithms import ChocoGossip, ChocoSGD, Compressor, Identity, SparqSGD, Spectrum, SquarmSGD, TopK
+from algorithms.blocks.gamma import choco_theory, search
 from algorithms.compressed.squarm import squarm_theory
 from gossip.train.__main__ import main
 from gossip.workloads import LeastSquares
@@ -51,12 +51,12 @@ def test_the_theory_by_hand() -> None:
     assert squarm_theory(Spectrum(1, 1), 0.5) == pytest.approx(1 / (64 + 1 + 16 + 8 - 8))
 
 
-def test_theory_is_the_default() -> None:
+def test_theory_is_that_of_the_papers() -> None:
     problem = least_squares(8)
     for algorithm, theory in (
-        (ChocoSGD(compressor=TopK(k=2)), choco_theory),
-        (ChocoGossip(compressor=TopK(k=2)), choco_theory),
-        (SquarmSGD(compressor=TopK(k=2)), squarm_theory),
+        (ChocoSGD(gamma="theory", compressor=TopK(k=2)), choco_theory),
+        (ChocoGossip(gamma="theory", compressor=TopK(k=2)), choco_theory),
+        (SquarmSGD(gamma="theory", compressor=TopK(k=2)), squarm_theory),
     ):
         state = run(algorithm, ring(8), problem, starts(problem), 0).state
         assert algorithm.chosen(state) == {"gamma": pytest.approx(theory(of_ring(8), 0.4), rel=1e-10)}
@@ -78,7 +78,7 @@ def gossiped(algorithm: ChocoGossip, topology: Topology, rounds: int) -> Array:
         algorithm.step(state, None, network)  # type: ignore[arg-type]
         network.finish_step()
         models.append(state.x.numpy().copy())
-        publics.append(state.public[0].numpy().copy())
+        publics.append(state.replicas.of_round[0].public.numpy().copy())
     return errors(np.stack(models), np.stack(publics), x.mean(axis=0))
 
 
@@ -86,7 +86,7 @@ def gossiped(algorithm: ChocoGossip, topology: Topology, rounds: int) -> Array:
 @pytest.mark.parametrize("k", [1, 3])
 def test_the_guaranteed_rate_holds(topology: Topology, k: int) -> None:
     gap = 1 - np.linalg.norm(topology.matrix.toarray() - 1 / topology.n, 2)
-    got = gossiped(ChocoGossip(compressor=TopK(k=k)), topology, 300)
+    got = gossiped(ChocoGossip(gamma="theory", compressor=TopK(k=k)), topology, 300)
     guaranteed = got[0] * (1 - gap**2 * (k / 5) / 82) ** np.arange(301)
     assert (got <= guaranteed * (1 + 1e-12)).all()
     assert got[-1] < got[0]
@@ -123,7 +123,7 @@ def test_the_search_without_anybody_to_agree_with() -> None:
 def test_a_matrix_that_never_averages_is_refused() -> None:
     problem = least_squares(4)
     with pytest.raises(ValueError, match=r"^ChocoSGD: gamma = 'theory' needs a mixing matrix .* where it is 1; "):
-        run(ChocoSGD(), Topology.from_matrix(np.roll(np.eye(4), 1, axis=1)), problem, starts(problem), 1)
+        run(ChocoSGD(gamma="theory"), Topology.from_matrix(np.roll(np.eye(4), 1, axis=1)), problem, starts(problem), 1)
 
 
 @pytest.fixture
@@ -147,7 +147,8 @@ def test_a_run_keeps_what_it_used_and_who_fired(squares: LeastSquares, gamma: An
 
 
 def test_a_run_that_diverges_ends_with_its_own_exit_code_and_a_hint(capsys: pytest.CaptureFixture[str]) -> None:
-    options = "--algorithm ChocoSGD --algorithm.lr 1e9 --algorithm.compressor TopK --algorithm.compressor.k 10"
+    algorithm = "--algorithm ChocoSGD --algorithm.lr 1e9 --algorithm.gamma theory"
+    options = f"{algorithm} --algorithm.compressor TopK --algorithm.compressor.k 10"
     run_as = "--workload Digits --nodes 3 --topology ring --steps 50 --output null --quiet"
     assert main(f"{options} {run_as}".split()) == 4
     said = capsys.readouterr().err
@@ -161,3 +162,42 @@ def test_the_command_line_takes_thresholds(capsys: pytest.CaptureFixture[str]) -
         assert main(f"{options} --algorithm.gamma auto {run_as}".split()) == 0
         said = capsys.readouterr().out
         assert "gamma: " in said and "contraction with gamma 1: " in said and "share fired" in said
+
+
+def searched(topology: Topology, compressor: Compressor, dtype: torch.dtype = torch.float64) -> dict[float, float]:
+    """What the search tries for 40 numbers per node."""
+    return search(torch.zeros(topology.n, 40, dtype=dtype), compressor, network_of(topology))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("topology", [ring(8), complete(6), exponential(8), erdos_renyi(9)], ids=str)
+def test_without_compression_the_search_finds_1(topology: Topology, dtype: torch.dtype) -> None:
+    tried = searched(topology, Identity(), dtype)
+    assert min(tried, key=lambda gamma: tried[gamma]) == 1.0
+    errors = np.linalg.norm(np.linalg.matrix_power(topology.matrix.toarray() - 1 / topology.n, 25), 2) ** (2 / 25)
+    assert tried[1.0] == pytest.approx(errors, rel=0.1, abs=1e-6)  # the square of the second eigenvalue
+
+
+def test_without_compression_the_search_costs_next_to_nothing() -> None:
+    network = network_of(ring(8))
+    assert min(search(torch.zeros(8, 100_000), Identity(), network)) == 0.25
+    assert int(network.traffic.bytes.max()) < 200_000
+
+
+def test_stronger_compression_asks_for_a_smaller_gamma() -> None:
+    best = []
+    for k in (40, 10, 2):
+        tried = searched(ring(8), TopK(k=k))
+        best.append(min(tried, key=lambda gamma: tried[gamma]))
+        assert tried[best[-1]] < 1
+    assert best[0] > best[1] > best[2]
+
+
+def test_the_search_is_the_default_and_leaves_the_copies_of_the_run_alone() -> None:
+    problem = least_squares(8)
+    for algorithm in (ChocoSGD(compressor=TopK(k=2)), SquarmSGD(compressor=TopK(k=2))):
+        state = run(algorithm, ring(8), problem, starts(problem), 0).state
+        assert state.gamma.value > 0.1
+        assert not state.replicas.of_round[0].public.any() and not state.replicas.of_round[0].mixed.any()
+        assert state.replicas.of_round[0].sent is None
+    assert ChocoGossip().gamma == SparqSGD().gamma == "auto"

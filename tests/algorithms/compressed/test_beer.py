@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from algorithms import Beer, Compressor, Identity, RandomK, TopK
+from algorithms.blocks.replica import Replica
 from tests.algorithms.compressed.literal import DECAY, Operator, decay, operator, states
 from tests.algorithms.helpers import STATIC, Array, dense, least_squares, run, starts
 from tests.algorithms.reference import Gradient, Rate, top_k
@@ -81,9 +82,8 @@ def test_without_compression_and_with_exact_copies_at_the_start_it_is_gradient_t
     for state in states(algorithm, topology, problem, x, STEPS):
         if state.step == 0 and exact:
             V = problem.gradient(x)
-            public = {"public": x, "mixed_public": W @ x, "public_tracker": V, "mixed_public_tracker": W @ V}
-            for name, value in public.items():
-                setattr(state, name, torch.tensor(value))
+            state.models = Replica(torch.tensor(x), torch.tensor(W @ x))
+            state.trackers = Replica(torch.tensor(V), torch.tensor(W @ V))
             state.tracker = torch.tensor(-0.7 * (W @ V - V))  # the first step must not mix yet
         models.append(state.x.numpy().copy())
     wanted = gradient_tracking(x, problem.gradient, np.eye(topology.n) + 0.7 * (W - np.eye(topology.n)), decay)
@@ -97,11 +97,8 @@ def test_the_trackers_track_the_mean_gradient(compressor: Compressor) -> None:
     for state in states(Beer(lr=DECAY, gamma=0.2, compressor=compressor), ring(13), problem, starts(problem), STEPS):
         if gradients is not None:
             assert np.abs(state.tracker.numpy().mean(axis=0) - gradients.mean(axis=0)).max() <= 1e-12
-        for mixed, public in (
-            (state.mixed_public, state.public),
-            (state.mixed_public_tracker, state.public_tracker),
-        ):
-            assert np.abs(mixed.numpy() - W @ public.numpy()).max() <= 1e-12
+        for replica in (state.models, state.trackers):
+            assert np.abs(replica.mixed.numpy() - W @ replica.public.numpy()).max() <= 1e-12
         gradients = problem.gradient(state.x.numpy())
 
 

@@ -53,7 +53,7 @@ def test_the_mean_of_the_dual_is_zero_and_mixed_copies_are_mixed(topology: Topol
     for state in states(algorithm, topology, problem, starts(problem), STEPS):
         # Its rounding errors are those of the models over the learning rate, and add up.
         assert np.abs(state.dual.numpy().mean(axis=0)).max() <= 1e-10
-        assert np.abs(state.mixed_public.numpy() - W @ state.public.numpy()).max() <= 1e-13
+        assert np.abs(state.replica.mixed.numpy() - W @ state.replica.public.numpy()).max() <= 1e-13
     assert state.dual.abs().max() > 0.1
 
 

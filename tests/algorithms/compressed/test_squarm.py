@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from algorithms import (
     ChocoSGD,
@@ -20,7 +21,7 @@ from algorithms import (
     StepwiseThreshold,
     TopK,
 )
-from algorithms.state import LooseState
+from algorithms.blocks.trigger import Trigger
 from tests.algorithms import reference
 from tests.algorithms.helpers import (
     ALL,
@@ -149,17 +150,13 @@ def test_nobody_fires_at_an_infinite_threshold() -> None:
 
 
 def test_an_infinite_threshold_holds_without_a_learning_rate_and_nan_fires() -> None:
-    import torch
-
-    from algorithms.blocks.trigger import fires, start_trigger
-
-    state = LooseState(x=torch.zeros(3, 2), step=0)
-    start_trigger(state)
+    trigger = Trigger.start(torch.zeros(3, 2))
     moved = torch.tensor([[1.0, 0.0], [0.0, 0.0], [torch.nan, 0.0]])
-    assert fires(state, moved, np.inf, 0.0).tolist() == [False, False, True]
-    assert fires(state, moved, 0.0, 0.1).tolist() == [True, False, True]
-    assert fires(state, moved, 100.0, 0.1).tolist() == [False, False, True]  # 1 > 100 * 0.01 does not hold
-    assert fires(state, moved, 99.0, 0.1).tolist() == [True, False, True]
+    assert trigger.fires(moved, np.inf, 0.0).tolist() == [False, False, True]
+    assert trigger.fires(moved, 0.0, 0.1).tolist() == [True, False, True]
+    assert trigger.fires(moved, 100.0, 0.1).tolist() == [False, False, True]  # 1 > 100 * 0.01 does not hold
+    assert trigger.fires(moved, 99.0, 0.1).tolist() == [True, False, True]
+    assert trigger.share().tolist() == [0.5, 0.0, 1.0]
 
 
 @pytest.mark.parametrize("topology", [ring(13), ALL["one_peer_exponential-13"]], ids=str)
@@ -181,7 +178,7 @@ def test_sparq_is_squarm_without_momentum(gamma: Any) -> None:
     squarm = run(SquarmSGD(momentum=0.0, **options), ring(13), problem, starts(problem), 60)
     np.testing.assert_array_equal(sparq.models, squarm.models)
     np.testing.assert_array_equal(sparq.bytes, squarm.bytes)
-    assert "momentum" not in vars(sparq.state)
+    assert sparq.state.momentum.buffer is None
     with pytest.raises(TypeError, match="momentum"):
         SparqSGD(momentum=0.5)  # type: ignore[call-arg]
 

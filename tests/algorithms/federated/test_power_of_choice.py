@@ -12,25 +12,10 @@ import torch
 from algorithms import FedAvg, NonFiniteError
 from algorithms.federated.sampling import choose_clients, draw_candidates, votes_of_chosen
 from tests.algorithms.federated.literal import RATE, SERVER_RATE, sample_at, started
-from tests.algorithms.helpers import Array, LeastSquares, least_squares, network_of, starts
-from topologies import ring
+from tests.algorithms.helpers import Array, LeastSquares, least_squares, starts
 
 N = 6
 SIZES = (3.0, 1.0, 4.0, 0.0, 5.0, 9.0)
-
-
-def gathered(n: int, size: int) -> Array:
-    """(n,) what each node sends when rows of so many bytes of all n nodes go to all."""
-    network = network_of(ring(n))
-    network.gather(torch.zeros(n, size, dtype=torch.uint8))
-    return network.traffic.bytes.numpy()
-
-
-def told(n: int, size: int) -> Array:
-    """(n,) what each node sends when a row of so many bytes of the last node goes to all."""
-    network = network_of(ring(n))
-    network.rows(torch.zeros(n, size, dtype=torch.uint8), [n - 1])
-    return network.traffic.bytes.numpy()
 
 
 def losses(problem: LeastSquares, w: Array) -> Array:
@@ -74,11 +59,11 @@ def test_literal_rounds(clients: int, candidates: int, weighting: str, server: A
             U = np.tile(w, (N, 1))
         assert np.abs(algorithm.model(state).numpy()[-1] - w).max() <= 1e-10
     traffic = network.traffic
-    if server == "replicated":  # 21 sums of five numbers, up a tree and down, and 20 times everybody's loss
-        assert traffic.bytes.sum() == 8 * 2 * (N - 1) * 21 * 5 + 20 * gathered(N, 8).sum()
-    else:  # all start; then the candidates get w and send their losses, those who were told that they may send w - u_k
+    if server == "replicated":  # 21 sums of five numbers, up a tree and down; 20 times each edge carries all losses
+        assert traffic.bytes.sum() == 8 * (N - 1) * (2 * 21 * 5 + 20 * N)
+    else:  # all start; then the candidates get w and send their losses, whom the server names to all send w - u_k
         down, lost, up = 21 * candidates * 5, 20 * candidates, (N + 20 * clients) * 5
-        assert traffic.bytes.sum() == 8 * (down + lost + up) + 20 * told(N + 1, 8 * clients).sum()
+        assert traffic.bytes.sum() == 8 * (down + lost + up + 20 * N * clients)
 
 
 def test_candidates_are_drawn_in_proportion_one_by_one() -> None:

@@ -10,9 +10,8 @@ import torch
 from torch import nn
 
 import gossip
-from algorithms import Clars, Clipped, DecentralizedSGD, Full, Lars, LocalSGD, Minibatch, Sample
+from algorithms import Clars, Clipped, DecentralizedSGD, Full, Lars, LocalSGD, Minibatch, OracleState, Sample
 from algorithms.oracles import minibatch
-from algorithms.state import LooseState
 from gossip.errors import UsageError
 from gossip.workloads import Digits, LeastSquares
 from gossip.workloads.neural.supervised import Supervised
@@ -156,5 +155,5 @@ def test_perceptrons_know_the_norms_without_the_gradients(loss: Callable[..., to
     assert got.norms is not None and got.norms.shape == (N, 5)
     np.testing.assert_allclose(got.norms, expected.norms, rtol=1e-5)
     for node in nodes:
-        alone = oracle.sample(LooseState(gradients=torch.zeros(1)), workload, x[node : node + 1], [node], 3, 0)
+        alone = oracle.sample(OracleState.start(1), workload, x[node : node + 1], [node], 3, 0)
         assert alone.norms is not None and torch.equal(alone.norms[0], got.norms[node])

@@ -51,6 +51,16 @@ def test_trajectories(lr: float | None, sampling: str, refresh: str, linear: boo
     np.testing.assert_allclose(memory.mean, means, atol=1e-10)
 
 
+@pytest.mark.parametrize("sampling", ["uniform", "importance"])
+def test_whole_gradients_in_the_table_are_the_method_of_the_paper_for_linear_models_too(sampling: str) -> None:
+    problem, X = Problem(), starts()
+    literal, _ = drive(Saga(3, sampling, table="gradients"), problem.linear(), X, STEPS, 0.05)  # type: ignore[arg-type]
+    paper, _ = drive(Saga(3, sampling), problem.plain(), X, STEPS, 0.05)  # type: ignore[arg-type]
+    outside, _ = drive(Saga(3, sampling), problem.linear(), X, STEPS, 0.05)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(literal, paper)
+    assert np.abs(literal[-1] - outside[-1]).max() > 1e-9
+
+
 def test_memory_of_the_table() -> None:
     for workload, each in ((Problem().linear(), ()), (Problem().plain(), (4,))):
         state = Saga(2).start(workload, torch.tensor(starts()), range(5), 0)
@@ -92,6 +102,10 @@ def test_a_table_that_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_refused() -> None:
-    for options, says in (({"batch": 0}, "Saga: batch = 0"), ({"refresh": "x"}, "Saga: refresh = 'x'")):
+    for options, says in (
+        ({"batch": 0}, "Saga: batch = 0"),
+        ({"refresh": "x"}, "Saga: refresh = 'x'"),
+        ({"table": "x"}, "Saga: table = 'x'"),
+    ):
         with pytest.raises(ValueError, match=says):
             Saga(**options)  # type: ignore[arg-type]

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-import algorithms.oracles.sampling as sampling
 import gossip
 from algorithms import ExactDiffusion, LooplessSvrg, Minibatch, Oracle, Saga, Svrg, importance_batch, uniform_batch
 from gossip.workloads import Digits, LeastSquares
@@ -71,7 +70,7 @@ def test_unbiased_over_all_possible_batches(kind: type[Oracle], how: str, monkey
         for chosen, probability in batches:
             state = moved(oracle, workload, x)
             with monkeypatch.context() as patch:
-                patch.setattr(sampling, f"{how}_batch", lambda *_, chosen=chosen: chosen)
+                patch.setattr(f"algorithms.oracles.batches.{how}_batch", lambda *_, chosen=chosen: chosen)
                 mean += probability * oracle.sample(state, workload, x, [1], 6, 0).gradient
         exact = torch.tensor(problem.full(1, x[0].numpy()))
         np.testing.assert_allclose(mean[0], exact, atol=1e-13)

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 import gossip
-from algorithms import DecentralizedSGD, Minibatch
+from algorithms import DecentralizedSGD, FedAvg, Minibatch
 from gossip.checkpoint.__main__ import main
 from gossip.train.options import parse
 from gossip.workloads import Digits
@@ -50,6 +50,24 @@ def test_export(digits: gossip.Result, tmp_path: Path, capsys: pytest.CaptureFix
     earlier = f"{directory}/checkpoints/step-00000002"
     assert main(["export", earlier, str(tmp_path / "model.pt")]) == 0
     assert not torch.equal(flat(torch.load(tmp_path / "model.pt")), flat(average))
+
+
+def test_the_model_of_a_server_is_that_of_all_clients(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    algorithm = FedAvg(lr=0.1, local_steps=2, participation=2)
+    options = {"oracle": Minibatch(8), "evaluate_every": 20}
+    run = (Digits(hidden=5), ring(15), algorithm)
+    whole = gossip.run(*run, **options, steps=20, output=tmp_path / "runs", checkpoint_every=6, keep=4)  # type: ignore[arg-type]
+    short = gossip.run(*run, **options, steps=12, output=None)  # type: ignore[arg-type]
+    halfway = f"{whole.directory}/checkpoints/step-00000012"
+    for node in range(0, 15, 7):
+        assert main(["export", halfway, str(tmp_path / "model.pt"), "--node", str(node)]) == 0
+        assert torch.equal(flat(torch.load(tmp_path / "model.pt")), short.model[node])
+        assert torch.equal(short.model[node], short.model[0])
+    assert not torch.equal(whole.model, short.model)
+    assert main(["export", halfway, str(tmp_path / "model.pt"), "--node", "15"]) == 2
+    assert "there are the nodes 0 to 14" in capsys.readouterr().err
+    assert main(["inspect", str(whole.directory)]) == 0
+    assert "algorithm.clients" in capsys.readouterr().out
 
 
 def test_inspect(digits: gossip.Result, capsys: pytest.CaptureFixture[str]) -> None:

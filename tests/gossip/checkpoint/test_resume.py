@@ -122,6 +122,7 @@ def test_the_last_ones_are_kept(small: Small) -> None:
     assert kept(small.first()) == [6, 7]
     assert kept(small.first(keep=1)) == [7]
     assert kept(small.first(keep=9, checkpoint_every=2)) == [2, 4, 6, 7]
+    assert kept(small.first(keep=4, checkpoint_every=2)) == [2, 4, 6, 7]
     directory = small.first(keep=3)
     assert kept(directory) == [3, 6, 7]
     small.run(resume=step_of(directory, 3), steps=5, keep=3)  # what came later is another run's

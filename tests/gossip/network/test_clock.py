@@ -21,6 +21,7 @@ from algorithms import (
     TopK,
     elastic_averaging_sgd,
 )
+from algorithms.star import from_server, to_server
 from gossip import SimulatedClock
 from gossip.network import Communicator, connect
 from gossip.network.clock import WallClock
@@ -110,6 +111,32 @@ def test_compressed_rows_take_as_long_as_they_are() -> None:
     network.mix(message)
     heard = [LATENCY + 2 * size / BANDWIDTH for size in sizes]
     assert times(network) == [heard[1], heard[0], heard[1], heard[0]]
+
+
+def test_what_all_hear_of_some_begins_when_the_last_node_comes_and_ends_for_all() -> None:
+    network = network_of(ring(4), slow_nodes=(2,), slowdown=5.0)
+    network.finish_gradients(0)
+    network.gather(stack())
+    gathered = 5 + 2 * LATENCY + 3 / 4 * 4 * ROW / BANDWIDTH
+    assert times(network) == [gathered] * 4
+    network.rows(stack(), [1, 3])
+    some = gathered + 2 * LATENCY + 3 / 4 * 2 * ROW / BANDWIDTH
+    assert times(network) == [some] * 4
+    message = TopK(k=1).compress(stack(), network.draw("test"), sent=torch.tensor([True, False, False, False]))
+    network.mean(message)
+    size = int(message.nbytes.sum())
+    assert times(network) == [some + 2 * LATENCY + 3 / 4 * size / BANDWIDTH] * 4
+
+
+def test_a_server_waits_for_those_that_take_part_only() -> None:
+    network = network_of(ring(4), slow_nodes=(1,), slowdown=9.0)
+    network.finish_gradients(0)
+    network.mix(stack(), over=to_server(4, 3, [0, 2]))
+    arrived = 1 + LATENCY + 2 * ROW / BANDWIDTH  # through one port
+    assert times(network) == [1, 9, 1, arrived]
+    network.mix(stack(), over=from_server(4, 3, [0, 2]))
+    told = arrived + LATENCY + 2 * ROW / BANDWIDTH
+    assert times(network) == [told, 9, told, arrived]
 
 
 def test_nodes_without_data_compute_nothing() -> None:

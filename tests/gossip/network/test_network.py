@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -176,3 +177,57 @@ def test_everyone_has_what_is_gathered() -> None:
     assert torch.equal(network.rows(x, [4, 1]), x[[4, 1]])
     message = TopK(k=2).compress(x, network.draw("test"))
     assert torch.equal(network.sum(message), network_of(ring(6)).sum(message.dense()))
+
+
+def test_what_was_posted_is_completed_in_the_order_of_posting() -> None:
+    network, x = network_of(ring(4)), torch.randn(4, 3)
+    first, second = network.post(x), network.post(2 * x)
+    with pytest.raises(ValueError, match="in the order of posting"):
+        network.mix(second)
+    assert network.posted == ([first, second], [])
+    network.mix(first)
+    network.mix(second)
+
+
+def test_what_is_not_recorded_leaves_posted_exchanges_to_the_method() -> None:
+    network, x = network_of(ring(4)), torch.randn(4, 3)
+    posted = network.post(x)
+    with network.unrecorded():
+        assert torch.equal(network.mix(posted), network_of(ring(4)).mix(x))
+    assert network.posted == ([posted], [])
+    network.complete()
+    assert network.posted == ([], [])
+
+
+def test_a_closed_network_says_so() -> None:
+    for end in ("close", "abandon"):
+        network, x = network_of(ring(4)), torch.randn(4, 3)
+        average = network.post_mean(x)
+        getattr(network, end)()
+        network.close()  # does nothing more
+        for use in (network.mix, network.neighbors, network.mean, network.post, network.gather):
+            with pytest.raises(RuntimeError, match="this network is closed"):
+                use(x)
+        assert network.traffic.messages.sum() == 6
+        assert torch.equal(network.all_rows(x), x)
+        assert average.value is x
+
+
+def test_an_exchange_over_other_nodes_is_refused() -> None:
+    with pytest.raises(ValueError, match="5 nodes was asked of a network of 4"):
+        network_of(ring(4)).mix(torch.ones(4, 1), over=ring(5))
+
+
+def test_sums_are_told_to_whoever_looks() -> None:
+    told: list[tuple[str, str]] = []
+
+    class Told:
+        def span(self, name: str, category: str, lane: int = 0) -> nullcontext[None]:
+            told.append((name, category))
+            return nullcontext()
+
+    network = connect(ring(4), Communicator(), spans=Told())
+    x = torch.randn(4, 3)
+    network.mix(x)
+    network.neighbors(TopK(k=1).compress(x, network.draw("test")))
+    assert told == [("sum of rows", "compute"), ("decode messages", "compress")]

@@ -50,7 +50,7 @@ COMPLEX = [nn.Parameter(torch.zeros(1, dtype=torch.complex64))]
         (None, DecentralizedSGD(), {"topology": ring(3)}, "ring has 3 nodes but there are 1 ranks"),
         (None, DecentralizedSGD(), {"topology": nx.cycle_graph(4)}, "custom has 4 nodes but there are 1 ranks"),
         (None, ExactDiffusion(), {"topology": one_peer_exponential(1)}, "needs a topology that is static"),
-        (None, ChocoSGD(compressor=TopK(k=99)), {}, "k = 99 is not allowed"),
+        (None, ChocoSGD(gamma="theory", compressor=TopK(k=99)), {}, "k = 99 is not allowed"),
         (None, WithoutRate(), {}, "WithoutRate has no learning rate lr"),
         (None, DecentralizedSGD(lr=Cosine()), {"local": adamw}, "does not use its lr beside a local optimizer"),
         ([{"params": [*model().parameters()], "lr": 0.3}], DecentralizedSGD(lr=Cosine()), {}, "follows Cosine"),

@@ -58,13 +58,14 @@ def test_several_processes_without_an_mpi_library(python: Run) -> None:
         (["--algorithm", "ExactDiffusion"], 2, "ExactDiffusion needs a topology that is symmetric"),
         (["--algorithm.momentum", "1"], 2, "momentum = 1.0 is not allowed; it must be in [0, 1)"),
         (
-            ["--algorithm", "ChocoSGD", "--algorithm.compressor", "TopK", "--algorithm.compressor.k", "60000"],
+            "--algorithm ChocoSGD --algorithm.gamma theory --algorithm.compressor TopK "
+            "--algorithm.compressor.k 60000".split(),
             2,
             "k = 60000 is not allowed; it must be at most d = 50890",
         ),
         (
-            "--algorithm ChocoSGD --algorithm.compressor PerTensor --algorithm.compressor.compressor TopK "
-            "--algorithm.compressor.compressor.k 60".split(),
+            "--algorithm ChocoSGD --algorithm.gamma theory --algorithm.compressor PerTensor "
+            "--algorithm.compressor.compressor TopK --algorithm.compressor.compressor.k 60".split(),
             2,
             "k = 60 is not allowed; it must be at most d = 10",  # of the last bias
         ),

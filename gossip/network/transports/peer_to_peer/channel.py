@@ -61,14 +61,7 @@ class Channel:
         self._arrived = 0  # segments
 
         self._staged = like.is_cuda and not communicator.takes_gpu_memory
-        device = torch.device("cpu") if self._staged else like.device
-
-        def rows_for(needed: Indices) -> Tensor:
-            if like.is_cpu:
-                return in_whole_pages(len(needed), d, like.dtype)
-            return torch.empty(len(needed), d, dtype=like.dtype, device=device, pin_memory=self._staged)
-
-        self._inbox = {source: rows_for(rows) for source, rows in receive.items()}
+        self._inbox = {source: self._room_for(rows, like) for source, rows in receive.items()}
         self.rows = {
             s: torch.empty_like(rows, device=like.device) if self._staged else rows for s, rows in self._inbox.items()
         }
@@ -78,7 +71,7 @@ class Channel:
         ]
         # What is sent from a copy, and the requests that send it.
         self._outbox = {
-            target: rows_for(rows)
+            target: self._room_for(rows, like)
             for target, rows in send.items()
             if self._staged or len(rows) * like[0].nbytes <= SMALL or not _consecutive(rows)
         }
@@ -109,6 +102,13 @@ class Channel:
             self._start_segment(segment)
         self._arrived = 0
         return self
+
+    def _room_for(self, rows: Indices, like: Tensor) -> Tensor:
+        """Where so many rows come from or go to by MPI."""
+        if like.is_cpu:
+            return in_whole_pages(len(rows), like.shape[1], like.dtype)
+        device = torch.device("cpu") if self._staged else like.device
+        return torch.empty(len(rows), like.shape[1], dtype=like.dtype, device=device, pin_memory=self._staged)
 
     def _requests_from(self, address: int) -> list[list[MPI.Prequest]]:
         """For each segment, the requests that send what others need of a stack at this address."""

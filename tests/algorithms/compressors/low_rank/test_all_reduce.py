@@ -75,8 +75,9 @@ def literal(G: Array, rank: int, warm: bool, iterations: int = 1) -> list[Array]
 @pytest.mark.parametrize("rank", [1, 2])
 def test_error_feedback_around_it_is_the_papers_algorithm(rank: int, warm: bool, iterations: int) -> None:
     G = gradients(12)
-    compressor = PowerSGD(rank, iterations).for_layout(LAYOUT)
-    memory = compressor.start_like(torch.from_numpy(G[0])) if warm else None
+    compressor = PowerSGD(rank, iterations, warm_start=warm).for_layout(LAYOUT)
+    memory = compressor.start_like(torch.from_numpy(G[0]))
+    assert (memory is not None) == warm
     errors, network = torch.zeros(N, LAYOUT.d, dtype=torch.float64), OneProcess()
     for t, wanted in enumerate(literal(G, rank, warm, iterations)):
         delta = torch.from_numpy(G[t]) + errors
@@ -115,7 +116,7 @@ def best(M: Array, rank: int) -> Array:
 @pytest.mark.parametrize("way", ["mean", "compress"])
 def test_warm_starts_come_to_the_best_approximation(way: str, shape: tuple[int, int]) -> None:
     M = np.random.default_rng(0).normal(size=shape)
-    compressor = PowerSGD(RANK).for_layout(Layout({"M": shape}))
+    compressor = PowerSGD(RANK, warm_start=True).for_layout(Layout({"M": shape}))
     x = torch.from_numpy(M).reshape(1, -1)
     memory, wanted, errors = compressor.start_like(x), best(M, RANK), []
     for t in range(400):
@@ -153,7 +154,7 @@ def test_rows_do_not_depend_on_how_many_there_are() -> None:
 @pytest.mark.parametrize("scale", [0.0, 1e-30, 1e30])
 def test_vectors_of_any_size_fit_into_single_precision(scale: float) -> None:
     x = (torch.from_numpy(gradients(1)[0]) * scale).float()
-    compressor = PowerSGD(RANK).for_layout(LAYOUT)
+    compressor = PowerSGD(RANK, warm_start=True).for_layout(LAYOUT)
     memory = compressor.start_like(x)
     for t in range(3):
         found = compressor.mean(x, OneProcess(), draw(t), memory)

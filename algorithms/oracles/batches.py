@@ -15,7 +15,6 @@ from algorithms.algorithm import Sample
 from algorithms.checks import check
 from algorithms.oracles.oracle import HasSmoothness, ShardedWorkload, name_of
 from algorithms.randomness import generator
-from algorithms.state import State
 
 Sampling = Literal["uniform", "importance"]
 
@@ -63,8 +62,8 @@ def check_sampling(oracle: Sampled) -> None:
     check(oracle.sampling in ("uniform", "importance"), oracle, "sampling", '"uniform" or "importance"')
 
 
-def start_sampling(oracle: Sampled, state: State, workload: ShardedWorkload, nodes: Sequence[int]) -> None:
-    """With importance sampling, add `probabilities` to the state: those of each node's examples, (m,) float64.
+def example_probabilities(oracle: Sampled, workload: ShardedWorkload, nodes: Sequence[int]) -> list[Tensor] | None:
+    """With importance sampling, those of each node's examples, (m,) float64; None where all examples are alike.
 
     Raises:
         ValueError: A node has fewer examples than a batch; or the workload does not tell how smooth they are.
@@ -72,30 +71,42 @@ def start_sampling(oracle: Sampled, state: State, workload: ShardedWorkload, nod
     for node in nodes:
         size = workload.examples(node)
         check(oracle.batch <= size, oracle, "batch", f"at most {size}, the number of examples of node {node}")
-    if oracle.sampling == "importance":
-        if not isinstance(workload, HasSmoothness):
-            raise ValueError(
-                f"{type(oracle).__name__}: importance sampling needs the smoothness constant of every example, which "
-                f"{name_of(workload)} does not tell; linear models do"
-            )
-        state.probabilities = [_probabilities(workload.smoothness(node)) for node in nodes]
+    if oracle.sampling == "uniform":
+        return None
+    if not isinstance(workload, HasSmoothness):
+        raise ValueError(
+            f"{type(oracle).__name__}: importance sampling needs the smoothness constant of every example, which "
+            f"{name_of(workload)} does not tell; linear models do"
+        )
+    return [_probabilities(workload.smoothness(node)) for node in nodes]
 
 
 def draw_batch(
-    oracle: Sampled,
-    state: State,
+    batch: int,
+    probabilities: Sequence[Tensor] | None,
     workload: ShardedWorkload,
     nodes: Sequence[int],
+    *,
     step: int,
     seed: int,
     purpose: str = "batch",
 ) -> Batch:
-    """The examples of this iteration: a function of the seed, the purpose, the node and the step."""
-    if oracle.sampling == "uniform":
-        chosen = [uniform_batch(workload.examples(node), oracle.batch, node, step, seed, purpose) for node in nodes]
+    """The examples of this iteration: a function of the seed, the purpose, the node and the step.
+
+    Args:
+        batch: How many of each node.
+        probabilities: What `example_probabilities` gave.
+        workload: Tells how many examples a node has.
+        nodes: The nodes.
+        step: The number of the iteration.
+        seed: What the draws follow from.
+        purpose: Of the draws.
+    """
+    if probabilities is None:
+        chosen = [uniform_batch(workload.examples(node), batch, node, step, seed, purpose) for node in nodes]
         return Batch(torch.from_numpy(np.stack(chosen)), None)
-    all_ = [each.numpy() for each in state.probabilities]
-    chosen = [importance_batch(p, oracle.batch, node, step, seed, purpose) for p, node in zip(all_, nodes, strict=True)]
+    all_ = [each.numpy() for each in probabilities]
+    chosen = [importance_batch(p, batch, node, step, seed, purpose) for p, node in zip(all_, nodes, strict=True)]
     weights = [1 / (len(p) * p[examples]) for p, examples in zip(all_, chosen, strict=True)]
     return Batch(torch.from_numpy(np.stack(chosen)), torch.from_numpy(np.stack(weights)))
 
