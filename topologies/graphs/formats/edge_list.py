@@ -7,7 +7,7 @@ import csv
 import math
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from topologies.graphs.formats.edges import NUMBER, Collector, Edges, as_number, as_weight
@@ -166,14 +166,23 @@ def _without_counts(rows: list[Row], path: str) -> list[Row]:
         return rest if numbers[0] in (len(nodes), len(rest)) else rows
     if len(first) == 3 and numbers[0] == numbers[1] >= len(nodes) and numbers[2] == len(rest):
         return rest
-    if len(first) != 2 or numbers[0] < len(nodes) or numbers[1] != len(rest) or nodes.issuperset(first):
+    if len(first) != 2 or numbers[0] < len(nodes) or numbers[1] != len(rest):
         return rows
-    labels = sorted(int(node) for node in nodes.union(first) if node.isdecimal())
-    if len(labels) < len(nodes.union(first)) or labels != list(range(labels[0], labels[0] + len(labels))):
-        return rest
-    line = f"line {rows[0].number}, {' '.join(first)}"
-    warnings.warn(f"{path}: {line}, is taken for an edge; if it counts nodes and edges, delete it", stacklevel=2)
-    return rows
+    if nodes.issuperset(first):
+        likely, doubtful = False, numbers[0] == len(nodes)
+    else:
+        doubtful = not nodes.isdisjoint(first) and _is_range(nodes.union(first))  # an edge to the next node
+        likely = not doubtful
+    if doubtful:
+        line = f"line {rows[0].number}, {' '.join(first)}"
+        warnings.warn(f"{path}: {line}, is taken for an edge; if it counts nodes and edges, delete it", stacklevel=2)
+    return rest if likely else rows
+
+
+def _is_range(nodes: Collection[str]) -> bool:
+    """Whether these are whole numbers without gaps."""
+    numbers = [int(node) for node in nodes if node.isdecimal()]
+    return len(numbers) == len(nodes) == max(numbers) - min(numbers) + 1
 
 
 def _ends(row: Row, columns: Columns) -> tuple[str, str]:

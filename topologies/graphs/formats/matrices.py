@@ -26,6 +26,14 @@ class Matrix(NamedTuple):
     whole: bool
     """Whether its entries are whole numbers, as those of an adjacency matrix, or all the same as 1."""
 
+    first: int = 0
+    """What the file calls the first row: 0, or 1 as in Matrix Market."""
+
+    @property
+    def labels(self) -> range:
+        """What the file calls the rows."""
+        return range(self.first, self.first + self.entries.shape[0])
+
     @property
     def csr(self) -> csr_array:
         """The same; what is there twice is summed."""
@@ -55,7 +63,7 @@ class Matrix(NamedTuple):
         there = self.entries.data != 0
         rows, columns = (index[there].astype(np.int64) for index in self.entries.coords)
         senders, receivers = (columns, rows) if receivers_first else (rows, columns)
-        return Edges(range(self.entries.shape[0]), senders, receivers, self.entries.data[there].astype(float), None)
+        return Edges(self.labels, senders, receivers, self.entries.data[there].astype(float), None)
 
     def _off(self, tolerance: float) -> np.ndarray:
         """(2, n): of each row, and of each column, whether it sums to 1."""
@@ -86,10 +94,10 @@ def read_mtx(source: Source) -> Matrix:
 
     head = source.text.lstrip().split("\n", 1)[0].lower().split()
     found = mmread(io.BytesIO(source.text.lstrip().encode()))
-    return _matrix(found, whole="pattern" in head)
+    return _matrix(found, whole="pattern" in head, first=1)
 
 
-def _matrix(found: Any, whole: bool = False) -> Matrix:
+def _matrix(found: Any, whole: bool = False, first: int = 0) -> Matrix:
     from scipy.sparse import coo_array
 
     as_csr(found)  # refuses what is no square matrix of real numbers
@@ -97,4 +105,4 @@ def _matrix(found: Any, whole: bool = False) -> Matrix:
     if not np.isfinite(entries.data).all():
         raise ValueError(f"an entry is {entries.data[~np.isfinite(entries.data)][0]}, and all need to be finite")
     whole = whole or entries.data.dtype.kind in "biu" or bool(np.isin(entries.data, (0, 1)).all())
-    return Matrix(entries, whole)
+    return Matrix(entries, whole, first)

@@ -20,7 +20,7 @@ def read_pajek(source: Source) -> Edges:
     networkx's own reader knows no comments, merges nodes of equal labels, and stops at lists of neighbours.
     """
     network = _Network()
-    section, networks = "", 0
+    section = ""
     for number, line in enumerate(source.lines, 1):
         text = line.strip()
         if not text or text.startswith("%"):
@@ -29,9 +29,11 @@ def read_pajek(source: Source) -> Edges:
         if not text.startswith("*"):
             network.take(section, words, number)
             continue
-        section = words[0][1:].split(":")[0].lower()
+        before, section = section, words[0][1:].split(":")[0].lower()
+        if section == "vertices" and before in OTHERS:
+            section = before  # of how many it is about
+            continue
         if section in ("network", "vertices") and network.n is not None:
-            networks += 1
             warnings.warn(f"{source.path} holds several networks, of which the first is read", stacklevel=2)
             break
         network.begin(section, words, number)

@@ -114,7 +114,7 @@ def read(source: Source, name: str | None = None) -> Edges | Matrix:
         chosen, why = (name, "as asked for") if name is not None else _guess(source)
     except ValueError as error:
         raise ValueError(
-            f"cannot read a graph from {source.path}: {error}; format = {others}: says what it is"
+            f"cannot read a graph from {source.path}: {error}; say what it is with format = (--format) one of {others}"
         ) from error
     try:
         found = FORMATS[chosen].read(source)

@@ -44,12 +44,14 @@ class Source:
 
     @property
     def stem(self) -> str:
-        """What reports call it: as the user named it, without ends."""
-        return stem(self.path)
+        """What reports call it: its name without ends."""
+        return stem(self.name)
 
     @cached_property
     def text(self) -> str:
         """What is in it as text: UTF-8, UTF-16 or UTF-32, with or without a byte order mark, or else Latin-1.
+
+        All lines end in a newline, however they end in the file.
 
         Raises:
             ValueError: It is no text.
@@ -68,12 +70,12 @@ class Source:
             text = self.data.decode("latin-1")
         if "\0" in text:
             raise ValueError("it holds bytes that are no text")
-        return text
+        return re.sub(r"\r\n?", "\n", text)
 
     @cached_property
     def lines(self) -> list[str]:
-        """The lines of its text, which may end in any way; the first is line 1 for users."""
-        return re.split(r"\r\n|\r|\n", self.text)
+        """The lines of its text; the first is line 1 for users."""
+        return self.text.split("\n")
 
 
 def at_line(number: int, problem: str) -> ValueError:
