@@ -21,5 +21,5 @@ def test_the_run_directory_says_which_node_is_which(tmp_path: Path) -> None:
 def test_weights_that_reach_no_consensus_are_refused(tmp_path: Path) -> None:
     (tmp_path / "speeds.edgelist").write_text("0 1 10\n1 2 10\n2 3 10\n3 0 10\n")
     topology = file(path=str(tmp_path / "speeds.edgelist"), weights="edge_weights")
-    with pytest.raises(ValueError, match="GossipAveraging averages, and speeds reaches no consensus: .* -39"):
+    with pytest.raises(ValueError, match=r"GossipAveraging averages, and speeds reaches no consensus: .* -39,"):
         gossip.run(Averaging(), topology, GossipAveraging(), steps=2, output=None)
