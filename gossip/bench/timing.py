@@ -87,7 +87,7 @@ def _slowest(seconds: np.ndarray, communicator: Communicator) -> np.ndarray:
     """Element by element the largest value of all ranks."""
     if communicator.size == 1:
         return seconds
-    from mpi4py import MPI
+    from gossip.processes.mpi import MPI
 
     slowest = np.empty_like(seconds)
     mpi_of(communicator).Allreduce(seconds, slowest, MPI.MAX)

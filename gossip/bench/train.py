@@ -134,7 +134,7 @@ class Train(Command):
 
 def _averaging(parameters: list[nn.Parameter], communicator: Communicator) -> Callable[[], None]:
     """Replaces the gradients by their averages over the ranks."""
-    from mpi4py import MPI
+    from gossip.processes.mpi import MPI
 
     mpi = mpi_of(communicator)
 

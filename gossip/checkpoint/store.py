@@ -26,7 +26,7 @@ from torch import Tensor
 
 from gossip.errors import DataError
 
-FORMAT = 1
+FORMAT = 2
 FOLDER, MANIFEST, HISTORY = "checkpoints", "manifest.json", "history.json"
 CHUNK = 1 << 22  # bytes read at once
 

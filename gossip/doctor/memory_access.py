@@ -24,10 +24,8 @@ def try_window(processes: Communicator) -> str | None:
     """What is wrong with memory shared with the other ranks of this host; None if nothing is. Collective."""
     if processes.size == 1:
         return None
-    from mpi4py import MPI
-
     from gossip.network.transports.shared_memory.windows import allocate
-    from gossip.processes.mpi import MpiCommunicator
+    from gossip.processes.mpi import MPI, MpiCommunicator
 
     assert isinstance(processes, MpiCommunicator)
     problem, window = None, None

@@ -19,6 +19,7 @@ LAUNCHERS = (  # (number of processes, this process's number), the nearest launc
     ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
     ("SLURM_NTASKS", "SLURM_PROCID"),
 )
+THREAD_LEVELS = ("single", "funneled", "serialized", "multiple")  # in the order of MPI's constants
 
 
 def launched_as() -> tuple[str, int, int] | None:
@@ -44,6 +45,13 @@ def mpi_library() -> str:
 
     name = MPI.Get_library_version().split("\n")[0].split(",")[0].strip("\0 ")
     return " ".join(name.replace("Version:", "").split())
+
+
+def thread_level() -> str | None:
+    """Who may call the MPI library; None if it is not initialized."""
+    from mpi4py import MPI
+
+    return THREAD_LEVELS[MPI.Query_thread()] if MPI.Is_initialized() else None
 
 
 def world() -> Communicator:

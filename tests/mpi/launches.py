@@ -208,9 +208,9 @@ def processes(launches: Launches, ranks: int) -> Launches:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One number of ranks after the other; on each, first what needs processes that have not loaded the compiler."""
+    """One number of ranks after the other."""
     mine = [item for item in items if ranks_of(item)]
-    order = iter(sorted(mine, key=lambda item: (ranks_of(item), "interpreted" not in item.fixturenames)))  # type: ignore[attr-defined]
+    order = iter(sorted(mine, key=ranks_of))
     items[:] = [next(order) if ranks_of(item) else item for item in items]
     for item in mine:
         item.fixturenames[:] = ["processes"]  # type: ignore[attr-defined]  # all others are for the ranks

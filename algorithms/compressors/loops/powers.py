@@ -21,16 +21,16 @@ def power_packer(double: bool) -> Any:
     """The function for one precision."""
 
     @njit(cache=True, nogil=True)
-    def pack(bits, origin, low, high, digit, count, bytes_, words):  # type: ignore[no-untyped-def]
-        """Codes of numbers from entry `origin` on: their low bytes, and the digits above, `count` in each of the words.
+    def pack(bits, origin, key, form, payload):  # type: ignore[no-untyped-def]
+        """Codes of numbers from entry `origin` on: their low bytes, and the digits above.
 
         Args:
             bits: The numbers as unsigned integers.
-            low, high: The halves of the key.
-            digit: Bits of a digit.
-            bytes_: (d,) receives the bytes.
-            words: Receive the digits, placed as all symbols are.
+            key: Its halves.
+            form: The bits of a digit, and the digits of a word.
+            payload: The bytes (d,) and the words, placed as all symbols are, which are written.
         """
+        (low, high), (digit, count), (bytes_, words) = key, form, payload
         first = 0
         while first < words.size:
             width = min(STRIPE, words.size - first)
@@ -60,8 +60,9 @@ def power_unpacker(double: bool, add: bool) -> Any:
     """The reverse of `power_packer`."""
 
     @njit(cache=True, nogil=True)
-    def unpack(bytes_, words, origin, down, digit, count, weight, out):  # type: ignore[no-untyped-def]
-        """Write the numbers times `down` to `out` from entry `origin` on, or add them times the weight."""
+    def unpack(payload, origin, form, factors, out):  # type: ignore[no-untyped-def]
+        """Write the numbers times the first factor to `out` from entry `origin` on, or add them times the second."""
+        (bytes_, words), (digit, count), (down, weight) = payload, form, factors
         numbers = np.empty(STRIPE, out.dtype)
         bits = numbers.view(np.uint64 if double else np.uint32)
         mask = (np.uint64(1) << np.uint64(digit)) - np.uint64(1)

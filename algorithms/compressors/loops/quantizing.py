@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from algorithms.compressors.wire import symbols
-from algorithms.compressors.wire.symbols import LEVELS, SIGN, STRIPE, UNIFORM
+from algorithms.compressors.wire.symbols import SIGN, STRIPE, UNIFORM
 
 FEW_LEVELS = 64  # are compared with one after another, more by halving
 CHUNK = 1 << 21  # below it, single precision and its products with inverses of bases are exact enough
@@ -69,8 +69,61 @@ def _last_below(table, place):  # type: ignore[no-untyped-def]
     return first
 
 
-# A function for each kind of rule: only loops without questions in them are compiled to the fastest code. Inside,
-# symbols are whole numbers in single precision, of which some at a time make a chunk below `CHUNK`.
+# Symbols are whole numbers in single precision, of which some at a time make a chunk below `CHUNK`: symbol i times the
+# power is added to entry i of the chunk.
+
+
+@njit(inline="always")
+def _add_signs(values, chunk, power):  # type: ignore[no-untyped-def]
+    for i in range(chunk.size):
+        symbol = np.float32(1) if values[i] < 0 else np.float32(0)
+        chunk[i] += symbol * power
+
+
+@njit(inline="always")
+def _add_multiples(values, most, scaling, random, chunk, power):  # type: ignore[no-untyped-def]
+    (up, scale), (counter, high) = scaling, random
+    one = values.dtype.type(1)
+    for i in range(chunk.size):
+        place = abs(values[i]) * up * scale
+        level = np.floor(place)
+        if _uniform(counter, high, values) < place - level:
+            level += one
+        symbol = np.float32(most + np.copysign(min(level, most), values[i]))
+        counter = np.uint32(counter + WEYL)
+        chunk[i] += symbol * power
+
+
+@njit(inline="always")
+def _find_levels(values, table, scaling, found):  # type: ignore[no-untyped-def]
+    """Write which levels are the last ones below the values."""
+    up, scale = scaling
+    found[:] = 0
+    if table.size > FEW_LEVELS:
+        for i in range(found.size):
+            found[i] = np.float32(_last_below(table, values[i] * up * scale))
+    else:
+        for t in range(1, table.size - 1):
+            for i in range(found.size):
+                if values[i] * up * scale >= table[t]:
+                    found[i] += np.float32(1)
+
+
+@njit(inline="always")
+def _add_levels(values, levels, scaling, random, chunk, power):  # type: ignore[no-untyped-def]
+    """Of the levels that were found and those above them, the next or a random one."""
+    (table, found), (up, scale), (at_random, counter, high) = levels, scaling, random
+    half = values.dtype.type(0.5)
+    for i in range(chunk.size):
+        at = np.int32(found[i])
+        share = _uniform(counter, high, values) if at_random else half
+        above = values[i] * up * scale - table[at] > share * (table[at + 1] - table[at])
+        symbol = np.float32(at + np.int32(above))  # no branch, which nobody could predict
+        counter = np.uint32(counter + WEYL)
+        chunk[i] += symbol * power
+
+
+# A function for each kind of rule: only loops without questions in them are compiled to the fastest code.
 
 
 @cache
@@ -78,11 +131,17 @@ def packer(kind: int, random: bool) -> Any:
     """The function that packs the symbols of a kind of rule, see `rounding.Rule`."""
 
     @njit(cache=True, nogil=True)
-    def pack(x, origin, s, scales, lift, tables, bucket, low, high, base, count, words):  # type: ignore[no-untyped-def]
-        """The symbols of x from entry `origin` on, `count` in each of the words, as many as these hold."""
+    def pack(x, origin, grid, key, form, words):  # type: ignore[no-untyped-def]
+        """The symbols of x from entry `origin` on, as many as the words hold.
+
+        Args:
+            grid: A `Grid`.
+            key: Its halves.
+            form: The `Digits` of each word.
+        """
+        (s, scales, powers, tables, bucket), (low, high), (base, count) = grid, key, form
         chunk, numbers = np.empty(STRIPE, np.float32), np.empty(STRIPE, np.float32)
-        digits = digits_per_chunk(base, count)
-        most, one, half = x.dtype.type(s), x.dtype.type(1), x.dtype.type(0.5)
+        digits, most = digits_per_chunk(base, count), x.dtype.type(s)
         first = 0
         while first < words.size:
             width = min(STRIPE, words.size - first)
@@ -98,36 +157,16 @@ def packer(kind: int, random: bool) -> Any:
                     while begin < start + width:
                         b = begin // bucket
                         end = min(start + width, (b + 1) * bucket)
-                        up, scale, table = lift[b], scales[b], tables[min(b, tables.shape[0] - 1)]
                         values, target = x[begin:end], chunk[begin - start : end - start]
-                        counter = counter_of(begin, low)
-                        if kind == LEVELS:
-                            found = numbers[: end - begin]
-                            found[:] = 0
-                            if table.size > FEW_LEVELS:
-                                for i in range(found.size):
-                                    found[i] = np.float32(_last_below(table, values[i] * up * scale))
-                            else:
-                                for t in range(1, table.size - 1):
-                                    for i in range(found.size):
-                                        if values[i] * up * scale >= table[t]:
-                                            found[i] += np.float32(1)
-                        for i in range(end - begin):
-                            if kind == SIGN:
-                                symbol = np.float32(1) if values[i] < 0 else np.float32(0)
-                            elif kind == UNIFORM:
-                                place = abs(values[i]) * up * scale
-                                level = np.floor(place)
-                                if _uniform(counter, high, x) < place - level:
-                                    level += one
-                                symbol = np.float32(most + np.copysign(min(level, most), values[i]))
-                            else:
-                                at = np.int32(numbers[i])
-                                share = _uniform(counter, high, x) if random else half
-                                above = values[i] * up * scale - table[at] > share * (table[at + 1] - table[at])
-                                symbol = np.float32(at + np.int32(above))  # no branch, which nobody could predict
-                            counter = np.uint32(counter + WEYL)
-                            target[i] += symbol * power
+                        scaling, counter = (powers[b], scales[b]), counter_of(begin, low)
+                        if kind == SIGN:
+                            _add_signs(values, target, power)
+                        elif kind == UNIFORM:
+                            _add_multiples(values, most, scaling, (counter, high), target, power)
+                        else:
+                            table, found = tables[min(b, tables.shape[0] - 1)], numbers[: end - begin]
+                            _find_levels(values, table, scaling, found)
+                            _add_levels(values, (table, found), scaling, (random, counter, high), target, power)
                         begin = end
                     power *= np.float32(base)
                 for w in range(width):
@@ -138,57 +177,86 @@ def packer(kind: int, random: bool) -> Any:
     return pack
 
 
+@njit(inline="always")
+def _split_bits(rest, shift, mask, chunk):  # type: ignore[no-untyped-def]
+    """Move the lowest bits of words to a chunk."""
+    for w in range(chunk.size):
+        chunk[w] = np.int32(rest[w] & mask)
+        rest[w] = rest[w] >> shift
+
+
+@njit(inline="always")
+def _split_digits(rest, divisor, reciprocal, chunk):  # type: ignore[no-untyped-def]
+    """Divide words by a number, and write what is left to a chunk.
+
+    Without the division of integers: a quotient that is wrong by a little, and what it lacks.
+    """
+    for w in range(chunk.size):
+        quotient = np.int64(np.float64(rest[w]) * reciprocal)
+        left = np.int64(rest[w] - np.uint64(quotient) * divisor)
+        more = np.floor((np.float64(left) + 0.5) * reciprocal)
+        chunk[w] = np.float32(np.float64(left) - more * np.float64(divisor))
+        rest[w] = np.uint64(quotient + np.int64(more))
+
+
+@njit(inline="always")
+def _next_bits(chunk, i, shift, mask):  # type: ignore[no-untyped-def]
+    """The lowest digit of a number of the chunk, which loses it."""
+    digit = np.int32(chunk[i] & mask)
+    chunk[i] = np.int32(chunk[i] >> shift)
+    return digit
+
+
+@njit(inline="always")
+def _next_digit(chunk, i, radix, inverse):  # type: ignore[no-untyped-def]
+    """The same for any base. Single precision is exact enough: the half keeps the product away from whole numbers."""
+    above = np.floor((chunk[i] + np.float32(0.5)) * inverse)
+    digit = chunk[i] - above * radix
+    chunk[i] = above
+    return digit
+
+
+@njit(inline="always")
+def _bits_of(base):  # type: ignore[no-untyped-def]
+    shift = np.int32(0)
+    while base > np.int64(1) << shift:
+        shift += np.int32(1)
+    return shift
+
+
 @cache
 def unpacker(kind: int, in_bits: bool, add: bool) -> Any:
-    """The reverse of `packer`, for bases that are powers of two (`in_bits`) or are not.
-
-    Single precision is exact enough to find digits: the half keeps the product away from whole numbers.
-    """
+    """The reverse of `packer`, for bases that are powers of two (`in_bits`) or are not."""
 
     @njit(cache=True, nogil=True)
-    def unpack(words, origin, s, scales, drop, tables, bucket, base, count, weight, out):  # type: ignore[no-untyped-def]
+    def unpack(words, origin, grid, form, weight, out):  # type: ignore[no-untyped-def]
         """Write the numbers that symbols stand for to `out` from entry `origin` on, or add them times the weight."""
+        (s, scales, powers, tables, bucket), (base, count) = grid, form
         rest, chunk = np.empty(STRIPE, np.uint64), np.empty(STRIPE, np.int32 if in_bits else np.float32)
         digits = digits_per_chunk(base, count)
-        divisor = np.uint64(base) ** np.uint64(digits)
-        shift, mask = np.int32(0), np.int32(base - 1)
-        while base > np.int64(1) << shift:
-            shift += np.int32(1)
-        long_shift, long_mask = np.uint64(shift * digits), divisor - np.uint64(1)
-        radix, half, most = np.float32(base), np.float32(0.5), out.dtype.type(s)
-        inverse, reciprocal = np.float32(1) / radix, 1.0 / np.float64(divisor)
+        divisor, shift, mask = np.uint64(base) ** np.uint64(digits), _bits_of(base), np.int32(base - 1)
+        radix, inverse, most = np.float32(base), np.float32(1) / np.float32(base), out.dtype.type(s)
         first = 0
         while first < words.size:
             width = min(STRIPE, words.size - first)
             rest[:width] = words[first : first + width]
             for chunk_start in range(0, count, digits):
-                for w in range(width):
-                    if in_bits:
-                        chunk[w] = np.int32(rest[w] & long_mask)
-                        rest[w] = rest[w] >> long_shift
-                    else:
-                        # Without the division of integers: a quotient that is wrong by a little, and what it lacks.
-                        quotient = np.int64(np.float64(rest[w]) * reciprocal)
-                        left = np.int64(rest[w] - np.uint64(quotient) * divisor)
-                        more = np.floor((np.float64(left) + 0.5) * reciprocal)
-                        chunk[w] = np.float32(np.float64(left) - more * np.float64(divisor))
-                        rest[w] = np.uint64(quotient + np.int64(more))
+                if in_bits:
+                    _split_bits(rest, np.uint64(shift * digits), divisor - np.uint64(1), chunk[:width])
+                else:
+                    _split_digits(rest, divisor, 1.0 / np.float64(divisor), chunk[:width])
                 for j in range(chunk_start, min(chunk_start + digits, count)):
                     start = origin + first * count + j * width
                     begin = start
                     while begin < start + width:
                         b = begin // bucket
                         end = min(start + width, (b + 1) * bucket)
-                        scale, down, table = scales[b], drop[b], tables[min(b, tables.shape[0] - 1)]
+                        scale, down, table = scales[b], powers[b], tables[min(b, tables.shape[0] - 1)]
                         part, target = chunk[begin - start : end - start], out[begin:end]
                         for i in range(end - begin):
-                            if in_bits:
-                                digit = np.int32(part[i] & mask)
-                                part[i] = np.int32(part[i] >> shift)
-                            else:
-                                above = np.floor((part[i] + half) * inverse)
-                                digit = part[i] - above * radix
-                                part[i] = above
+                            digit = (
+                                _next_bits(part, i, shift, mask) if in_bits else _next_digit(part, i, radix, inverse)
+                            )
                             if kind == SIGN:
                                 value = -scale if digit else scale
                             elif kind == UNIFORM:

@@ -10,7 +10,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from algorithms.compressors.wire.symbols import MULTIPLIERS, SHIFTS, SIGN, STRIPE, UNIFORM, WEYL
+from algorithms.compressors.wire.symbols import MULTIPLIERS, SHIFTS, SIGN, STRIPE, UNIFORM, WEYL, Grid
 
 HALF_WORD = 0xFFFFFFFF  # torch has no unsigned arithmetic: 32-bit words live in the low half of an int64
 BELOW_2_63 = (1 << 63) - 1
@@ -34,28 +34,22 @@ def uniforms(low: int, high: int, like: Tensor) -> Tensor:
     return h.to(torch.float64) * 2.0**-32
 
 
-def to_symbols(
-    kind: int,
-    x: Tensor,
-    s: int,
-    scales: Tensor,
-    lift: Tensor,
-    tables: Tensor,
-    bucket: int,
-    random: bool,
-    low: int,
-    high: int,
-) -> Tensor:
-    """(d,) int64, the symbols of x. See `rounding.Rule`."""
+def to_symbols(kind: int, x: Tensor, grid: Grid[Tensor], random: bool, key: tuple[int, int]) -> Tensor:
+    """(d,) int64, the symbols of x. See `rounding.Rule`.
+
+    Args:
+        key: The halves of the key, the low one first.
+    """
     if kind == SIGN:
         return (x < 0).long()
+    s, scales, powers, tables, bucket = grid
     b = torch.arange(len(x), device=x.device) // bucket
     if kind == UNIFORM:
-        place = x.abs() * lift[b] * scales[b]
+        place = x.abs() * powers[b] * scales[b]
         level = place.long()
-        level = (level + (uniforms(low, high, x) < place - level)).clamp(max=s)
+        level = (level + (uniforms(*key, x) < place - level)).clamp(max=s)
         return torch.where(x < 0, s - level, s + level)
-    place = x * lift[b] * scales[b]
+    place = x * powers[b] * scales[b]
     b = b.clamp(max=len(tables) - 1)
     if len(tables) == 1:
         symbols = torch.searchsorted(tables[0, 1:-1], place, right=True)
@@ -64,20 +58,19 @@ def to_symbols(
         for t in range(1, tables.shape[1] - 1):
             symbols += place >= tables[b, t]
     below, above = tables[b, symbols], tables[b, symbols + 1]
-    share = uniforms(low, high, x) if random else 0.5
+    share = uniforms(*key, x) if random else 0.5
     return symbols + (place - below > share * (above - below))
 
 
-def from_symbols(
-    kind: int, symbols: Tensor, s: int, scales: Tensor, drop: Tensor, tables: Tensor, bucket: int
-) -> Tensor:
+def from_symbols(kind: int, symbols: Tensor, grid: Grid[Tensor]) -> Tensor:
     """(d,) the numbers that symbols stand for."""
+    s, scales, powers, tables, bucket = grid
     b = torch.arange(len(symbols), device=symbols.device) // bucket
     if kind == SIGN:
         return torch.where(symbols == 1, -scales[b], scales[b])
     if kind == UNIFORM:
-        return (symbols - s).to(scales) * scales[b] * drop[b]
-    return tables[b.clamp(max=len(tables) - 1), symbols] * scales[b] * drop[b]
+        return (symbols - s).to(scales) * scales[b] * powers[b]
+    return tables[b.clamp(max=len(tables) - 1), symbols] * scales[b] * powers[b]
 
 
 def pack(symbols: Tensor, base: int, count: int) -> Tensor:

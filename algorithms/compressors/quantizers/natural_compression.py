@@ -110,9 +110,9 @@ class NaturalCompression(Compressor):
             pack = power_packer(x.itemsize == 8)
             bits, low = x.numpy().view(np.uint64 if x.itemsize == 8 else np.uint32), packed[size:-1].numpy()
             halves = rounding.halves(key)
-            pack(bits, 0, *halves, form.digit, form.per_word, low, whole.numpy().view(np.uint64))
+            pack(bits, 0, halves, (form.digit, form.per_word), (low, whole.numpy().view(np.uint64)))
             if rest:
-                pack(bits, len(x) - rest, *halves, form.digit, rest, low, last.numpy().view(np.uint64))
+                pack(bits, len(x) - rest, halves, (form.digit, rest), (low, last.numpy().view(np.uint64)))
         else:
             codes = reference.to_powers(x, *(int(half) for half in rounding.halves(key)))
             packed[size:-1] = codes & 0xFF
@@ -139,10 +139,9 @@ class NaturalCompression(Compressor):
         unpack = power_unpacker(out.itemsize == 8, weight is not None)
         low = payload[form.digits_bytes(d) : -1].numpy()
         whole, last = rounding.words_of(payload[: form.digits_bytes(d)], d, 1 << form.digit)
-        factor = array.dtype.type(0 if weight is None else weight)
+        factors = array.dtype.type(down), array.dtype.type(0 if weight is None else weight)
         for words, origin, count in ((whole, 0, form.per_word), (last, len(whole) * form.per_word, d % form.per_word)):
-            numbers = words.numpy().view(np.uint64), origin, array.dtype.type(down), form.digit, count, factor
-            unpack(low, *numbers, array)
+            unpack((low, words.numpy().view(np.uint64)), origin, (form.digit, count), factors, array)
 
     def _codes(self, payload: Tensor, d: int, form: _Format) -> Tensor:
         """(d,) int64: sign and exponent of each entry."""

@@ -18,7 +18,18 @@ from torch import Tensor
 from algorithms.checks import NonFiniteError
 from algorithms.compressors.loops import reference
 from algorithms.compressors.wire import entropy_coding
-from algorithms.compressors.wire.symbols import LEVELS, SIGN, UNIFORM, Coding, bytes_of, digits_per_word, length, radix
+from algorithms.compressors.wire.symbols import (
+    LEVELS,
+    SIGN,
+    UNIFORM,
+    Coding,
+    Digits,
+    Grid,
+    bytes_of,
+    digits_per_word,
+    length,
+    radix,
+)
 from algorithms.numerics.compiled import compiles
 from algorithms.randomness import Key
 
@@ -86,20 +97,20 @@ class Rule:
         return (self.base - 1) // 2
 
     @cached_property
-    def forward(self) -> tuple[Tensor, Tensor]:
-        """(scales, lift): x times both has its place among the levels. `lift` are powers of two."""
+    def forward(self) -> Grid[Tensor]:
+        """Takes numbers to their places among the levels."""
         up, _, lifted = self._lifted
         with np.errstate(divide="ignore"):
             scales = np.where(lifted > 0, lifted.dtype.type(self._steps) / lifted, 0).astype(lifted.dtype)
-        return self._where_norms_are(scales, up)
+        return self._grid(scales, up)
 
     @cached_property
-    def back(self) -> tuple[Tensor, Tensor]:
-        """(scales, drop): a level times both is the number it stands for."""
+    def back(self) -> Grid[Tensor]:
+        """Takes levels to the numbers that they stand for."""
         if self.kind == SIGN:
-            return self.norms, self.norms
+            return Grid(self.s, self.norms, self.norms, self.tables, self.bucket)
         _, down, lifted = self._lifted
-        return self._where_norms_are(lifted / lifted.dtype.type(self._steps), down)
+        return self._grid(lifted / lifted.dtype.type(self._steps), down)
 
     @property
     def _steps(self) -> int:
@@ -115,8 +126,10 @@ class Rule:
         up = np.ldexp(one, -exponents)
         return up, np.ldexp(one, exponents), norms * up
 
-    def _where_norms_are(self, scales: Norms, powers: Norms) -> tuple[Tensor, Tensor]:
-        return torch.from_numpy(scales).to(self.norms.device), torch.from_numpy(powers).to(self.norms.device)
+    def _grid(self, scales: Norms, powers: Norms) -> Grid[Tensor]:
+        """On the device of the norms."""
+        there, powers_there = (torch.from_numpy(each).to(self.norms.device) for each in (scales, powers))
+        return Grid(self.s, there, powers_there, self.tables, self.bucket)
 
 
 def in_precision(norms: Tensor, x: Tensor, owner: object) -> Tensor:
@@ -137,11 +150,9 @@ def to_symbols(x: Tensor, rule: Rule, key: Key) -> Tensor:
     """(d,) the symbols of x, as int64."""
     if compiles(x):
         symbols = torch.empty(len(x), dtype=torch.int64)
-        _pack(x, 0, rule, key, rule.base, 1, symbols)
+        _pack(x, 0, rule, key, Digits(rule.base, 1), symbols)
         return symbols
-    scales, lift = rule.forward
-    how = rule.bucket, rule.random, *halves(key)
-    return reference.to_symbols(rule.kind, x, rule.s, scales, lift, rule.tables, *how)
+    return reference.to_symbols(rule.kind, x, rule.forward, rule.random, halves(key))
 
 
 def encode(x: Tensor, rule: Rule, key: Key = NO_KEY, coding: Coding = "digits") -> Tensor:
@@ -153,8 +164,8 @@ def encode(x: Tensor, rule: Rule, key: Key = NO_KEY, coding: Coding = "digits") 
     packed = torch.empty(length(len(x), rule.base), dtype=torch.uint8, device=x.device)
     whole, last = packed[: 8 * words].view(torch.int64), torch.zeros(1, dtype=torch.int64, device=x.device)
     if compiles(x):
-        _pack(x, 0, rule, key, base, count, whole)
-        _pack(x, words * count, rule, key, base, max(rest, 1), last[: min(rest, 1)])
+        _pack(x, 0, rule, key, Digits(base, count), whole)
+        _pack(x, words * count, rule, key, Digits(base, max(rest, 1)), last[: min(rest, 1)])
     else:
         symbols = to_symbols(x, rule, key)
         whole[:] = reference.pack(symbols[: words * count], base, count)
@@ -172,15 +183,14 @@ def decode(packed: Tensor, rule: Rule, out: Tensor, weight: float | None = None,
     if coding == "digits" and compiles(out):
         base, count = radix(rule.base), digits_per_word(rule.base)
         whole, last = words_of(packed, len(out), rule.base)
-        _unpack(whole, 0, rule, base, count, weight, out)
-        _unpack(last, len(whole) * count, rule, base, max(len(out) % count, 1), weight, out)
+        _unpack(whole, 0, rule, Digits(base, count), weight, out)
+        _unpack(last, len(whole) * count, rule, Digits(base, max(len(out) % count, 1)), weight, out)
         return
     symbols = symbols_of(packed, len(out), rule.base, coding).to(out.device)
     if compiles(out):
-        _unpack(symbols, 0, rule, rule.base, 1, weight, out)
+        _unpack(symbols, 0, rule, Digits(rule.base, 1), weight, out)
         return
-    scales, drop = rule.back
-    values = reference.from_symbols(rule.kind, symbols, rule.s, scales, drop, rule.tables, rule.bucket)
+    values = reference.from_symbols(rule.kind, symbols, rule.back)
     if weight is None:
         out[:] = values
     else:
@@ -201,25 +211,27 @@ def symbols_of(packed: Tensor, n: int, base: int, coding: Coding = "digits") -> 
     return torch.cat(parts)
 
 
-def _pack(x: Tensor, origin: int, rule: Rule, key: Key, base: int, count: int, words: Tensor) -> None:
-    """Fill words (int64) with the symbols of x from an entry on, `count` digits each."""
+def _pack(x: Tensor, origin: int, rule: Rule, key: Key, digits: Digits, words: Tensor) -> None:
+    """Fill words (int64) with the symbols of x from an entry on, as these digits."""
     from algorithms.compressors.loops.quantizing import packer
 
-    scales, lift = rule.forward
-    numbers = rule.s, scales.numpy(), lift.numpy(), rule.tables.numpy(), rule.bucket, *halves(key)
-    packer(rule.kind, rule.random)(x.numpy(), origin, *numbers, base, count, words.numpy().view(np.uint64))
+    pack = packer(rule.kind, rule.random)
+    pack(x.numpy(), origin, _arrays(rule.forward), halves(key), digits, words.numpy().view(np.uint64))
 
 
-def _unpack(words: Tensor, origin: int, rule: Rule, base: int, count: int, weight: float | None, out: Tensor) -> None:
+def _unpack(words: Tensor, origin: int, rule: Rule, digits: Digits, weight: float | None, out: Tensor) -> None:
     """The reverse of `_pack`: write the numbers to out from an entry on, or add them times a weight."""
     from algorithms.compressors.loops.quantizing import unpacker
 
-    scales, drop = rule.back
-    numbers = rule.s, scales.numpy(), drop.numpy(), rule.tables.numpy(), rule.bucket
     target = out.numpy()
     factor = target.dtype.type(0 if weight is None else weight)
-    unpack = unpacker(rule.kind, base & (base - 1) == 0, weight is not None)
-    unpack(words.numpy().view(np.uint64), origin, *numbers, base, count, factor, target)
+    unpack = unpacker(rule.kind, digits.base & (digits.base - 1) == 0, weight is not None)
+    unpack(words.numpy().view(np.uint64), origin, _arrays(rule.back), digits, factor, target)
+
+
+def _arrays(grid: Grid[Tensor]) -> Grid[Norms]:
+    """As compiled loops take it."""
+    return Grid(grid.s, grid.scales.numpy(), grid.powers.numpy(), grid.tables.numpy(), grid.bucket)
 
 
 def words_of(packed: Tensor, n: int, base: int) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ words, the last one what is left; symbols that fill no word follow in one that i
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Literal
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ STRIPE = 256  # words: what a compiled loop works on stays in the first-level ca
 WORD = 64  # bits
 
 Coding = Literal["digits", "entropy"]
+Numbers = TypeVar("Numbers")  # a torch tensor, or a NumPy array where loops are compiled
 
 SIGN, UNIFORM, LEVELS = range(3)  # kinds of rules from numbers to symbols, see `rounding.Rule`
 
@@ -24,6 +25,35 @@ SIGN, UNIFORM, LEVELS = range(3)  # kinds of rules from numbers to symbols, see 
 WEYL = 0x9E3779B9
 SHIFTS = 16, 13, 16
 MULTIPLIERS = 0x85EBCA6B, 0xC2B2AE35, 0x7FEB352D
+
+
+class Digits(NamedTuple):
+    """How a word holds symbols."""
+
+    base: int
+    """The word is a number in this base."""
+
+    per_word: int
+    """It has so many digits, each of which is a symbol."""
+
+
+class Grid(NamedTuple, Generic[Numbers]):
+    """The levels that numbers are rounded to, and what takes numbers to them or levels back, see `rounding.Rule`."""
+
+    s: int
+    """Positive levels, where they are uniform."""
+
+    scales: Numbers
+    """(buckets,) what the numbers of a bucket are multiplied by."""
+
+    powers: Numbers
+    """(buckets,) powers of two that they are multiplied by as well, which keep the products within the range."""
+
+    tables: Numbers
+    """(buckets or 1, base) the ascending levels, where they are not uniform."""
+
+    bucket: int
+    """Entries of a bucket."""
 
 
 @lru_cache

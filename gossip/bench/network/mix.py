@@ -110,7 +110,7 @@ def _baselines(graph: Schedule, nodes: Sequence[int], d: int, communicator: Comm
     if communicator.size == 1:
         return baselines
 
-    from mpi4py import MPI
+    from gossip.processes.mpi import MPI
 
     mpi = mpi_of(communicator)
     rank = communicator.rank

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from functools import cache, cached_property, lru_cache
 from typing import NamedTuple
@@ -12,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from algorithms.numerics.sums import COMPILED, THREADED
+from algorithms.numerics.compiled import use_compiled
+from algorithms.numerics.sums import THREADED
 from algorithms.numerics.threads import over_rows
 from gossip.network.plans.halo import HaloPlan, Indices
 
@@ -101,23 +101,23 @@ class Sums:
 
     def _in_one_pass(self, out: Tensor, places: RowAddresses, plus: Scaled | None, stream: bool) -> None:
         k, d = out.shape
-        weights, factor = self._weights[TYPES[out.dtype]]
+        weights, scale = self._weights[TYPES[out.dtype]]
         added, added_stride = 0, 0
         if plus is not None:
-            factor, y = weights.dtype.type(plus[0]), plus[1] if plus[1].stride(1) == 1 else plus[1].contiguous()
+            scale, y = weights.dtype.type(plus[0]), plus[1] if plus[1].stride(1) == 1 else plus[1].contiguous()
             added, added_stride = y.data_ptr(), y.stride(0) * y.itemsize
         result, size = out.data_ptr(), out.itemsize
         stride = out.stride(0) * size
-        indptr, (base, offsets) = self._plan.indptr, places
+        terms, (base, offsets) = (self._plan.indptr, weights), places
 
         def some_rows(first: int, last: int) -> None:
-            sums = _kernel(d, size)
-            sums(indptr, weights, base, offsets, added, added_stride, factor, result, stride, d, first, last, stream)
+            also, to = (added, added_stride, scale), (result, stride, d)
+            _loop(d, size)(terms, (base, offsets), also, to, (first, last), stream)
 
         def some_columns(first: int, last: int) -> None:
             columns, here = last - first, first * size
-            ahead, sums = added and added + here, _kernel(columns, size)
-            sums(indptr, weights, base + here, offsets, ahead, 0, factor, result + here, 0, columns, 0, 1, stream)
+            also, to = (added and added + here, 0, scale), (result + here, 0, columns)
+            _loop(columns, size)(terms, (base + here, offsets), also, to, (0, 1), stream)
 
         threads = torch.get_num_threads() if d * k * size >= THREADED else 1
         if threads == 1:
@@ -168,11 +168,11 @@ class Sums:
 
 def compiles(stack: Tensor) -> bool:
     """Whether sums like this stack are computed by the compiled loop."""
-    return stack.dtype in TYPES and stack.is_cpu and ("numba" in sys.modules or stack.nbytes >= COMPILED)
+    return stack.dtype in TYPES and stack.is_cpu and use_compiled(stack.nbytes)
 
 
 @cache
-def _kernel(d: int, size: int) -> Callable[..., None]:
-    from gossip.network.sums.kernels import weighted_sums
+def _loop(d: int, size: int) -> Callable[..., None]:
+    from gossip.network.sums.row_sums import weighted_sums
 
     return weighted_sums(d, size)

@@ -97,7 +97,7 @@ def test_another_format(small: Small, folder: Path, monkeypatch: pytest.MonkeyPa
     directory = small.first()
     monkeypatch.undo()
     assert "99" in (directory / "checkpoints" / "step-00000007" / "manifest.json").read_text()
-    with pytest.raises(DataError, match=r"manifest\.json is of format 99, and this program reads 1"):
+    with pytest.raises(DataError, match=r"manifest\.json is of format 99, and this program reads 2"):
         small.run(resume=directory)
 
 

@@ -10,9 +10,6 @@ on its ranks; see tests/mpi/launches.py. Its module is imported there all the sa
 from __future__ import annotations
 
 import os
-import sys
-
-import pytest
 
 from tests.mpi.agreement import FOLDER
 from tests.mpi.agreement import pytest_generate_tests as pytest_generate_tests
@@ -25,9 +22,3 @@ else:
     from tests.mpi.launches import processes as processes
     from tests.mpi.launches import pytest_collection_modifyitems as pytest_collection_modifyitems
     from tests.mpi.launches import pytest_pyfunc_call as pytest_pyfunc_call
-
-
-@pytest.fixture
-def interpreted() -> None:
-    """Short sums are not compiled, as in processes that have not loaded the compiler yet: such tests are the first."""
-    assert "numba" not in sys.modules

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import random
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import networkx as nx
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from algorithms import Algorithm, ChocoSGD, DecentralizedSGD, Sample, TopK
+from algorithms.numerics.compiled import COMPILED, parts_of
 from gossip.network import Communicator, RunNetwork, connect
 from gossip.network.sums import mixing
 from tests.mpi.helpers import split_into_hosts
@@ -192,9 +192,10 @@ SCENARIOS = {
 
 
 @pytest.fixture
-def compiled() -> None:
+def compiled() -> Iterator[None]:
     """Short stacks are summed by the compiled loop, by their addresses, as if they were long."""
-    importlib.import_module("gossip.network.sums.kernels")
+    with parts_of(COMPILED):
+        yield
 
 
 def check(processes: Communicator, transport: str, topology: str, scenario: str) -> None:
@@ -217,7 +218,6 @@ TRANSPORTS = pytest.mark.parametrize("transport", ["shared-memory", "peer-to-pee
 @TRANSPORTS
 @pytest.mark.parametrize("topology", TOPOLOGIES)
 @pytest.mark.parametrize("scenario", SCENARIOS)
-@pytest.mark.usefixtures("interpreted")
 def test_interpreted(processes: Communicator, transport: str, topology: str, scenario: str) -> None:
     check(processes, transport, topology, scenario)
 
@@ -234,7 +234,7 @@ def test_compiled(processes: Communicator, transport: str, topology: str, scenar
 @pytest.mark.ranks(4)
 @pytest.mark.parametrize("topology", TOPOLOGIES)
 @pytest.mark.parametrize("scenario", SCENARIOS)
-@pytest.mark.usefixtures("processes", "interpreted")
+@pytest.mark.usefixtures("processes")
 def test_interpreted_on_two_hosts(topology: str, scenario: str) -> None:
     check_on_hosts(topology, scenario)
 

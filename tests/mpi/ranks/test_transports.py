@@ -169,7 +169,6 @@ def compare(processes: Communicator, transport: str, topology: str, size: str, h
 @pytest.mark.parametrize("topology", TOPOLOGIES)
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @HOSTED
-@pytest.mark.usefixtures("interpreted")
 def test_short_rows(split: Communicator, hosted: str, transport: str, topology: str) -> None:
     compare(split, transport, topology, "small", hosted)
 
@@ -178,7 +177,6 @@ def test_short_rows(split: Communicator, hosted: str, transport: str, topology: 
 @pytest.mark.parametrize("topology", TOPOLOGIES)
 @pytest.mark.parametrize("transport", ["hosts of 2"])
 @HOSTED
-@pytest.mark.usefixtures("interpreted")
 def test_short_rows_between_two_hosts(split: Communicator, hosted: str, transport: str, topology: str) -> None:
     compare(split, transport, topology, "small", hosted)
 
@@ -187,7 +185,6 @@ def test_short_rows_between_two_hosts(split: Communicator, hosted: str, transpor
 @pytest.mark.parametrize("topology", TOPOLOGIES)
 @pytest.mark.parametrize("transport", ["hosts of 3"])
 @HOSTED
-@pytest.mark.usefixtures("interpreted")
 def test_short_rows_between_unequal_hosts(split: Communicator, hosted: str, transport: str, topology: str) -> None:
     compare(split, transport, topology, "small", hosted)
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from algorithms.compressors import Message
-from algorithms.numerics.sums import COMPILED
+from algorithms.numerics.compiled import COMPILED
 from gossip.network.plans.halo import HaloPlan
 from gossip.network.sums.mixing import RowAddresses, Scaled, Sums, compiles
 from gossip.network.sums.streaming import Trial

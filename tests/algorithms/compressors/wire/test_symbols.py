@@ -85,11 +85,10 @@ def test_compiled_loops_are_the_torch_operations(dtype: torch.dtype, d: int) -> 
             assert same_bits(sums_of_squares(x, bucket), numerics_reference.sums_of(x, True, bucket))
             for rule, coding in product(rules(x, bucket), ("digits", "entropy")):
                 packed = rounding.encode(x, rule, KEY, coding)
-                expected = reference.to_symbols(
-                    rule.kind, x, rule.s, *rule.forward, rule.tables, bucket, rule.random, 0x89ABCDEF, 0x01234567
-                )
+                halves = 0x89ABCDEF, 0x01234567
+                expected = reference.to_symbols(rule.kind, x, rule.forward, rule.random, halves)
                 assert torch.equal(rounding.symbols_of(packed, d, rule.base, coding), expected)
-                values = reference.from_symbols(rule.kind, expected, rule.s, *rule.back, rule.tables, bucket)
+                values = reference.from_symbols(rule.kind, expected, rule.back)
                 out, added = torch.empty_like(x), x.clone()
                 rounding.decode(packed, rule, out, coding=coding)
                 rounding.decode(packed, rule, added, 0.3, coding)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array, random_array
 from torch import Tensor
 
+from algorithms.numerics import compiled as loops
 from gossip.network.plans.halo import HaloPlan
 from gossip.network.sums import mixing
 from gossip.network.sums.mixing import Sums
@@ -119,9 +119,8 @@ def test_all_ways_give_the_same_bits(case: Case, whole: bool, strided: bool, out
     before = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
         for compiled in (0, NEVER):  # NumPy sums a single row, torch several
-            patch.setattr(mixing, "COMPILED", compiled)
+            patch.setattr(loops, "COMPILED", compiled)
             patch.setattr(mixing, "THREADED", 0)
-            patch.setattr(mixing, "sys", SimpleNamespace(modules={}))  # whether the compiler is there decides as well
             torch.set_num_threads(threads)
             try:
                 for stream in (False, True):
@@ -151,7 +150,7 @@ def test_by_size_the_ways_are_chosen_and_agree(ranks: int, threads: None) -> Non
     torch.set_num_threads(4)
     random = np.random.default_rng(0)
     matrix = random.normal(size=(6, 6))
-    for d in (100, mixing.COMPILED // 8, mixing.THREADED // 4):
+    for d in (100, loops.COMPILED // 8, mixing.THREADED // 4):
         rows = torch.from_numpy(random.normal(size=(6, d)))
         for rank in (0, ranks - 1):
             each = case(matrix, ranks, rank, rows)
@@ -174,10 +173,9 @@ def test_many_short_rows(
     plus = 0.3, rows
     monkeypatch.setattr(mixing, "THREADED", 0)
     with monkeypatch.context() as patch:
-        patch.setattr(mixing, "COMPILED", NEVER)
-        patch.setattr(mixing, "sys", SimpleNamespace(modules={}))
+        patch.setattr(loops, "COMPILED", NEVER)
         sums.into(by_torch, [rows], plus)
-    monkeypatch.setattr(mixing, "COMPILED", 0)
+    monkeypatch.setattr(loops, "COMPILED", 0)
     for many in (1, 3):
         torch.set_num_threads(many)
         for stream in (False, True):

@@ -119,25 +119,24 @@ def _loop(width: int, size: int) -> Callable[..., None]:
     """The loop that sums so many columns at a time, some again if fewer are left over; compiled on first use."""
 
     @njit(cache=True, nogil=True)
-    def loop(  # type: ignore[no-untyped-def]
-        indptr, weights, base, offsets, added, added_stride, scale, out, out_stride, d, first_row, last_row, stream
-    ):
+    def loop(terms, sources, plus, result, rows, stream):  # type: ignore[no-untyped-def]
         """Row i of `out` = sum over the terms t of row i, in order, of weights[t] * (the row at base + offsets[t]),
         plus scale * (row i of `added`) unless `added` is 0.
 
         Args:
-            indptr: (k + 1,) int64, the terms of each row.
-            weights: (terms,), of the type of all rows.
-            base: An address, from which
-            offsets: (terms,) int32 or int64 bytes lead to rows, none overlapping the rows of `out`.
-            added, out: The addresses of their first rows,
-            added_stride, out_stride: and the bytes from one row to the next.
-            scale: In the type of `weights`.
-            d: Columns, not less than the width.
-            first_row, last_row: The rows to compute.
+            terms: `indptr` (k + 1,) int64, the terms of each row; and `weights` (terms,), of the type of all rows.
+            sources: `base`, an address, from which `offsets` (terms,) int32 or int64 bytes lead to rows, none
+                overlapping the rows of `out`.
+            plus: The address of the first row of `added`, the bytes from one row to the next, and `scale`, in the type
+                of `weights`.
+            result: The address of the first row of `out`, the bytes from one row to the next, and the columns, not less
+                than the width.
+            rows: The first row to compute, and the one after the last.
             stream: Whether the result goes past the caches.
         """
-        terms = np.uintp(len(offsets))  # unsigned: other indices would be checked for being negative
+        (indptr, weights), (base, offsets), (added, added_stride, scale) = terms, sources, plus
+        (out, out_stride, d), (first_row, last_row) = result, rows
+        count = np.uintp(len(offsets))  # unsigned: other indices would be checked for being negative
         row_bytes = max(d * size, 1)
         ahead = np.uintp(AHEAD // row_bytes if row_bytes <= SHORT else 0)
         block = max(BLOCK // row_bytes, 1)
@@ -151,7 +150,7 @@ def _loop(width: int, size: int) -> Callable[..., None]:
                 source, target, also = base + offset, out + offset, added + offset
                 for row in range(np.uintp(begin), np.uintp(end)):
                     first, last = np.uintp(indptr[row]), np.uintp(indptr[row + np.uintp(1)])
-                    later = min(ahead, terms - last)
+                    later = min(ahead, count - last)
                     total = _filled(-zero if last > first else zero, width)  # -0.0 + x is x, also if x is -0.0
                     for t in range(first, last):
                         if later:
