@@ -77,6 +77,9 @@ def read_edge_list(source: Source) -> Edges:
 
 def looks_like_a_matrix(source: Source) -> bool:
     """Whether the lines are rather the rows of a square matrix of numbers."""
+    full = [line for line in source.lines if line.strip() and not line.lstrip().startswith(COMMENT)]
+    if 2 * len(full) - 1 > max(map(len, full), default=0):
+        return False  # there is no room for as many numbers as lines, and long lists are read once only
     rows = _rows(source)
     k = len(rows)
     if k < 3 or any(len(row.fields) != k or not all(map(NUMBER.fullmatch, row.fields)) for row in rows):
@@ -89,10 +92,10 @@ def _rows(source: Source) -> list[Row]:
     """The lines that are no comments, cut into fields."""
     texts: list[tuple[int, str, float | None]] = []
     for number, line in enumerate(source.lines, 1):
-        text = re.split(r"\s[#%]", line, maxsplit=1)[0].strip()
+        text = (re.split(r"\s[#%]", line, maxsplit=1)[0] if "#" in line or "%" in line else line).strip()
         if not text or text.startswith(COMMENT):
             continue
-        attributes = ATTRIBUTES.fullmatch(text)
+        attributes = ATTRIBUTES.fullmatch(text) if text.endswith("}") else None
         texts.append((number, attributes[1], _attribute(attributes[2], number)) if attributes else (number, text, None))
     cut = _cutter([text for _, text, _ in texts[:LOOKED_AT]])
     rows = []
@@ -143,8 +146,9 @@ def _without_header(rows: list[Row]) -> tuple[Columns, list[Row]]:
     receiver = next((k for k, name in enumerate(names) if name in RECEIVERS), None)
     weight = next((k for k, name in enumerate(names) if name in WEIGHTS), None)
     if sender is None or receiver is None:
-        numbered = all(_is_number(row, 0) and _is_number(row, 1) for row in rows[1:])
-        if not numbered or _is_number(rows[0], 0) or _is_number(rows[0], 1):
+        if _is_number(rows[0], 0) or _is_number(rows[0], 1):
+            return Columns(), rows
+        if not all(_is_number(row, 0) and _is_number(row, 1) for row in rows[1:]):
             return Columns(), rows
         return Columns(weight=weight if weight is not None and weight > 1 else None), rows[1:]
     title = {rows[0].fields[sender], rows[0].fields[receiver]}
