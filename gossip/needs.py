@@ -7,7 +7,8 @@ import warnings
 from pathlib import Path
 
 from algorithms import Algorithm
-from topologies import Schedule, smallest_eigenvalue
+from topologies import Schedule, Topology, smallest_eigenvalue
+from topologies.spectra.convergence import no_consensus
 
 HERE = str(Path(__file__).parent)
 ROUNDING = 1e-9  # of an eigenvalue
@@ -21,13 +22,14 @@ PROPERTIES = {  # in words, and what has them
 }
 
 SUMS = {"row_stochastic", "column_stochastic", "doubly_stochastic", "symmetric", "tree"}  # "tree": W is not used
+USES_W = SUMS - {"tree"}
 
 
 def check_needs(algorithm: Algorithm, topology: Schedule) -> None:
-    """Refuse a topology that lacks one of the algorithm's `needs`.
+    """Refuse a topology that lacks one of the algorithm's `needs`, or with which averaging leads nowhere.
 
     Raises:
-        ValueError: naming the algorithm, the property and the topology.
+        ValueError: naming the algorithm, the property and the topology, or the second eigenvalue.
     """
     for need in _needs(algorithm):
         if not getattr(topology, need):
@@ -35,6 +37,10 @@ def check_needs(algorithm: Algorithm, topology: Schedule) -> None:
             raise ValueError(
                 f"{type(algorithm).__name__} needs a topology that is {words}, and {topology.name} is not; {hint}"
             )
+    if isinstance(topology, Topology) and USES_W.intersection(_needs(algorithm)):
+        reason = no_consensus(topology)
+        if reason is not None:
+            raise ValueError(f"{type(algorithm).__name__} averages, and {reason}")
     if algorithm.least_eigenvalue > -1:
         least = smallest_eigenvalue(topology[0])
         if least < algorithm.least_eigenvalue - ROUNDING:

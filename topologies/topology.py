@@ -6,6 +6,7 @@ a rank that only mixes needs the arrays of the matrix alone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -53,7 +54,8 @@ class Topology(Schedule):
             explicit zeros; its arrays are read-only. Weights may be negative (as the fastest linear averaging
             needs).
         arrays: the same as `Arrays`, which takes no scipy.
-        labels: the graph's own node labels in the order of the node numbers; None if they are 0..n-1.
+        labels: the graph's own node labels in the order of the node numbers; None if they are 0..n-1. Runs keep them in
+            their directory, as nodes.csv.
         rule: the weight rule; None for a matrix. A function is not kept where the topology is pickled.
         name: what reports call it.
         symmetric: whether W equals its transpose (to 1e-12).
@@ -130,6 +132,8 @@ class Topology(Schedule):
         directed: bool = False,
         name: str | None = None,
         connected: bool = True,
+        labels: Sequence[Any] | None = None,
+        edge_weights: np.ndarray | None = None,
     ) -> Topology:
         """The topology of a list of edges, without networkx: for graphs of millions of nodes.
 
@@ -141,6 +145,8 @@ class Topology(Schedule):
             directed: whether an edge runs from its sender to its receiver only.
             name: what reports call the topology.
             connected: check that the graph is strongly connected; see `Topology`.
+            labels: (n,) what the nodes are called elsewhere, kept as `Topology.labels`.
+            edge_weights: (edges,) for the rule "edge_weights"; those of edges that are there twice add up.
 
         Raises:
             ValueError: as for `Topology`.
@@ -153,9 +159,17 @@ class Topology(Schedule):
             ends = np.concatenate([ends[0], ends[1]]), np.concatenate([ends[1], ends[0]])
         adjacency = csr_array((np.ones(len(ends[0])), ends), shape=(n, n))  # sums what is there twice
         adjacency.data[:] = 1
+        graph = adjacency
+        if edge_weights is not None:
+            given = edge_weights[apart] if directed else np.tile(edge_weights[apart], 2)
+            graph = csr_array((given, ends), shape=(n, n))
         rule = weights or ("uniform" if directed else "metropolis")
-        topology = cls(weigh(adjacency, adjacency, rule), name=name, connected=connected)
+        topology = cls(weigh(graph, adjacency, rule), name=name, connected=False)
         topology.rule = rule
+        if labels is not None and tuple(labels) != tuple(range(n)):
+            topology.labels = tuple(labels)
+        if connected:
+            check_connected(topology.matrix, "the graph", "add edges between the components", topology.labels)
         return topology
 
     @classmethod

@@ -13,12 +13,14 @@ from torch import Tensor
 from algorithms import Algorithm, ShardedWorkload
 from gossip.checkpoint.finding import find
 from gossip.drivers.moment import Position
+from gossip.errors import DataError
 from gossip.execution.training import DECIDE_MODELS, Training
 from gossip.network import Communicator, RunNetwork, connect
 from gossip.processes.ending import closed_on_error
 from gossip.records.configuration import described, description
 from gossip.records.directory import create_run_directory
 from topologies import Schedule, with_servers
+from topologies.labels import write_labels
 from topologies.placement import place
 
 NOT_DESCRIBED = ("communicator", "config", "progress")  # in the run directory: they belong to the call
@@ -169,7 +171,12 @@ def _create_directory(training: Training, topology: Schedule, folder: Path | Non
     if folder is not None:
         return folder.parent.parent
     name, text = _name(training, topology), configuration_text(training, topology)
-    return create_run_directory(Path(training.output), name, text)
+    directory = create_run_directory(Path(training.output), name, text)
+    try:
+        write_labels(topology, directory / "nodes.csv")
+    except OSError as error:
+        raise DataError(f"cannot write {directory / 'nodes.csv'} ({error.strerror})") from error
+    return directory
 
 
 def _name(training: Training, topology: Schedule) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +14,10 @@ from typing import NoReturn
 import numpy as np
 
 from topologies import FAMILIES, Links, Schedule
-from topologies.command.named import named
+from topologies.command.named import FileOptions, named
+from topologies.spectra.convergence import no_consensus
 from topologies.spectra.measures import Measurements, measure
+from topologies.topology import Topology
 
 PATTERN_NODES = 64  # up to which the pattern of W is drawn with letters
 
@@ -30,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0, 2 for wrong usage, 3 for files that cannot be written."""
     try:
         options = _parser().parse_args(arguments)
-        print(options.command(options), flush=True)
+        print(_answer(options), flush=True)
         return 0
     except SystemExit as stop:
         return int(stop.code or 0)
@@ -45,11 +48,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 3
 
 
+def _answer(options: Namespace) -> str:
+    """What the command says; warnings in one line each, without the line of code that Python would name."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        try:
+            answer: str = options.command(options)
+        finally:
+            for each in caught:
+                print(f"topologies: warning: {' '.join(str(each.message).split())}", file=sys.stderr)
+    return answer
+
+
 def _parser() -> ArgumentParser:
     parser = Parser(prog="python -m topologies", description="Who talks to whom, how fast it averages, what it costs.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     about = "a name from `list`, with options as in 'circulant(offsets=(1, 3))'; a call such as "
-    about += "'networkx.connected_caveman_graph(3, 4)'; or a file (GraphML, GML, edge list, JSON, .npy, .mtx, ...)"
+    about += "'networkx.connected_caveman_graph(3, 4)'; or a file (edge list, GraphML, Matrix Market, ...)"
     listing = commands.add_parser("list", help="all families")
     listing.set_defaults(command=_list)
     describing = commands.add_parser("describe", help="all numbers of one topology, with a drawing")
@@ -66,6 +81,12 @@ def _parser() -> ArgumentParser:
     for each in (describing, comparing):
         each.add_argument("--nodes", type=int, help="number of nodes; 16, or that of the file or call, by default")
         each.add_argument("--weights", help="weight rule, such as metropolis, lazy_metropolis, fdla or a file *.npy")
+        each.add_argument("--format", help="of the file, such as edgelist, mtx, pajek, metis; guessed by default")
+        each.add_argument("--largest-component", action="store_true", help="of the file's graph, in several parts")
+        each.add_argument("--undirected", action="store_true", help="let the file's edges run both ways")
+        each.add_argument(
+            "--ignore-weights", action="store_true", help="take a file's matrix for links only, not for W"
+        )
         each.add_argument("--json", metavar="FILE", help="write the numbers")
         each.add_argument("--parameters", type=float, default=1e6, help="of the model, which is a message (1e6)")
         each.add_argument("--value-bytes", type=int, default=4, help="bytes of a parameter (4)")
@@ -83,7 +104,10 @@ def _list(options: Namespace) -> str:
 
 def _describe(options: Namespace) -> str:
     """A line for each number, and the pattern of W."""
-    schedule = named(options.topology, FAMILIES, options.nodes, options.weights)
+    schedule = named(options.topology, FAMILIES, options.nodes, options.weights, _reading(options))
+    reason = no_consensus(schedule) if isinstance(schedule, Topology) else None
+    if reason is not None:
+        warnings.warn(reason, stacklevel=2)
     measured = _measure(schedule, options)
     if options.json:
         Path(options.json).write_text(json.dumps(measured.record(), indent=1) + "\n", encoding="utf-8")
@@ -101,7 +125,7 @@ def _compare(options: Namespace) -> str:
     """The table."""
     from topologies.command.page import page, rows
 
-    schedules = [named(each, FAMILIES, options.nodes, options.weights) for each in options.topology]
+    schedules = [named(each, FAMILIES, options.nodes, options.weights, _reading(options)) for each in options.topology]
     measured = [_measure(each, options) for each in schedules]
     table = rows(measured)
     if options.json:
@@ -125,6 +149,10 @@ def _gallery(options: Namespace) -> str:
 
     Path(options.html).write_text(gallery(FAMILIES), encoding="utf-8")
     return str(options.html)
+
+
+def _reading(options: Namespace) -> FileOptions:
+    return FileOptions(options.format, options.largest_component, options.undirected, options.ignore_weights)
 
 
 def _measure(schedule: Schedule, options: Namespace) -> Measurements:

@@ -4,35 +4,61 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
-from topologies.graphs.files import call, file, generated, is_file
+from topologies.graphs.files import call, file, generated
+from topologies.graphs.formats.names import PACKED, is_specific
 from topologies.schedule import Schedule
 from topologies.topology import Topology
 
 NODES = 16
 
 
-def named(text: str, families: Sequence[Callable[..., Schedule]], n: int | None, weights: str | None) -> Schedule:
+@dataclass(frozen=True)
+class FileOptions:
+    """How a file is to be read: options of `topologies.file`, which says what they mean."""
+
+    format: str | None = None
+    largest_component: bool = False
+    undirected: bool = False
+    ignore_weights: bool = False
+
+
+NOT_GIVEN = FileOptions()
+
+
+def named(
+    text: str,
+    families: Sequence[Callable[..., Schedule]],
+    n: int | None,
+    weights: str | None,
+    reading: FileOptions = NOT_GIVEN,
+) -> Schedule:
     """The topology that is meant by one of: ring, circulant(offsets=(1, 3)), networkx.star_graph(4), a file.
 
     Args:
-        text: a family with or without options, a call of networkx, or a file that `topologies.graphs.files` can read.
+        text: a family with or without options, a call of networkx, or a file that `topologies.file` can read.
         families: functions, which the names are those of.
         n: number of nodes; 16, or what the family, call or file has, by default.
         weights: weight rule; the family's own by default.
+        reading: how the file is to be read.
 
     Raises:
-        ValueError: it means nothing, or does not exist at n.
+        ValueError: it means nothing, or does not exist at n, or is no file where options for files are given.
     """
-    if is_file(text):
-        return file(n, text, weights)
+    known = {each.__name__: each for each in families}
+    if is_file(text, known):
+        return file(n, text, weights, **asdict(reading))
+    if reading != NOT_GIVEN:
+        option = next(key for key, value in asdict(reading).items() if value != getattr(NOT_GIVEN, key))
+        raise ValueError(f"--{option.replace('_', '-')} goes with a file, and there is no file {text}")
     if text.startswith(("networkx.", "nx.")):
         return generated(text, n, weights)
     name, positional, options = call(text, n)
     if positional:
         raise ValueError(f"{text!r}: options need names, as in circulant(offsets=(1, 3)); n is given by --nodes")
-    known = {each.__name__: each for each in families}
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
@@ -56,3 +82,8 @@ def named(text: str, families: Sequence[Callable[..., Schedule]], n: int | None,
     if not isinstance(topology, Topology):
         raise ValueError(f"{name} varies with time and has weights of its own: leave out --weights")
     return Topology(topology.graph, weights, name=name)
+
+
+def is_file(text: str, families: Collection[str]) -> bool:
+    """Whether a file is meant: by the end of the name, or because there is one and no family is called so."""
+    return is_specific(text) or text.lower().endswith(PACKED) or (text not in families and Path(text).is_file())

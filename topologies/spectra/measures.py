@@ -14,6 +14,7 @@ from topologies.links import Links
 from topologies.matrices import Arrays, is_directed
 from topologies.schedule import Schedule
 from topologies.schedules.random import RandomSchedule
+from topologies.spectra.convergence import no_consensus
 from topologies.spectra.eigenvalues import DENSE_NODES, PRECISE_NODES, circulant_rows
 from topologies.spectra.spectrum import (
     contraction_per_round,
@@ -31,6 +32,7 @@ ROUNDS = 100_000  # after which consensus is given up
 WORK = 2_000_000_000  # multiplications after which it is
 SAMPLED_ROUNDS = 64  # rounds of a schedule without end, for its mean degrees and times
 EXACT = 1e-12  # the norm of the product of a period minus J that counts as none
+GROWN = 1e12  # of the distance at the start, from which nothing comes back
 DECAY = 0.99  # gamma of the effective number of neighbours
 DIAMETER_NODES = 5000  # above, the diameter takes minutes
 
@@ -54,7 +56,8 @@ class Measurements:
         smallest_eigenvalue: The smallest eigenvalue of W; of a static symmetric topology.
         laplacian_norm: ||I - W||_2; of a static topology.
         contraction_per_round: What `topologies.contraction_per_round` gives, jointly over a period.
-        rounds_to_consensus: Rounds until the distance of random vectors to their mean is 1e-6 of what it was, measured.
+        rounds_to_consensus: Rounds until the distance of random vectors to their mean is 1e-6 of what it was, measured;
+            None if it never is.
         exact_after: Rounds after which the average is exact, if there are such.
         diameter: The largest distance of two nodes in hops; above 5000 nodes if the graph looks the same from each.
         min_degree: The fewest other nodes that a node sends to in any round.
@@ -63,7 +66,7 @@ class Measurements:
         bytes_per_round: Bytes that a node sends in a round, on average.
         effective_resistance: The mean effective resistance of all pairs of nodes, each edge of the graph being a
             resistor of 1 ohm; of undirected graphs.
-        effective_neighbors: The effective number of neighbours at decay 0.99 (Vogels et al. 2022).
+        effective_neighbors: The effective number of neighbours at decay 0.99 (Vogels et al. 2022); of W that average.
         ramanujan: Whether `second_adjacency_eigenvalue` is at most 2 sqrt(degree - 1).
         second_adjacency_eigenvalue: The largest modulus of an eigenvalue of the adjacency matrix but for +-degree; of a
             static undirected regular graph.
@@ -148,12 +151,17 @@ def measure(schedule: Schedule, parameters: float, links: Links, value_bytes: in
         mean_degree=float(out.mean()),
         bytes_per_round=float(out.mean() * size),
         effective_resistance=effective_resistance(schedule) if dense and not directed else None,
-        effective_neighbors=effective_neighbors(schedule) if dense and schedule.doubly_stochastic else None,
+        effective_neighbors=effective_neighbors(schedule) if dense and _averages(schedule) else None,
         ramanujan=ramanujan,
         second_adjacency_eigenvalue=regular,
         seconds_per_round=seconds,
         seconds_to_consensus=None if needed is None else needed * seconds,
     )
+
+
+def _averages(schedule: Schedule) -> bool:
+    """Whether the matrices are doubly stochastic, and no static one lets differences stay."""
+    return schedule.doubly_stochastic and (not isinstance(schedule, Topology) or no_consensus(schedule) is None)
 
 
 def _of_regular(schedule: Schedule) -> tuple[float | None, bool | None]:
@@ -190,7 +198,7 @@ def consensus_curve(schedule: Schedule, columns: int | None = None) -> np.ndarra
     distances = [1.0 if schedule.n > 1 else 0.0]
     done = 0
     for t in range(ROUNDS):
-        if distances[-1] <= CONSENSUS or done > WORK:
+        if not CONSENSUS < distances[-1] < GROWN or done > WORK:
             break
         matrix = schedule[t].matrix
         x = matrix @ x
@@ -201,7 +209,7 @@ def consensus_curve(schedule: Schedule, columns: int | None = None) -> np.ndarra
 
 def rounds_until_consensus(curve: np.ndarray | None) -> int | None:
     """Rounds until a curve of `consensus_curve` ends at 1e-6; None if it ends before that."""
-    return None if curve is None or curve[-1] > CONSENSUS else len(curve) - 1
+    return len(curve) - 1 if curve is not None and curve[-1] <= CONSENSUS else None
 
 
 def exact_after(schedule: Schedule) -> int | None:

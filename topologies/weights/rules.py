@@ -12,10 +12,11 @@ import difflib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 
-from topologies.matrices import as_csr, is_directed
+from topologies.matrices import is_directed
 from topologies.weights.optimal import fastest_averaging, fastest_markov_chain
 
 if TYPE_CHECKING:
@@ -256,7 +257,7 @@ WEIGHTS: dict[str, WeightRule] = {
     "edge_weights": edge_weights,
 }
 LAZY = "lazy_"  # before the name of a rule
-FILES = (".npy", ".mtx")
+FILES = (".npy", ".npz", ".mtx")
 
 
 def find(name: str) -> WeightRule:
@@ -274,27 +275,27 @@ def find(name: str) -> WeightRule:
         hint = f"did you mean {near[0]}? " if near else ""
         raise ValueError(
             f"unknown weights {name!r}, {hint}allowed are {', '.join(WEIGHTS)}, {LAZY} before any of these, "
-            f"a file *.npy or *.mtx, or a function"
+            f"a file *.npy, *.npz or *.mtx, or a function"
         )
     return known[name]
 
 
 def read_matrix(path: str | Path) -> csr_array:
-    """The square matrix in a NumPy or Matrix Market file.
+    """The square matrix in a NumPy, scipy or Matrix Market file.
 
     Args:
-        path: ends in .npy or .mtx.
+        path: ends in .npy, .npz or .mtx.
 
     Raises:
         ValueError: there is no such file, or it holds something else.
     """
-    try:
-        if str(path).endswith(".npy"):
-            return as_csr(np.load(path, allow_pickle=False))
-        from scipy.io import mmread
+    from topologies.graphs.formats.matrices import read_mtx, read_npy, read_npz
+    from topologies.graphs.formats.source import open_source
 
-        return as_csr(mmread(path))
-    except (OSError, ValueError) as error:
+    readers = dict(zip(FILES, (read_npy, read_npz, read_mtx), strict=True))
+    try:
+        return readers[Path(path).suffix](open_source(path)).csr
+    except (OSError, ValueError, BadZipFile) as error:
         raise ValueError(f"cannot take a matrix from {path}: {' '.join(str(error).split())}") from error
 
 

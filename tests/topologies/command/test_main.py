@@ -83,3 +83,23 @@ def test_wrong_usage_takes_one_line(arguments: str, message: str, capsys: pytest
 def test_files_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["describe", "ring", "--nodes", "4", "--json", "/no/such/folder/x.json"]) == 3
     assert "cannot write /no/such/folder/x.json" in capsys.readouterr().err
+
+
+def test_options_of_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.dat").write_text("5 6\n6 7\n7 6\n6 7\n1 2\n")
+    options = ["--format", "edgelist", "--largest-component"]
+    assert main(["describe", str(tmp_path / "a.dat"), *options]) == 0
+    captured = capsys.readouterr()
+    assert "nodes                        3\nedges                        2\n" in captured.out
+    assert captured.err.startswith("topologies: warning: ") and "1 edge is there again" in captured.err
+    assert main(["describe", "ring", "--largest-component"]) == 2
+    assert "--largest-component goes with a file, and there is no file ring" in capsys.readouterr().err
+
+
+def test_a_matrix_that_reaches_no_consensus(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "speeds.edgelist").write_text("0 1 10\n1 2 10\n2 3 10\n3 0 10\n")
+    assert main(["describe", str(tmp_path / "speeds.edgelist"), "--weights", "edge_weights"]) == 0
+    captured = capsys.readouterr()
+    assert "rounds_to_consensus          -\n" in captured.out and "second_eigenvalue            39\n" in captured.out
+    assert "speeds reaches no consensus: its W has a second eigenvalue -39," in captured.err
+    assert captured.err.count("\n") == 1
