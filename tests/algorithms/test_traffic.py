@@ -97,14 +97,16 @@ def test_exact_diffusion(topology: Schedule, degree: int | list[int]) -> None:
 @pytest.mark.parametrize(("topology", "degree"), DEGREES, ids=str)
 @pytest.mark.parametrize("order", ["icml", "overlapped"])
 def test_choco_sgd(order: str, topology: Schedule, degree: int | list[int]) -> None:
-    assert_sent(ChocoSGD(order=order), topology, degree, HEADER + DENSE, 9)
+    assert_sent(ChocoSGD(order=order, gamma="theory"), topology, degree, HEADER + DENSE, 9)
     for k, size in SPARSE.items():
-        assert_sent(ChocoSGD(order=order, compressor=TopK(k=k)), topology, degree, size, 9)
-    assert_sent(ChocoSGD(order=order, compressor=TopK(fraction=0.1)), topology, degree, SPARSE[1], 9)
-    assert_sent(ChocoSGD(order=order, compressor=ScaledSign()), topology, degree, HEADER + 8 + 2, 9)
+        assert_sent(ChocoSGD(order=order, gamma="theory", compressor=TopK(k=k)), topology, degree, size, 9)
+    assert_sent(ChocoSGD(order=order, gamma="theory", compressor=TopK(fraction=0.1)), topology, degree, SPARSE[1], 9)
+    assert_sent(ChocoSGD(order=order, gamma="theory", compressor=ScaledSign()), topology, degree, HEADER + 8 + 2, 9)
 
 
 def test_single_precision_is_half_the_size() -> None:
     single = torch.float32
     assert_sent(DecentralizedSGD(), star(13), [12] + 12 * [1], 11 * 4, 5, dtype=single)
-    assert_sent(ChocoSGD(compressor=TopK(k=1)), star(13), [12] + 12 * [1], HEADER + 4 + 1 + 2, 5, dtype=single)
+    assert_sent(
+        ChocoSGD(gamma="theory", compressor=TopK(k=1)), star(13), [12] + 12 * [1], HEADER + 4 + 1 + 2, 5, dtype=single
+    )

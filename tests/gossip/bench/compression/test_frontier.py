@@ -9,7 +9,8 @@ import torch
 
 from algorithms import Composed, Compressor, Contraction, Layout, NaturalDithering, TopK
 from algorithms.randomness import Draw
-from gossip.bench.compression.frontier import errors, gradients
+from gossip.bench.compression.errors import relative_errors
+from gossip.bench.compression.frontier import gradients
 
 NODES = 3
 
@@ -24,7 +25,7 @@ def bits_and_error(compressor: Compressor, model: tuple[Layout, torch.Tensor]) -
     """Bits per entry, and the squared error relative to the gradient's square, on average."""
     layout, x = model
     message = compressor.for_layout(layout).compress(x, Draw(0, "test", range(NODES), 0))
-    return float(message.bits.double().mean()) / layout.d, float(errors(message.dense(), x).mean())
+    return float(message.bits.double().mean()) / layout.d, float(relative_errors(message.dense(), x).mean())
 
 
 def dithering(levels: int) -> NaturalDithering:
