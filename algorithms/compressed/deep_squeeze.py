@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample
-from algorithms.blocks.memory import ErrorMemory
+from algorithms.blocks.error_memory import ErrorMemory
 from algorithms.checks import check
 from algorithms.compressors import Compressor, Identity
 from algorithms.compressors.theory import check_contraction

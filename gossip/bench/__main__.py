@@ -15,8 +15,8 @@ from gossip.console.frame import exit_code
 from gossip.console.parser import Parser
 from gossip.errors import DataError
 from gossip.network import Communicator
+from gossip.processes.allocator import keep_freed_memory
 from gossip.processes.cores import share_cores
-from gossip.processes.memory import keep_freed_memory
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

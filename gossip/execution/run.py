@@ -20,9 +20,9 @@ from gossip.fields import descriptions
 from gossip.needs import bias, warn_caller
 from gossip.network import Communicator
 from gossip.processes import launcher
+from gossip.processes.allocator import freed_memory_kept
 from gossip.processes.cores import shared_cores
 from gossip.processes.ending import closed_together, failing_together, speaking_once, watched
-from gossip.processes.memory import freed_memory_kept
 from gossip.processes.signals import Signals
 from gossip.records.logs import logs
 from gossip.records.trace import traced

@@ -21,9 +21,9 @@ from gossip.optimizer.flat import FlatParameters
 from gossip.optimizer.rates import LearningRates, learning_rate_of, with_learning_rate
 from gossip.optimizer.states import classes_within, leave_memory, restored, saved
 from gossip.processes import launcher
+from gossip.processes.allocator import freed_memory_kept
 from gossip.processes.cores import shared_cores
 from gossip.processes.ending import closed_together, speaking_once
-from gossip.processes.memory import freed_memory_kept
 from topologies import FAMILIES, Schedule, Topology
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from gossip.console.frame import exit_code
 from gossip.console.parser import Parser
 from gossip.errors import DataError, UsageError
 from gossip.network import Communicator
+from gossip.processes.allocator import keep_freed_memory
 from gossip.processes.cores import share_cores
-from gossip.processes.memory import keep_freed_memory
 from gossip.reproduce import NAMES, find
 from gossip.reproduce.study import Findings, Say, to_json
 

@@ -31,8 +31,8 @@ def train(arguments: Sequence[str], processes: Communicator, signals: Signals) -
     """Parse on rank 0, send what was understood to all ranks, train together."""
     from gossip.execution.run import conduct
     from gossip.execution.training import Training
+    from gossip.processes.allocator import keep_freed_memory
     from gossip.processes.cores import share_cores
-    from gossip.processes.memory import keep_freed_memory
     from gossip.records.logs import warn
 
     share_cores(processes)

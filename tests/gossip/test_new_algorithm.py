@@ -110,7 +110,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from algorithms import Algorithm, Compressor, Network, Sample, ScaledSign, State
-from algorithms.blocks.memory import ErrorMemory
+from algorithms.blocks.error_memory import ErrorMemory
 
 
 @dataclass

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from algorithms import Algorithm, Compressor, Network, Sample, State, TopK
-from algorithms.blocks.memory import ErrorMemory
+from algorithms.blocks.error_memory import ErrorMemory
 from algorithms.blocks.server import collect_mean, distribute
 
 

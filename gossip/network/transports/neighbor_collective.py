@@ -13,8 +13,8 @@ from torch import Tensor
 from algorithms.compressors import Message
 from algorithms.compressors.wire.frames import Bytes
 from gossip.network.plans.halo import HaloPlan, Indices
-from gossip.network.sums.memory import as_bytes
 from gossip.network.sums.mixing import RowAddresses, Scaled, Sums
+from gossip.network.sums.pages import as_bytes
 from gossip.network.transport import PLANS, Rows, Total, Transport, Wire
 from gossip.network.transports.links import WHOLE, LinkedExchange
 from gossip.processes.mpi import MpiCommunicator

@@ -11,8 +11,8 @@ from torch import Tensor
 from algorithms.compressors.message import Message
 from algorithms.numerics.tree_sum import fold
 from gossip.network.plans.halo import HaloPlan
-from gossip.network.sums.memory import stack_of
 from gossip.network.sums.mixing import RowAddresses, Scaled, Sums
+from gossip.network.sums.pages import stack_of
 from gossip.network.transport import PLANS, STREAMED, UNLIMITED, Rows, Site, Wire, columns_of
 from gossip.spans import timed
 

@@ -25,8 +25,8 @@ from algorithms import (
     Sample,
     SquarmSGD,
 )
+from algorithms.blocks.error_memory import ErrorMemory
 from algorithms.blocks.gamma import search
-from algorithms.blocks.memory import ErrorMemory
 from algorithms.blocks.replica import Replica
 from algorithms.randomness import Draw
 

@@ -10,7 +10,7 @@ from mpi4py import MPI
 from torch import Tensor
 
 from gossip.network.plans.halo import Indices
-from gossip.network.sums.memory import as_bytes, in_whole_pages
+from gossip.network.sums.pages import as_bytes, in_whole_pages
 from gossip.processes.mpi import MpiCommunicator
 
 STACK = 1  # the tag of stacks

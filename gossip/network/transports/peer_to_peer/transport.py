@@ -12,8 +12,8 @@ from torch import Tensor
 from algorithms.compressors import Message
 from gossip.network.plans.halo import HaloPlan, Indices
 from gossip.network.plans.tree import TreePlan
-from gossip.network.sums.memory import stack_of
 from gossip.network.sums.mixing import RowAddresses, Scaled, Sums
+from gossip.network.sums.pages import stack_of
 from gossip.network.transport import PLANS, STREAMED, UNLIMITED, Rows, Site, Wire, row_bytes_of
 from gossip.network.transports.links import Link, LinkedExchange
 from gossip.network.transports.peer_to_peer.channel import POSTED, Channel

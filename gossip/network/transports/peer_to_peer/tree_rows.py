@@ -17,7 +17,7 @@ from algorithms.compressors import Message
 from algorithms.compressors.wire.frames import Bytes
 from gossip.network.plans.halo import Indices
 from gossip.network.plans.tree import TreePlan
-from gossip.network.sums.memory import as_bytes
+from gossip.network.sums.pages import as_bytes
 from gossip.network.transport import Wire
 from gossip.processes.mpi import MpiCommunicator
 

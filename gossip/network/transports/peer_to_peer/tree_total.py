@@ -12,7 +12,7 @@ from torch import Tensor
 
 from algorithms.numerics.tree_sum import fold
 from gossip.network.plans.tree import TreePlan
-from gossip.network.sums.memory import as_bytes
+from gossip.network.sums.pages import as_bytes
 from gossip.processes.mpi import MpiCommunicator
 
 

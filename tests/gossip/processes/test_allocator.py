@@ -12,7 +12,7 @@ from tests.conftest import Run
 PROGRAM = """
 import resource
 import numpy as np
-from gossip.processes.memory import freed_memory_kept, keep_freed_memory
+from gossip.processes.allocator import freed_memory_kept, keep_freed_memory
 
 def faults(arrays=5):
     # Pages that the system had to give for arrays of 64 MB that are made and freed one after the other.
@@ -45,7 +45,7 @@ def test_a_library_call_leaves_the_process_as_it_was(python: Run) -> None:
 
 
 def test_other_systems_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    from gossip.processes.memory import freed_memory_kept
+    from gossip.processes.allocator import freed_memory_kept
 
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())  # a C library without the function
     with freed_memory_kept():

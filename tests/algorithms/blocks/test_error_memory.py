@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from algorithms import QSGD, Compressor, Contraction, Identity, RandomBlock, RandomK, ScaledSign, Threshold, TopK
-from algorithms.blocks.memory import ErrorMemory
+from algorithms.blocks.error_memory import ErrorMemory
 from algorithms.randomness import Draw
 
 EXACT = [TopK(k=1), RandomK(k=2), RandomBlock(2, 3), Threshold(0.25), Identity()]  # what is kept is kept as it is
