@@ -36,6 +36,7 @@ UNFINISHED = {  # what others derive from
     "FixedSparsifier",
     "KeepsFixedNumber",
     "Layerwise",
+    "LinearCompressor",
     "LocalUpdates",
     "LowRank",
     "Partition",

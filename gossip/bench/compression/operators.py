@@ -59,11 +59,11 @@ ALONG_CURVES: Mapping[str, Any] = {  # of other fields, where the defaults are n
 
 
 def exported() -> dict[str, type[Compressor]]:
-    """name -> the operators that `algorithms` exports."""
+    """name -> the operators that `algorithms` exports; those without an `encode` are what others derive from."""
     return {
         name: kind
         for name, kind in vars(algorithms).items()
-        if isinstance(kind, type) and issubclass(kind, Compressor) and kind is not Compressor
+        if isinstance(kind, type) and issubclass(kind, Compressor) and kind.encode is not Compressor.encode
     }
 
 
