@@ -95,8 +95,8 @@ def test_leader_sgd() -> None:
         assert row["at the end"] == pytest.approx(np.mean(curve["end"]))
         assert len(curve["values"][0]) == (9 if row["problem"] == leader_sgd.CNN else 25)
     sent = {(row["problem"], row["method"]): row["kB sent per worker"] for row in findings.rows}
-    # In 6 periods a vector up and down the 7 edges of a tree, with EASGD once at the start; with LSGD the leader's vector
-    # and 8 losses go over each of the edges once.
+    # In 6 periods a vector up and down the 7 edges of a tree, with EASGD once at the start; with LSGD the leader's
+    # vector and 8 losses go over each of the edges once.
     way = 1e-3 * 2 * 7 / 8 * 8
     assert sent[leader_sgd.COMPLETION, leader_sgd.FAST] == pytest.approx(7 * way * 24)
     assert sent[leader_sgd.COMPLETION, leader_sgd.LSGD] == pytest.approx(6 * way / 2 * (24 + 8))
