@@ -25,7 +25,7 @@ Said = tuple[str, str]  # outcome, text
 
 def ranks_of(item: pytest.Item) -> int:
     """On how many ranks a test runs; 0 if it is not for ranks."""
-    ranks: int = item.callspec.params.get("ranks", 0) if hasattr(item, "callspec") else 0
+    ranks: int = item.callspec.params["ranks"] if item.get_closest_marker("ranks") else 0
     return ranks
 
 

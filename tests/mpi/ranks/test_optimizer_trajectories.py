@@ -77,7 +77,8 @@ def reference(
 ) -> list[tuple[Tensor, Tensor, int, Tensor]]:
     """After each step: points and models (n, d), the round, the bytes."""
     network = connect(topology, Communicator(), seed=5)
-    algorithm = algorithm.for_layout(Layout({str(i): shape for i, shape in enumerate(shapes)}))
+    layout = Layout({str(i): shape for i, shape in enumerate(shapes)})
+    algorithm = algorithm.replicated().for_layout(layout)  # in a loop of one's own every rank is a client
     problems = [Quadratic(shapes, node) for node in range(topology.n)]
     state = algorithm.start(x, network)
     network.finish_step()
