@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from algorithms.numerics.compiled import COMPILED, parts_of
 from gossip.bench.command import Command
 from gossip.console import table
 from gossip.console.frame import exit_code
@@ -33,7 +34,8 @@ def bench(arguments: Sequence[str], processes: Communicator) -> int:
         return command
     share_cores(processes)
     keep_freed_memory()
-    rows = command.run(processes)
+    with parts_of(COMPILED):  # small cases, too, as in a long run: the loops that they are compared with are compiled
+        rows = command.run(processes)
 
     def report() -> None:
         table.show(command.columns(rows))
