@@ -52,7 +52,9 @@ def _is_family(value: object) -> bool:
     return _inspect.isfunction(value) and value.__module__.startswith(("topologies.graphs.", "topologies.schedules."))
 
 
-FAMILIES: tuple[_Callable[..., Schedule], ...] = tuple(value for value in [*globals().values()] if _is_family(value))
-"""The functions that the command line offers by name."""
+FAMILIES: tuple[_Callable[..., Schedule], ...] = tuple(
+    value for _, value in sorted(globals().items()) if _is_family(value)
+)
+"""The functions that the command line offers by name, in alphabetical order."""
 
 __all__ = sorted(name for name, value in globals().items() if not name.startswith("_") and not _inspect.ismodule(value))

@@ -20,7 +20,7 @@ def test_it_need_not_be_closed(python: Run) -> None:
 @pytest.mark.parametrize(
     ("aspect", "says"),
     [
-        ("wrong_name", "there is no topology 'rung'; there are ring, one_way_ring, path,"),
+        ("wrong_name", "there is no topology 'rung'; there are alternating_hierarchical, balanced_tree, "),
         ("wrong_number", "ring has 4 nodes but there are 3 ranks, and every rank is one node"),
         ("wrong_kind", "ExactDiffusion needs a topology that is symmetric, and custom is not"),
         ("wrong_model", "rank 1 has parameters or buffers of other shapes than rank 0"),
