@@ -152,9 +152,9 @@ def test_srun_starts_ranks_that_know_each_other(submit: Submit, tmp_path: Path) 
     script.write_text(
         "import os\n"
         "os.environ['MPIR_CVAR_CH4_NETMOD'] = 'ofi'  # see hpc/README.md\n"
-        "from gossip import launch\n"
+        "from gossip.processes import launcher\n"
         "from gossip.doctor.__main__ import main\n"
-        "processes = launch.world()\n"
+        "processes = launcher.world()\n"
         "print(f'{processes.size} ranks', processes.hosts)\n"
         "raise SystemExit(main(['--seconds', '0.2']))\n"
     )
