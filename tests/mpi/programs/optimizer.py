@@ -9,46 +9,25 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from mpi4py import MPI
-from torch import Tensor, nn
+from torch import nn
 
 import gossip
 from algorithms import DecentralizedSGD, ExactDiffusion
+from tests.mpi.own_loop import model, train
 from topologies import Topology, ring
 
 rank, n = MPI.COMM_WORLD.rank, MPI.COMM_WORLD.size
-
-
-def vector(net: nn.Module) -> Tensor:
-    return torch.cat([p.detach().reshape(-1) for p in net.parameters()])
-
-
-def model(seed: int) -> nn.Sequential:
-    torch.manual_seed(seed)
-    return nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3))
-
-
-def loss_of(net: nn.Module, node: int, step: int) -> Tensor:
-    random = torch.Generator().manual_seed(100 * node + step)
-    loss: Tensor = (net(torch.randn(6, 4, generator=random)) - node).square().mean()
-    return loss
-
-
-def train(net: nn.Module, optimizer: torch.optim.Optimizer, steps: range, node: int = rank) -> None:
-    for step in steps:
-        optimizer.zero_grad()
-        loss_of(net, node, step).backward()
-        optimizer.step()
 
 
 def changed() -> None:
     """An in-place change while neighbours may be reading is an error on the rank that made it, and ends the job."""
     net = model(0)
     optimizer = gossip.Optimizer(net.parameters(), DecentralizedSGD(order="consensus"), "ring")
-    train(net, optimizer, range(2))
+    train(net, optimizer, range(2), rank)
     if rank == 0:
         with torch.no_grad():
             net[0].weight.clamp_(-0.01, 0.01)
-    train(net, optimizer, range(2))
+    train(net, optimizer, range(2), rank)
 
 
 def failing() -> None:
@@ -57,7 +36,7 @@ def failing() -> None:
     optimizer = gossip.Optimizer(net.parameters(), DecentralizedSGD(), "ring")
     if rank == n - 1:
         raise KeyError("deliberate")
-    train(net, optimizer, range(10**6))
+    train(net, optimizer, range(10**6), rank)
 
 
 def exiting() -> None:
@@ -67,10 +46,10 @@ def exiting() -> None:
             net = nn.Sequential(nn.Linear(4, width), nn.Linear(width, 3))
             algorithm = DecentralizedSGD(lr=1e-6, order="consensus")
             optimizer = gossip.Optimizer(net.parameters(), algorithm, transport=transport)  # type: ignore[arg-type]
-            train(net, optimizer, range(2))
+            train(net, optimizer, range(2), rank)
             if rank == 0:
                 time.sleep(0.5)
-            train(net, optimizer, range(2))
+            train(net, optimizer, range(2), rank)
 
 
 def wrong_name() -> None:

@@ -13,34 +13,13 @@ from torch import Tensor, nn
 import gossip
 from algorithms import Algorithm, ChocoSGD, DecentralizedSGD, ExactDiffusion, TopK
 from gossip.network import Communicator
+from tests.mpi.own_loop import loss_of, model, train, vector
 from topologies import complete, ring
 
 
 def everyone(processes: Communicator, vector: Tensor) -> Tensor:
     """(n, d): this vector on all ranks."""
     return torch.from_numpy(np.array(processes.gather(vector.numpy())))
-
-
-def vector(net: nn.Module) -> Tensor:
-    return torch.cat([p.detach().reshape(-1) for p in net.parameters()])
-
-
-def model(seed: int) -> nn.Sequential:
-    torch.manual_seed(seed)
-    return nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3))
-
-
-def loss_of(net: nn.Module, node: int, step: int) -> Tensor:
-    random = torch.Generator().manual_seed(100 * node + step)
-    loss: Tensor = (net(torch.randn(6, 4, generator=random)) - node).square().mean()
-    return loss
-
-
-def train(net: nn.Module, optimizer: torch.optim.Optimizer, steps: range, node: int) -> None:
-    for step in steps:
-        optimizer.zero_grad()
-        loss_of(net, node, step).backward()
-        optimizer.step()
 
 
 @pytest.mark.ranks(2)
