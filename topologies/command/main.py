@@ -150,7 +150,7 @@ def _compare(options: Namespace) -> str:
 def _assumptions(options: Namespace) -> str:
     """What the predicted seconds depend on."""
     return (
-        f"a message has {options.parameters:,g} parameters of {options.value_bytes} bytes · arrives after "
+        f"a message has {options.parameters:,.0f} parameters of {options.value_bytes} bytes · arrives after "
         f"{options.latency:g} s and its bytes at {options.bandwidth / 1e9:g} GB/s, which a node's messages share · "
         "computing takes no time"
     )

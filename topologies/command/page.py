@@ -24,9 +24,9 @@ DENSE = 600  # nodes up to which all eigenvalues are drawn
 NUMBERS = (
     f"Seconds are predicted. Consensus: the distance of random vectors to their mean is {CONSENSUS:g} of "
     "what it was; rounds to it are counted. Exact after: rounds whose product is the average. Gap: 1 minus "
-    "the second largest modulus of an eigenvalue of W. Contraction: what is left of the distance after a round, at "
-    "worst, on average over a period. Degree: messages that a node sends in a round, on average, and at most in any "
-    "round. Diameter: hops. MB / round: what a node sends, 1 MB being 10^6 bytes. Resistance: between two nodes, on "
+    "the second largest modulus of an eigenvalue of W. Contraction: by what part the distance shrinks in a "
+    "round, at worst, on average over a period. Degree: messages that a node sends in a round, on average, and at most "
+    "in any. Diameter: hops. MB / round: what a node sends, 1 MB being 10^6 bytes. Resistance: between two nodes, on "
     "average, with edges of 1 ohm. Effective neighbours: how much averaging lowers the variance of noise that decays "
     "by 0.99 a round. A dash: it does not exist, or takes too long to compute for so many nodes."
 )
@@ -57,8 +57,8 @@ def comparison(
             picture(svg(draw(each), f"graph-{k}", f"{name}, drawn"), f"<b>{escape(name)}</b>, {each.n} nodes")
             for k, (name, each) in enumerate(shown)
         ]
-        consensus = svg(curves(shown), "wide consensus", "Distance to consensus over rounds")
-        moduli = svg(spectra(shown), "wide spectra", "Moduli of eigenvalues in descending order")
+        consensus = svg(curves(shown), "consensus", "Distance to consensus over rounds", wide=True)
+        moduli = svg(spectra(shown), "spectra", "Moduli of eigenvalues in descending order", wide=True)
     return page(
         title,
         escape(assumptions),
@@ -142,7 +142,7 @@ def _lines(lines: Sequence[tuple[int, str, np.ndarray, np.ndarray]]) -> Figure:
     figure = Figure(figsize=(11.5, 4.2), layout="constrained")
     axes = figure.subplots()
     for k, name, x, y in lines:
-        axes.plot(x, y, label=name, markevery=0.05, **line(k))
+        axes.plot(x, y, label=name, markevery=0.05, markersize=4, **line(k))
     if lines:
         figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper")
     return figure

@@ -67,9 +67,10 @@ figcaption b { color: var(--ink); font-weight: 600; }
 svg { display: block; width: 100%; height: auto; }
 svg * { stroke-linejoin: round; stroke-linecap: butt; }
 svg text { fill: var(--ink); }
-svg.curves, svg.wide { min-width: 42rem; }
+svg.wide { min-width: 42rem; }
 svg.graph { max-height: 23rem; }
 table { border-collapse: collapse; font-size: .85rem; }
+table + p { margin-top: .75rem; }
 th { color: var(--muted); font-weight: 500; text-align: left; }
 td { text-align: right; white-space: nowrap; }
 th, td { padding: .15rem 0; border-bottom: 1px solid var(--line); }
@@ -87,7 +88,7 @@ th, td { padding: .15rem 0; border-bottom: 1px solid var(--line); }
 .summary :is(th, td) { border: 0; overflow-wrap: anywhere; white-space: normal; }
 pre { margin: 0; font: 13px/1.5 ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere; }
 @media print { :root { --page: #ffffff; font-size: 12px; } body { padding: 0; font-size: 12px; }
-  section, details { padding: 0; border: 0; overflow: visible; } svg.curves, svg.wide { min-width: 0; }
+  section, details { padding: 0; border: 0; overflow: visible; } svg.wide { min-width: 0; }
   .pair { grid-template-columns: 1fr 1fr; } }
 """)
 

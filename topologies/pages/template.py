@@ -94,14 +94,14 @@ def drawn() -> Iterator[None]:
         yield
 
 
-def svg(figure: Figure, name: str, label: str) -> str:
+def svg(figure: Figure, name: str, label: str, *, wide: bool = False) -> str:
     """The figure as an element of the page, whose colours and font are the page's.
 
     Args:
         figure: made in the context of `drawn`.
-        name: what its ids start with, each picture of a page another. It is also its class: a picture called `curves`
-            or `wide` stays readable on a narrow screen, where its card scrolls.
+        name: what its ids start with, each picture of a page another.
         label: what it shows, for those who cannot see it.
+        wide: whether it keeps its width on a narrow screen, where its card scrolls.
     """
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True)
@@ -116,4 +116,4 @@ def svg(figure: Figure, name: str, label: str) -> str:
         svg = svg.replace(color, f"var(--{variable})")
     head, rest = svg.split(">", 1)
     head = re.sub(r' (width|height|version|xmlns(:xlink)?)="[^"]*"', "", head)
-    return f'{head} class="{name}" role="img" aria-label="{escape(label)}">{rest}'
+    return f'{head} class="{name}{" wide" if wide else ""}" role="img" aria-label="{escape(label)}">{rest}'

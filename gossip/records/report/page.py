@@ -43,7 +43,7 @@ def write_report(
     from topologies.command import drawing
 
     with drawn():
-        curves = svg(learning_curves(history), "curves", "Loss and accuracy over steps, bytes sent and time")
+        curves = svg(learning_curves(history), "curves", "Loss and accuracy over steps, bytes sent and time", wide=True)
         consensus = svg(consensus_curve(history), "consensus", "Consensus distance over steps")
         graph = svg(drawing.draw(topology), "graph", "Communication graph")
     headlines = "".join(f"<div><dt>{key}</dt><dd>{value}</dd></div>" for key, value in _headlines(summary))
