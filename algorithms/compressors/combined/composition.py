@@ -13,6 +13,7 @@ from algorithms.compressors.compressor import Compressor
 from algorithms.compressors.remembering import memory_of_parts, part_memory
 from algorithms.compressors.sparsifiers.sparsifier import Sparsifier
 from algorithms.compressors.theory import B1, B2, B3
+from algorithms.compressors.wire import frames
 from algorithms.layout import Layout
 from algorithms.randomness import Key
 from algorithms.state import Block
@@ -88,7 +89,7 @@ class Composition(Compressor):
         if len(kept):
             quantizer.decode(rest, values)
             scale = sparsifier.scale(payload, len(out)) * self._shrinkage(len(kept))
-            values = values if scale == 1 else values * scale
+            values = values if scale == 1 else frames.finite(values * scale)
         else:
             self.check_length(rest, 0)
         return kept.to(out.device), values

@@ -87,7 +87,7 @@ class Sparsifier(Compressor):
         self.check_length(rest, len(kept) * out.itemsize)
         values = frames.from_bytes(rest, out.dtype).to(out.device)
         scale = self.scale(payload, len(out))
-        return kept.to(out.device), values if scale == 1 else values * scale
+        return kept.to(out.device), frames.finite(values if scale == 1 else values * scale)
 
 
 @dataclass(frozen=True)
