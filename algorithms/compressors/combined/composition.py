@@ -13,7 +13,7 @@ from algorithms.compressors.compressor import Compressor
 from algorithms.compressors.remembering import memory_of_parts, part_memory
 from algorithms.compressors.sparsifiers.sparsifier import Sparsifier
 from algorithms.compressors.theory import B1, B2, B3
-from algorithms.compressors.wire import frames
+from algorithms.compressors.wire import frames, scaling
 from algorithms.layout import Layout
 from algorithms.randomness import Key
 from algorithms.state import Block
@@ -68,9 +68,7 @@ class Composition(Compressor):
             sections.append(quantizer.encode(x.index_select(0, kept), key.part(1), part_memory(memory, 1)).to(x.device))
         payload = torch.cat(sections)
         if not sparsifier.biased:  # which makes numbers larger
-            decoded = torch.empty_like(x)
-            self.decode(payload.cpu(), decoded)
-            self.check_finite(decoded)
+            scaling.try_decoding(payload, x, self)
         return payload
 
     def decode(self, payload: Tensor, out: Tensor) -> None:
