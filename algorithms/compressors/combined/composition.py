@@ -115,7 +115,10 @@ class Composition(Compressor):
         sparsifier = self.parts.sparsifier
         if not sparsifier.biased or sparsifier.alpha(d) == 0:
             return super().alpha(d)
-        return sparsifier.alpha(d) * min(self._contraction(k) for k in self._sizes(d))
+        sizes = self._sizes(d)
+        if sparsifier.largest and self._shrinkage(sizes[0]) == 1:
+            return self.parts.quantizer.alpha_of_largest(sizes[0], d)
+        return sparsifier.alpha(d) * min(self._contraction(k) for k in sizes)
 
     def b1(self, d: int) -> B1 | None:
         if not self._projects(d):

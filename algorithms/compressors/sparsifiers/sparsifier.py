@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -20,6 +21,9 @@ class Sparsifier(Compressor):
 
     Payload: where they are, as `select` says it, then the kept numbers in the order of their indices.
     """
+
+    largest: ClassVar[bool] = False
+    """Whether these are those of largest magnitude, always as many."""
 
     def select(self, x: Tensor, key: Key, memory: Block | None = None) -> tuple[Tensor, Tensor]:
         """(ascending indices of the entries to keep, bytes that tell them)."""
