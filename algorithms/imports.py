@@ -17,6 +17,8 @@ def imported(owner: object, name: str) -> Any:
         found = pkgutil.resolve_name(path)
     except (ImportError, AttributeError, ValueError) as error:
         reason = " ".join(str(error).split())
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            reason += f"; run in the folder of {error.name.split('.')[0]}.py, or add that folder to PYTHONPATH"
         raise ValueError(f"{kind}: {name} = {path!r} cannot be imported: {reason}") from error
     if not callable(found):
         raise ValueError(f"{kind}: {name} = {path!r} is a {type(found).__name__}, not callable")
