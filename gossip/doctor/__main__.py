@@ -30,20 +30,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def alone(error: GossipError, number: int) -> None:
         if number == 0:
-            diagnose(arguments, Communicator())
+            diagnose(arguments, Communicator(), error)
 
     return exit_code(lambda processes: diagnose(arguments, processes), alone)
 
 
-def diagnose(arguments: Sequence[str], processes: Communicator) -> int:
-    """Parse on rank 0, look and measure on all, report on rank 0."""
+def diagnose(arguments: Sequence[str], processes: Communicator, error: GossipError | None = None) -> int:
+    """Parse on rank 0, look and measure on all, report on rank 0.
+
+    Args:
+        arguments: The command line without the program's name.
+        processes: Those that look.
+        error: Why they are not all that were launched, if so.
+    """
     options = processes.from_root(lambda: _parse(arguments))
     if not isinstance(options, Namespace):
         return options
     from gossip.doctor import facts, findings, links
 
     known = facts.collect(processes, options.output)
-    found = [findings.launcher(known[0], processes.size), *findings.examine(known)]
+    found = [*findings.start(known[0], processes.size, error), *findings.examine(known)]
     table: list[str] = []
     if processes.size > 1:
         measured = links.measure(processes, [each.host for each in known], options.seconds)

@@ -2,8 +2,9 @@
 
     python tests/fuzz/configurations.py [--runs 1000] [--seed 0]
 
-Names with a letter too few, values of a wrong kind or out of range, options that do not exist or do not suit each other,
-files that are not there: each has to end in one line that begins with "gossip: error", and an exit code that says so.
+Names with a letter too few, values of a wrong kind or out of range, options that do not exist or do not suit each
+other, files that are not there: each has to end in one line that begins with "gossip: error", and an exit code that
+says so. Runs may leave files in the current folder.
 What happens to be right trains for two steps.
 """
 
