@@ -38,6 +38,18 @@ def largest_of(x, bucket, out):  # type: ignore[no-untyped-def]
         out[b] = largest
 
 
+@njit(cache=True, nogil=True)
+def copy_into(out, x):  # type: ignore[no-untyped-def]
+    """out = x, vectors as signed integers as in `largest_of`; gives the bits of the largest magnitude, as that does."""
+    mask = without_sign(x)
+    largest = x.dtype.type(0)
+    for i in range(out.size):
+        bits = x[i]
+        out[i] = bits
+        largest = max(largest, x.dtype.type(bits & mask))
+    return largest
+
+
 @njit(inline="always")
 def _halved(lanes):  # type: ignore[no-untyped-def]
     """The sum of the lanes: the second half is added to the first, again and again."""
