@@ -13,8 +13,9 @@ from pathlib import Path
 
 from gossip.doctor.disk import SIZE
 from gossip.doctor.facts import Facts
+from gossip.errors import UsageError
 from gossip.processes.communicator import listed
-from gossip.processes.launcher import launched_as
+from gossip.processes.environment import launched_as, launched_otherwise
 
 SMALL = 10e6  # float32 parameters of a node: shared memory that has no room for these is worth a word
 ROOM = 3  # stacks that a rank has in shared memory at least
@@ -61,13 +62,19 @@ def launcher(facts: Facts, size: int) -> Finding:
 
     Without a launcher: whether the one that would be used does.
     """
-    launched = launched_as()
+    try:
+        launched = launched_as()
+        other = launched_otherwise()
+    except UsageError as error:
+        return Finding("launcher", str(error), "unset the variable, or start with the launcher that sets it")
     own = Path(sys.executable).with_name("mpirun")
     use = f"use {own}" if own.exists() else "use the mpirun that belongs to the library"
+    if other is not None and other.size != size:
+        text = f"{other.by} started {other.size} processes ({other.said}), but not by MPI: each of them is alone"
+        return Finding("launcher", text, f"start with mpirun -n {other.size}")
     if launched is not None:
-        variable, started, _ = launched
-        processes = f"{started} process{'es' if started > 1 else ''} ({variable}={started})"
-        if started == size:
+        processes = f"{launched.size} process{'es' if launched.size > 1 else ''} ({launched.said})"
+        if launched.agrees(size):
             return Finding("launcher", f"started {processes}, and the MPI library finds as many")
         text = f"started {processes}, but each of them is alone: "
         if facts.mpi is None:
