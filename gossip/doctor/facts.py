@@ -50,6 +50,7 @@ class Facts:
         shared_memory: Bytes of shared memory that are free on the host; infinite without MPI.
         window_problem: What is wrong with memory shared with the other ranks of the host; None if nothing is.
         reading_problem: What is wrong with copying from the memory of another process of the host; None if nothing is.
+        compiled_code: Where numba keeps what it has compiled; None if it can do so nowhere.
         disk: What was found when writing to where run directories go.
     """
 
@@ -72,12 +73,15 @@ class Facts:
     shared_memory: float
     window_problem: str | None
     reading_problem: str | None
+    compiled_code: str | None
     disk: Disk
 
 
 def collect(processes: Communicator, output: Path) -> list[Facts]:
     """The facts of every process, on all of them; collective."""
     import torch
+
+    from algorithms.numerics.compiling import cache_folder
 
     share_cores(processes)
     try:
@@ -105,6 +109,7 @@ def collect(processes: Communicator, output: Path) -> list[Facts]:
             shared_memory=_shared_memory() if library else math.inf,
             window_problem=try_window(processes),
             reading_problem=try_reading(processes),
+            compiled_code=None if (folder := cache_folder()) is None else str(folder),
             disk=try_disk(processes, output),
         )
     )

@@ -52,6 +52,7 @@ def examine(facts: Sequence[Facts]) -> list[Finding]:
         _binding,
         _threads,
         _gpus,
+        _compiled_code,
         _disk,
     )
     return [finding for look in looks if (finding := look(facts)) is not None]
@@ -276,6 +277,18 @@ def _gpus(facts: Sequence[Facts]) -> Finding:
             "use an MPI library built with CUDA (MPI 4.1 says so in mpi_memory_alloc_kinds)",
         )
     return Finding("GPUs", text + ("; MPI takes their memory" if len(facts) > 1 else ""))
+
+
+def _compiled_code(facts: Sequence[Facts]) -> Finding:
+    folders = [each.compiled_code for each in facts]
+    if all(folders):
+        return Finding("compiled code", f"is kept in {_by_rank(folders)}")
+    return Finding(
+        "compiled code",
+        f"numba can keep it nowhere on {listed([rank for rank, folder in enumerate(folders) if folder is None])}: each "
+        f"process compiles anew, which takes seconds",
+        "set NUMBA_CACHE_DIR to a folder that can be written",
+    )
 
 
 def _disk(facts: Sequence[Facts]) -> Finding:
