@@ -81,7 +81,7 @@ def _parse(arguments: Sequence[str]) -> Command | int:
     result = chosen(**{name: tuple(value) if isinstance(value, list) else value for name, value in options.items()})
     for file in result.files():
         try:
-            Path(file).open("a").close()  # better refused now than after all was measured
+            Path(file).open("ab").close()  # better refused now than after all was measured
         except OSError as error:
             raise DataError(f"cannot write {file} ({error.strerror}); choose another file") from error
     return result

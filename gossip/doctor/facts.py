@@ -143,7 +143,7 @@ def _sources() -> dict[str, str | None]:
 def _mpi_file() -> str | None:
     """Of what this process has loaded."""
     try:
-        maps = Path("/proc/self/maps").read_text()
+        maps = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
     found = re.search(r"/\S*/libmpi(ch)?[.\-]\S*", maps)
@@ -159,7 +159,7 @@ def _shared_memory() -> float:
 def _quota() -> float:
     """Cores; infinite without a limit."""
     try:
-        time, period = QUOTA.read_text().split()
+        time, period = QUOTA.read_text(encoding="ascii").split()
         return math.inf if time == "max" else int(time) / int(period)
     except (OSError, ValueError):
         return math.inf

@@ -283,10 +283,10 @@ def _compiled_code(facts: Sequence[Facts]) -> Finding:
     folders = [each.compiled_code for each in facts]
     if all(folders):
         return Finding("compiled code", f"is kept in {_by_rank(folders)}")
+    where = _by_rank(folders, none="nowhere")
     return Finding(
         "compiled code",
-        f"numba can keep it nowhere on {listed([rank for rank, folder in enumerate(folders) if folder is None])}: each "
-        f"process compiles anew, which takes seconds",
+        f"numba can keep it {where}: each process that keeps none compiles anew, which takes seconds",
         "set NUMBA_CACHE_DIR to a folder that can be written",
     )
 

@@ -89,7 +89,7 @@ def _parse(arguments: Sequence[str]) -> Namespace | int:
     try:  # better refused now than after all was computed
         options.output.mkdir(parents=True, exist_ok=True)
         for file in ("results.json", "plot.svg"):
-            (options.output / file).open("a").close()
+            (options.output / file).open("ab").close()
     except OSError as error:
         raise DataError(f"cannot write to {options.output} ({error.strerror}); choose another --output") from error
     return options

@@ -53,7 +53,7 @@ def refuse_too_many(ranks: int, nodes: int | None) -> None:
 def _options(arguments: Sequence[str]) -> list[tuple[str, str]]:
     """(name, value) of each option that has one, in their order."""
     found = []
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
         if argument.startswith("--"):
             name, equals, value = argument[2:].partition("=")
             found.append((name.replace("_", "-"), value if equals else following))

@@ -102,7 +102,11 @@ GPU = {"gpus": ("H100",), "has_gpu_device": True, "takes_gpu_memory": True}
         ("GPUs", [{"has_gpu_device": True}], "a has some, but torch 2.13.0 sees none"),
         ("GPUs", [GPU, {}], "not all ranks see any: 1 x H100 on rank 0, none on rank 1"),
         ("GPUs", [GPU | {"takes_gpu_memory": False}] * 2, "go through host memory"),
-        ("compiled code", [{}, {"compiled_code": None}], "numba can keep it nowhere on rank 1"),
+        (
+            "compiled code",
+            [{}, {"compiled_code": None}],
+            "/home/me/__pycache__ on rank 0, nowhere on rank 1",
+        ),
         ("disk", [{}, {"disk": Disk(problem="No space left on device: x")}], "No space left on device: x on rank 1"),
         ("disk", [{}, {"host": "b", "disk": Disk(shared=False)}], "not seen by rank 1 on b"),
         ("disk", [{}, {"disk": Disk(seconds=8.0, free=1e12)}], "1 MB/s on each rank, all at once (rank 1 is slowest)"),

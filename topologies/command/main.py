@@ -187,7 +187,7 @@ def _written(value: object) -> str:
 
 
 def _pattern(schedule: Schedule) -> list[str]:
-    """Who hears from whom, of a schedule in any round: row i is node i; two rows a line, if there are letters for it."""
+    """Who hears from whom, of a schedule in any round: row i is node i; two rows a line where letters allow."""
     there = schedule.support().toarray() != 0
     if not _knows(BLOCKS):
         return ["".join("#" if each else "." for each in row) for row in there]
