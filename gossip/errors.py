@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 
 
 class GossipError(Exception):
@@ -45,5 +46,6 @@ def explained(error: Exception) -> GossipError:
 
 def say(text: str) -> None:
     """Print to standard error in one piece: lines of several ranks must not run into each other."""
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
+    with suppress(OSError, ValueError, AttributeError):  # a stream that is full, broken, or closed from the beginning
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()

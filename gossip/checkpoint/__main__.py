@@ -14,8 +14,9 @@ from algorithms import Layout
 from algorithms.numerics.tree_sum import fold
 from gossip.checkpoint.entries import Outline
 from gossip.checkpoint.store import Checkpoint, newest
-from gossip.console.frame import exit_code
+from gossip.console.frame import exit_code_alone
 from gossip.console.parser import Parser
+from gossip.console.streams import console
 from gossip.errors import DataError, UsageError
 from gossip.network import Communicator
 from gossip.records.configuration import flat
@@ -28,10 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0, 2 for wrong usage, 3 for damage or output that cannot be written."""
     arguments = sys.argv[1:] if arguments is None else arguments
 
-    def command(processes: Communicator) -> int:
-        return processes.from_root(lambda: _run(arguments))
-
-    return exit_code(command)
+    return exit_code_alone(lambda _: Communicator().from_root(lambda: _run(arguments)))
 
 
 def _run(arguments: Sequence[str]) -> int:
@@ -57,7 +55,6 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def _inspect(checkpoint: Checkpoint, options: Namespace) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     about = checkpoint.manifest
@@ -79,7 +76,7 @@ def _inspect(checkpoint: Checkpoint, options: Namespace) -> None:
         table = Table(title=title, title_justify="left", show_header=False)
         for name, value in rows:
             table.add_row(name, str(value))
-        Console().print(table)
+        console().print(table)
 
 
 def _parts(name: str, entry: Outline) -> Iterator[tuple[str, str]]:

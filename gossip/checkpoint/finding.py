@@ -55,7 +55,7 @@ def _last_of(configuration: Mapping[str, Any], runs: Path, steps: int) -> Path |
 def _is_over(directory: Path, steps: int) -> bool:
     """Whether a run has come to its end and been no shorter than this."""
     try:
-        summary = json.loads((directory / "summary.json").read_text())
+        summary = json.loads((directory / "summary.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
     return bool(summary["status"] == "finished" and summary["steps"] >= steps)

@@ -24,10 +24,12 @@ from gossip.processes.allocator import freed_memory_kept
 from gossip.processes.cores import shared_cores
 from gossip.processes.ending import closed_together, failing_together, speaking_once, watched
 from gossip.processes.signals import Signals
+from gossip.processes.start import refusing
 from gossip.records.logs import logs
 from gossip.records.trace import traced
 
 Options = ParamSpec("Options")
+DOING = ("gossip.run",)
 
 
 def conduct(
@@ -78,6 +80,12 @@ def conduct(
         return attempt(setting, recorder, processes=processes, signals=signals, all_models=all_models)
 
 
+def _processes(training: Training) -> Communicator:
+    if training.communicator is not None:
+        return launcher.over(training.communicator, DOING)
+    return launcher.world(DOING, training.stall_timeout or math.inf)
+
+
 def _with_options_of(
     specification: Callable[Options, Training],
 ) -> Callable[[Callable[[Training], Result]], Callable[Options, Result]]:
@@ -118,7 +126,8 @@ def run(training: Training) -> Result:
         DivergedError: if a loss is NaN or infinite, on every rank.
         PreemptedError: if a signal has stopped the run, on every rank; there is a checkpoint of where it was.
     """
-    processes = launcher.world() if training.communicator is None else launcher.over(training.communicator)
+    with refusing():
+        processes = _processes(training)
     with ExitStack() as stack:
         stack.enter_context(speaking_once(processes))
         stack.enter_context(failing_together(processes))

@@ -24,12 +24,15 @@ from gossip.processes import launcher
 from gossip.processes.allocator import freed_memory_kept
 from gossip.processes.cores import shared_cores
 from gossip.processes.ending import closed_together, speaking_once
+from gossip.processes.start import refusing
 from topologies import FAMILIES, Schedule, Topology
 
 if TYPE_CHECKING:
     import networkx
 
     from gossip.processes.mpi import Intracomm
+
+DOING = ("gossip.Optimizer",)  # what all ranks must be about to do
 
 
 class Optimizer(torch.optim.Optimizer):
@@ -84,7 +87,8 @@ class Optimizer(torch.optim.Optimizer):
         communicator: Intracomm | None = None,
         transport: TransportName = "auto",
     ) -> None:
-        processes = launcher.world() if communicator is None else launcher.over(communicator)
+        with refusing():
+            processes = launcher.world(DOING) if communicator is None else launcher.over(communicator, DOING)
         with ExitStack() as stack:  # undone if anything is refused, and kept for `close` if nothing is
             stack.enter_context(speaking_once(processes))
             stack.enter_context(shared_cores(processes))

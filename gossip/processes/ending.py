@@ -8,7 +8,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -139,8 +139,9 @@ def failing_together(communicator: Communicator) -> Iterator[None]:
 
 def leave(code: int) -> NoReturn:
     """End this process, of a job that has lost some: MPI's own way waits for them where there are many."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):  # one that is full, broken or closed
+            stream.flush()
     time.sleep(PARTING)
     os._exit(code)
 

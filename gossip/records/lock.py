@@ -26,7 +26,7 @@ class Lock:
     def __init__(self, directory: Path) -> None:
         path = directory / NAME
         try:
-            self._file = path.open("a")
+            self._file = path.open("a", encoding="utf-8")
         except OSError as error:
             raise DataError(f"cannot write {path} ({error.strerror})") from error
         try:
@@ -37,8 +37,9 @@ class Lock:
             self._file.flush()
         except BlockingIOError:
             self.release()
+            job = path.read_text(encoding="utf-8")
             raise DataError(
-                f"{directory} belongs to a job that is still running ({path.read_text()}); wait until it has ended or "
+                f"{directory} belongs to a job that is still running ({job}); wait until it has ended or "
                 f"stop it, or start a run of its own without --resume"
             ) from None
         except OSError as error:

@@ -86,7 +86,7 @@ def _open(directory: Path | None, rank: int) -> logging.Handler:
     file = directory / "logs" / f"rank{rank}.log"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)  # where hosts share no file system, on each of them
-        handler = logging.FileHandler(file)
+        handler = logging.FileHandler(file, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise DataError(f"cannot write {file} ({error.strerror}); choose another output") from error
     handler.setFormatter(logging.Formatter(FORMAT))

@@ -51,7 +51,7 @@ class Recorder:
         if self.directory is not None:
             path = self.directory / "metrics.jsonl"
             try:
-                with path.open("a") as file:
+                with path.open("a", encoding="utf-8") as file:
                     file.write(to_json(record) + "\n")
             except OSError as error:
                 raise DataError(f"cannot write {path} ({error.strerror})") from error
@@ -75,7 +75,7 @@ class Recorder:
             return
         path, new = self.directory / name, self.directory / f".{name}"
         try:
-            new.write_text(text)
+            new.write_text(text, encoding="utf-8")
             new.replace(path)
         except OSError as error:
             raise DataError(f"cannot write {path} ({error.strerror})") from error
@@ -96,13 +96,13 @@ class Recorder:
             return
         from gossip.records.report.page import write_report
 
-        (self.directory / "summary.json").write_text(to_json(summary, indent=2) + "\n")
+        (self.directory / "summary.json").write_text(to_json(summary, indent=2) + "\n", encoding="utf-8")
         write_report(
             self.directory / "report.html",
             summary=summary,
             history=self.history,
             topology=topology,
-            config=(self.directory / "config.yaml").read_text(),
+            config=(self.directory / "config.yaml").read_text(encoding="utf-8"),
         )
 
     def _status(self) -> str:
