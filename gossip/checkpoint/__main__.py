@@ -13,7 +13,8 @@ from torch import Tensor
 from algorithms import Layout
 from algorithms.numerics.tree_sum import fold
 from gossip.checkpoint.entries import Outline
-from gossip.checkpoint.store import Checkpoint, newest
+from gossip.checkpoint.places import newest
+from gossip.checkpoint.store import Checkpoint
 from gossip.console.frame import exit_code
 from gossip.console.parser import Parser
 from gossip.errors import DataError, UsageError

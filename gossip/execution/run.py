@@ -64,8 +64,8 @@ def conduct(
         setting = prepare(training, topology, processes)
         if not survives:  # or else each attempt has a network of its own
             stack.enter_context(closed_together(processes, setting.network.close))
-            stack.enter_context(watched(processes, setting.directory))
-        stack.enter_context(logs(setting.directory, processes))
+            stack.enter_context(watched(processes, setting.written))
+        stack.enter_context(logs(setting.written, processes))
         biased = bias(training.algorithm, topology)
         if biased and processes.rank == 0:
             warn(biased)

@@ -29,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def train(arguments: Sequence[str], processes: Communicator, signals: Signals) -> int:
     """Parse on rank 0, send what was understood to all ranks, train together."""
+    from gossip.errors import DataError
     from gossip.execution.run import conduct
     from gossip.execution.training import Training
     from gossip.processes.allocator import keep_freed_memory
@@ -47,6 +48,8 @@ def train(arguments: Sequence[str], processes: Communicator, signals: Signals) -
         print_summary(finished.summary, finished.directory)
     if not processes.bereaved:
         processes.barrier()  # ranks that are done early would spin in MPI's own finalization
+    if finished.lost is not None:
+        raise DataError(f"the run has come to its end, but {finished.lost}")
     return 0
 
 

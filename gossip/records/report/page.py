@@ -14,6 +14,7 @@ from string import Template
 from typing import Any
 
 import topologies
+from gossip.records.replacing import replace_file
 from gossip.records.report.curves import consensus_curve, learning_curves, svg
 from gossip.records.report.style import CSS, DARK, LIGHT, STYLE, variables
 from gossip.records.report.words import Records, byte_count, counted, duration, number, pretty, words
@@ -89,7 +90,7 @@ def write_report(
         history=_table(history),
         config=escape(config),
     )
-    path.write_text(page, encoding="utf-8")
+    replace_file(path, page)
 
 
 def _setting(summary: Mapping[str, Any]) -> str:
