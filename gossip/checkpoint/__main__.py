@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ from gossip.console.parser import Parser
 from gossip.errors import DataError, UsageError
 from gossip.network import Communicator
 from gossip.records.configuration import flat
+from gossip.records.replacing import replace_file
 
 FORMATS = (".pt", ".safetensors")
 SHOWN = 12  # numbers of a tuple
@@ -80,7 +82,7 @@ def _inspect(checkpoint: Checkpoint, options: Namespace) -> None:
         table = Table(title=title, title_justify="left", show_header=False)
         for name, value in rows:
             table.add_row(name, str(value))
-        Console().print(table)
+        Console(markup=False, emoji=False).print(table)  # names are no markup
 
 
 def _parts(name: str, entry: Outline) -> Iterator[tuple[str, str]]:
@@ -124,12 +126,13 @@ def _export(checkpoint: Checkpoint, options: Namespace) -> None:
     tensors = {name: tensor.clone() for name, tensor in Layout(shapes).unflatten(model).items()}
     from safetensors.torch import save
 
+    content = BytesIO()
+    if file.suffix == ".pt":
+        torch.save(tensors, content)
+    else:
+        content.write(save(tensors))
     try:
-        with file.open("wb") as opened:
-            if file.suffix == ".pt":
-                torch.save(tensors, opened)
-            else:
-                opened.write(save(tensors))
+        replace_file(file.resolve(), content.getvalue())
     except OSError as error:
         raise DataError(f"cannot write {file} ({error.strerror})") from error
     print(

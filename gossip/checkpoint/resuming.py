@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from algorithms import Algorithm, Traffic
+from algorithms import Algorithm, Oracle, Traffic
 from gossip.checkpoint.entries import StatesFromRows
+from gossip.checkpoint.fitting import check_result
 from gossip.checkpoint.places import MANIFEST
-from gossip.checkpoint.sections import nodes_of_sections
+from gossip.checkpoint.sections import NetworkSection, nodes_of_sections
 from gossip.checkpoint.store import Checkpoint
 from gossip.drivers.moment import Position
 from gossip.network import Communicator, RunNetwork
@@ -23,6 +25,7 @@ MALFORMED = (AttributeError, IndexError, KeyError, OverflowError, RuntimeError, 
 def resume(
     folder: Path,
     algorithm: Algorithm,
+    oracle: Oracle,
     *,
     device: torch.device,
     processes: Communicator,
@@ -32,7 +35,8 @@ def resume(
 
     Args:
         folder: The checkpoint.
-        algorithm: That of the run, for this model.
+        algorithm: That of the run, for this model,
+        oracle: and that.
         device: Where the states go.
         processes: The ranks, maybe of another number than those that have written it.
         network: Goes on from the round that it was in then, with what was under way.
@@ -47,9 +51,16 @@ def resume(
     read = StatesFromRows(algorithm, checkpoint, device)
 
     def states() -> dict[str, Any]:
-        sections = ("algorithm", "oracle", "network")
+        makers: dict[str, Callable[..., Any]] = {
+            "algorithm": algorithm.start,
+            "oracle": oracle.start,
+            "network": NetworkSection,
+        }
         try:
-            return {name: read.state(name, manifest["states"][name], nodes[name]) for name in sections}
+            states = {name: read.state(name, manifest["states"][name], nodes[name]) for name in makers}
+            for name, maker in makers.items():
+                check_result(maker, states[name], name)
+            return states
         except MALFORMED as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise checkpoint.damaged(MANIFEST, f"and the files of ranks make no state ({reason})") from error

@@ -176,7 +176,12 @@ def _begin(setting: Setting, driver: Lockstep, recorder: Recorder, processes: Co
     if setting.folder is None or not setting.whole:
         return processes.together(lambda: driver.start(setting.x))
     position, history = resume(
-        setting.folder, driver.algorithm, device=setting.x.device, processes=processes, network=setting.network
+        setting.folder,
+        driver.algorithm,
+        setting.training.oracle,
+        device=setting.x.device,
+        processes=processes,
+        network=setting.network,
     )
     processes.from_root(lambda: _continue(setting, recorder, position.step))
     processes.together(lambda: recorder.resume(history))
