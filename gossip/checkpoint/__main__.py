@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -13,13 +14,15 @@ from torch import Tensor
 from algorithms import Layout
 from algorithms.numerics.tree_sum import fold
 from gossip.checkpoint.entries import Outline
-from gossip.checkpoint.store import Checkpoint, newest
+from gossip.checkpoint.places import newest
+from gossip.checkpoint.store import Checkpoint
 from gossip.console.frame import exit_code_alone
 from gossip.console.parser import Parser
 from gossip.console.streams import console
 from gossip.errors import DataError, UsageError
 from gossip.network import Communicator
 from gossip.records.configuration import flat
+from gossip.records.replacing import replace_file
 
 FORMATS = (".pt", ".safetensors")
 SHOWN = 12  # numbers of a tuple
@@ -76,7 +79,7 @@ def _inspect(checkpoint: Checkpoint, options: Namespace) -> None:
         table = Table(title=title, title_justify="left", show_header=False)
         for name, value in rows:
             table.add_row(name, str(value))
-        console().print(table)
+        console(literal=True).print(table)
 
 
 def _parts(name: str, entry: Outline) -> Iterator[tuple[str, str]]:
@@ -120,12 +123,13 @@ def _export(checkpoint: Checkpoint, options: Namespace) -> None:
     tensors = {name: tensor.clone() for name, tensor in Layout(shapes).unflatten(model).items()}
     from safetensors.torch import save
 
+    content = BytesIO()
+    if file.suffix == ".pt":
+        torch.save(tensors, content)
+    else:
+        content.write(save(tensors))
     try:
-        with file.open("wb") as opened:
-            if file.suffix == ".pt":
-                torch.save(tensors, opened)
-            else:
-                opened.write(save(tensors))
+        replace_file(file.resolve(), content.getvalue())
     except OSError as error:
         raise DataError(f"cannot write {file} ({error.strerror})") from error
     print(

@@ -118,12 +118,18 @@ def on_terminal() -> bool:
     return False
 
 
-def console() -> Console:
-    """For tables and bars on standard output: in a file or a pipe without escape codes, and wide."""
+def console(*, literal: bool = False) -> Console:
+    """For tables and bars on standard output: in a file or a pipe without escape codes, and wide.
+
+    Args:
+        literal: Whether what is printed may be names, in which brackets and colons mean nothing.
+    """
     from rich.console import Console
 
-    file = cast(TextIO, Lenient(sys.stdout))
-    return Console(file=file) if on_terminal() else Console(file=file, force_terminal=False, width=WIDTH)
+    file, words = cast(TextIO, Lenient(sys.stdout)), not literal
+    if on_terminal():
+        return Console(file=file, markup=words, emoji=words)
+    return Console(file=file, force_terminal=False, width=WIDTH, markup=words, emoji=words)
 
 
 def _hold_descriptors() -> None:

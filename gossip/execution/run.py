@@ -17,6 +17,7 @@ from gossip.execution.outcome import Result
 from gossip.execution.setting import prepare
 from gossip.execution.training import Training
 from gossip.fields import descriptions
+from gossip.names import CHECKPOINT
 from gossip.needs import bias, warn_caller
 from gossip.network import Communicator
 from gossip.processes import launcher
@@ -66,8 +67,8 @@ def conduct(
         setting = prepare(training, topology, processes)
         if not survives:  # or else each attempt has a network of its own
             stack.enter_context(closed_together(processes, setting.network.close))
-            stack.enter_context(watched(processes, setting.directory))
-        stack.enter_context(logs(setting.directory, processes))
+            stack.enter_context(watched(processes, setting.written, CHECKPOINT.pattern))
+        stack.enter_context(logs(setting.written, processes))
         biased = bias(training.algorithm, topology)
         if biased and processes.rank == 0:
             warn(biased)

@@ -97,15 +97,19 @@ def spoken(communicator: Communicator, said: Mapping[int, Failure]) -> list[str]
 
 
 @contextmanager
-def watched(communicator: Communicator, directory: Path | None) -> Iterator[None]:
-    """If a rank is killed meanwhile, one line says which, although nobody else may live to say so; collective."""
+def watched(communicator: Communicator, directory: Path | None, checkpoint: str) -> Iterator[None]:
+    """If a rank is killed meanwhile, one line says which, although nobody else may live to say so; collective.
+
+    Where the run directory has a checkpoint, under a name of this pattern, the line says how to go on.
+    """
     if communicator.size > 1:
         from gossip.processes.mpi import MpiCommunicator
         from gossip.processes.watcher import Watch
 
         assert isinstance(communicator, MpiCommunicator)
         ranks, gather = communicator.local_ranks, communicator.gather
-        communicator.watch = Watch(ranks, communicator.rank, gather, communicator.size, str(directory or ""))
+        size, where = communicator.size, str(directory or "")
+        communicator.watch = Watch(ranks, communicator.rank, gather, size, where, checkpoint)
     try:
         yield
     except GossipError:

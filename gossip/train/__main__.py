@@ -45,6 +45,7 @@ def train(arguments: Sequence[str], processes: Communicator, signals: Signals) -
 
     processes.patience = early.start_patience(arguments) or start_timeout()  # until the options say
     early.refuse_too_many(processes.size, processes.from_root(lambda: early.nodes(arguments)))
+    from gossip.errors import DataError
     from gossip.execution.run import conduct
     from gossip.execution.training import Training
     from gossip.processes.allocator import keep_freed_memory
@@ -63,6 +64,8 @@ def train(arguments: Sequence[str], processes: Communicator, signals: Signals) -
         print_summary(finished.summary, finished.directory)
     if not processes.bereaved:
         processes.barrier()  # ranks that are done early would spin in MPI's own finalization
+    if finished.lost is not None:
+        raise DataError(f"the run has come to its end, but {finished.lost}")
     return 0
 
 
