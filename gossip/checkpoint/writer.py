@@ -22,7 +22,7 @@ from gossip.checkpoint.store import FolderWriter, remove_others, step_folder
 from gossip.drivers.moment import Moment
 from gossip.errors import DataError, PreemptedError, UsageError
 from gossip.network import Communicator, RunNetwork
-from gossip.processes.signals import Signals
+from gossip.processes.signals import Signals, exit_code_of, tell_batch_script
 from gossip.records.lock import Lock
 from gossip.records.recorder import Recorder
 
@@ -99,10 +99,16 @@ class CheckpointWriter:
             self._write(moment)
             self._last = moment.step
         if self._stop:
-            name = signal.Signals(self._stop).name
-            raise PreemptedError(
-                f"stopped by {name} after step {moment.step}; go on with --resume {self._order.directory}"
-            )
+            raise self._stopped(signal.Signals(self._stop), moment.step)
+
+    def _stopped(self, number: signal.Signals, step: int) -> PreemptedError:
+        """What is raised when all ranks have saved and leave."""
+        directory = self._order.directory
+        self._signals.leave(number)
+        self._processes.from_root(lambda: tell_batch_script(number, directory))
+        error = PreemptedError(f"stopped by {number.name} after step {step}; go on with --resume {directory}")
+        error.exit_code = exit_code_of(number)
+        return error
 
     def _due(self, step: int, known: Sequence[float] | None) -> bool:
         """Whether to write before this step, given what has become known to all ranks; the same on every rank."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from gossip.errors import GossipError
-from gossip.processes.ending import complain, failing_together, leave
+from gossip.errors import GossipError, say
+from gossip.processes.ending import INTERRUPTED, complain, failing_together, leave
 from gossip.processes.launcher import launched_as, world
 
 if TYPE_CHECKING:
@@ -35,6 +35,9 @@ def exit_code(
     except GossipError as error:
         complain(error, processes.rank)
         code = error.exit_code
+    except KeyboardInterrupt:  # of a single process; several have ended together
+        say("gossip: interrupted")
+        code = INTERRUPTED
     if processes.bereaved:
         leave(code)
     return code

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0, 2 for wrong usage, 3 for data or output, 4 for divergence, 75
-    for a run that a signal has stopped and that can go on."""
+    for a run that a signal has stopped and that can go on, 130 if that was Ctrl-C."""
     arguments = sys.argv[1:] if arguments is None else arguments
     # Before torch is imported: its threads spin between two operations, which ruins a host that is shared.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from gossip.processes.signals import Signals
 
-    with Signals() as signals:  # before the long imports, during which one may come
+    with Signals(until_exit=True) as signals:  # before the long imports, during which one may come
         from gossip.console.frame import exit_code
 
         return exit_code(lambda processes: train(arguments, processes, signals))
@@ -29,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def train(arguments: Sequence[str], processes: Communicator, signals: Signals) -> int:
     """Parse on rank 0, send what was understood to all ranks, train together."""
+    signals.listen()
     from gossip.execution.run import conduct
     from gossip.execution.training import Training
     from gossip.processes.allocator import keep_freed_memory
