@@ -1,8 +1,8 @@
 """Signals that ask a run to stop: they are remembered, and what follows from them happens between two steps.
 
-A batch system sends more than one. `srun --kill-on-bad-exit=1` sends SIGTERM to all other ranks as soon as the first has
-left with an exit code of its own, and leaving takes seconds with some interconnects. So a process that has saved and
-leaves ignores them until it is gone.
+A batch system sends more than one. `srun --kill-on-bad-exit=1` sends SIGTERM to all other ranks as soon as the first
+has left with an exit code of its own, and leaving takes seconds with some interconnects. So a process that has saved
+and leaves ignores them until it is gone.
 """
 
 from __future__ import annotations
