@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from gossip.errors import UsageError
 from gossip.execution.checks import check
@@ -69,7 +70,7 @@ def _check_apart(trainings: Sequence[Training], configurations: Sequence[str]) -
         seen[training.config] = name
 
 
-def _checkpoints(trainings: Sequence[Training], asked: str | None) -> dict[str, str]:
+def _checkpoints(trainings: Sequence[Training], asked: str | None) -> dict[str, Any]:
     """The option for checkpoints, if they are not asked for already."""
     own = [training.checkpoint_every for training in trainings]
     if asked is not None and any(each is not None for each in own):
@@ -83,7 +84,7 @@ def _checkpoints(trainings: Sequence[Training], asked: str | None) -> dict[str, 
     return {}
 
 
-def _resume(trainings: Sequence[Training], jobs: int) -> dict[str, str]:
+def _resume(trainings: Sequence[Training], jobs: int) -> dict[str, Any]:
     """The option by which a job goes on when it is queued again, if it is not there already."""
     own = [training.resume for training in trainings]
     for each in own:
