@@ -31,9 +31,12 @@ class DivergedError(GossipError, ArithmeticError):
 
 
 class PreemptedError(GossipError):
-    """The run has been told to stop, has written a checkpoint, and can go on from there."""
+    """The run has been told to stop, has written a checkpoint, and can go on from there.
 
-    exit_code = 75  # EX_TEMPFAIL of sysexits.h: try again later
+    Its exit code is 75, EX_TEMPFAIL of sysexits.h: try again later; or 130 if a person has interrupted it.
+    """
+
+    exit_code = 75
 
 
 def explained(error: Exception) -> GossipError:

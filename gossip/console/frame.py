@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from gossip.console.streams import READER_GONE, Lenient, lenient_output
 from gossip.errors import DataError, GossipError, say
 from gossip.processes.communicator import Communicator
-from gossip.processes.ending import complain, failing_together, leave
+from gossip.processes.ending import INTERRUPTED, complain, failing_together, leave
 from gossip.processes.environment import launched_as, launched_otherwise
 from gossip.processes.launcher import world
 from gossip.processes.start import refuse
@@ -45,6 +45,9 @@ def exit_code(
         except GossipError as error:
             complain(error, processes.rank)
             code = error.exit_code
+        except KeyboardInterrupt:  # of a single process; several have ended together
+            say("gossip: interrupted")
+            code = INTERRUPTED
         if shows:
             code = code or _said(output)
         if processes.bereaved:

@@ -19,7 +19,9 @@ from gossip.network import Communicator, TransportName, connect
 from gossip.optimizer.buffers import Buffers
 from gossip.optimizer.flat import FlatParameters
 from gossip.optimizer.rates import LearningRates, learning_rate_of, with_learning_rate
+from gossip.optimizer.resumable import Resumable
 from gossip.optimizer.states import classes_within, leave_memory, restored, saved
+from gossip.optimizer.stopping import Stopping
 from gossip.processes import launcher
 from gossip.processes.allocator import freed_memory_kept
 from gossip.processes.cores import shared_cores
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 DOING = ("gossip.Optimizer",)  # what all ranks must be about to do
 
 
-class Optimizer(torch.optim.Optimizer):
+class Optimizer(Resumable, torch.optim.Optimizer):
     """Every rank is a node that trains its own model; `step` is one iteration of the algorithm. Collective.
 
     The parameters become views of one vector (d,), and so do their gradients. Those that do not require a gradient are
@@ -107,6 +109,8 @@ class Optimizer(torch.optim.Optimizer):
             self.network = connect(chosen, processes, seed, transport)
             stack.enter_context(closed_together(processes, self.network.close))
             self._start(processes)
+            self._processes, self._stopping = processes, Stopping(processes)
+            stack.enter_context(closed_together(processes, self._stopping.close))
             self._resources = stack.pop_all()
         if processes.size > 1:
             atexit.register(self._resources.close)

@@ -19,6 +19,7 @@ from gossip.processes.communicator import Communicator, StalledError, listed
 
 PARTING = 2.0  # seconds in which the last agreement of survivors reaches all of them: who ends is lost to the others
 FAILURE = 1  # exit code after an unexpected exception
+INTERRUPTED = 130  # and after Ctrl-C, as shells have it: 128 + SIGINT
 
 
 def end_job(communicator: Communicator, error: BaseException) -> None:
@@ -30,6 +31,7 @@ def end_job(communicator: Communicator, error: BaseException) -> None:
     from algorithms import NonFiniteError
 
     code = DivergedError.exit_code if isinstance(error, NonFiniteError) else FAILURE
+    code = INTERRUPTED if isinstance(error, KeyboardInterrupt) else code
     try:
         if isinstance(error, StalledError):
             say(f"gossip: {communicator.name} {error}")
@@ -69,6 +71,8 @@ class Failure:
         host, line = socket.gethostname(), f"{type(error).__name__}: {error}"
         if isinstance(error, StalledError):
             return cls(host, "", "", line)
+        if isinstance(error, KeyboardInterrupt):  # wherever it came
+            return cls(host, "KeyboardInterrupt", "", "interrupted")
         frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
         trace = "" if isinstance(error, NonFiniteError) else "".join(traceback.format_exception(error)).rstrip()
         return cls(host, " ".join([type(error).__name__, *frames]), trace, line)
@@ -188,12 +192,14 @@ def speaking_once(communicator: Communicator) -> Iterator[None]:
     """In a user's own script, rank 0 alone reports an error that all ranks raise alike within it, in one line.
 
     Python reports an error that nobody has caught when the script has ended, so after such an error the hook for
-    that stays; otherwise it is set back.
+    that stays; otherwise it is set back. In a single process this is so only where a run has been told to stop.
     """
     set_back = speak_once(communicator)
     try:
         yield
-    except GossipError:
+    except GossipError as error:
+        if isinstance(error, PreemptedError):
+            _hook(communicator)
         raise
     except BaseException:
         set_back()
@@ -202,20 +208,27 @@ def speaking_once(communicator: Communicator) -> Iterator[None]:
 
 
 def speak_once(communicator: Communicator) -> Callable[[], None]:
-    """Let rank 0 alone report an error that all ranks raise alike and nobody catches, in one line.
+    """Let rank 0 alone report an error that all ranks raise alike and nobody catches, in one line, with its exit code.
 
-    Any other exception that nobody catches is printed and ends the whole job.
+    Any other exception that nobody catches is printed and ends the whole job. In a single process nothing changes.
 
     Returns:
         What sets Python's hook back.
     """
+    return _hook(communicator) if communicator.size > 1 else lambda: None
+
+
+def _hook(communicator: Communicator) -> Callable[[], None]:
     before = sys.excepthook
-    if communicator.size == 1 or getattr(before, "speaks_once", False):
+    if getattr(before, "speaks_once", False):
         return lambda: None
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if isinstance(error, GossipError):
             complain(error, communicator.rank)
+            raise SystemExit(error.exit_code)  # which Python heeds here
+        if communicator.size == 1:
+            before(kind, error, trace)
         else:
             end_job(communicator, error)
 

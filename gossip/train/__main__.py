@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0, 2 for wrong usage, 3 for data or output, 4 for divergence, 75
-    for a run that a signal has stopped and that can go on."""
+    for a run that a signal has stopped and that can go on, 130 if that was Ctrl-C."""
     arguments = sys.argv[1:] if arguments is None else arguments
     # Before torch is imported: its threads spin between two operations, which ruins a host that is shared.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from gossip.processes.start import StartError, refuse
     from gossip.train.early import start_patience
 
-    with Signals() as signals:  # before the long imports, during which one may come
+    with Signals(until_exit=True) as signals:  # before the long imports, during which one may come
         try:
             from gossip.console.frame import asks_for_help, exit_code, exit_code_alone
         except ImportError as error:  # where ranks start with different Pythons, the others wait for this one
@@ -43,6 +43,7 @@ def train(arguments: Sequence[str], processes: Communicator, signals: Signals) -
     from gossip.processes.environment import start_timeout
     from gossip.train import early
 
+    signals.listen()
     processes.patience = early.start_patience(arguments) or start_timeout()  # until the options say
     early.refuse_too_many(processes.size, processes.from_root(lambda: early.nodes(arguments)))
     from gossip.errors import DataError
