@@ -6,7 +6,7 @@ import json
 import signal
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,9 @@ class Order:
 
     about: Mapping[str, Any]
     """What is written into each, as JSON: the configuration of the run, the layout of its model."""
+
+    fixed: Mapping[str, Tensor] = field(default_factory=dict)
+    """What of the model is not trained, by name; an exported model needs it."""
 
 
 class CheckpointWriter:
@@ -196,6 +199,8 @@ class CheckpointWriter:
             for section in outline:
                 first = states.setdefault(section, outline[section])
                 _check_same(section, first["parts"], outline[section]["parts"], rank)
+        if self._order.fixed:
+            files |= writer.fixed_file(self._order.fixed)
         posted = self._network.posted
         manifest = {
             "step": moment.step,
