@@ -182,7 +182,7 @@ class Job:
     def _command(self) -> str:
         if self.script:
             return shlex.join(["python", self.script, *self.arguments])
-        from gossip.train.options import words
+        from gossip.options.command_line import words
 
         chosen = ' --config "$configuration" --seed "$seed"' if self.configurations else ""
         own = shlex.join(self.arguments)
@@ -192,7 +192,7 @@ class Job:
     def _check_arguments(self) -> None:
         """Refuse what gossip.train would refuse, before it has waited in a queue."""
         from gossip.execution.checks import check
-        from gossip.train.options import parse, words
+        from gossip.options.command_line import parse, words
 
         for configuration in self.configurations or (None,):
             chosen = ["--config", configuration] if configuration else []

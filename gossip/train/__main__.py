@@ -52,7 +52,7 @@ def train(arguments: Sequence[str], processes: Communicator, signals: Signals) -
 
 def _parse(arguments: Sequence[str], ranks: int) -> Training | int:
     """The training, or the exit code of --help and the like."""
-    from gossip.train.options import parse
+    from gossip.options.command_line import parse
 
     try:
         return parse(arguments, ranks)

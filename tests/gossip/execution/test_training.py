@@ -14,7 +14,7 @@ from algorithms import DecentralizedSGD
 from gossip.execution.setting import NOT_DESCRIBED
 from gossip.execution.training import DECIDE_MODELS, Training
 from gossip.fields import descriptions
-from gossip.train.options import NOT_OPTIONS, option_names, parse
+from gossip.options.command_line import NOT_OPTIONS, option_names, parse
 from gossip.workloads import LeastSquares
 from topologies import ring
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 
-from gossip.train.kinds import KINDS, names
+from gossip.options.kinds import KINDS, names
 
 
 def one_line(message: str) -> str:

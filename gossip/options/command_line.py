@@ -16,8 +16,8 @@ from gossip.errors import UsageError
 from gossip.execution.training import Training
 from gossip.fields import descriptions
 from gossip.network import TransportName
-from gossip.train.kinds import let_the_parser_know
-from gossip.train.messages import one_line
+from gossip.options.kinds import let_the_parser_know
+from gossip.options.messages import one_line
 from gossip.workloads import Workload
 from topologies import Schedule
 
