@@ -104,7 +104,8 @@ def attempt(
     losses = [] if companion is None else companion.losses
     ranks = processes.size
     summary = summarized(setting, recorder, ranks=ranks, diverged=stopped is not None, losses=losses)
-    processes.from_root(lambda: recorder.write_outcome(summary, setting.topology))
+    drawn = setting.topology if setting.training.report else None
+    processes.from_root(lambda: recorder.write_outcome(summary, drawn))
     if stopped is not None:
         raise stopped
     return Finished(model, recorder.history, summary, recorder.directory)

@@ -90,13 +90,15 @@ class Recorder:
         if self._progress is not None:
             self._progress.close()
 
-    def write_outcome(self, summary: Mapping[str, Any], topology: Schedule) -> None:
-        """Write summary.json and report.html, if there is a run directory."""
+    def write_outcome(self, summary: Mapping[str, Any], topology: Schedule | None) -> None:
+        """Write summary.json, and report.html with this topology unless it is None, if there is a run directory."""
         if self.directory is None:
+            return
+        (self.directory / "summary.json").write_text(to_json(summary, indent=2) + "\n")
+        if topology is None:
             return
         from gossip.records.report.page import write_report
 
-        (self.directory / "summary.json").write_text(to_json(summary, indent=2) + "\n")
         write_report(
             self.directory / "report.html",
             summary=summary,

@@ -163,4 +163,5 @@ def test_a_file_that_is_no_yaml_is_said_in_one_line(tmp_path: Path) -> None:
 def test_configurations_of_earlier_runs_are_understood(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("topology: {class_path: gossip.train.kinds.ring, init_args: {weights: metropolis}}\nnodes: 5\n")
-    assert parse(["--config", str(file)], 1).topology == ring(5)
+    topology = parse(["--config", str(file)], 1).topology
+    assert repr(topology) == repr(ring(5))
