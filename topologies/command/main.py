@@ -8,6 +8,7 @@ import sys
 import warnings
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -123,23 +124,35 @@ def _describe(options: Namespace) -> str:
 
 def _compare(options: Namespace) -> str:
     """The table."""
-    from topologies.command.page import page, rows
+    from topologies.command.page import comparison, rows
 
     schedules = [named(each, FAMILIES, options.nodes, options.weights, _reading(options)) for each in options.topology]
-    measured = [_measure(each, options) for each in schedules]
+    names = [each.name for each in schedules]  # or, where two have the same, what was written on the command line
+    names = [text if names.count(name) > 1 else name for text, name in zip(options.topology, names, strict=True)]
+    shown = list(zip(names, schedules, strict=True))
+    measured = [replace(_measure(each, options), name=name) for name, each in shown]
     table = rows(measured)
     if options.json:
         text = json.dumps([each.record() for each in measured], indent=1)
         Path(options.json).write_text(text + "\n", encoding="utf-8")
     if options.html:
-        title = f"{len(schedules)} topologies, {options.parameters:g} parameters"
-        Path(options.html).write_text(page(title, table, schedules), encoding="utf-8")
+        title = f"{len(schedules)} topologies"
+        Path(options.html).write_text(comparison(title, _assumptions(options), table, shown), encoding="utf-8")
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return "\n".join(
         "  ".join(
             f"{cell:<{w}}" if not k else f"{cell:>{w}}" for k, (cell, w) in enumerate(zip(row, widths, strict=True))
         )
         for row in table
+    )
+
+
+def _assumptions(options: Namespace) -> str:
+    """What the predicted seconds depend on."""
+    return (
+        f"a message has {options.parameters:,.0f} parameters of {options.value_bytes} bytes · arrives after "
+        f"{options.latency:g} s and its bytes at {options.bandwidth / 1e9:g} GB/s, which a node's messages share · "
+        "computing takes no time"
     )
 
 
