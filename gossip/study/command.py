@@ -63,6 +63,11 @@ class ReportOrder:
 
     def write(self) -> int:
         """Make it; the exit code."""
+        from gossip.study.report import write_report
+        from gossip.study.results import of_directories
+
+        write_report("Report", of_directories(self.directories), self.output, self.target)
+        print(f"report: {self.output / 'report.html'}", flush=True)
         return 0
 
 
@@ -79,7 +84,7 @@ def parse(arguments: Sequence[str], ranks: int) -> StudyOrder | ReportOrder | in
     except SystemExit as stop:
         return int(stop.code or 0)
     if reporting:
-        return ReportOrder(options.runs, options.output, {})
+        return ReportOrder(options.runs, options.output, _target(options.target) if options.target else {})
     order = _order(options, ranks)
     check_words(order.whole.cells)
     _prepare(order)
@@ -169,6 +174,7 @@ def _parser() -> Parser:
 
 def _report_parser() -> Parser:
     parser = Parser(prog="python -m gossip.study report", description="One page of any runs.")
+    parser.add_argument("--target", metavar="METRIC=VALUE", help="count steps, bytes and seconds until this is reached")
     parser.add_argument("runs", type=Path, nargs="+", metavar="DIR", help="run directories, or what holds some")
     parser.add_argument("--output", type=Path, default=Path("report"), metavar="DIR", help="where the page goes")
     return parser

@@ -8,6 +8,7 @@ from functools import partial
 from gossip.errors import DataError, DivergedError, GossipError, PreemptedError
 from gossip.processes.communicator import Communicator
 from gossip.processes.signals import Signals
+from gossip.records.report.words import counted
 from gossip.study.cells import Run
 from gossip.study.command import StudyOrder
 from gossip.study.progress import Progress, cost
@@ -43,13 +44,23 @@ def conduct(order: StudyOrder, processes: Communicator, signals: Signals) -> Non
 
 
 def conclude(order: StudyOrder) -> int:
-    """Report; the exit code."""
-    whole = order.whole
-    ends = Counter(
-        outcome.status for each in whole.state() for run in each.runs if (outcome := whole.store.outcome(run))
-    )
-    print(", ".join(f"{number} {end}" for end, number in ends.items()), flush=True)
-    if ends["finished"]:
+    """Report, if all of the study has been computed; the exit code."""
+    from gossip.console.table import show
+    from gossip.study.report import write_report
+    from gossip.study.results import of_plan
+
+    whole, directory = order.whole, order.whole.store.directory
+    cells = of_plan(whole)
+    ends = Counter(run.status for cell in cells for run in cell.runs)
+    missing = sum(len(each.runs) or 1 for each in whole.state()) - ends.total()
+    if missing:
+        print(f"{counted(missing, 'run')} of other chunks are missing; the last of them makes the page", flush=True)
+    else:
+        found = write_report(directory.name, cells, directory, whole.study.target)
+        show(found.columns())
+        print(f"report: {directory / 'report.html'}", flush=True)
+    print(", ".join(f"{ends[end]} {end}" for end in ("finished", "diverged", "failed") if ends[end]), flush=True)
+    if ends["finished"] or missing:
         return 0
     return DivergedError.exit_code if ends["diverged"] else GossipError.exit_code
 

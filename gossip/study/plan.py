@@ -14,6 +14,7 @@ from gossip.options.messages import NotUnderstoodError
 from gossip.study.cells import Run, Store, refusal
 from gossip.study.description import Study
 from gossip.study.grid import Cell
+from gossip.study.statistics import more_is_better
 from gossip.study.tuning import Found, Trial, Tuner, gone_through, search
 from gossip.study.values import text_of
 
@@ -100,11 +101,6 @@ class Plan:
             return math.inf
         value = _final(self.store.of(run), self.study.objective)
         return -value if more_is_better(self.study.objective) else value
-
-
-def more_is_better(metric: str) -> bool:
-    """Whether a metric is one of those that are to grow."""
-    return metric.endswith("accuracy")
 
 
 def check_words(cells: Sequence[Cell]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from gossip.study.tuning import Found, Trial, gone_through, search
 from gossip.study.values import Range
+from tests.conftest import lacking
 
 LR = {"lr": Range(0.01, 1.0, 5)}
 STEPS = 100
@@ -77,7 +79,8 @@ def test_it_goes_on_from_what_is_known() -> None:
 
 
 def test_optuna() -> None:
-    pytest.importorskip("optuna")
+    if find_spec("optuna") is None:
+        lacking("optuna", "pip install optuna")
     best, seen = found(LR, lambda values: abs(math.log10(values["lr"]) + 0.6), "optuna")
     assert abs(math.log10(best.best["lr"]) + 0.6) < 0.3
     assert len(seen) == 20
