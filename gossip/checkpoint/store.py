@@ -28,13 +28,12 @@ import xxhash
 from torch import Tensor
 
 from gossip.checkpoint.manifest import check_history, check_manifest
-from gossip.checkpoint.places import MANIFEST, checkpoints, free_names, move_to_free, rename, step_of
+from gossip.checkpoint.places import FIXED, HISTORY, MANIFEST, checkpoints, free_names, move_to_free, rename, step_of
 from gossip.errors import DataError
 from gossip.names import CHECKPOINT, LITTER, ROWS, UNFINISHED
 from gossip.records.logs import log, warn
 
 FORMAT = 2
-HISTORY, FIXED = "history.json", "fixed.safetensors"
 CHUNK = 1 << 22  # bytes read at once
 
 

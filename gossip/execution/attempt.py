@@ -118,7 +118,8 @@ def attempt(
 
 
 def _write_outcome(setting: Setting, recorder: Recorder, summary: dict[str, Any]) -> str | None:
-    recorder.write_outcome(summary, setting.topology, configuration_text(setting.training, setting.topology))
+    drawn = setting.topology if setting.training.report else None
+    recorder.write_outcome(summary, drawn, configuration_text(setting.training, setting.topology))
     return recorder.lost
 
 

@@ -77,7 +77,7 @@ def _help(arguments: Sequence[str], ranks: int) -> int:
 
 def _parse(arguments: Sequence[str], ranks: int) -> Training | int:
     """The training, or the exit code of --help and the like."""
-    from gossip.train.options import parse
+    from gossip.options.command_line import parse
 
     try:
         return parse(arguments, ranks)
