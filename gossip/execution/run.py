@@ -19,10 +19,11 @@ from gossip.execution.training import Training
 from gossip.fields import descriptions
 from gossip.needs import bias, warn_caller
 from gossip.network import Communicator
-from gossip.processes import launcher
 from gossip.processes.allocator import freed_memory_kept
+from gossip.processes.calls import RUN
 from gossip.processes.cores import shared_cores
 from gossip.processes.ending import closed_together, failing_together, speaking_once, watched
+from gossip.processes.gathering import gathered
 from gossip.processes.signals import Signals
 from gossip.records.logs import logs
 from gossip.records.trace import traced
@@ -118,7 +119,7 @@ def run(training: Training) -> Result:
         DivergedError: if a loss is NaN or infinite, on every rank.
         PreemptedError: if a signal has stopped the run, on every rank; there is a checkpoint of where it was.
     """
-    processes = launcher.world() if training.communicator is None else launcher.over(training.communicator)
+    processes = gathered(training.communicator, RUN, training.stall_timeout)
     with ExitStack() as stack:
         stack.enter_context(speaking_once(processes))
         stack.enter_context(failing_together(processes))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import warnings
+from math import inf
 from typing import TYPE_CHECKING
 
 from gossip.errors import UsageError
@@ -40,7 +42,8 @@ def mpi_library() -> str:
         import mpi4py
 
         mpi4py.rc.initialize = False
-        mpi4py.rc.finalize = True  # at exit, as if mpi4py had initialized it
+        mpi4py.rc.finalize = False
+        atexit.register(_finalize)  # as mpi4py would later, when nothing of Python can prevent it any more
     from mpi4py import MPI
 
     name = MPI.Get_library_version().split("\n")[0].split(",")[0].strip("\0 ")
@@ -54,8 +57,18 @@ def thread_level() -> str | None:
     return THREAD_LEVELS[MPI.Query_thread()] if MPI.Is_initialized() else None
 
 
-def world() -> Communicator:
+def _finalize() -> None:
+    from mpi4py import MPI
+
+    if MPI.Is_initialized() and not MPI.Is_finalized():
+        MPI.Finalize()
+
+
+def world(patience: float = inf) -> Communicator:
     """All processes that were launched together. Without a launcher no MPI library is needed, nor touched.
+
+    Args:
+        patience: Seconds after which a wait for other ranks is given up.
 
     Raises:
         UsageError: if the launcher started another number of processes than the MPI library knows of, in
@@ -88,16 +101,16 @@ def world() -> Communicator:
             f"use the mpirun that belongs to this library, under Slurm srun --mpi=pmi2 with MPICH, or unset {variable} "
             f"to run one process"
         )
-    return over(MPI.COMM_WORLD)
+    return over(MPI.COMM_WORLD, patience)
 
 
-def over(communicator: MPI.Intracomm) -> Communicator:
+def over(communicator: MPI.Intracomm, patience: float = inf) -> Communicator:
     """The processes of an mpi4py communicator, which is duplicated."""
     if communicator.size == 1:
         return Communicator()
     from gossip.processes.mpi import MpiCommunicator
 
-    return MpiCommunicator(communicator)
+    return MpiCommunicator(communicator, patience=patience)
 
 
 def tolerates_failures() -> bool:
