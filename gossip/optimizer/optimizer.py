@@ -13,9 +13,11 @@ from torch import Tensor
 
 from algorithms import Algorithm, Layout, LearningRate, Sample, Traffic
 from algorithms.schedules.learning_rate import learning_rate
-from gossip.needs import bias, check_needs, warn_caller
+from gossip.needs import bias, warn_caller
 from gossip.network import Communicator, TransportName, connect
+from gossip.optimizer.agreement import equalize, refuse_other_parameters
 from gossip.optimizer.buffers import Buffers
+from gossip.optimizer.choice import chosen
 from gossip.optimizer.flat import FlatParameters
 from gossip.optimizer.joining import Joining, joined
 from gossip.optimizer.rates import LearningRates, learning_rate_of, with_learning_rate
@@ -25,7 +27,8 @@ from gossip.processes.calls import AVERAGE, CLOSE, OPTIMIZER, STEP
 from gossip.processes.cores import shared_cores
 from gossip.processes.ending import closed_together, speaking_once
 from gossip.processes.gathering import check_stall_timeout, gathered
-from topologies import FAMILIES, Schedule, Topology
+from gossip.records.sameness import refuse_disagreement
+from topologies import Schedule
 
 if TYPE_CHECKING:
     import networkx
@@ -97,16 +100,26 @@ class Optimizer(torch.optim.Optimizer):
             stack.enter_context(closed_together(processes, processes.close))
             processes.together(lambda: check_stall_timeout(stall_timeout))
             processes.together(lambda: self._take(list(params), algorithm, local, buffers))
-            self._agree_on_shapes(processes)
-            choose = partial(_choose, topology, algorithm, processes.size)
+            refuse_other_parameters(processes, self.param_groups, self._buffers.tensors)
+            refuse_disagreement(
+                processes,
+                algorithm=algorithm,
+                topology=topology if isinstance(topology, Schedule | str) else "the one of rank 0",
+                seed=seed,
+                transport=transport,
+                broadcast=broadcast,
+                local_optimizer=type(self._local).__name__,
+                default_dtype_of_torch=str(torch.get_default_dtype()),
+            )
+            choose = partial(chosen, topology, algorithm, processes.size)
             # A function may draw its graph, which must be the same one everywhere.
-            chosen = processes.together(choose) if isinstance(topology, Schedule) else processes.from_root(choose)
+            schedule = processes.together(choose) if isinstance(topology, Schedule) else processes.from_root(choose)
             if broadcast:
-                self._equalize(processes)
-            biased = bias(algorithm, chosen)
+                equalize(processes, [*self._all_parameters(), *self._buffers.tensors])
+            biased = bias(algorithm, schedule)
             if biased and processes.rank == 0:
                 warn_caller(biased)
-            self.network = connect(chosen, processes, seed, transport)
+            self.network = connect(schedule, processes, seed, transport)
             stack.enter_context(closed_together(processes, self.network.close))
             self._start(processes)
             self._resources = stack.pop_all()
@@ -175,23 +188,6 @@ class Optimizer(torch.optim.Optimizer):
     def _share_local(self) -> None:
         assert self._local is not None
         self.param_groups, self.state = self._local.param_groups, self._local.state
-
-    def _agree_on_shapes(self, processes: Communicator) -> None:
-        shapes = [tuple(each.shape) for each in [*self._parameters, *self._buffers.tensors]]
-        reference = processes.broadcast(shapes)
-
-        def check() -> None:
-            if shapes != reference:
-                raise ValueError(f"rank {processes.rank} has parameters or buffers of other shapes than rank 0")
-
-        processes.together(check)
-
-    @torch.no_grad()
-    def _equalize(self, processes: Communicator) -> None:
-        tensors = [*self._all_parameters(), *self._buffers.tensors]
-        values = processes.broadcast([each.detach().cpu().clone() for each in tensors])
-        for each, value in zip(tensors, values, strict=True):
-            each.copy_(value)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         if hasattr(self, "network"):
@@ -290,7 +286,7 @@ class Optimizer(torch.optim.Optimizer):
                 self._buffers.set_back(buffers)
 
     def join(self, *others: Optimizer) -> AbstractContextManager[None]:
-        """Within it, ranks may make different numbers of steps, as with `torch.distributed.algorithms.Join`. Collective.
+        """Within it, ranks may make different numbers of steps, as with torch.distributed.algorithms.Join. Collective.
 
             with optimizer.join():
                 for batch in batches:  # of this node, more or fewer than others have
@@ -380,21 +376,6 @@ class Optimizer(torch.optim.Optimizer):
         self._processes.no_longer_at_end(self._resources.close)
         self._flat.release()
         self._resources.close()
-
-
-def _choose(topology: Any, algorithm: Algorithm, n: int) -> Schedule:
-    """The topology of n nodes, if the algorithm can use it."""
-    if isinstance(topology, str):
-        families = {family.__name__: family for family in FAMILIES}
-        if topology not in families:
-            raise ValueError(f"there is no topology {topology!r}; there are {', '.join(families)}")
-        topology = families[topology]
-    made = topology(n) if callable(topology) else topology
-    chosen = made if isinstance(made, Schedule) else Topology(made)
-    if chosen.n != n:
-        raise ValueError(f"{chosen.name} has {chosen.n} nodes but there are {n} ranks, and every rank is one node")
-    check_needs(algorithm, chosen)
-    return chosen
 
 
 def _check_kinds(parameters: Sequence[Tensor]) -> None:

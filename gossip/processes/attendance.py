@@ -1,9 +1,9 @@
 """Where the ranks of a job are, so that none waits for ever for one that has gone another way.
 
 The calls that all ranks make together are counted on each. A rank that waits for others longer than a moment tells
-those that it waits for in which call it is. Two that wait in calls that the other has not come to have parted. A rank at
-its end listens until all others are at theirs: one that waits in a call that this rank has not made would wait for ever,
-so the rank that leaves says so and ends the job. As long as nobody waits, nothing is sent.
+those that it waits for in which call it is. Two that wait in calls that the other has not come to have parted. A rank
+at its end listens until all others are at theirs: one that waits in a call that this rank has not made would wait for
+ever, so the rank that leaves says so and ends the job. As long as nobody waits, nothing is sent.
 """
 
 from __future__ import annotations
