@@ -11,8 +11,6 @@ from torch import Tensor
 
 from gossip.processes.communicator import Communicator
 
-Kind = tuple[tuple[int, ...], str]  # shape and type
-
 
 def refuse_other_parameters(
     processes: Communicator, groups: Sequence[Mapping[str, Any]], buffers: Sequence[Tensor]
@@ -29,25 +27,24 @@ def refuse_other_parameters(
         return
     parameters = [p for group in groups for p in group["params"]]
     tensors = [*parameters, *buffers]
-    kinds = [(tuple(each.shape), str(each.dtype)) for each in tensors]
+    shapes = [tuple(each.shape) for each in tensors]
+    kinds = [f"{each.dtype}, {'trained' if each.requires_grad else 'frozen'}" for each in tensors]
     names = [name for group in groups for name in group.get("param_names", [])]
     sizes = [len(group["params"]) for group in groups]
     digests = [_digest(each) for each in parameters]
-    reference = processes.broadcast((kinds, names, sizes, digests))
+    reference = processes.broadcast((shapes, kinds, names, sizes, digests))
 
     def check() -> None:
         which, other = f"rank {processes.rank} has", "than rank 0"
-        if [shape for shape, _ in kinds] != [shape for shape, _ in reference[0]]:
+        if shapes != reference[0]:
             raise ValueError(f"{which} parameters or buffers of other shapes {other}")
-        if kinds != reference[0]:
-            raise ValueError(f"{which} parameters or buffers of other types {other}")
-        if names != reference[1]:
-            raise ValueError(
-                f"{which} parameters of other names, or in another order, {other}: {_told(names, reference)}"
-            )
-        if sizes != reference[2]:
-            raise ValueError(f"{which} other parameter groups {other}: of {sizes} parameters, not {reference[2]}")
-        if _exchanged(digests, reference[3]):
+        if kinds != reference[1]:
+            raise ValueError(f"{which} parameters or buffers of other types {other}: {_told(kinds, reference[1])}")
+        if names != reference[2]:
+            raise ValueError(f"{which} its parameters in another order {other}: {_told(names, reference[2])}")
+        if sizes != reference[3]:
+            raise ValueError(f"{which} other parameter groups {other}: of {sizes} parameters, not {reference[3]}")
+        if _exchanged(digests, reference[4]):
             raise ValueError(
                 f"{which} its parameters in another order {other}: their values are the same ones in other places"
             )
@@ -65,7 +62,7 @@ def equalize(processes: Communicator, tensors: Sequence[Tensor]) -> None:
 
 def _digest(tensor: Tensor) -> str:
     content = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-    return f"{tuple(tensor.shape)} {xxhash.xxh3_64_hexdigest(content.numpy())}"
+    return f"{tuple(tensor.shape)} {xxhash.xxh3_64_hexdigest(content.numpy().data)}"
 
 
 def _exchanged(here: Sequence[str], there: Sequence[str]) -> bool:
@@ -75,6 +72,8 @@ def _exchanged(here: Sequence[str], there: Sequence[str]) -> bool:
     return any(here[place] != there[place] and here[other] != there[other] for place, other in moved)
 
 
-def _told(names: Sequence[str], reference: Sequence[Any]) -> str:
-    differ = [(one, other) for one, other in zip(names, reference[1], strict=False) if one != other]
-    return f"{differ[0][0]!r} in the place of {differ[0][1]!r}" if differ else "there are more of them, or fewer"
+def _told(here: Sequence[str], there: Sequence[str]) -> str:
+    """The first difference."""
+    differ = ((place, *pair) for place, pair in enumerate(zip(here, there, strict=False)) if pair[0] != pair[1])
+    place, one, other = next(differ, (min(len(here), len(there)), "none", "none"))
+    return f"number {place} is {one}, not {other}"
