@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ SEEDED = {  # what is often drawn at random
     "workload": "data that are drawn or shuffled at random need a seed",
     "start": "a start that is drawn at random needs a seed",
 }
+CHECKSUM = re.compile(r"[0-9a-f]{16}$")  # of an array
 LONGEST = 60  # characters of a value that is shown
 
 
@@ -50,18 +52,15 @@ def _digest(part: Any) -> str:
 def _in_words(name: str, ranks: Sequence[int], first: Any, other: Any) -> str:
     """That these ranks have another part of this name than rank 0."""
     which = f"rank {ranks[0]} has" if len(ranks) == 1 else f"{len(ranks)} ranks, rank {ranks[0]} the first, have"
-    what = name.replace("_", " ")
-    detail = _first_difference(name, first, other)
-    told = f": {detail[0]} is {detail[2]} there and {detail[1]} on rank 0" if detail is not None else ""
-    return f"{which} another {what} than rank 0{told}; {SEEDED.get(name, 'every rank must ask for the same')}"
+    mend = SEEDED.get(name, "every rank must ask for the same")
+    return f"{which} another {name.replace('_', ' ')} than rank 0{_difference(name, first, other)}; {mend}"
 
 
-def _first_difference(name: str, first: Any, other: Any) -> tuple[str, str, str] | None:
-    """(what, its value in the one, in the other), of the first thing in which they differ; None if it says nothing."""
+def _difference(name: str, first: Any, other: Any) -> str:
+    """The first one, in words; "" where it says nothing."""
     one, two = (dict(flat(part, name)) if isinstance(part, Mapping) else {name: part} for part in (first, other))
-    for path in [*one, *[path for path in two if path not in one]]:
-        values = str(one.get(path, "absent")), str(two.get(path, "absent"))
-        if values[0] != values[1]:
-            told = all(len(value) <= LONGEST for value in values) and not path.endswith("weights")
-            return (path.rstrip("."), *values) if told else None
-    return None
+    path = next(path for path in [*one, *two] if one.get(path, "absent") != two.get(path, "absent"))
+    here, there = (str(values.get(path, "absent")) for values in (one, two))
+    if CHECKSUM.search(here) or max(len(here), len(there)) > LONGEST:
+        return f", in {path}" if path != name else ""
+    return f": {path.rstrip('.')} is {there} there and {here} on rank 0"
