@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 
@@ -10,6 +11,7 @@ from gossip.errors import DataError, GossipError, say
 from gossip.processes.communicator import Communicator
 from gossip.processes.ending import INTERRUPTED, complain, failing_together, leave
 from gossip.processes.environment import launched_as, launched_otherwise
+from gossip.processes.gathering import coming_to
 from gossip.processes.launcher import world
 from gossip.processes.start import refuse
 
@@ -20,7 +22,7 @@ def exit_code(
     command: Callable[[Communicator], int],
     without_world: Callable[[GossipError], None] = refuse,
     *,
-    doing: Sequence[str] = (),
+    doing: Sequence[str],
     patience: float | None = None,
     shows: bool = False,
 ) -> int:
@@ -35,7 +37,9 @@ def exit_code(
     """
     with lenient_output() as output:
         try:
-            processes = world(doing, patience)
+            with coming_to(doing[0]):
+                processes = world(doing, patience)
+            processes.patience = math.inf  # of what follows, the command knows
         except GossipError as error:
             without_world(error)
             return error.exit_code

@@ -6,6 +6,7 @@ from algorithms import Oracle, ShardedWorkload
 from gossip.checkpoint.interval import Interval
 from gossip.execution.training import Training
 from gossip.needs import check_needs
+from gossip.processes.gathering import check_stall_timeout
 from gossip.processes.launcher import tolerates_failures
 from topologies import Schedule, Topology
 
@@ -49,10 +50,7 @@ def _check_numbers(training: Training) -> None:
         value = getattr(training, name)
         if value is not None and value < allowed:
             raise ValueError(f"{name} = {value} is not allowed; it must be >= {allowed}")
-    if training.stall_timeout is not None and not training.stall_timeout > 0:
-        raise ValueError(
-            f"stall_timeout = {training.stall_timeout} is not allowed; it must be > 0, in seconds, or None"
-        )
+    check_stall_timeout(training.stall_timeout)
 
 
 def check_batches(oracle: Oracle, workload: ShardedWorkload, n: int) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,27 +13,31 @@ from torch import Tensor
 
 from algorithms import Algorithm, Layout, LearningRate, Sample, Traffic
 from algorithms.schedules.learning_rate import learning_rate
-from gossip.needs import bias, check_needs, warn_caller
+from gossip.needs import bias, warn_caller
 from gossip.network import Communicator, TransportName, connect
+from gossip.optimizer.agreement import equalize, refuse_other_parameters
 from gossip.optimizer.buffers import Buffers
+from gossip.optimizer.choice import chosen
 from gossip.optimizer.flat import FlatParameters
+from gossip.optimizer.joining import Joining, joined
 from gossip.optimizer.rates import LearningRates, learning_rate_of, with_learning_rate
 from gossip.optimizer.resumable import Resumable
 from gossip.optimizer.states import classes_within, leave_memory, restored, saved
 from gossip.optimizer.stopping import Stopping
-from gossip.processes import launcher
 from gossip.processes.allocator import freed_memory_kept
+from gossip.processes.calls import AVERAGE, CLOSE, OPTIMIZER, STEP
 from gossip.processes.cores import shared_cores
 from gossip.processes.ending import closed_together, speaking_once
+from gossip.processes.gathering import check_stall_timeout, gathered
 from gossip.processes.start import refusing
-from topologies import FAMILIES, Schedule, Topology
+from gossip.records.sameness import refuse_disagreement
+from topologies import Schedule
 
 if TYPE_CHECKING:
     import networkx
 
+    from gossip.processes.announcements import Announcements
     from gossip.processes.mpi import Intracomm
-
-DOING = ("gossip.Optimizer",)  # what all ranks must be about to do
 
 
 class Optimizer(Resumable, torch.optim.Optimizer):
@@ -63,6 +66,8 @@ class Optimizer(Resumable, torch.optim.Optimizer):
         seed: Decides the algorithm's random draws.
         communicator: The mpi4py communicator to use; all launched processes by default.
         transport: See `gossip.network.connect`.
+        stall_timeout: Seconds after which a rank that still waits for others says for whom and ends the job; None for
+            never. At the end of the program ranks wait for each other without a limit, if all have made the same calls.
 
     Attributes:
         algorithm: The algorithm, with the learning rate of the last step.
@@ -88,32 +93,43 @@ class Optimizer(Resumable, torch.optim.Optimizer):
         seed: int = 0,
         communicator: Intracomm | None = None,
         transport: TransportName = "auto",
+        stall_timeout: float | None = 600.0,
     ) -> None:
         with refusing():
-            processes = launcher.world(DOING) if communicator is None else launcher.over(communicator, DOING)
+            self._processes = processes = gathered(communicator, OPTIMIZER, stall_timeout)
         with ExitStack() as stack:  # undone if anything is refused, and kept for `close` if nothing is
             stack.enter_context(speaking_once(processes))
             stack.enter_context(shared_cores(processes))
             stack.enter_context(freed_memory_kept())
             stack.enter_context(closed_together(processes, processes.close))
+            processes.together(lambda: check_stall_timeout(stall_timeout))
             processes.together(lambda: self._take(list(params), algorithm, local, buffers))
-            self._agree_on_shapes(processes)
-            choose = partial(_choose, topology, algorithm, processes.size)
+            refuse_other_parameters(processes, self.param_groups, self._buffers.tensors)
+            refuse_disagreement(
+                processes,
+                algorithm=algorithm,
+                topology=topology if isinstance(topology, Schedule | str) else "the one of rank 0",
+                seed=seed,
+                transport=transport,
+                broadcast=broadcast,
+                local_optimizer=type(self._local).__name__,
+                default_dtype_of_torch=str(torch.get_default_dtype()),
+            )
+            choose = partial(chosen, topology, algorithm, processes.size)
             # A function may draw its graph, which must be the same one everywhere.
-            chosen = processes.together(choose) if isinstance(topology, Schedule) else processes.from_root(choose)
+            schedule = processes.together(choose) if isinstance(topology, Schedule) else processes.from_root(choose)
             if broadcast:
-                self._equalize(processes)
-            biased = bias(algorithm, chosen)
+                equalize(processes, [*self._all_parameters(), *self._buffers.tensors])
+            biased = bias(algorithm, schedule)
             if biased and processes.rank == 0:
                 warn_caller(biased)
-            self.network = connect(chosen, processes, seed, transport)
+            self.network = connect(schedule, processes, seed, transport)
             stack.enter_context(closed_together(processes, self.network.close))
             self._start(processes)
-            self._processes, self._stopping = processes, Stopping(processes)
+            self._stopping = Stopping(processes)
             stack.enter_context(closed_together(processes, self._stopping.close))
             self._resources = stack.pop_all()
-        if processes.size > 1:
-            atexit.register(self._resources.close)
+        processes.at_end(self._resources.close)
 
     def _start(self, processes: Communicator) -> None:
         network = self.network
@@ -125,6 +141,9 @@ class Optimizer(Resumable, torch.optim.Optimizer):
         self._flat.bind(self._state.x)
         self._shared = False  # whether neighbours may be reading the parameters where they are
         self._averaged = False
+        self._seen: Any = None  # the last loss
+        self._joining: Joining | None = None
+        self._announcements: Announcements | None = None
         torch.serialization.add_safe_globals(classes_within(self.algorithm))
 
     def _take(
@@ -176,23 +195,6 @@ class Optimizer(Resumable, torch.optim.Optimizer):
         assert self._local is not None
         self.param_groups, self.state = self._local.param_groups, self._local.state
 
-    def _agree_on_shapes(self, processes: Communicator) -> None:
-        shapes = [tuple(each.shape) for each in [*self._parameters, *self._buffers.tensors]]
-        reference = processes.broadcast(shapes)
-
-        def check() -> None:
-            if shapes != reference:
-                raise ValueError(f"rank {processes.rank} has parameters or buffers of other shapes than rank 0")
-
-        processes.together(check)
-
-    @torch.no_grad()
-    def _equalize(self, processes: Communicator) -> None:
-        tensors = [*self._all_parameters(), *self._buffers.tensors]
-        values = processes.broadcast([each.detach().cpu().clone() for each in tensors])
-        for each, value in zip(tensors, values, strict=True):
-            each.copy_(value)
-
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         if hasattr(self, "network"):
             raise ValueError("a gossip.Optimizer takes no further parameters: make another one of all of them")
@@ -212,11 +214,13 @@ class Optimizer(Resumable, torch.optim.Optimizer):
         Raises:
             RuntimeError: if the parameters were changed in place while neighbours may have been reading them.
         """
-        loss = None
+        self._check_not_averaged()
+        loss = self._seen if self._follows else None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        self._check_not_averaged()
+        self._begin(STEP)
+        self._seen = loss
         self._see_changes()
         self._flat.collect()
         gradient = self._flat.gradient
@@ -246,7 +250,7 @@ class Optimizer(Resumable, torch.optim.Optimizer):
 
     def _direction(self) -> Tensor:
         """(1, d): the gradient, or what the local optimizer would subtract."""
-        if getattr(self, "found_inf", 0):  # the neighbours wait for this node all the same
+        if getattr(self, "found_inf", 0) or self._follows:  # the neighbours wait for this node all the same
             return torch.zeros_like(self._flat.gradient)
         scale = getattr(self, "grad_scale", None)
         if scale is not None:
@@ -272,6 +276,7 @@ class Optimizer(Resumable, torch.optim.Optimizer):
         training. Afterwards everything is as before.
         """
         self._check_not_averaged()
+        self._begin(AVERAGE)
         self._see_changes()
         with torch.no_grad(), self.network.unrecorded():
             mean = self.network.mean(self.algorithm.model(self._state))
@@ -285,6 +290,36 @@ class Optimizer(Resumable, torch.optim.Optimizer):
             self._flat.bind(self._state.x)
             with torch.no_grad():
                 self._buffers.set_back(buffers)
+
+    def join(self, *others: Optimizer) -> AbstractContextManager[None]:
+        """Within it, ranks may make different numbers of steps, as with torch.distributed.algorithms.Join. Collective.
+
+            with optimizer.join():
+                for batch in batches:  # of this node, more or fewer than others have
+                    ...
+
+        A rank that has come to its end takes part in the steps of the others until the last one has come to its end, as
+        if its loss were constant from then on: with a zero gradient, so that what it has of momentum runs out; a local
+        optimizer makes no step. It averages parameters and buffers as ever, and learning rates stay as they are in its
+        groups. Then all have made the same number of steps. `average` can be used within it, if all ranks that have
+        batches do.
+
+        Args:
+            others: Further optimizers whose steps are made in the same loop, in the same order on every rank.
+
+        Raises:
+            RuntimeError: within another one.
+        """
+        return joined([self, *others])
+
+    @property
+    def _follows(self) -> bool:
+        return self._joining is not None and self._joining.follows
+
+    def _begin(self, call: str) -> None:
+        if self._joining is not None:
+            self._joining.begins(self, call)
+        self._processes.begin(call)
 
     def _check_not_averaged(self) -> None:
         if self._averaged:
@@ -343,24 +378,10 @@ class Optimizer(Resumable, torch.optim.Optimizer):
 
     def close(self) -> None:
         """Complete what is under way and leave the parameters to themselves; collective. Happens at exit anyway."""
-        atexit.unregister(self._resources.close)
+        self._begin(CLOSE)
+        self._processes.no_longer_at_end(self._resources.close)
         self._flat.release()
         self._resources.close()
-
-
-def _choose(topology: Any, algorithm: Algorithm, n: int) -> Schedule:
-    """The topology of n nodes, if the algorithm can use it."""
-    if isinstance(topology, str):
-        families = {family.__name__: family for family in FAMILIES}
-        if topology not in families:
-            raise ValueError(f"there is no topology {topology!r}; there are {', '.join(families)}")
-        topology = families[topology]
-    made = topology(n) if callable(topology) else topology
-    chosen = made if isinstance(made, Schedule) else Topology(made)
-    if chosen.n != n:
-        raise ValueError(f"{chosen.name} has {chosen.n} nodes but there are {n} ranks, and every rank is one node")
-    check_needs(algorithm, chosen)
-    return chosen
 
 
 def _check_kinds(parameters: Sequence[Tensor]) -> None:

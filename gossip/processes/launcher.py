@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
 import sys
 import warnings
 from collections.abc import Sequence
+from math import inf
 from typing import TYPE_CHECKING
 
 from gossip.processes.communicator import Communicator
@@ -30,7 +32,8 @@ def mpi_library() -> str:
         import mpi4py
 
         mpi4py.rc.initialize = False
-        mpi4py.rc.finalize = True  # at exit, as if mpi4py had initialized it
+        mpi4py.rc.finalize = False
+        atexit.register(_finalize)  # as mpi4py would later, when nothing of Python can prevent it any more
     from mpi4py import MPI
 
     name = MPI.Get_library_version().split("\n")[0].split(",")[0].strip("\0 ")
@@ -44,13 +47,20 @@ def thread_level() -> str | None:
     return THREAD_LEVELS[MPI.Query_thread()] if MPI.Is_initialized() else None
 
 
+def _finalize() -> None:
+    from mpi4py import MPI
+
+    if MPI.Is_initialized() and not MPI.Is_finalized():
+        MPI.Finalize()
+
+
 def world(doing: Sequence[str] = (), patience: float | None = None) -> Communicator:
     """All processes that were launched together. Without a launcher no MPI library is needed, nor touched.
 
     Args:
         doing: What this process is about to do with the others, who must do the same: a command and its arguments.
-        patience: Seconds in which all must have found each other, after which this process ends; by default what the
-            environment says, or 600.
+        patience: Seconds in which all must have found each other, after which this process ends; and after which any
+            later wait for other ranks is given up. By default what the environment says, or 600.
 
     Raises:
         UsageError: if processes were launched that MPI knows nothing of, or another number than it knows of, in which
@@ -60,24 +70,25 @@ def world(doing: Sequence[str] = (), patience: float | None = None) -> Communica
     _refuse_other_launchers(launch)
     if launch is None and "mpi4py.MPI" not in sys.modules:
         return Communicator()
-    with limited(start_timeout() if patience is None else patience):
+    limit = start_timeout() if patience is None else patience
+    with limited(limit):
         if _initialize(launch) == 1:
             return Communicator()
-        from mpi4py import MPI
+    from mpi4py import MPI
 
-        try:
-            return over(MPI.COMM_WORLD, doing)
-        except MPI.Exception as error:
-            raise StartError(f"{whoami()} has lost other ranks while the job started: {error}") from error
+    try:
+        return over(MPI.COMM_WORLD, doing, limit)
+    except MPI.Exception as error:
+        raise StartError(f"{whoami()} has lost other ranks while the job started: {error}") from error
 
 
-def over(communicator: MPI.Intracomm, doing: Sequence[str] = ()) -> Communicator:
+def over(communicator: MPI.Intracomm, doing: Sequence[str] = (), patience: float = inf) -> Communicator:
     """The processes of an mpi4py communicator, which is duplicated."""
     if communicator.size == 1:
         return Communicator()
     from gossip.processes.mpi import MpiCommunicator
 
-    return MpiCommunicator(communicator, doing=doing)
+    return MpiCommunicator(communicator, doing=doing, patience=patience)
 
 
 def tolerates_failures() -> bool:
