@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -34,6 +35,8 @@ class Moments(Block):
         second: v, (k, d).
         updates: t, the gradients taken up so far.
     """
+
+    past: ClassVar[tuple[str, ...]] = ("first", "second", "updates")
 
     first: Tensor
     second: Tensor
