@@ -12,8 +12,13 @@ from torch import Tensor
 MakeLocal = Callable[[Any], torch.optim.Optimizer]
 
 
-def made_local(local: MakeLocal, params: list[Any]) -> torch.optim.Optimizer:
+def made_local(local: MakeLocal, params: list[Any], unfit: type[torch.optim.Optimizer]) -> torch.optim.Optimizer:
     """The local optimizer of these parameters or parameter groups.
+
+    Args:
+        local: Makes it.
+        params: These.
+        unfit: The class of those that talk to other nodes.
 
     Raises:
         ValueError: if that is none, or cannot make steps with dense gradients alone.
@@ -24,13 +29,16 @@ def made_local(local: MakeLocal, params: list[Any]) -> torch.optim.Optimizer:
             f"it is given, such as lambda params: torch.optim.AdamW(params, lr=1e-3)"
         )
     made = _made(local, params)
+    if isinstance(made, unfit):
+        raise ValueError("local made a gossip.Optimizer, and must make one whose steps are those of one node alone")
     name = type(made).__name__
     if any(each.default is each.empty and each.kind not in FREE for each in _arguments(made.step)):
         raise ValueError(
             f"local = {name} is not allowed: its step needs a closure that evaluates the loss several times, and a "
             f"step of a gossip.Optimizer has one gradient; an optimizer such as torch.optim.AdamW goes by that"
         )
-    _try_step(local, params, made)
+    with torch.random.fork_rng([]):  # whatever it draws, the user's own draws are as without the trial
+        _try_step(local, params, made)
     return made
 
 
@@ -46,18 +54,9 @@ def _made(local: MakeLocal, params: list[Any]) -> torch.optim.Optimizer:
         made = local(params)
     except (TypeError, AssertionError) as error:
         raise ValueError(f"local made no optimizer of the parameters: {type(error).__name__}: {error}") from error
-    if not isinstance(made, torch.optim.Optimizer) or isinstance(made, _this_package()):
-        raise ValueError(
-            f"local made {_shown(made)}, and must make an optimizer of torch.optim or in its form, with the steps of "
-            f"one node alone"
-        )
+    if not isinstance(made, torch.optim.Optimizer):
+        raise ValueError(f"local made {_shown(made)}, and must make an optimizer of torch.optim or in its form")
     return made
-
-
-def _this_package() -> type:
-    from gossip.optimizer.optimizer import Optimizer
-
-    return Optimizer
 
 
 def _try_step(local: MakeLocal, params: list[Any], made: torch.optim.Optimizer) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from algorithms import Algorithm, State
 from algorithms.network import Network, Posted
+from algorithms.optimizers.moments import Moments
 from algorithms.optimizers.torch_optimizer import TorchMemory
 from algorithms.state import Block
 from gossip.optimizer.places import Place
@@ -79,6 +80,16 @@ class Widening:
         wide[..., self.columns] = old
         return wide
 
+    def late(self, moments: Moments) -> tuple[tuple[int, int, int], ...]:
+        """Which columns know nothing of how many updates; see `Moments`."""
+        before = [
+            (int(self.columns[first]), int(self.columns[stop - 1]) + 1, updates)
+            for first, stop, updates in moments.late
+            if stop > first
+        ]
+        joined = [place for number, place in enumerate(self.places) if number not in self.numbers]
+        return (*before, *((place.start, place.stop, moments.updates) for place in joined))
+
 
 def widened(algorithm: Algorithm, old: State, x: Tensor, widening: Widening, network: Network) -> State:
     """The state of a model with more parameters than before, those of which nothing is remembered yet; collective.
@@ -108,6 +119,8 @@ def _merged(old: Any, new: Any, widening: Widening, inside: bool) -> Any:
     if isinstance(new, Block) and type(old) is type(new):
         for name, each in vars(new).items():
             setattr(new, name, _merged(getattr(old, name), each, widening, inside or name in new.past))
+        if isinstance(new, Moments) and isinstance(old, Moments):
+            new.late = widening.late(old)
         return new
     if not inside or isinstance(old, Posted | None):
         return new

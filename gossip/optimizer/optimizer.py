@@ -21,6 +21,7 @@ from gossip.optimizer.arguments import check_algorithm, check_kinds, check_unfro
 from gossip.optimizer.buffers import Buffers
 from gossip.optimizer.decay import WeightDecay
 from gossip.optimizer.flat import FlatParameters
+from gossip.optimizer.following import warn_unless_follows
 from gossip.optimizer.groups import Groups, Trained
 from gossip.optimizer.local import made_local
 from gossip.optimizer.memory import Widening, at_rest, widened
@@ -125,6 +126,8 @@ class Optimizer(torch.optim.Optimizer):
         self._flat.bind(self._state.x)
         self._shared = False  # whether neighbours may be reading the parameters where they are
         self._fresh = True  # whether no step has been made from what `start` has made
+        self._loaded = False  # whether a state was loaded since the last step, and with it a model
+        self._told = False  # whether it has been said that the algorithm does not follow changes
         self._averaged = False
         torch.serialization.add_safe_globals(classes_within(self.algorithm))
 
@@ -149,7 +152,7 @@ class Optimizer(torch.optim.Optimizer):
             self._make(params, {"lr": self._rates.first, "weight_decay": self._decay.default})
         else:
             self._unbound = beside_local(self._given)
-            self._local = made_local(local, params)
+            self._local = made_local(local, params, unfit=Optimizer)
             self._make(self._local.param_groups, self._local.defaults)
             self._share_local()
         self._groups = Groups(self._given if self._local is None else None, self.param_groups)
@@ -201,6 +204,7 @@ class Optimizer(torch.optim.Optimizer):
         self._check_not_averaged()
         self._groups.check(self.param_groups)
         self._see_changes()
+        self._fresh = self._loaded = False
         self._take_up()
         idle = self._flat.collect()
         gradient = self._flat.gradient
@@ -237,12 +241,14 @@ class Optimizer(torch.optim.Optimizer):
             )
         if self._flat.moved:
             self._flat.bring_back()
+        if changed and not (self._fresh or self._loaded or self._told):
+            self._told = True
+            warn_unless_follows(self._unbound)
         if self._fresh:
             self._start_again(changed)
 
     def _start_again(self, changed: bool) -> None:
         """Before the first step, if some rank has loaded a model since the start: start from that one; collective."""
-        self._fresh = False
         if self._processes.first_rank_where(changed) is not None:
             self._state = self.algorithm.start(self._flat.stack, self.network)
             self.network.finish_step()
@@ -362,6 +368,7 @@ class Optimizer(torch.optim.Optimizer):
         self._rates.shares = list(given["shares"])
         self._state = restored(self._state, given["state"])
         self._shared = self._fresh = False
+        self._loaded = True
         self._flat.stop_watching()
         self._rates.show(self.algorithm, self.param_groups, self._state.step)
 

@@ -104,14 +104,11 @@ class Identity:
             return (
                 f"this is a state with {_of_local(other.local)}, and this gossip.Optimizer has {_of_local(self.local)}"
             )
-        if other.shapes != self.shapes:
-            number = next((i for i, (a, b) in enumerate(zip(other.shapes, self.shapes, strict=False)) if a != b), None)
-            if number is None:
-                return f"this is a state of {len(other.shapes)} trained parameters, and there are {len(self.shapes)}"
-            return (
-                f"this is a state of other parameters: trained parameter {number} has shape {other.shapes[number]} "
-                f"there and {self.shapes[number]} here"
-            )
+        if len(other.shapes) != len(self.shapes):
+            return f"this is a state of {len(other.shapes)} trained parameters, and there are {len(self.shapes)}"
+        for number, (shape, own) in enumerate(zip(other.shapes, self.shapes, strict=True)):
+            if shape != own:
+                return f"this is a state of other parameters: number {number} has shape {shape} there and {own} here"
         return None
 
 

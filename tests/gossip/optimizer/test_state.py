@@ -61,7 +61,7 @@ def test_saved_and_loaded_it_goes_on_with_the_same_bits(algorithm: Algorithm, mo
     file.seek(0)
     saved = torch.load(file)
     steps = [lambda: other.load_state_dict(saved["model"]), lambda: again.load_state_dict(saved["optimizer"])]
-    for load in steps if model_first or again._shared else reversed(steps):
+    for load in steps if model_first else reversed(steps):
         load()
     assert again.network.round == saved["optimizer"]["gossip"]["round"]
     train(other, again, range(5, 9))
@@ -100,7 +100,7 @@ def test_states_of_others_are_refused() -> None:
     optimizer = gossip.Optimizer(model().parameters(), DecentralizedSGD())
     with pytest.raises(ValueError, match="a state of ChocoSGD cannot be loaded by DecentralizedSGD"):
         optimizer.load_state_dict(gossip.Optimizer(model().parameters(), ChocoSGD(gamma="theory")).state_dict())
-    with pytest.raises(ValueError, match="size of optimizer's group"):
+    with pytest.raises(ValueError, match="this is a state of 2 trained parameters, and there are 4"):
         optimizer.load_state_dict(gossip.Optimizer(model()[0].parameters(), DecentralizedSGD()).state_dict())
 
 
