@@ -11,6 +11,10 @@ from algorithms import Algorithm, Layout, MatrixNetwork, Sample, State
 
 NUMBERS = 64  # parameters of the trial
 STEPS = 3
+READ_MEANWHILE = (
+    "parameters were changed since the last step, while neighbours may have been reading them: {} as set up sends them "
+    'during the next gradient computation; use an order without this overlap, such as "adapt-then-combine"'
+)
 
 
 def warn_unless_follows(algorithm: Algorithm) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gossip.optimizer.flat import FlatParameters
+
 MakeLocal = Callable[[Any], torch.optim.Optimizer]
 
 
@@ -40,6 +42,24 @@ def made_local(local: MakeLocal, params: list[Any], unfit: type[torch.optim.Opti
     with torch.random.fork_rng([]):  # whatever it draws, the user's own draws are as without the trial
         _try_step(local, params, made)
     return made
+
+
+def local_direction(local: torch.optim.Optimizer, flat: FlatParameters, x: Tensor, idle: Sequence[int]) -> Tensor:
+    """(1, d): what a step of the local optimizer would subtract from the parameters x (1, d), which stay as they are.
+
+    Args:
+        local: Which goes by their gradients.
+        flat: The parameters, which are bound to other memory when this is done.
+        x: Their values, which neighbours may be reading.
+        idle: Those that stay, by number, whatever the local optimizer remembers of them.
+    """
+    moved = x.clone()
+    flat.bind(moved)
+    local.step()
+    direction = x - moved
+    for number in idle:
+        direction[:, flat.places[number].columns] = 0
+    return direction
 
 
 FREE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)

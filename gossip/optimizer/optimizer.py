@@ -21,9 +21,9 @@ from gossip.optimizer.arguments import check_algorithm, check_kinds, check_unfro
 from gossip.optimizer.buffers import Buffers
 from gossip.optimizer.decay import WeightDecay
 from gossip.optimizer.flat import FlatParameters
-from gossip.optimizer.following import warn_unless_follows
+from gossip.optimizer.following import READ_MEANWHILE, warn_unless_follows
 from gossip.optimizer.groups import Groups, Trained
-from gossip.optimizer.local import made_local
+from gossip.optimizer.local import local_direction, made_local
 from gossip.optimizer.memory import Widening, at_rest, widened
 from gossip.optimizer.places import places_of
 from gossip.optimizer.rates import LearningRates, beside_local
@@ -43,13 +43,25 @@ if TYPE_CHECKING:
 class Optimizer(torch.optim.Optimizer):
     """Every rank is a node that trains its own model; `step` is one iteration of the algorithm. Collective.
 
-    The parameters become views of one vector (d,), and so do their gradients. Those that do not require a gradient are
-    left alone, those that get none in a step count as having a zero gradient. What the algorithm can send ahead
-    travels during the next forward and backward pass.
+    The parameters that require a gradient come to lie in one vector (d,), each with a storage of its own there, and so
+    do their gradients. What the algorithm can send ahead travels during the next forward and backward pass.
+
+    Parameters that do not require a gradient are left alone and do not travel, until they do require one: unfrozen on
+    all ranks at the same step, they are trained from then on. Methods whose state says something of each node alone go
+    on with it then, others start anew from the models; the momentum of each node stays in any case. Those without a
+    gradient in a step, and those frozen later, stay where they are but for the averages with the neighbours: neither
+    momentum nor weight decay moves them.
 
     The learning rate is that of the parameter groups, so torch's schedulers work, unless the algorithm's `lr` is a
     schedule, which then rules. Groups may differ in it: the algorithm runs with the largest one, and the gradients of
-    the others are scaled down.
+    the others are scaled down. Their `weight_decay` takes the place of the algorithm's or its rule's, in the form it
+    has there; where there is none, that multiple of the parameters is added to their gradient, as in torch.optim.SGD.
+    Groups have no other options: what would have no effect is refused, also when it is set later. Schedulers that cycle
+    momentum (OneCycleLR, CyclicLR) need cycle_momentum=False.
+
+    Parameters may be changed between steps, as torch allows it, unless the algorithm sends them during the next
+    gradient computation: then the next step refuses it. Of methods that keep more of the parameters, such as those of
+    the iteration before, a warning says that they do not follow a change that stays.
 
     With a `torch.amp.GradScaler`, a node that finds infinite gradients takes part with a zero gradient.
 
@@ -60,6 +72,7 @@ class Optimizer(torch.optim.Optimizer):
             or a networkx graph, with one node for every rank.
         local: Makes another optimizer from `params`, such as `lambda params: torch.optim.AdamW(params, lr=1e-3)`. What
             it would change is what the algorithm descends along, with learning rate 1; the algorithm's own is unused.
+            The options of groups are those of that optimizer. It is called twice, for a trial on copies.
         buffers: Tensors beside the parameters, such as `model.buffers()`, that neighbours average whenever a step
             communicates; only floating-point ones are.
         broadcast: Start all nodes from the parameters and buffers of rank 0, instead of from their own.
@@ -120,7 +133,7 @@ class Optimizer(torch.optim.Optimizer):
         network = self.network
         self._processes = processes
         self.n, self.node = network.n, network.nodes[0]
-        self._lay()
+        self._flat = FlatParameters(self._trained.parameters)
         self._state = processes.together(lambda: self.algorithm.start(self._flat.stack, network))
         network.finish_step()
         self._flat.bind(self._state.x)
@@ -130,11 +143,6 @@ class Optimizer(torch.optim.Optimizer):
         self._told = False  # whether it has been said that the algorithm does not follow changes
         self._averaged = False
         torch.serialization.add_safe_globals(classes_within(self.algorithm))
-
-    def _lay(self) -> None:
-        """Lay the parameters that are trained into a vector."""
-        self._flat = FlatParameters(self._trained.parameters)
-        self._scratch = self._flat.stack.clone() if self._local is not None else None
 
     def _take(
         self,
@@ -195,7 +203,9 @@ class Optimizer(torch.optim.Optimizer):
             What the closure returned.
 
         Raises:
-            RuntimeError: if the parameters were changed in place while neighbours may have been reading them.
+            RuntimeError: if the parameters were changed while neighbours may have been reading them.
+            ValueError: if a parameter group has got an option or parameters that it cannot have, or a parameter was
+                unfrozen that cannot be trained with the others.
         """
         loss = None
         if closure is not None:
@@ -234,11 +244,7 @@ class Optimizer(torch.optim.Optimizer):
         """Take over what happened to the parameters since the last step."""
         changed = self._flat.changed
         if self._shared and changed:
-            raise RuntimeError(
-                f"parameters were changed since the last step, while neighbours may have been reading them: "
-                f"{type(self.algorithm).__name__} as set up sends them during the next gradient computation; "
-                f'use an order without this overlap, such as "adapt-then-combine"'
-            )
+            raise RuntimeError(READ_MEANWHILE.format(type(self.algorithm).__name__))
         if self._flat.moved:
             self._flat.bring_back()
         if changed and not (self._fresh or self._loaded or self._told):
@@ -264,7 +270,7 @@ class Optimizer(torch.optim.Optimizer):
         self.network.complete()  # what is under way is of the narrower vector
         self.network.finish_step()
         before.release()
-        self._lay()
+        self._flat = FlatParameters(self._trained.parameters)
         self.algorithm = self._bound()
         known = set(before.parameters)
         numbers = [i for i, p in enumerate(self._trained.parameters) if p in known]
@@ -283,13 +289,7 @@ class Optimizer(torch.optim.Optimizer):
             self._flat.gradient.mul_(scale.double().reciprocal().to(self._flat.gradient))
         if self._local is None:
             return self._flat.gradient
-        assert self._scratch is not None
-        self._flat.bind(self._scratch.copy_(self._state.x))  # x itself may be on its way
-        self._local.step()
-        direction = self._state.x - self._scratch
-        for number in idle:  # of frozen ones it may remember momentum
-            direction[:, self._flat.places[number].columns] = 0
-        return direction
+        return local_direction(self._local, self._flat, self._state.x, idle)
 
     def _scaled(self, direction: Tensor, idle: Sequence[int]) -> Tensor:
         """Give the algorithm its learning rate and weight decay, and each group its share of them."""
