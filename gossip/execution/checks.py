@@ -6,6 +6,7 @@ from algorithms import Oracle, ShardedWorkload
 from gossip.checkpoint.interval import Interval
 from gossip.execution.training import Training
 from gossip.needs import check_needs
+from gossip.network import check_transport
 from gossip.processes.gathering import check_stall_timeout
 from gossip.processes.launcher import tolerates_failures
 from topologies import Schedule, Topology
@@ -18,6 +19,7 @@ def check(training: Training, ranks: int) -> Schedule:
         ValueError: It cannot.
     """
     _check_numbers(training)
+    check_transport(training.transport)
     Interval.of(training.checkpoint_every)
     if training.keeps and training.output is None:
         raise ValueError("checkpoints are written into the run directory: output must say where that is to be made")
