@@ -33,7 +33,7 @@ from algorithms import (
 from algorithms.randomness import Draw
 from gossip.bench.__main__ import main as bench
 from gossip.errors import UsageError
-from gossip.train.options import parse
+from gossip.options.command_line import parse
 from gossip.workloads import LeastSquares
 from tests.conftest import REPOSITORY
 from topologies import ring

@@ -24,9 +24,9 @@ import numpy as np
 
 import topologies
 from algorithms import Algorithm, Compressor, Oracle
+from gossip.options.command_line import option_names
+from gossip.options.kinds import KINDS, names
 from gossip.train.__main__ import main as train
-from gossip.train.kinds import KINDS, names
-from gossip.train.options import option_names
 from gossip.workloads import Workload
 
 VALUES = ("-1", "0", "nan", "inf", "-inf", "1e400", "abc", "", "null", "[1,2]", "{}", "1.5", "99999999999999999999")

@@ -10,17 +10,17 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from algorithms.compressors.loops.quantizing import WEYL, counter_of, scrambled
 from algorithms.compressors.wire.symbols import STRIPE
+from algorithms.numerics.compiling import compiled
 
 
 @cache
 def power_packer(double: bool) -> Any:
     """The function for one precision."""
 
-    @njit(cache=True, nogil=True)
+    @compiled
     def pack(bits, origin, key, form, payload):  # type: ignore[no-untyped-def]
         """Codes of numbers from entry `origin` on: their low bytes, and the digits above.
 
@@ -59,7 +59,7 @@ def power_packer(double: bool) -> Any:
 def power_unpacker(double: bool, add: bool) -> Any:
     """The reverse of `power_packer`."""
 
-    @njit(cache=True, nogil=True)
+    @compiled
     def unpack(payload, origin, form, factors, out):  # type: ignore[no-untyped-def]
         """Write the numbers times the first factor to `out` from entry `origin` on, or add them times the second.
 

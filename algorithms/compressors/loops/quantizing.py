@@ -10,6 +10,7 @@ from numba import njit
 
 from algorithms.compressors.wire import symbols
 from algorithms.compressors.wire.symbols import SIGN, STRIPE, UNIFORM
+from algorithms.numerics.compiling import compiled
 
 FEW_LEVELS = 64  # are compared with one after another, more by halving
 CHUNK = 1 << 21  # below it, single precision and its products with inverses of bases are exact enough
@@ -130,7 +131,7 @@ def _add_levels(values, levels, scaling, random, chunk, power):  # type: ignore[
 def packer(kind: int, random: bool) -> Any:
     """The function that packs the symbols of a kind of rule, see `rounding.Rule`."""
 
-    @njit(cache=True, nogil=True)
+    @compiled
     def pack(x, origin, grid, key, form, words):  # type: ignore[no-untyped-def]
         """The symbols of x from entry `origin` on, as many as the words hold.
 
@@ -243,7 +244,7 @@ def _bits_of(base):  # type: ignore[no-untyped-def]
 def unpacker(kind: int, in_bits: bool, add: bool) -> Any:
     """The reverse of `packer`, for bases that are powers of two (`in_bits`) or are not."""
 
-    @njit(cache=True, nogil=True)
+    @compiled
     def unpack(packed, origin, grid, form, weight, out):  # type: ignore[no-untyped-def]
         """Write the numbers that symbols stand for to `out` from entry `origin` on, or add them times the weight.
 
@@ -296,7 +297,7 @@ def unpacker(kind: int, in_bits: bool, add: bool) -> Any:
     return unpack
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def walsh_hadamard(rows):  # type: ignore[no-untyped-def]
     """Multiply each row, a power of two in length, by the Walsh-Hadamard matrix, by sums and differences alone."""
     for i in range(rows.shape[0]):
