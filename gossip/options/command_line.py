@@ -120,7 +120,7 @@ def _literal(text: str) -> Any:
 def _settings(arguments: Sequence[str]) -> dict[str, list[str]]:
     """Option -> the values that it is given, in order."""
     found: dict[str, list[str]] = {}
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in pairwise([*arguments, ""]):
         if argument.startswith("--"):
             name, equals, value = argument.removeprefix("--").partition("=")
             found.setdefault(name, []).append(value if equals else following)
