@@ -97,7 +97,7 @@ MAKERS = {
 
 
 def treated(arguments: list[str]) -> str:
-    """What becomes of a command line: its exit code, or a kind of fault."""
+    """What becomes of a command line: its exit code and what it said, or a kind of fault."""
     out, error = io.StringIO(), io.StringIO()
     signal.alarm(LIMIT)
     try:
@@ -114,7 +114,7 @@ def treated(arguments: list[str]) -> str:
         return "trains" if not lines else f"an error and exit code 0: {lines[0]}"
     if len(lines) != 1 or not lines[0].startswith("gossip: error: ") or "Traceback" in error.getvalue():
         return f"{len(lines)} lines: {' / '.join(lines)[:300]}"
-    return f"exit code {code}"
+    return f"exit code {code}: {lines[0].removeprefix('gossip: error: ')}"
 
 
 def main() -> int:
@@ -135,7 +135,7 @@ def main() -> int:
         found = treated(arguments)
         expected = found == "trains" or found.startswith("exit code")
         wrong += not expected
-        counts[found if expected else "fault"] += 1
+        counts[found.split(":")[0] if expected else "fault"] += 1
         if not expected or chosen.show:
             print(f"{' '.join(map(repr, arguments[len(BASE) :]))}: {found}", flush=True)
         if number % 50 == 49:

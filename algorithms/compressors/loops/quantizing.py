@@ -244,8 +244,8 @@ def _bits_of(base):  # type: ignore[no-untyped-def]
 def unpacker(kind: int, in_bits: bool, add: bool) -> Any:
     """The reverse of `packer`, for bases that are powers of two (`in_bits`) or are not.
 
-    It writes the numbers that symbols stand for to `out` from entry `origin` on, or adds them times the weight, and gives
-    0 if all are symbols. If not, what was written is wrong.
+    It writes the numbers that symbols stand for to `out` from entry `origin` on, or adds them times the weight, and
+    gives 0 if all are symbols. If not, what was written is wrong.
     """
 
     @compiled
