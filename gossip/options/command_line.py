@@ -25,6 +25,7 @@ from topologies.command.own import Own, resolved
 
 NODES = 16  # in a single process
 STEPS = 200
+NULL = ("null", "~", "Null", "NULL", "")  # what YAML reads as nothing
 NOT_OPTIONS = ("start", "communicator", "progress", "config")  # fields that a command line has no words for
 DEFAULTS = {  # where nothing else is named
     "algorithm": {"class_path": "DecentralizedSGD", "init_args": {"lr": 0.05, "momentum": 0.9}},
@@ -59,7 +60,11 @@ def parse(arguments: Sequence[str], ranks: int) -> Training:
         family = _function(chosen.topology) if own else chosen.topology
         topology = family(chosen.nodes)
         return Training(**given | {"topology": topology, "progress": not chosen.quiet, "config": config})
-    except (ArgumentError, ValueError, TypeError) as error:
+    except TypeError as error:  # the parser takes null for whatever has a default
+        absent = [f"--{name}" for name, values in _settings(arguments).items() if values[-1] in NULL]
+        hint = f"{' and '.join(absent)} may not be null here: leave it out for its default; " if absent else ""
+        raise UsageError(hint + one_line(str(error))) from error
+    except (ArgumentError, ValueError) as error:
         raise UsageError(one_line(str(error))) from error
 
 

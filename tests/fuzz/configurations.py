@@ -11,6 +11,7 @@ What happens to be right trains for two steps.
 from __future__ import annotations
 
 import io
+import re
 import signal
 import sys
 from argparse import ArgumentParser
@@ -31,6 +32,7 @@ from gossip.workloads import Workload
 
 VALUES = ("-1", "0", "nan", "inf", "-inf", "1e400", "abc", "", "null", "[1,2]", "{}", "1.5", "99999999999999999999")
 VALUES += ("true", "é", "'", "{a: b}", "1", "3", "-0.0", "/dev/null", "/nonexistent/file", "ring", "[", "0x10", "2,3")
+UNCLEAR = re.compile("NoneType|not supported between|object has no attribute|positional argument|object is not")
 LIMIT = 120  # seconds
 BASE = ("--steps", "2", "--nodes", "4", "--workload", "Digits", "--output", "null", "--quiet")
 
@@ -114,6 +116,8 @@ def treated(arguments: list[str]) -> str:
         return "trains" if not lines else f"an error and exit code 0: {lines[0]}"
     if len(lines) != 1 or not lines[0].startswith("gossip: error: ") or "Traceback" in error.getvalue():
         return f"{len(lines)} lines: {' / '.join(lines)[:300]}"
+    if UNCLEAR.search(lines[0]) and "may not be null" not in lines[0]:
+        return f"an unclear line: {lines[0]}"
     return f"exit code {code}: {lines[0].removeprefix('gossip: error: ')}"
 
 
