@@ -17,6 +17,7 @@ from gossip.errors import UsageError
 from gossip.execution.training import Training
 from gossip.fields import descriptions
 from gossip.network import TransportName
+from gossip.options.checks import check_values
 from gossip.options.kinds import let_the_parser_know
 from gossip.options.messages import NotUnderstoodError, one_line
 from gossip.workloads import Workload
@@ -25,7 +26,6 @@ from topologies.command.own import Own, resolved
 
 NODES = 16  # in a single process
 STEPS = 200
-NULL = ("null", "~", "Null", "NULL", "")  # what YAML reads as nothing
 NOT_OPTIONS = ("start", "communicator", "progress", "config")  # fields that a command line has no words for
 DEFAULTS = {  # where nothing else is named
     "algorithm": {"class_path": "DecentralizedSGD", "init_args": {"lr": 0.05, "momentum": 0.9}},
@@ -54,17 +54,15 @@ def parse(arguments: Sequence[str], ranks: int) -> Training:
     except (ArgumentError, ValueError, TypeError) as error:
         raise NotUnderstoodError(one_line(str(error))) from error
     try:
+        for name, value in vars(options).items():
+            check_values(name, value)
         config = parser.dump(options)
         chosen = parser.instantiate(options)
         given = {name: getattr(chosen, name) for name in option_names()}
         family = _function(chosen.topology) if own else chosen.topology
         topology = family(chosen.nodes)
         return Training(**given | {"topology": topology, "progress": not chosen.quiet, "config": config})
-    except TypeError as error:  # the parser takes null for whatever has a default
-        absent = [f"--{name}" for name, values in _settings(arguments).items() if values[-1] in NULL]
-        hint = f"{' and '.join(absent)} may not be null here: leave it out for its default; " if absent else ""
-        raise UsageError(hint + one_line(str(error))) from error
-    except (ArgumentError, ValueError) as error:
+    except (ArgumentError, ValueError, TypeError) as error:
         raise UsageError(one_line(str(error))) from error
 
 
