@@ -9,7 +9,6 @@ from jsonargparse import Namespace
 
 from gossip.options.kinds import KINDS, UNFINISHED
 
-
 LARGEST = 2**63 - 1
 
 
