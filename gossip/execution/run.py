@@ -19,6 +19,7 @@ from gossip.execution.outcome import Result
 from gossip.execution.setting import prepare
 from gossip.execution.training import Training
 from gossip.fields import descriptions
+from gossip.names import CHECKPOINT
 from gossip.needs import bias, warn_caller
 from gossip.network import Communicator
 from gossip.processes.allocator import freed_memory_kept
@@ -27,6 +28,7 @@ from gossip.processes.cores import shared_cores
 from gossip.processes.ending import closed_together, failing_together, speaking_once, watched
 from gossip.processes.gathering import gathered
 from gossip.processes.signals import Signals
+from gossip.processes.start import refusing
 from gossip.records.logs import logs
 from gossip.records.sameness import refuse_disagreement
 from gossip.records.trace import traced
@@ -72,8 +74,8 @@ def conduct(
         setting = prepare(training, topology, processes)
         if not survives:  # or else each attempt has a network of its own
             stack.enter_context(closed_together(processes, setting.network.close))
-            stack.enter_context(watched(processes, setting.directory))
-        stack.enter_context(logs(setting.directory, processes))
+            stack.enter_context(watched(processes, setting.written, CHECKPOINT.pattern))
+        stack.enter_context(logs(setting.written, processes))
         biased = bias(training.algorithm, topology)
         if biased and processes.rank == 0:
             warn(biased)
@@ -133,7 +135,8 @@ def run(training: Training) -> Result:
         DivergedError: if a loss is NaN or infinite, on every rank.
         PreemptedError: if a signal has stopped the run, on every rank; there is a checkpoint of where it was.
     """
-    processes = gathered(training.communicator, RUN, training.stall_timeout)
+    with refusing():
+        processes = gathered(training.communicator, RUN, training.stall_timeout)
     with ExitStack() as stack:
         stack.enter_context(speaking_once(processes))
         stack.enter_context(failing_together(processes))

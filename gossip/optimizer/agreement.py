@@ -9,6 +9,7 @@ import torch
 import xxhash
 from torch import Tensor
 
+from gossip.optimizer.places import format_of
 from gossip.processes.communicator import Communicator
 
 
@@ -27,7 +28,7 @@ def refuse_other_parameters(
         return
     parameters = [p for group in groups for p in group["params"]]
     tensors = [*parameters, *buffers]
-    shapes = [tuple(each.shape) for each in tensors]
+    shapes = [format_of(each) for each in tensors]
     kinds = [f"{each.dtype}, {'trained' if each.requires_grad else 'frozen'}" for each in tensors]
     names = [name for group in groups for name in group.get("param_names", [])]
     sizes = [len(group["params"]) for group in groups]

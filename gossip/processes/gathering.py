@@ -6,6 +6,8 @@ import math
 import socket
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from gossip.errors import say
@@ -30,11 +32,11 @@ def gathered(communicator: Intracomm | None, call: str, stall_timeout: float | N
     """
     patience = stall_timeout if stall_timeout is not None and stall_timeout > 0 else math.inf
     _begin(communicator, call)
-    try:
-        processes = launcher.world(patience) if communicator is None else launcher.over(communicator, patience)
-    except (StalledError, PartedError) as error:
-        _give_up(error, call)
-        raise
+    with coming_to(call):
+        if communicator is None:
+            processes = launcher.world((call,), patience)
+        else:
+            processes = launcher.over(communicator, (call,), patience)
     if processes.size > 1:
         from gossip.processes.mpi import MpiCommunicator
 
@@ -43,6 +45,16 @@ def gathered(communicator: Intracomm | None, call: str, stall_timeout: float | N
         if call == OPTIMIZER:
             processes.number = processes.calls.counts[OPTIMIZER, 1]
     return processes
+
+
+@contextmanager
+def coming_to(call: str) -> Iterator[None]:
+    """Within it ranks wait for all others to come to a call; if they do not come, the job ends, in one line."""
+    try:
+        yield
+    except (StalledError, PartedError) as error:
+        _give_up(error, call)
+        raise
 
 
 def check_stall_timeout(stall_timeout: float | None) -> None:

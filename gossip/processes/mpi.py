@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from gossip.processes.attendance import Attendance, abort, attending, is_everyone
 from gossip.processes.communicator import Communicator, StalledError, listed
 from gossip.processes.cores import usable_cores
-from gossip.processes.versions import digest, refuse_other_versions
+from gossip.processes.versions import digest, refuse_other_commands, refuse_other_versions, versions
 from gossip.spans import NO_SPANS, telling_for_whom
 
 CommunicationError = MPI.Exception  # of any call, where some rank may have died
@@ -46,6 +46,7 @@ class MpiCommunicator(Communicator):
     Args:
         communicator: The processes.
         ranks_per_host: Take each block of so many ranks for a host of its own, as if the others ran elsewhere.
+        doing: What this rank is about to do, which must be the same on all of them: a command and its arguments.
         patience: Seconds after which a wait for other ranks is given up, from here on.
 
     Attributes:
@@ -55,7 +56,15 @@ class MpiCommunicator(Communicator):
         attendance: Sees whether ranks that are waited for will come.
     """
 
-    def __init__(self, communicator: MPI.Intracomm, ranks_per_host: int | None = None, patience: float = inf) -> None:
+    def __init__(
+        self,
+        communicator: MPI.Intracomm,
+        ranks_per_host: int | None = None,
+        *,
+        doing: Sequence[str] = (),
+        patience: float = inf,
+    ) -> None:
+        self._doing = doing
         self.patience = patience
         self.attendance = attending(communicator)
         if self.attendance is not None:
@@ -69,17 +78,19 @@ class MpiCommunicator(Communicator):
         self.wait([request])
         self.rank = self.mpi.rank
         self.size = self.mpi.size
-        self._refuse_other_versions()  # before anything that they may do otherwise
+        self._refuse_other_programs()  # before anything that they may do otherwise
         self.hosts, self.local_size, self.local_cores = self._find_hosts()
         self.crowded = self.local_size > self.local_cores
         if ranks_per_host is not None:
             self.hosts = np.arange(self.size) // ranks_per_host
         self.local_ranks: list[int] = np.flatnonzero(self.hosts == self.hosts[self.rank]).tolist()
 
-    def _refuse_other_versions(self) -> None:
-        digests = np.empty((self.size, 16), np.uint8)
-        self.wait([self.mpi.Iallgather(digest(), digests)])
-        refuse_other_versions(digests, self.gather)
+    def _refuse_other_programs(self) -> None:
+        digests = np.empty((2, self.size, 16), np.uint8)
+        mine = [digest(versions()), digest(self._doing)]
+        self.wait([self.mpi.Iallgather(*each) for each in zip(mine, digests, strict=True)])
+        refuse_other_versions(digests[0], self.gather)
+        refuse_other_commands(digests[1], self._doing, self.gather)
 
     @property
     def shares_hosts(self) -> bool:
