@@ -17,7 +17,7 @@ from algorithms import Algorithm, Layout, Sample, Traffic
 from gossip.needs import bias, warn_caller
 from gossip.network import Communicator, TransportName, connect
 from gossip.optimizer.agreement import agree_on_shapes, equalize
-from gossip.optimizer.arguments import check_algorithm, check_kinds, check_unfrozen, chosen_topology, listed
+from gossip.optimizer.arguments import check_algorithm, check_kinds, check_unfrozen, chosen_topology, listed, loss_seen
 from gossip.optimizer.buffers import Buffers
 from gossip.optimizer.decay import WeightDecay
 from gossip.optimizer.flat import FlatParameters
@@ -185,6 +185,8 @@ class Optimizer(torch.optim.Optimizer):
     def _share_local(self) -> None:
         assert self._local is not None
         self.param_groups, self.state = self._local.param_groups, self._local.state
+        for kind in ("state_dict_pre", "state_dict_post", "load_state_dict_pre", "load_state_dict_post"):
+            setattr(self, f"_optimizer_{kind}_hooks", getattr(self._local, f"_optimizer_{kind}_hooks"))
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         if hasattr(self, "network"):
@@ -217,9 +219,8 @@ class Optimizer(torch.optim.Optimizer):
         self._fresh = self._loaded = False
         self._take_up()
         idle = self._flat.collect()
-        gradient = self._flat.gradient
-        seen = torch.as_tensor(math.nan if loss is None else loss, dtype=gradient.dtype, device=gradient.device)
-        sample = Sample(self._scaled(self._direction(idle), idle), seen.detach().reshape(1))
+        seen = loss_seen(math.nan if loss is None else loss, self._flat.gradient)
+        sample = Sample(self._scaled(self._direction(idle), idle), seen)
         ended = self.network.round
         with at_rest(self._state, idle, self._flat.places):
             self.algorithm.advance(self._state, sample, self.network)
