@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,31 +15,38 @@ from torch import Tensor
 from algorithms import Algorithm, Layout, Sample, Traffic
 from gossip.needs import bias, warn_caller
 from gossip.network import Communicator, TransportName, connect
-from gossip.optimizer.agreement import agree_on_shapes, equalize
+from gossip.optimizer.agreement import equalize, refuse_other_parameters
 from gossip.optimizer.arguments import check_algorithm, check_kinds, check_unfrozen, chosen_topology, listed, loss_seen
 from gossip.optimizer.buffers import Buffers
 from gossip.optimizer.decay import WeightDecay
 from gossip.optimizer.flat import FlatParameters
 from gossip.optimizer.following import READ_MEANWHILE, warn_unless_follows
 from gossip.optimizer.groups import Groups, Trained
+from gossip.optimizer.joining import Joining, joined
 from gossip.optimizer.local import local_direction, made_local
 from gossip.optimizer.memory import Widening, at_rest, widened
 from gossip.optimizer.places import places_of
 from gossip.optimizer.rates import LearningRates, beside_local
+from gossip.optimizer.resumable import Resumable
 from gossip.optimizer.states import Identity, classes_within, leave_memory, restored, saved
-from gossip.processes import launcher
+from gossip.optimizer.stopping import Stopping
 from gossip.processes.allocator import freed_memory_kept
+from gossip.processes.calls import AVERAGE, CLOSE, OPTIMIZER, STEP
 from gossip.processes.cores import shared_cores
 from gossip.processes.ending import closed_together, speaking_once
+from gossip.processes.gathering import check_stall_timeout, gathered
+from gossip.processes.start import refusing
+from gossip.records.sameness import refuse_disagreement
 from topologies import Schedule
 
 if TYPE_CHECKING:
     import networkx
 
+    from gossip.processes.announcements import Announcements
     from gossip.processes.mpi import Intracomm
 
 
-class Optimizer(torch.optim.Optimizer):
+class Optimizer(Resumable, torch.optim.Optimizer):
     """Every rank is a node that trains its own model; `step` is one iteration of the algorithm. Collective.
 
     The parameters that require a gradient come to lie in one vector (d,), each with a storage of its own there, and so
@@ -79,6 +85,8 @@ class Optimizer(torch.optim.Optimizer):
         seed: Decides the algorithm's random draws.
         communicator: The mpi4py communicator to use; all launched processes by default.
         transport: See `gossip.network.connect`.
+        stall_timeout: Seconds after which a rank that still waits for others says for whom and ends the job; None for
+            never. At the end of the program ranks wait for each other without a limit, if all have made the same calls.
 
     Attributes:
         algorithm: The algorithm, with the learning rate of the last step.
@@ -104,30 +112,44 @@ class Optimizer(torch.optim.Optimizer):
         seed: int = 0,
         communicator: Intracomm | None = None,
         transport: TransportName = "auto",
+        stall_timeout: float | None = 600.0,
     ) -> None:
-        processes = launcher.world() if communicator is None else launcher.over(communicator)
+        with refusing():
+            self._processes = processes = gathered(communicator, OPTIMIZER, stall_timeout)
         with ExitStack() as stack:  # undone if anything is refused, and kept for `close` if nothing is
             stack.enter_context(speaking_once(processes))
             stack.enter_context(shared_cores(processes))
             stack.enter_context(freed_memory_kept())
             stack.enter_context(closed_together(processes, processes.close))
+            processes.together(lambda: check_stall_timeout(stall_timeout))
             processes.together(lambda: self._take(listed(params), algorithm, local, buffers))
-            agree_on_shapes([*self._trained.parameters, *self._buffers.tensors], processes)
+            refuse_other_parameters(processes, self.param_groups, self._buffers.tensors)
+            refuse_disagreement(
+                processes,
+                algorithm=algorithm,
+                topology=topology if isinstance(topology, Schedule | str) else "the one of rank 0",
+                seed=seed,
+                transport=transport,
+                broadcast=broadcast,
+                local_optimizer=type(self._local).__name__,
+                default_dtype_of_torch=str(torch.get_default_dtype()),
+            )
             choose = partial(chosen_topology, topology, algorithm, processes.size)
             # A function may draw its graph, which must be the same one everywhere.
-            chosen = processes.together(choose) if isinstance(topology, Schedule) else processes.from_root(choose)
+            schedule = processes.together(choose) if isinstance(topology, Schedule) else processes.from_root(choose)
             if broadcast:
                 parameters = [*self._trained.parameters, *self._trained.left_out]
-                equalize([*parameters, *self._buffers.tensors], processes)
-            biased = bias(algorithm, chosen)
+                equalize(processes, [*parameters, *self._buffers.tensors])
+            biased = bias(algorithm, schedule)
             if biased and processes.rank == 0:
                 warn_caller(biased)
-            self.network = connect(chosen, processes, seed, transport)
+            self.network = connect(schedule, processes, seed, transport)
             stack.enter_context(closed_together(processes, self.network.close))
             self._start(processes)
+            self._stopping = Stopping(processes)
+            stack.enter_context(closed_together(processes, self._stopping.close))
             self._resources = stack.pop_all()
-        if processes.size > 1:
-            atexit.register(self._resources.close)
+        processes.at_end(self._resources.close)
 
     def _start(self, processes: Communicator) -> None:
         network = self.network
@@ -142,6 +164,9 @@ class Optimizer(torch.optim.Optimizer):
         self._loaded = False  # whether a state was loaded since the last step, and with it a model
         self._told = False  # whether it has been said that the algorithm does not follow changes
         self._averaged = False
+        self._seen: Any = None  # the last loss
+        self._joining: Joining | None = None
+        self._announcements: Announcements | None = None
         torch.serialization.add_safe_globals(classes_within(self.algorithm))
 
     def _take(
@@ -209,16 +234,18 @@ class Optimizer(torch.optim.Optimizer):
             ValueError: if a parameter group has got an option or parameters that it cannot have, or a parameter was
                 unfrozen that cannot be trained with the others.
         """
-        loss = None
+        self._check_not_averaged()
+        loss = self._seen if self._follows else None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        self._check_not_averaged()
+        self._begin(STEP)
+        self._seen = loss
         self._groups.check(self.param_groups)
         self._see_changes()
         self._fresh = self._loaded = False
         self._take_up()
-        idle = self._flat.collect()
+        idle = () if self._follows else self._flat.collect()
         seen = loss_seen(math.nan if loss is None else loss, self._flat.gradient)
         sample = Sample(self._scaled(self._direction(idle), idle), seen)
         ended = self.network.round
@@ -283,7 +310,7 @@ class Optimizer(torch.optim.Optimizer):
 
     def _direction(self, idle: Sequence[int]) -> Tensor:
         """(1, d): the gradient, or what the local optimizer would subtract."""
-        if getattr(self, "found_inf", 0):  # the neighbours wait for this node all the same
+        if getattr(self, "found_inf", 0) or self._follows:  # the neighbours wait for this node all the same
             return torch.zeros_like(self._flat.gradient)
         scale = getattr(self, "grad_scale", None)
         if scale is not None:
@@ -313,6 +340,7 @@ class Optimizer(torch.optim.Optimizer):
         training. Afterwards everything is as before.
         """
         self._check_not_averaged()
+        self._begin(AVERAGE)
         self._see_changes()
         with torch.no_grad(), self.network.unrecorded():
             mean = self.network.mean(self.algorithm.model(self._state))
@@ -326,6 +354,36 @@ class Optimizer(torch.optim.Optimizer):
             self._flat.bind(self._state.x)
             with torch.no_grad():
                 self._buffers.set_back(buffers)
+
+    def join(self, *others: Optimizer) -> AbstractContextManager[None]:
+        """Within it, ranks may make different numbers of steps, as with torch.distributed.algorithms.Join. Collective.
+
+            with optimizer.join():
+                for batch in batches:  # of this node, more or fewer than others have
+                    ...
+
+        A rank that has come to its end takes part in the steps of the others until the last one has come to its end, as
+        if its loss were constant from then on: with a zero gradient, so that what it has of momentum runs out; a local
+        optimizer makes no step. It averages parameters and buffers as ever, and learning rates stay as they are in its
+        groups. Then all have made the same number of steps. `average` can be used within it, if all ranks that have
+        batches do.
+
+        Args:
+            others: Further optimizers whose steps are made in the same loop, in the same order on every rank.
+
+        Raises:
+            RuntimeError: within another one.
+        """
+        return joined([self, *others])
+
+    @property
+    def _follows(self) -> bool:
+        return self._joining is not None and self._joining.follows
+
+    def _begin(self, call: str) -> None:
+        if self._joining is not None:
+            self._joining.begins(self, call)
+        self._processes.begin(call)
 
     def _check_not_averaged(self) -> None:
         if self._averaged:
@@ -390,6 +448,7 @@ class Optimizer(torch.optim.Optimizer):
 
     def close(self) -> None:
         """Complete what is under way and leave the parameters to themselves; collective. Happens at exit anyway."""
-        atexit.unregister(self._resources.close)
+        self._begin(CLOSE)
+        self._processes.no_longer_at_end(self._resources.close)
         self._flat.release()
         self._resources.close()
