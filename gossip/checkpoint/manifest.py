@@ -33,6 +33,8 @@ def check_manifest(manifest: Mapping[str, Any]) -> None:
     _need(isinstance(_part(manifest, "written"), str), "written", manifest["written"], "a time")
     for name in ("configuration", "layout", "clock"):
         _mapping(_part(manifest, name), name)
+    for name, times in manifest["clock"].items():
+        _check_times(times, f"clock.{name}")
     for name, shape in manifest["layout"].items():
         _check_counts(shape, f"layout.{name}")
     _check_files(_part(manifest, "files"), manifest["nodes"])
@@ -165,6 +167,14 @@ def _check_counts(value: Any, where: str, size: int | None = None) -> list[int]:
 
 def _is_number(value: Any) -> bool:
     return type(value) is float or (type(value) is int and abs(value) <= LARGEST)
+
+
+def _check_times(value: Any, where: str) -> None:
+    if isinstance(value, list):
+        for each in value:
+            _check_times(each, where)
+    else:
+        _need(_is_number(value) and 0 <= value < inf, where, value, "a number >= 0")
 
 
 def _check_type(name: Any, where: str) -> None:
