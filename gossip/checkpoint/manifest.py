@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
+from gossip.checkpoint.places import FIXED, HISTORY
 from gossip.names import ROWS
 
 LARGEST = 2**53  # of all numbers: larger ones, no program has counted
 DEEPEST = 64  # list within list
 SECTIONS = ("algorithm", "oracle", "network", "model")
-HISTORY = "history.json"
 NUMBERS = ("train_loss", "test_loss", "consensus_distance", "seconds")  # of every record
 
 
@@ -130,10 +130,12 @@ def _check_model(entry: Any, outlines: _Outlines, d: int) -> None:
 def _check_files(files: Any, nodes: int) -> None:
     hosted = []
     for name, about in _mapping(files, "files").items():
-        _need(name == HISTORY or ROWS.fullmatch(name), "a name in files", name, "that of a file of a checkpoint")
+        _need(
+            name in (HISTORY, FIXED) or ROWS.fullmatch(name), "a name in files", name, "that of a file of a checkpoint"
+        )
         _check_count(_part(_mapping(about, name), "bytes", name), f"bytes of {name}")
         _need(isinstance(_part(about, "checksum", name), str), f"checksum of {name}", about["checksum"], "a text")
-        if name != HISTORY:
+        if ROWS.fullmatch(name):
             own = _check_counts(_part(about, "nodes", name), f"nodes of {name}")
             _need(bool(own) and own == sorted(set(own)), f"nodes of {name}", own, "ascending numbers")
             hosted.append(own)

@@ -15,6 +15,7 @@ from gossip.errors import DataError
 from gossip.names import CHECKPOINT
 
 FOLDER, MANIFEST = "checkpoints", "manifest.json"
+HISTORY, FIXED = "history.json", "fixed.safetensors"  # of a run, and what of its model is the same at every node
 MARKS = ("config.yaml", "lock")  # every run directory with checkpoints has these files
 RECORDS = ("config.yaml", "metrics.jsonl")  # set aside as copies, as the run goes on with them
 OUTCOME = ("summary.json", "report.html")

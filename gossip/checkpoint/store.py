@@ -4,6 +4,7 @@
         manifest.json               what it is a checkpoint of, and what is where; with a checksum of its own
         history.json                what was recorded so far
         rank-0000.safetensors       the rows of the nodes that this rank hosted
+        fixed.safetensors           what of the model is not trained, if anything
 
 It is written into a hidden folder, which is renamed when everything is on disk. Older checkpoints are removed after
 that, and hidden before they are. So whatever is not hidden is whole, and there is one at any time after the first.
@@ -27,13 +28,12 @@ import xxhash
 from torch import Tensor
 
 from gossip.checkpoint.manifest import check_history, check_manifest
-from gossip.checkpoint.places import MANIFEST, checkpoints, free_names, move_to_free, rename, step_of
+from gossip.checkpoint.places import FIXED, HISTORY, MANIFEST, checkpoints, free_names, move_to_free, rename, step_of
 from gossip.errors import DataError
 from gossip.names import CHECKPOINT, LITTER, ROWS, UNFINISHED
 from gossip.records.logs import log, warn
 
 FORMAT = 2
-HISTORY = "history.json"
 CHUNK = 1 << 22  # bytes read at once
 
 
@@ -67,11 +67,18 @@ class FolderWriter:
 
     def rank_file(self, rank: int, rows: Mapping[str, Tensor]) -> dict[str, Any]:
         """Write what this rank's nodes have, and say what has been written."""
+        return self._tensors(f"rank-{rank:04d}.safetensors", rows)
+
+    def fixed_file(self, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Write what no node changes, on rank 0, and say what has been written."""
+        return self._tensors(FIXED, {name: tensor.cpu().contiguous() for name, tensor in tensors.items()})
+
+    def _tensors(self, name: str, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         import safetensors.torch
 
-        name, own = f"rank-{rank:04d}.safetensors", {}
+        own: dict[str, Tensor] = {}
         memory: set[int] = set()
-        for each, tensor in rows.items():  # the format has no tensors that share memory
+        for each, tensor in tensors.items():  # the format has no tensors that share memory
             address = tensor.untyped_storage().data_ptr()
             own[each] = tensor.clone() if address in memory else tensor
             memory.add(address)
@@ -221,6 +228,11 @@ class Checkpoint:
         with self._reading(file):
             item: Tensor = self._opened(file).get_tensor(name)
             return item.clone()  # out of the file, which will be removed
+
+    def fixed(self, name: str) -> Tensor:
+        """What of the model is not trained has this name."""
+        tensor: Tensor = self._opened(FIXED).get_tensor(name)
+        return tensor.clone()
 
     def close(self) -> None:
         """Let go of the files."""

@@ -6,7 +6,7 @@ import json
 import signal
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,9 @@ from gossip.checkpoint.places import step_folder
 from gossip.checkpoint.sections import ModelSection, NetworkSection, nodes_of_sections
 from gossip.checkpoint.store import FolderWriter, remove_older
 from gossip.drivers.moment import Moment
-from gossip.errors import DataError, PreemptedError, UsageError
+from gossip.errors import DataError, GossipError, PreemptedError, UsageError
 from gossip.network import Communicator, RunNetwork
-from gossip.processes.signals import Signals
+from gossip.processes.signals import Signals, exit_code_of, tell_batch_script
 from gossip.records.lock import Lock
 from gossip.records.recorder import Recorder
 
@@ -46,6 +46,9 @@ class Order:
 
     about: Mapping[str, Any]
     """What is written into each, as JSON: the configuration of the run, the layout of its model."""
+
+    fixed: Mapping[str, Tensor] = field(default_factory=dict)
+    """What of the model is not trained, by name; an exported model needs it."""
 
 
 class CheckpointWriter:
@@ -103,10 +106,18 @@ class CheckpointWriter:
         if self._due(moment.step, self._agreement.at(moment.step)):
             self._write(moment)
         if self._stop:
-            stopped = f"stopped by {signal.Signals(self._stop).name} after step {moment.step}"
-            if self._problem is not None:
-                raise DataError(f"{stopped}, of which there is no checkpoint: {self._problem}")
-            raise PreemptedError(f"{stopped}; go on with --resume {self._order.directory}")
+            raise self._stopped(signal.Signals(self._stop), moment.step)
+
+    def _stopped(self, number: signal.Signals, step: int) -> GossipError:
+        """What is raised when all ranks have saved, or cannot, and leave."""
+        directory, stopped = self._order.directory, f"stopped by {number.name} after step {step}"
+        self._signals.leave(number)
+        if self._problem is not None:
+            return DataError(f"{stopped}, of which there is no checkpoint: {self._problem}")
+        self._processes.from_root(lambda: tell_batch_script(number, directory))
+        error = PreemptedError(f"{stopped}; go on with --resume {directory}")
+        error.exit_code = exit_code_of(number)
+        return error
 
     def _due(self, step: int, known: Sequence[float] | None) -> bool:
         """Whether to write before this step, given what has become known to all ranks; the same on every rank."""
@@ -188,6 +199,8 @@ class CheckpointWriter:
             for section in outline:
                 first = states.setdefault(section, outline[section])
                 _check_same(section, first["parts"], outline[section]["parts"], rank)
+        if self._order.fixed:
+            files |= writer.fixed_file(self._order.fixed)
         posted = self._network.posted
         manifest = {
             "step": moment.step,

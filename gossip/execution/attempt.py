@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from gossip.processes.ending import closed_together
 from gossip.processes.signals import Signals
 from gossip.records.progress import Progress
 from gossip.records.recorder import Recorder
+from gossip.workloads.workload import HasStateDict
 from topologies.placement import blocks, crossing
 
 
@@ -116,7 +118,8 @@ def attempt(
 
 
 def _write_outcome(setting: Setting, recorder: Recorder, summary: dict[str, Any]) -> str | None:
-    recorder.write_outcome(summary, setting.topology, configuration_text(setting.training, setting.topology))
+    drawn = setting.topology if setting.training.report else None
+    recorder.write_outcome(summary, drawn, configuration_text(setting.training, setting.topology))
     return recorder.lost
 
 
@@ -205,8 +208,13 @@ def _checkpoint_writer(
     training, directory = setting.training, setting.directory
     assert directory is not None
     layout = dict(setting.workload.layout.shapes)
-    about = {"configuration": setting.configuration, "layout": layout, "nodes": setting.topology.n}
-    order = Order(directory, Interval.of(training.checkpoint_every), training.keep, training.steps, about)
+    about: dict[str, Any] = {"configuration": setting.configuration, "layout": layout, "nodes": setting.topology.n}
+    fixed: Mapping[str, Tensor] = {}
+    if isinstance(setting.workload, HasStateDict):
+        about |= {"state_dict": setting.workload.sources, "with_data": setting.topology.n - algorithm.auxiliary}
+        fixed = setting.workload.fixed
+    interval = Interval.of(training.checkpoint_every)
+    order = Order(directory, interval, training.keep, training.steps, about, fixed)
     return CheckpointWriter(
         order, algorithm, processes=processes, network=setting.network, recorder=recorder, signals=signals
     )

@@ -14,6 +14,7 @@ from algorithms import Algorithm, ShardedWorkload
 from gossip.checkpoint.finding import Found, find
 from gossip.drivers.moment import Position
 from gossip.errors import DataError, say
+from gossip.execution.checks import check_batches
 from gossip.execution.training import DECIDE_MODELS, Training
 from gossip.network import Communicator, RunNetwork, connect
 from gossip.processes.ending import closed_on_error
@@ -142,8 +143,11 @@ def configuration_text(training: Training, topology: Schedule) -> str:
 def _sharded(training: Training, n: int, processes: Communicator) -> ShardedWorkload:
     shard = getattr(training.workload, "shard", None)
     if shard is None:
-        return cast(ShardedWorkload, training.workload)  # one of the user's own, sharded already
-    return cast(ShardedWorkload, shard(n, training.seed, processes.from_root))
+        workload = cast(ShardedWorkload, training.workload)  # one of the user's own, sharded already
+    else:
+        workload = cast(ShardedWorkload, shard(n, training.seed, processes.from_root))
+    check_batches(training.oracle, workload, n)
+    return workload
 
 
 def _initial(start: Tensor | None, workload: ShardedWorkload, n: int, nodes: Sequence[int]) -> Tensor:

@@ -136,7 +136,7 @@ def claim(directory: str, what: str) -> bool:
     """Note in the run directory what has happened; False if something is noted there already."""
     try:
         if directory:
-            with open(os.path.join(directory, CLAIM), "x") as file:
+            with open(os.path.join(directory, CLAIM), "x", encoding="utf-8", errors="surrogateescape") as file:
                 file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {what}\n")
     except FileExistsError:
         return False

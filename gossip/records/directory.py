@@ -43,7 +43,7 @@ def create_run_directory(output: Path, name: str, config: str) -> Path:
                 break
             except FileExistsError:
                 directory = base.with_name(f"{base.name}-{copy}")
-        (directory / "config.yaml").write_text(config)
+        (directory / "config.yaml").write_text(config, encoding="utf-8")
     except OSError as error:
         raise DataError(
             f"cannot write the run directory {directory} ({error.strerror}); choose another output"

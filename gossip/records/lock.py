@@ -29,7 +29,7 @@ class Lock:
         try:
             # What a link leads to is not this run's, and a pipe would let nobody go on.
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-            self._file = os.fdopen(os.open(path, flags, 0o666), "a", errors="replace")
+            self._file = os.fdopen(os.open(path, flags, 0o666), "a", encoding="utf-8", errors="replace")
         except OSError as error:
             raise DataError(f"cannot write {path} ({error.strerror})") from error
         try:

@@ -124,18 +124,19 @@ class Recorder:
         if self._progress is not None:
             self._progress.close()
 
-    def write_outcome(self, summary: Mapping[str, Any], topology: Schedule, config: str) -> None:
-        """Write summary.json and report.html, if there is a run directory, and metrics.jsonl where it is not complete.
+    def write_outcome(self, summary: Mapping[str, Any], topology: Schedule | None, config: str) -> None:
+        """Write summary.json, and metrics.jsonl where it is not complete, if there is a run directory.
 
-        What cannot be written is in `unwritten`.
+        And report.html with this topology, unless it is None. What cannot be written is in `unwritten`.
         """
         if self.directory is None:
             return
-        from gossip.records.report.page import write_report
-
         if METRICS in self.unwritten:
             self._try(METRICS, self._write_history)
         self._try("summary.json", lambda path: replace_file(path, to_json(summary, indent=2) + "\n"))
+        if topology is None:
+            return
+        from gossip.records.report.page import write_report
 
         def write(path: Path) -> None:
             write_report(path, summary=summary, history=self.history, topology=topology, config=config)
