@@ -47,6 +47,8 @@ def check_manifest(manifest: Mapping[str, Any]) -> None:
         for each in _list(_part(manifest, name), name):
             _need(isinstance(each, str) and each in outlines.posted, name, each, "what the state has posted")
     _check_model(states["model"], outlines, sum(prod(shape) for shape in manifest["layout"].values()))
+    if "state_dict" in manifest:
+        _check_state_dict(manifest, outlines.named)
     for counts in _list(_part(manifest, "wire"), "wire"):
         _check_counts(counts, "wire", 2)
 
@@ -125,6 +127,23 @@ def _check_model(entry: Any, outlines: _Outlines, d: int) -> None:
     x = _part(entry["parts"], "x", "states.model")
     name = x["as"] if x["kind"] == "same" else "model.x"
     _need(outlines.stacks.get(name) == [d], "states.model.x", name, f"a stack with rows of {d} numbers, as in layout")
+
+
+def _check_state_dict(manifest: Mapping[str, Any], named: set[str]) -> None:
+    """Refuse a tensor of the model that is to be taken from where it is not."""
+    _check_count(_part(manifest, "with_data"), "with_data", 1)
+    _need(manifest["with_data"] <= manifest["nodes"], "with_data", manifest["with_data"], f"<= {manifest['nodes']}")
+    for key, source in _mapping(manifest["state_dict"], "state_dict").items():
+        match source:
+            case ["parameter", str(name)]:
+                valid = name in manifest["layout"]
+            case ["own", str(name)]:
+                valid = f"oracle.buffers.{name}" in named
+            case ["fixed", str(_)]:
+                valid = FIXED in manifest["files"]
+            case _:
+                valid = False
+        _need(valid, f"state_dict.{key}", source, "a part of this checkpoint")
 
 
 def _check_files(files: Any, nodes: int) -> None:

@@ -231,8 +231,9 @@ class Checkpoint:
 
     def fixed(self, name: str) -> Tensor:
         """What of the model is not trained has this name."""
-        tensor: Tensor = self._opened(FIXED).get_tensor(name)
-        return tensor.clone()
+        with self._reading(FIXED):
+            tensor: Tensor = self._opened(FIXED).get_tensor(name)
+            return tensor.clone()
 
     def close(self) -> None:
         """Let go of the files."""
