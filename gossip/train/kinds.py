@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from jsonargparse import class_from_function, set_parsing_settings
 
 import topologies
@@ -47,6 +49,7 @@ UNFINISHED = {  # what others derive from
 }
 
 
+@cache  # it takes long in a deep stack of calls, which jsonargparse looks through
 def let_the_parser_know() -> None:
     """Tell jsonargparse, which keeps that for the process: a command's, before it parses.
 
