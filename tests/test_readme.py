@@ -14,6 +14,9 @@ TEXT = (REPOSITORY / "README.md").read_text()
 COMMANDS = [line.split("#")[0].strip() for line in re.findall(r"^    ((?:mpirun|python) .*)$", TEXT, re.MULTILINE)]
 SMALL = {  # options that make a command short; those given last count
     "gossip.train": "--steps 2 --output null",
+    "gossip.study --set topology=ring,star,exponential": "--set steps=2 workload=Averaging nodes=4 --processes 1",
+    "gossip.study --set topology=ring,torus": "--set steps=2 nodes=9 --processes 1",
+    "gossip.study --set topology=ring,star": "--set steps=2 nodes=4",
     "gossip.reproduce": "",
     "gossip.doctor": "--seconds 0.1",
     "gossip.hpc": "",

@@ -108,6 +108,9 @@ class Training:
     To go on takes an MPI library that has ULFM. With "continue" the others go on on a healed graph; see
     `gossip.execution.survival`."""
 
+    report: bool = True
+    """Write the page report.html into the run directory at the end, which takes a second."""
+
     trace: str | Path | None = None
     """Write a timeline of all ranks into this file, to be seen at ui.perfetto.dev.
 

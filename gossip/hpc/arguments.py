@@ -11,7 +11,7 @@ from typing import Any
 from gossip.errors import UsageError
 from gossip.execution.checks import check
 from gossip.execution.training import Training
-from gossip.train.options import parse, words
+from gossip.options.command_line import parse, words
 
 EVERY = "600s"  # from one checkpoint to the next
 

@@ -197,7 +197,10 @@ def running(job: Submitted) -> bool:
 def go_on(submitted: dict[str, Submitted]) -> None:
     """From where they were stopped, for some steps more."""
     stopped = [int(path.name.rpartition("-")[2]) for job in submitted.values() for path in job.saved()]
-    stopped += [torch.load(path, weights_only=False)["values"]["step"] for path in submitted["own-loop"].folder.glob("saved/*/rank-*")]
+    stopped += [
+        torch.load(path, weights_only=False)["values"]["step"]
+        for path in submitted["own-loop"].folder.glob("saved/*/rank-*")
+    ]
     for job in submitted.values():
         steps(job.folder, max(stopped) + 20)
         # Slurm would let two minutes pass; it fails a job that begins in the second in which it ended ("revoked").

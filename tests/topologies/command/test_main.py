@@ -1,6 +1,7 @@
 """The command `python -m topologies`."""
 
 import json
+import re
 from pathlib import Path
 
 import networkx as nx
@@ -9,6 +10,7 @@ import pytest
 
 from topologies import FAMILIES, ring
 from topologies.command.main import main
+from topologies.pages.style import LINES, line
 
 pytest.importorskip("matplotlib")
 
@@ -49,6 +51,30 @@ def test_compare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = html.read_text()
     assert page.count("<svg") == 5 + 2
     assert "src=" not in page and "<link" not in page and "<script" not in page
+    assert (
+        "12 nodes" in page and "1,000,000 parameters of 4 bytes" in page and "5e-05 s" in page and "1.25 GB/s" in page
+    )
+
+
+def test_pages_have_the_style_of_reports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A page that fits any screen, light or dark, whose pictures' ids are theirs alone and are found."""
+    names = ["ring", "circulant(offsets=(1, 3))", "circulant(offsets=(1, 4))"]
+    assert main(["compare", *names, "--nodes", "9", "--html", str(tmp_path / "c.html")]) == 0
+    assert main(["gallery", str(tmp_path / "g.html")]) == 0
+    for page in ((tmp_path / "c.html").read_text(), (tmp_path / "g.html").read_text()):
+        assert '<meta name="viewport"' in page and "prefers-color-scheme: dark" in page
+        assert not any(f"{color}" in page.partition("</style>")[2] for color in LINES.values())  # but variables
+        ids = re.findall(r' id="([^"]*)"', page)
+        assert len(ids) == len(set(ids)) and not any(" " in each for each in ids)
+        assert set(re.findall(r'(?:url\(#|href="#)([^)"]*)', page)) <= set(ids)
+    page = (tmp_path / "c.html").read_text()
+    assert page.count("circulant(offsets=(1, 3))") == 5  # its row, its picture and what that shows, and both legends
+
+
+def test_lines_are_told_apart_without_colours() -> None:
+    looks = [line(k) for k in range(56)]
+    assert len({tuple(look.values()) for look in looks}) == 56
+    assert len({(look["linestyle"], look["marker"]) for look in looks[:28]}) == 28
 
 
 def test_gallery_has_every_family(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

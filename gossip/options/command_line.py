@@ -16,8 +16,8 @@ from gossip.errors import UsageError
 from gossip.execution.training import Training
 from gossip.fields import descriptions
 from gossip.network import TransportName
-from gossip.train.kinds import let_the_parser_know
-from gossip.train.messages import one_line
+from gossip.options.kinds import let_the_parser_know
+from gossip.options.messages import NotUnderstoodError, one_line
 from gossip.workloads import Workload
 from topologies import Schedule
 
@@ -39,14 +39,18 @@ def parse(arguments: Sequence[str], ranks: int) -> Training:
         ranks: Number of MPI processes, the default number of nodes if there are several.
 
     Raises:
-        UsageError: if it cannot be understood or something is out of range.
+        NotUnderstoodError: (a UsageError) if it cannot be understood.
+        UsageError: if something is out of range.
         SystemExit: after --help or --print_config.
     """
     parser = _parser(ranks)
+    named = _named(arguments)
     try:
-        named = _named(arguments)
         parser.set_defaults({name: default for name, default in DEFAULTS.items() if name not in named})
         options = parser.parse_args(list(arguments))
+    except (ArgumentError, ValueError, TypeError) as error:
+        raise NotUnderstoodError(one_line(str(error))) from error
+    try:
         config = parser.dump(options)
         chosen = parser.instantiate(options)
         given = {name: getattr(chosen, name) for name in option_names()}
@@ -119,8 +123,8 @@ def _named(arguments: Sequence[str]) -> set[str]:
     files += [argument.removeprefix("--config=") for argument in arguments if argument.startswith("--config=")]
     for file in map(Path, files):
         try:
-            kept = yaml.safe_load(file.read_text())
-        except (OSError, yaml.YAMLError):
+            kept = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError):
             continue  # the parser says what is wrong with it
         options |= set(kept) if isinstance(kept, dict) else set()
     return options

@@ -5,7 +5,12 @@ from __future__ import annotations
 import difflib
 import re
 
-from gossip.train.kinds import KINDS, names
+from gossip.errors import UsageError
+from gossip.options.kinds import KINDS, names
+
+
+class NotUnderstoodError(UsageError):
+    """A command line with words that no option has."""
 
 
 def one_line(message: str) -> str:

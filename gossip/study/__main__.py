@@ -1,0 +1,52 @@
+"""The command `python -m gossip.study`, alone or under mpirun or srun."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gossip.processes.communicator import Communicator
+    from gossip.processes.signals import Signals
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code.
+
+    0 if at least one cell has come to its end, 2 for wrong usage, 3 for data that cannot be read or written, 4 if all
+    cells diverged, 75 if a signal has stopped the study, which the same command goes on with.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `gossip.train`
+    from gossip.processes.signals import Signals
+
+    with Signals() as signals:
+        from gossip.console.frame import exit_code
+
+        return exit_code(lambda processes: study(arguments, processes, signals), doing=("gossip.study", *arguments))
+
+
+def study(arguments: Sequence[str], processes: Communicator, signals: Signals) -> int:
+    """Parse on rank 0, compute on all, report on rank 0."""
+    from gossip.processes.allocator import keep_freed_memory
+    from gossip.processes.cores import share_cores
+    from gossip.study.command import ReportOrder, StudyOrder, parse
+    from gossip.study.conduct import conclude, conduct
+
+    order = processes.from_root(lambda: parse(arguments, processes.size))
+    if isinstance(order, ReportOrder):
+        return int(processes.from_root(order.write))
+    if not isinstance(order, StudyOrder):
+        return int(order)
+    share_cores(processes)
+    keep_freed_memory()
+    conduct(order, processes, signals)
+    code = processes.from_root(lambda: conclude(order))
+    processes.barrier()  # ranks that are done early would spin in MPI's own finalization
+    return int(code)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
