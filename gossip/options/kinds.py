@@ -49,7 +49,6 @@ UNFINISHED = {  # what others derive from
 }
 
 
-@cache  # it takes long in a deep stack of calls, which jsonargparse looks through
 def let_the_parser_know() -> None:
     """Tell jsonargparse, which keeps that for the process: a command's, before it parses.
 
