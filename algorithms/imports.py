@@ -5,6 +5,8 @@ from __future__ import annotations
 import pkgutil
 from typing import Any
 
+from algorithms.own_code import reason
+
 
 def imported(owner: object, name: str) -> Any:
     """What the import path in this field names, a class or another callable.
@@ -16,8 +18,32 @@ def imported(owner: object, name: str) -> Any:
     try:
         found = pkgutil.resolve_name(path)
     except (ImportError, AttributeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{kind}: {name} = {path!r} cannot be imported: {reason}") from error
+        why = " ".join(str(error).split())
+        raise ValueError(f"{kind}: {name} = {path!r} cannot be imported: {why}") from error
+    except Exception as error:  # whatever the module does when it is loaded
+        raise ValueError(f"{kind}: {name} = {path!r} cannot be imported: {reason(error)}") from error
     if not callable(found):
         raise ValueError(f"{kind}: {name} = {path!r} is a {type(found).__name__}, not callable")
     return found
+
+
+def import_path(owner: object, name: str) -> str:
+    """The import path in this field, or that of the class or function that stands there.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    value, kind = getattr(owner, name), type(owner).__name__
+    if isinstance(value, str):
+        return value
+    path = f"{getattr(value, '__module__', None)}.{getattr(value, '__qualname__', None)}"
+    try:
+        found = pkgutil.resolve_name(path)
+    except (ImportError, AttributeError, ValueError):
+        found = None
+    if found is not value or not callable(value):
+        raise ValueError(
+            f"{kind}: {name} is a {type(value).__name__}; it must be an import path, such as 'package.module.Class', "
+            f"or a class or function that has one"
+        )
+    return path

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
 
 class GossipError(Exception):
-    """Raised alike on every rank, so that each can leave in an orderly way and rank 0 can speak for all."""
+    """Raised alike on every rank, so that each can leave in an orderly way and rank 0 can speak for all.
+
+    Attributes:
+        trace: Where it came up, as Python prints it, if that was in a user's own code; for those who ask for it.
+    """
 
     exit_code = 1
+    trace = ""
 
 
 class UsageError(GossipError, ValueError):
@@ -30,9 +39,12 @@ class DivergedError(GossipError, ArithmeticError):
 
 
 class PreemptedError(GossipError):
-    """The run has been told to stop, has written a checkpoint, and can go on from there."""
+    """The run has been told to stop, has written a checkpoint, and can go on from there.
 
-    exit_code = 75  # EX_TEMPFAIL of sysexits.h: try again later
+    Its exit code is 75, EX_TEMPFAIL of sysexits.h: try again later; or 130 if a person has interrupted it.
+    """
+
+    exit_code = 75
 
 
 def explained(error: Exception) -> GossipError:
@@ -43,7 +55,35 @@ def explained(error: Exception) -> GossipError:
     return kind(" ".join(str(error).split()))
 
 
+@contextmanager
+def blaming(what: str, called: Callable[..., Any] | None = None) -> Iterator[None]:
+    """Whatever a user's own code raises within becomes an error for the user, in one line.
+
+    Args:
+        what: What was done, and with what; the line begins with this.
+        called: What is called, if it is one class or function.
+
+    Raises:
+        DataError: A file could not be read.
+        UsageError: Anything else was raised.
+    """
+    from algorithms.own_code import is_of_project, reason
+
+    try:
+        yield
+    except GossipError:
+        raise
+    except Exception as error:
+        if isinstance(error, ValueError) and is_of_project(error):
+            raise
+        kind = DataError if isinstance(error, OSError) else UsageError
+        blamed = kind(f"{what}: {reason(error, called)}")
+        blamed.trace = "".join(traceback.format_exception(error)).rstrip()
+        raise blamed from error
+
+
 def say(text: str) -> None:
     """Print to standard error in one piece: lines of several ranks must not run into each other."""
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
+    with suppress(OSError, ValueError, AttributeError):  # a stream that is full, broken, or closed from the beginning
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()

@@ -136,6 +136,10 @@ class Compressor:
         """The largest known alpha with E|C(x) - x|^2 <= (1 - alpha) |x|^2, in (0, 1]; 0 if there is none."""
         return max(0.0, 1 - self.omega(d))
 
+    def alpha_of_largest(self, k: int, d: int) -> float:
+        """The largest known alpha of what takes d numbers to C of the k of largest magnitude, and the others to 0."""
+        return self.alpha(k) * k / d
+
     def b1(self, d: int) -> B1 | None:
         """The constants of the first class of biased operators (see `theory`); None if not known to be one."""
         return b1_from(self.omega(d), self.alpha(d))

@@ -7,6 +7,7 @@ from algorithms.oracles.estimates import directions as directions
 from algorithms.oracles.full import Full as Full
 from algorithms.oracles.loopless_svrg import LooplessSvrg as LooplessSvrg
 from algorithms.oracles.minibatch import Minibatch as Minibatch
+from algorithms.oracles.oracle import HasBuffers as HasBuffers
 from algorithms.oracles.oracle import HasLosses as HasLosses
 from algorithms.oracles.oracle import HasSlopes as HasSlopes
 from algorithms.oracles.oracle import HasSmoothness as HasSmoothness

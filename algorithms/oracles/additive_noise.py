@@ -33,6 +33,9 @@ class AdditiveNoise(Oracle[OracleState]):
     def __post_init__(self) -> None:
         check(0 <= self.deviation < np.inf, self, "deviation", ">= 0")
 
+    def least_batch(self, size: int) -> int:
+        return self.oracle.least_batch(size)
+
     def start(self, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], seed: int) -> OracleState:
         return self.oracle.start(workload, x, nodes, seed)
 

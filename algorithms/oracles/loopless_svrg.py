@@ -44,6 +44,9 @@ class LooplessSvrg(Oracle[SnapshotState]):
         check_sampling(self)
         check(self.probability is None or 0 < self.probability <= 1, self, "probability", "in (0, 1]")
 
+    def least_batch(self, size: int) -> int:
+        return 1 if self.sampling == "importance" else self.batch
+
     def start(self, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], seed: int) -> SnapshotState:
         check_gradients(self, workload)
         state = SnapshotState.at(x, example_probabilities(self, workload, nodes))

@@ -57,6 +57,9 @@ class Minibatch(Oracle[OracleState]):
     def tells_norms(self) -> bool:
         return self.microbatch is not None
 
+    def least_batch(self, size: int) -> int:
+        return self.microbatch or self.batch
+
     def sample(
         self, state: OracleState, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], step: int, seed: int
     ) -> Sample:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, Self, TypeVar, cast, runtime_checkable
 
 import torch
@@ -82,6 +82,23 @@ class HasSlopes(Protocol):
 
 
 @runtime_checkable
+class HasBuffers(Protocol):
+    """What a workload gives whose nodes have more than parameters: running statistics and the like.
+
+    Taking the gradient or losses of a node changes what it has, and later ones depend on it.
+    """
+
+    def buffers(self, nodes: Sequence[int]) -> dict[str, Tensor]:
+        """What each of these nodes has at the start: stacks (len(nodes), ...) by name; empty if that is nothing."""
+
+    def on(self, buffers: Mapping[str, Tensor], nodes: Sequence[int]) -> ShardedWorkload:
+        """The workload with what these nodes have in `buffers`, which gradients and losses change in place."""
+
+    def evaluate(self, x: Tensor, buffers: Mapping[str, Tensor] | None = None) -> Mapping[str, float]:
+        """As `ShardedWorkload.evaluate`, of a model that has these buffers (...) by name, or those of the start."""
+
+
+@runtime_checkable
 class HasSmoothness(Protocol):
     """What a workload gives that importance sampling needs."""
 
@@ -97,10 +114,13 @@ class OracleState(Block):
         gradients: (k,) int64, the component gradients, those of the loss of a single example, that each node has
             evaluated so far.
         queries: (k,) int64, the function values, likewise of a single example, that each node has asked for so far.
+        buffers: What the workload has of each node beside parameters, (k, ...) by name, see `HasBuffers`; None if that
+            is nothing. It is whoever drives the oracle who gives the workload these.
     """
 
     gradients: Tensor
     queries: Tensor
+    buffers: dict[str, Tensor] | None = field(default=None, kw_only=True)
 
     @classmethod
     def start(cls, nodes: int, **remembered: Any) -> Self:
@@ -137,6 +157,11 @@ class OracleState(Block):
         self.queries[list(rows)] = counts["queries"]
 
 
+def as_average(mean: Tensor, dtype: torch.dtype) -> Tensor:
+    """The average of buffers, computed in float64, as a buffer of this type: rounded where that is one of integers."""
+    return mean.to(dtype) if dtype.is_floating_point else mean.round().to(dtype)
+
+
 S = TypeVar("S", bound=OracleState)
 
 
@@ -148,6 +173,10 @@ class Oracle(Generic[S]):
     def tells_norms(self) -> bool:
         """Whether its samples have `norms`."""
         return False
+
+    def least_batch(self, size: int) -> int:
+        """The fewest examples on which it ever takes a gradient at a node that has so many: all of them by default."""
+        return size
 
     def start(self, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], seed: int) -> S:
         """The state before the first iteration, for these nodes at x (k, d): by default counts and nothing else.

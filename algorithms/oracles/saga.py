@@ -106,6 +106,9 @@ class Saga(Oracle[SagaState]):
         check(self.refresh in ("batch", "independent"), self, "refresh", '"batch" or "independent"')
         check(self.table in ("slopes", "gradients"), self, "table", '"slopes" or "gradients"')
 
+    def least_batch(self, size: int) -> int:
+        return 1
+
     def start(self, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], seed: int) -> SagaState:
         check_gradients(self, workload)
         probabilities = example_probabilities(self, workload, nodes)

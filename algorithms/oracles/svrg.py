@@ -58,6 +58,9 @@ class Svrg(Oracle[SnapshotState]):
         check_sampling(self)
         check(self.period is None or self.period >= 1, self, "period", ">= 1")
 
+    def least_batch(self, size: int) -> int:
+        return 1 if self.sampling == "importance" else self.batch
+
     def start(self, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], seed: int) -> SnapshotState:
         check_gradients(self, workload)
         state = SnapshotState.at(x, example_probabilities(self, workload, nodes))

@@ -77,6 +77,9 @@ class ZerothOrder(Oracle[OracleState]):
         """Function values of one example that its estimate takes, for d parameters."""
         return 2 * d if self.estimator == "coordinate" else 1 + self.directions
 
+    def least_batch(self, size: int) -> int:
+        return 1  # it asks for the losses of single examples
+
     def start(self, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], seed: int) -> OracleState:
         if not isinstance(workload, HasLosses):
             raise ValueError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -12,13 +13,17 @@ from torch import Tensor
 
 from algorithms import Layout
 from algorithms.numerics.tree_sum import fold
+from algorithms.oracles.oracle import as_average
 from gossip.checkpoint.entries import Outline
-from gossip.checkpoint.store import Checkpoint, newest
-from gossip.console.frame import exit_code
+from gossip.checkpoint.places import newest
+from gossip.checkpoint.store import Checkpoint
+from gossip.console.frame import exit_code_alone
 from gossip.console.parser import Parser
+from gossip.console.streams import console
 from gossip.errors import DataError, UsageError
 from gossip.network import Communicator
 from gossip.records.configuration import flat
+from gossip.records.replacing import replace_file
 
 FORMATS = (".pt", ".safetensors")
 SHOWN = 12  # numbers of a tuple
@@ -28,10 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0, 2 for wrong usage, 3 for damage or output that cannot be written."""
     arguments = sys.argv[1:] if arguments is None else arguments
 
-    def command(processes: Communicator) -> int:
-        return processes.from_root(lambda: _run(arguments))
-
-    return exit_code(command)
+    return exit_code_alone(lambda _: Communicator().from_root(lambda: _run(arguments)))
 
 
 def _run(arguments: Sequence[str]) -> int:
@@ -57,7 +59,6 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def _inspect(checkpoint: Checkpoint, options: Namespace) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     about = checkpoint.manifest
@@ -79,7 +80,7 @@ def _inspect(checkpoint: Checkpoint, options: Namespace) -> None:
         table = Table(title=title, title_justify="left", show_header=False)
         for name, value in rows:
             table.add_row(name, str(value))
-        Console().print(table)
+        console(literal=True).print(table)
 
 
 def _parts(name: str, entry: Outline) -> Iterator[tuple[str, str]]:
@@ -118,22 +119,45 @@ def _export(checkpoint: Checkpoint, options: Namespace) -> None:
         raise UsageError(f"{file} is not allowed; it must end in {' or '.join(FORMATS)}")
     if node is not None and not 0 <= node < n:
         raise UsageError(f"--node {node} is not allowed; there are the nodes 0 to {n - 1}")
-    model = _model(checkpoint, range(n) if node is None else range(node, node + 1))
-    shapes = {name: tuple(shape) for name, shape in checkpoint.manifest["layout"].items()}
-    tensors = {name: tensor.clone() for name, tensor in Layout(shapes).unflatten(model).items()}
+    nodes = range(n) if node is None else range(node, node + 1)
+    tensors = {name: tensor.clone() for name, tensor in _tensors(checkpoint, nodes).items()}
     from safetensors.torch import save
 
+    content = BytesIO()
+    if file.suffix == ".pt":
+        torch.save(tensors, content)
+    else:
+        content.write(save(tensors))
     try:
-        with file.open("wb") as opened:
-            if file.suffix == ".pt":
-                torch.save(tensors, opened)
-            else:
-                opened.write(save(tensors))
+        replace_file(file.resolve(), content.getvalue())
     except OSError as error:
         raise DataError(f"cannot write {file} ({error.strerror})") from error
     print(
         f"{file}: {'the average model' if node is None else f'the model of node {node}'} after {checkpoint.step} steps"
     )
+
+
+def _tensors(checkpoint: Checkpoint, nodes: range) -> dict[str, Tensor]:
+    """The average model of these nodes: the state_dict of the model that the workload was made of, or its layout."""
+    shapes = {name: tuple(shape) for name, shape in checkpoint.manifest["layout"].items()}
+    parameters = Layout(shapes).unflatten(_model(checkpoint, nodes))
+    sources = checkpoint.manifest.get("state_dict")
+    if sources is None:
+        return parameters
+    read = {
+        "parameter": parameters.__getitem__,
+        "own": lambda name: _buffer(checkpoint, name, nodes),
+        "fixed": checkpoint.fixed,
+    }
+    return {key: read[kind](name) for key, (kind, name) in sources.items()}
+
+
+def _buffer(checkpoint: Checkpoint, name: str, nodes: range) -> Tensor:
+    """(...): the average of what those of these nodes have that have data, or else all nodes that have."""
+    with_data = range(checkpoint.manifest["with_data"])
+    rows = checkpoint.stack(f"oracle.buffers.{name}", [node for node in nodes if node in with_data] or with_data)
+    mean = fold(rows.double().reshape(len(rows), -1)) / len(rows)
+    return as_average(mean.reshape(rows.shape[1:]), rows.dtype)
 
 
 def _model(checkpoint: Checkpoint, nodes: range) -> Tensor:

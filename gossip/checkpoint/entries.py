@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from algorithms import Algorithm, Block, Compressor, Message, Posted
+from gossip.checkpoint.fitting import check_fields
 
 Outline = dict[str, Any]
 NUMBERS = {float: torch.float64, int: torch.int64}
@@ -157,9 +158,11 @@ class StatesFromRows:
             case "dict":
                 return {key: self._whole(f"{name}.{key}", part, nodes) for key, part in entry["pairs"]}
             case "block":
-                block = object.__new__(_class_named(entry["class"], name))
-                parts = entry["parts"].items()
-                vars(block).update({key: self._whole(f"{name}.{key}", part, nodes) for key, part in parts})
+                kind = _class_named(entry["class"], name)
+                parts = {key: self._whole(f"{name}.{key}", part, nodes) for key, part in entry["parts"].items()}
+                check_fields(kind, parts, name)
+                block = object.__new__(kind)
+                vars(block).update(parts)
                 return block
             case "posted":
                 posted = Posted(self._whole(f"{name}.value", entry["value"], nodes))
@@ -175,6 +178,8 @@ class StatesFromRows:
             case "stack":
                 shape = (0, *entry["shape"])
                 stack = self._rows.stack(name, nodes) if nodes else torch.empty(shape, dtype=_read(entry["type"]))
+                if stack.shape[1:] != shape[1:] or stack.dtype != _read(entry["type"]):
+                    raise TypeError(f"{name} has rows of {stack.dtype} {tuple(stack.shape[1:])}")
                 self._named[name] = stack.to(self._device)
                 return self._named[name]
             case "items":

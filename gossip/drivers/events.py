@@ -13,9 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from algorithms import Message, Oracle, Sample, ShardedWorkload, State, Traffic
+from algorithms import Message, Oracle, Sample, ShardedWorkload, Traffic
 from algorithms.program import NodeProgram
 from algorithms.randomness import Draw
+from gossip.drivers.gradients import Gradients
 from gossip.network.clock import SimulatedClock
 from topologies import Topology
 
@@ -218,11 +219,11 @@ class NodeGradients:
     """
 
     def __init__(self, oracle: Oracle, workload: ShardedWorkload, x: Tensor, seed: int = 0) -> None:
-        self._oracle, self._workload, self._seed = oracle, workload, seed
-        self._states: list[State] = [oracle.start(workload, row[None], [node], seed) for node, row in enumerate(x)]
+        self._nodes = [Gradients(oracle, workload, [node], seed) for node in range(len(x))]
+        self._states = [each.start(row[None]) for each, row in zip(self._nodes, x, strict=True)]
 
     def __call__(self, node: int, x: Tensor, step: int) -> Sample:
-        return self._oracle.sample(self._states[node], self._workload, x, [node], step, self._seed)
+        return self._nodes[node].sample(self._states[node], x, step)
 
 
 def nanoseconds(seconds: float) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from algorithms import Oracle, OracleState, Sample, ShardedWorkload
+from algorithms import HasBuffers, Oracle, OracleState, Sample, ShardedWorkload
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,14 @@ class Gradients:
     """Decides the draws."""
 
     def start(self, x: Tensor) -> OracleState:
-        """The oracle's state for models (k, d) of the local nodes."""
-        if not self.nodes:
-            return OracleState.start(0)
-        return self.oracle.start(self.workload, x[: len(self.nodes)], self.nodes, self.seed)
+        """The oracle's state for models (k, d) of the local nodes, with what the workload has of each."""
+        buffers = self.workload.buffers(self.nodes) if isinstance(self.workload, HasBuffers) else None
+        if self.nodes:
+            state = self.oracle.start(self._with(buffers), x[: len(self.nodes)], self.nodes, self.seed)
+        else:
+            state = OracleState.start(0)
+        state.buffers = buffers or None
+        return state
 
     def sample(self, state: OracleState, x: Tensor, step: int, idle: Sequence[int] = ()) -> Sample:
         """At models (k, d), but for the idle rows, unless the oracle has to see these, too."""
@@ -39,22 +43,38 @@ class Gradients:
         busy = list(rows) if state.remembers else [row for row in rows if row not in ignored]
         if not busy:
             return Sample(torch.zeros_like(x), torch.zeros_like(x[:, 0]))
+        workload = self._with(state.buffers)
         if len(busy) == len(rows):
-            sample = self.oracle.sample(state, self.workload, x[: len(busy)], self.nodes, step, self.seed)
+            sample = self.oracle.sample(state, workload, x[: len(busy)], self.nodes, step, self.seed)
         else:
             own = state.rows(busy)
-            sample = self.oracle.sample(own, self.workload, x[busy], [self.nodes[row] for row in busy], step, self.seed)
+            sample = self.oracle.sample(own, workload, x[busy], [self.nodes[row] for row in busy], step, self.seed)
             state.put(busy, own.counts())
         norms = None if sample.norms is None else _placed(sample.norms, busy, len(x))
         return Sample(_placed(sample.gradient, busy, len(x)), _placed(sample.loss, busy, len(x)), norms)
 
-    def look(self, state: OracleState, x: Tensor, step: int, idle: Sequence[int]) -> tuple[Sample, dict[str, Tensor]]:
-        """The same of all rows, the idle ones for nothing, and what was counted before: (k,) each, by name."""
-        before = {name: count.clone() for name, count in state.counts().items()}
+    def look(
+        self, state: OracleState, x: Tensor, step: int, idle: Sequence[int]
+    ) -> tuple[Sample, dict[str, Tensor], dict[str, Tensor]]:
+        """The same of all rows, the idle ones for nothing, and as it was before: what was counted, (k,) each, by name;
+        and what the workload had of the nodes with data, (nodes, ...) each, by name."""
+        counts = {name: count.clone() for name, count in state.counts().items()}
+        buffers = {name: stack.clone() for name, stack in (state.buffers or {}).items()}
         sample = self.sample(state, x, step)
         if not state.remembers:
-            state.put(idle, {name: count[list(idle)] for name, count in before.items()})
-        return sample, {name: _placed(count, range(len(count)), len(x)) for name, count in before.items()}
+            rows = list(idle)
+            state.put(rows, {name: count[rows] for name, count in counts.items()})
+            for name, stack in (state.buffers or {}).items():
+                stack[rows] = buffers[name][rows]
+        used = {name: _placed(count, range(len(count)), len(x)) for name, count in counts.items()}
+        return sample, used, buffers
+
+    def _with(self, buffers: dict[str, Tensor] | None) -> ShardedWorkload:
+        """The workload with what the local nodes have."""
+        if not buffers:
+            return self.workload
+        assert isinstance(self.workload, HasBuffers)
+        return self.workload.on(buffers, self.nodes)
 
 
 def _placed(rows: Tensor, places: Sequence[int], k: int) -> Tensor:

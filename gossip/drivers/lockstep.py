@@ -99,9 +99,10 @@ class _Taken:
             position = self._position
             self._driver.spread(position.state)
             with self._driver.spans.span("gradients", "compute"):
-                sample, used = self._driver.gradients.look(position.oracle, position.state.x, self._step, self._idle)
+                gradients, oracle = self._driver.gradients, position.oracle
+                sample, used, buffers = gradients.look(oracle, position.state.x, self._step, self._idle)
             self.seconds += time.perf_counter() - began
-            self._look = Look(sample, used, self.seconds)
+            self._look = Look(sample, used, self.seconds, buffers)
         return self._look
 
     def sample(self) -> Sample:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from torch import Tensor
@@ -40,6 +40,9 @@ class Look:
 
     seconds: float
     """As `Position.seconds`, with the time that taking them took."""
+
+    buffers: Mapping[str, Tensor] = field(default_factory=dict)
+    """What the workload had of each local node with data before, (nodes, ...) each, by name; see `HasBuffers`."""
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from algorithms import Oracle, ShardedWorkload
 from gossip.checkpoint.interval import Interval
 from gossip.execution.training import Training
 from gossip.needs import check_needs
+from gossip.network import check_transport
+from gossip.processes.gathering import check_stall_timeout
 from gossip.processes.launcher import tolerates_failures
 from topologies import Schedule, Topology
 
@@ -16,6 +19,7 @@ def check(training: Training, ranks: int) -> Schedule:
         ValueError: It cannot.
     """
     _check_numbers(training)
+    check_transport(training.transport)
     Interval.of(training.checkpoint_every)
     if training.keeps and training.output is None:
         raise ValueError("checkpoints are written into the run directory: output must say where that is to be made")
@@ -50,10 +54,30 @@ def _check_numbers(training: Training) -> None:
         value = getattr(training, name)
         if value is not None and value < allowed:
             raise ValueError(f"{name} = {value} is not allowed; it must be >= {allowed}")
-    if training.stall_timeout is not None and not training.stall_timeout > 0:
-        raise ValueError(
-            f"stall_timeout = {training.stall_timeout} is not allowed; it must be > 0, in seconds, or None"
-        )
+    check_stall_timeout(training.stall_timeout)
+
+
+def check_batches(oracle: Oracle, workload: ShardedWorkload, n: int) -> None:
+    """Refuse batches that are too small for the model.
+
+    Args:
+        oracle: Says how large they are.
+        workload: Says how large they must be.
+        n: The number of nodes with data.
+
+    Raises:
+        ValueError: They are too small.
+    """
+    least = getattr(workload, "least_batch", 1)
+    for node in range(n) if least > 1 else ():
+        size = workload.examples(node)
+        batch = oracle.least_batch(size)
+        if batch < least:
+            examples = f"{batch} example{'s' if batch > 1 else ''}"
+            why = (
+                f"node {node} has {examples}" if batch == size else f"{type(oracle).__name__} takes {examples} at once"
+            )
+            raise ValueError(f"BatchNorm needs batches of at least {least}; {why}")
 
 
 def check_survival(training: Training, ranks: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from algorithms import Algorithm, ShardedWorkload
+from algorithms import Algorithm, HasBuffers, ShardedWorkload
 from algorithms.numerics.sums import squared_norms
+from algorithms.oracles.oracle import as_average
 from gossip.drivers.moment import Look
 from gossip.network import Communicator, RunNetwork
 
@@ -64,8 +66,9 @@ class Measure:
         with network.unrecorded():
             average = network.sum(self._without_servers(model)) / n
             gradient = network.sum(look.sample.gradient) / n * share
+            buffers = self._average_buffers(look.buffers, len(model))
             root = self.processes.rank == 0
-            evaluation = self.processes.broadcast(self._evaluated(average) if root else None)
+            evaluation = self.processes.broadcast(self._evaluated(average, buffers) if root else None)
             columns = {
                 "train_loss": look.sample.loss.double() * share,
                 "consensus_distance": _squared_distances(model, average),
@@ -73,7 +76,7 @@ class Measure:
                 "messages_sent_per_node": traffic.messages.double(),
                 **{f"{name}_per_node": count.double() for name, count in look.used.items()},
                 **{name: values.double() for name, values in reported.items()},
-                **self._of_single_nodes(model, evaluation),
+                **self._of_single_nodes(model, look.buffers, evaluation),
             }
             own = {name: self._without_servers(values) for name, values in columns.items() if name not in SENT}
             sums = network.sum(torch.stack(list((columns | own).values()), dim=1)).tolist()
@@ -84,17 +87,34 @@ class Measure:
         metrics["gradient_norm"] = float(_squared_distances(gradient[None], torch.zeros_like(gradient)).sqrt())
         return metrics | evaluation
 
-    def _evaluated(self, model: Tensor) -> dict[str, float]:
-        """What the workload says of one model (d,)."""
+    def _evaluated(self, model: Tensor, buffers: Mapping[str, Tensor]) -> dict[str, float]:
+        """What the workload says of one model (d,), that has these buffers (...), if any."""
         with self.processes.spans.span("evaluate", "compute"):
+            if isinstance(self.workload, HasBuffers) and buffers:
+                return dict(self.workload.evaluate(model, buffers))
             return dict(self.workload.evaluate(model))
+
+    def _average_buffers(self, buffers: Mapping[str, Tensor], k: int) -> dict[str, Tensor]:
+        """(...) each, by name: the average over all nodes with data."""
+        if not buffers:
+            return {}
+        n = self.network.n - self.algorithm.without_data
+        rows = torch.cat([stack.reshape(len(stack), -1).double() for stack in buffers.values()], dim=1)
+        means = self.network.sum(torch.cat([rows, rows.new_zeros(k - len(rows), rows.shape[1])])) / n
+        parts = means.split([math.prod(stack.shape[1:]) for stack in buffers.values()])
+        return {
+            name: as_average(part.reshape(stack.shape[1:]), stack.dtype)
+            for (name, stack), part in zip(buffers.items(), parts, strict=True)
+        }
 
     def _without_servers(self, rows: Tensor) -> Tensor:
         """(k, ...): zeros in the place of the rows of servers."""
         clients = sum(node < self.network.n - self.algorithm.servers for node in self.network.nodes)
         return rows if clients == len(rows) else torch.cat([rows[:clients], torch.zeros_like(rows[clients:])])
 
-    def _of_single_nodes(self, model: Tensor, evaluation: Mapping[str, float]) -> dict[str, Tensor]:
+    def _of_single_nodes(
+        self, model: Tensor, buffers: Mapping[str, Tensor], evaluation: Mapping[str, float]
+    ) -> dict[str, Tensor]:
         """(k,) each: what is said of own models, such that the means over all nodes are those over the evaluated."""
         n = self.network.n - self.algorithm.servers
         with_data = n - self.algorithm.auxiliary
@@ -102,7 +122,8 @@ class Measure:
         columns = {f"node_{name}": torch.zeros(len(model), dtype=torch.float64) for name in evaluation if len(nodes)}
         for node in nodes[np.isin(nodes, self.network.nodes)].tolist():
             row = self.network.nodes.index(node)
-            for name, value in self._evaluated(model[row]).items():
+            own = {name: stack[row] for name, stack in buffers.items()}
+            for name, value in self._evaluated(model[row], own).items():
                 columns[f"node_{name}"][row] = value * n / len(nodes)
         return columns
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
+from gossip.errors import UsageError
 from gossip.network.clock import NodeTimes as NodeTimes
 from gossip.network.clock import SimulatedClock as SimulatedClock
 from gossip.network.clocked import ClockedNetwork
@@ -53,7 +54,9 @@ def connect(
 
     Raises:
         ValueError: if there are more processes than nodes.
+        UsageError: (a ValueError) if there is no transport of this name.
     """
+    check_transport(transport)
     hosted = blocks(topology.n, communicator.size) if hosted is None else hosted
     site = Site(communicator, hosted, spans)
     made = make_transport(transport, site) if isinstance(transport, str) else transport(site)
@@ -63,6 +66,16 @@ def connect(
     if isinstance(clock, SimulatedNetwork):
         return ClockedNetwork(network, NetworkTimes(clock, topology.n, auxiliary, seed))
     return ClockedNetwork(network, NodeTimes(clock, topology.n, auxiliary, seed))
+
+
+def check_transport(transport: object) -> None:
+    """Refuse what is neither the name of a transport nor a function that may make one.
+
+    Raises:
+        UsageError: (a ValueError) with the names that there are.
+    """
+    if transport not in get_args(TransportName) and not callable(transport):
+        raise UsageError(f"there is no transport {transport!r}; there are {', '.join(get_args(TransportName))}")
 
 
 def make_transport(name: TransportName, site: Site) -> Transport:

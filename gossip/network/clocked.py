@@ -156,10 +156,13 @@ class ClockedNetwork:
 
     def load_clock_state(self, state: dict[str, Any]) -> None:
         """See `RunNetwork`."""
+        now, free = np.array(state["now"], np.float64), np.array(state["free"], np.float64)
+        restored = [np.array(there, np.float64) for there in state["under_way"]]
+        if now.shape != self.times.now.shape or free.shape != self.times.free.shape:
+            raise ValueError(f"it has the times of {now.shape} and {free.shape} nodes, not of {self.times.now.shape}")
         self._events.clear()
         self._under_way.clear()
-        self.times.now, self.times.free = np.array(state["now"]), np.array(state["free"])
-        self._restored = [np.array(there) for there in state["under_way"]]
+        self.times.now, self.times.free, self._restored = now, free, restored
 
     # What it does not
 

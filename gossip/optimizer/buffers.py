@@ -7,9 +7,9 @@ from functools import reduce
 
 import torch
 from torch import Tensor
+from torch._utils import _unflatten_dense_tensors as unflatten  # one call for all views, as DDP uses it
 
 from gossip.network import RunNetwork
-from gossip.optimizer.flat import unflatten
 
 
 class Buffers:

@@ -128,8 +128,8 @@ def _named(arguments: Sequence[str]) -> set[str]:
     files += [argument.removeprefix("--config=") for argument in arguments if argument.startswith("--config=")]
     for file in map(Path, files):
         try:
-            kept = yaml.safe_load(file.read_text())
-        except (OSError, yaml.YAMLError):
+            kept = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError):
             continue  # the parser says what is wrong with it
         options |= set(kept) if isinstance(kept, dict) else set()
     return options

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from algorithms.randomness import generator
 from gossip.workloads import LogisticRegression
 from gossip.workloads.neural.images import read_mnist
-from gossip.workloads.splits import Split
+from gossip.workloads.splits import Split, shards_of
 from gossip.workloads.workload import Arrays
 
 
@@ -29,7 +29,7 @@ def digits(data: Arrays, split: Split, nodes: int, l2: float, most: int, seed: i
     features = (pixels - pixels.mean(axis=0)) / np.where(deviations > 0, deviations, 1)
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     labels = data["labels"][order] % 2
-    parts = split.assign(labels, nodes, seed)
+    parts = shards_of(split, labels, nodes, seed)
     return LogisticRegression(
         np.stack([features[part] for part in parts]), np.stack([labels[part] for part in parts]), l2=l2
     )

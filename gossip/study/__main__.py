@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from gossip.processes.communicator import Communicator
     from gossip.processes.signals import Signals
 
-INTERRUPTED = 130  # exit code of shells after Ctrl-C
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code.
@@ -27,11 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with Signals() as signals:
         from gossip.console.frame import exit_code
 
-        try:
-            return exit_code(lambda processes: study(arguments, processes, signals))
-        except KeyboardInterrupt:
-            sys.stderr.write("gossip: the study was stopped; the same command goes on with it\n")
-            return INTERRUPTED
+        return exit_code(lambda processes: study(arguments, processes, signals), doing=("gossip.study", *arguments))
 
 
 def study(arguments: Sequence[str], processes: Communicator, signals: Signals) -> int:

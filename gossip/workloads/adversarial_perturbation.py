@@ -15,7 +15,7 @@ from algorithms import Layout, Minibatch, ShardedWorkload
 from algorithms.checks import check
 from gossip.workloads.arrays import Array, as_array
 from gossip.workloads.neural.images import Mnist, read_mnist
-from gossip.workloads.splits import Iid, Split, held_out
+from gossip.workloads.splits import Iid, Split, held_out, shards_of
 from gossip.workloads.workload import Arrays, Read, Workload, check_examples, read_here
 
 BATCH, STEPS, LR, MOMENTUM = 50, 640, 0.05, 0.9  # of the training of the classifier: 8 epochs, above 90 % right
@@ -68,7 +68,7 @@ class AdversarialPerturbation(Workload):
         arrays = read(self._read)
         most = len(arrays["images"])
         check(self.images <= most, self, "images", f"at most {most}, as many {self.digit}s are classified right")
-        shards = self.split.assign(np.full(self.images, self.digit), n, seed)
+        shards = shards_of(self.split, np.full(self.images, self.digit), n, seed)
         # A black box has no `gradient`.
         return cast(ShardedWorkload, ShardedAdversarialPerturbation(arrays, self.digit, shards, self.l1, self.l2))
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from algorithms.checks import check
 from algorithms.randomness import generator
+from gossip.errors import UsageError, blaming
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,27 @@ class ByLabel(Split):
         _check_one_label_each(self, labels)
         order = generator(seed, "split").permutation(len(labels))
         return np.array_split(order[np.argsort(labels[order], kind="stable")], n)
+
+
+def shards_of(split: Split, labels: NDArray, n: int, seed: int) -> list[NDArray[np.int64]]:
+    """What a rule gives to each of n nodes.
+
+    Raises:
+        ValueError: That is no division over n nodes, or a node has no example.
+    """
+    name = type(split).__name__
+    with blaming(f"the split {name} fails on {len(labels)} examples for {n} nodes"):
+        parts = [np.asarray(part) for part in split.assign(labels, n, seed)]
+    if len(parts) != n:
+        raise UsageError(f"the split {name} gives {len(parts)} parts for {n} nodes; it must give one for each")
+    for node, part in enumerate(parts):
+        if part.ndim == 1 and not len(part):
+            raise UsageError(f"the split {name} gives node {node} no example; every node needs at least one")
+        if part.ndim != 1 or part.dtype.kind not in "iu" or part.min() < 0 or part.max() >= len(labels):
+            raise UsageError(
+                f"the split {name} gives node {node} what is not a list of numbers of examples, 0 to {len(labels) - 1}"
+            )
+    return [part.astype(np.int64, copy=False) for part in parts]
 
 
 def held_out(m: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

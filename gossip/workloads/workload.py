@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,20 @@ class Workload:
             read: How to read data (see `Read`).
         """
         raise NotImplementedError
+
+
+@runtime_checkable
+class HasStateDict(Protocol):
+    """What a sharded workload gives of which a torch model can be made after the training."""
+
+    @property
+    def sources(self) -> Mapping[str, tuple[str, str]]:
+        """Where each entry of the model's state_dict is: ("parameter", its name in the layout); ("own", the name of
+        what each node has, see `HasBuffers`); or ("fixed", its name there)."""
+
+    @property
+    def fixed(self) -> Mapping[str, Tensor]:
+        """What has not been trained, by name."""
 
 
 def check_examples(examples: Tensor, sizes: NDArray[np.int64]) -> None:

@@ -20,6 +20,7 @@ from topologies.spectra.convergence import no_consensus
 from topologies.spectra.measures import Measurements, measure
 from topologies.topology import Topology
 
+BLOCKS = " ▄▀█"  # for two rows: none, the lower, the upper, both
 PATTERN_NODES = 64  # up to which the pattern of W is drawn with letters
 
 
@@ -34,18 +35,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0, 2 for wrong usage, 3 for files that cannot be written."""
     try:
         options = _parser().parse_args(arguments)
-        print(_answer(options), flush=True)
-        return 0
+        answer = _answer(options)
     except SystemExit as stop:
         return int(stop.code or 0)
     except (ValueError, ImportError) as error:
         print(f"topologies: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # whoever reads has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain at its end
-        return 0
     except OSError as error:
         print(f"topologies: error: cannot write {error.filename} ({error.strerror})", file=sys.stderr)
+        return 3
+    return _say(answer)
+
+
+def _say(answer: str) -> int:
+    """Print it and give the exit code; letters that the output does not know are replaced."""
+    if sys.stdout is None:  # closed from the beginning
+        print("topologies: error: standard output is closed", file=sys.stderr)
+        return 3
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        print(answer.encode(encoding, "replace").decode(encoding), flush=True)
+        return 0
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain at its end
+        if isinstance(error, BrokenPipeError):  # whoever reads has enough
+            return 0
+        print(f"topologies: error: cannot write to standard output ({error.strerror})", file=sys.stderr)
         return 3
 
 
@@ -185,10 +200,21 @@ def _written(value: object) -> str:
 
 
 def _pattern(schedule: Schedule) -> list[str]:
-    """Who hears from whom, of a schedule in any round: row i is node i, two rows a line."""
+    """Who hears from whom, of a schedule in any round: row i is node i; two rows a line where letters allow."""
     there = schedule.support().toarray() != 0
+    if not _knows(BLOCKS):
+        return ["".join("#" if each else "." for each in row) for row in there]
     there = np.vstack([there, np.zeros((len(there) % 2, len(there)), bool)])
-    letters = np.array([[" ", "▄"], ["▀", "█"]])
+    letters = np.array(list(BLOCKS)).reshape(2, 2)
     return [
         "".join(letters[top.astype(int), low.astype(int)]) for top, low in zip(there[::2], there[1::2], strict=True)
     ]
+
+
+def _knows(letters: str) -> bool:
+    """Whether standard output has these letters."""
+    try:
+        letters.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -68,6 +68,7 @@ class Induced(Compressor):
         first, second = frames.split_payload(payload, self._lengths(len(out), out.itemsize))
         self.contraction.decode(first, out)
         self.unbiased.accumulate(second, 1.0, out)
+        frames.finite(out)
 
     def check_dimension(self, d: int) -> None:
         check_contraction(self, self.contraction, d)

@@ -239,6 +239,17 @@ def from_bytes(packed: Tensor, dtype: torch.dtype) -> Tensor:
     return packed.clone().view(dtype)
 
 
+def finite(values: Tensor) -> Tensor:
+    """These numbers, which a payload tells.
+
+    Raises:
+        ValueError: if NaN or infinity is among them: only finite vectors are packed, and none becomes that.
+    """
+    if values.numel() and not all(bool(each.isfinite()) for each in torch.aminmax(values)):
+        raise ValueError("a payload with NaN or infinity, which stands for no vector")
+    return values
+
+
 def _header(packed: Bytes, owner: str) -> tuple[int, int, int]:
     """(fingerprint, length of the payload, checksum)."""
     if len(packed) < HEADER.size:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import topologies
+from gossip.records.replacing import replace_file
 from gossip.records.report.curves import consensus_curve, learning_curves
 from gossip.records.report.words import Records, byte_count, counted, duration, number, pretty, words
 from topologies.pages.template import drawn, folded, page, section, svg
@@ -65,7 +66,7 @@ def write_report(
             folded("Configuration", f"<pre>{escape(config)}</pre>"),
         ],
     )
-    path.write_text(text, encoding="utf-8")
+    replace_file(path, text)
 
 
 def _setting(summary: Mapping[str, Any]) -> str:

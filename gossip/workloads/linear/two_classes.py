@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gossip.workloads.arrays import Array, as_array
 from gossip.workloads.linear.model import LinearModel, Loss
-from gossip.workloads.splits import Split, held_out
+from gossip.workloads.splits import Split, held_out, shards_of
 from gossip.workloads.workload import Arrays, Read
 
 TwoClasses = tuple[Array, Array]
@@ -99,7 +99,7 @@ def divide(owner: object, data: TwoClasses | None, split: Split, n: int, seed: i
         A, m, y = A.reshape(-1, A.shape[2]), A.shape[1], y.reshape(-1)
         return Divided(A, y, [m] * n, A, y)
     train, test = held_out(len(A))
-    shards = split.assign(y[train], n, seed)
+    shards = shards_of(split, y[train], n, seed)
     order = train[np.concatenate(shards)]
     return Divided(A[order], y[order], [len(shard) for shard in shards], A[test], y[test])
 

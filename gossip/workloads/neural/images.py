@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 
 from algorithms.checks import check
 from gossip.workloads.neural.supervised import Supervised, seeded
-from gossip.workloads.splits import Iid, Split, held_out
+from gossip.workloads.splits import Iid, Split, held_out, shards_of
 from gossip.workloads.workload import Arrays, Read, Workload, read_here
 
 
@@ -79,7 +79,7 @@ def _classify(model: nn.Module, arrays: Arrays, split: Split, n: int, seed: int)
     images = torch.from_numpy(arrays["images"])
     labels = arrays["labels"].astype(np.int64)
     targets = torch.from_numpy(labels)
-    shards = [train[part] for part in split.assign(labels[train], n, seed)]
+    shards = [train[part] for part in shards_of(split, labels[train], n, seed)]
     return Supervised(
         model,
         cross_entropy,

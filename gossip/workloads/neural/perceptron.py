@@ -139,7 +139,7 @@ class Perceptron:
         scores = outputs.log_softmax(dim=2)
         chosen = targets[..., None]
         slope.copy_(scores.exp())
-        slope.scatter_add_(2, chosen, torch.full(chosen.shape, -1.0))
+        slope.scatter_add_(2, chosen, torch.full(chosen.shape, -1.0, dtype=slope.dtype))
         slope /= outputs.shape[1]
         return -scores.gather(2, chosen).flatten(1).mean(dim=1), slope
 
@@ -150,7 +150,7 @@ def _alike(shape: Sequence[int]) -> Tensor:
     for size in reversed(shape[1:]):
         strides.insert(0, size * strides[0])
     strides[0] += -strides[0] % ALIGNED
-    return torch.empty_strided(tuple(shape), strides)
+    return torch.empty_strided(tuple(shape), strides, dtype=torch.float32)
 
 
 def _lengths(rows: Tensor) -> NDArray[np.float64]:

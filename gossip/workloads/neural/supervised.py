@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import replace_all_batch_norm_modules_
-from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parameter import is_lazy
 
-from algorithms import Layout, Sample
-from algorithms.numerics.threads import side_by_side
+from algorithms import Layout, Sample, ShardedWorkload
+from algorithms.numerics.threads import one_thread, side_by_side
 from algorithms.randomness import generator
+from gossip.errors import UsageError
+from gossip.workloads.neural.movable import Movable, Movables, copied, derived, evaluating, trained
 from gossip.workloads.neural.perceptron import Perceptron
+from gossip.workloads.neural.state_dict import StateDict, entries
+from gossip.workloads.neural.trial import Findings, Trial, few
 from gossip.workloads.workload import check_examples
 
 EVALUATED_AT_ONCE = 250  # examples, for several threads to have some
@@ -26,16 +31,22 @@ Batch = tuple[NDArray[np.int64], Tensor]
 """Rows (c,) of a stack, and which of the examples that are ready each of them uses, (c, batch)."""
 
 
+DRAWS = "(draws)"  # among what nodes have of their own: how many passes have drawn random numbers
+
+
 class Supervised:
     """A torch model, its loss and its data in memory, sharded over the nodes, in float32.
 
-    The model is copied, and all its parameters are trained, also those that do not require a gradient. Batch
-    normalisation uses the statistics of the batch everywhere, in the evaluation too, and keeps no running
-    ones: a node's model is its parameters and nothing else. A model that draws random numbers (dropout) takes
-    them from torch's global generator, so its runs are not reproducible on another number of ranks.
+    The model is copied; one that cannot be copied is used itself, by one thread. Parameters that do not require a
+    gradient are not trained, not sent and not counted: they stay as they are. Buffers and frozen parameters that a pass
+    of the training changes (the vectors of spectral normalisation, running statistics, moving averages) belong to their
+    node, see `buffers`. Batch normalisation is an exception: it uses the statistics of the batch everywhere, in the
+    evaluation too, and keeps no running ones. Hence "test_accuracy" of such a model depends on which examples are
+    evaluated together: they are cut into equal parts of at most 250, in their order.
 
     The results of a node have the same bits whichever nodes are computed with it and however many threads there
-    are: each node is computed by itself, by one thread, and the threads share out the nodes.
+    are: each node is computed by itself, by one thread, and the threads share out the nodes. A model that draws random
+    numbers (dropout) takes them from torch's global generator, which in a run is set by seed, node and pass.
 
     Args:
         model: Maps a batch of inputs to outputs.
@@ -44,9 +55,14 @@ class Supervised:
         targets: The training targets, likewise. Floating-point numbers become float32.
         test_inputs: The held-out inputs.
         test_targets: The held-out targets.
-        shards: The indices of the training examples of each node.
+        shards: The indices of the training examples of each node, at least one.
         classification: Whether outputs are scores of classes along dimension 1; gives "test_accuracy".
         prepare: Makes what the model takes of inputs; by default floating-point numbers become float32.
+        seed: Of the random numbers that the model draws in a run.
+
+    Raises:
+        ValueError: A few examples do not pass through the model and the loss, and why; the model has nothing to train
+            or remembers passes otherwise than in buffers; or a shard is empty.
     """
 
     def __init__(
@@ -61,40 +77,132 @@ class Supervised:
         shards: Sequence[NDArray[np.int64]],
         classification: bool,
         prepare: Callable[[Tensor], Tensor] | None = None,
+        seed: int = 0,
     ) -> None:
-        model = replace_all_batch_norm_modules_(copy.deepcopy(model)).float().requires_grad_(True).train()
-        self._model, self._idle = model, [_Movable(model)]
-        self._loss = loss
-        self._classification = classification
         self._prepare = prepare or _float32
+        self._inputs, self._targets, self._shards = inputs, _float32(targets), shards
         self._test_inputs, self._test_targets = self._prepare(test_inputs), _float32(test_targets)
-        self._inputs, self._targets = inputs, _float32(targets)
-        self._shards = shards
         self._sizes = np.array([len(shard) for shard in shards])
         self._ready_nodes = self._latest = self._starts = np.empty(0, np.int64)
-        self._draws = any(isinstance(module, _DropoutNd) for module in model.modules())
-        self._perceptron = Perceptron.of(model, loss, self._prepare(inputs[:1]), self._targets)
-        self.layout = Layout.of(model)
+        self._loss, self._classification, self._seed = loss, classification, seed
+        plain, computed = entries(model), [name for name, _ in derived(model)]
+        model = _ready_to_train(model)
+        self.layout = trained(model)
+        self._movables = Movables(model, self.layout)
+        self._perceptron = self._as_perceptron(model)
+        with self._movables.any() as movable:
+            self._initial = movable.point.clone()
+            trial = Trial(movable, loss, classification, computed)
+            self._findings = Findings() if self._perceptron else self._tried(trial)
+            self._own = {name: movable.rest[name].clone() for name in self._findings.changing}
+        if len(self._test_targets) < self.least_batch:
+            raise UsageError("BatchNorm needs batches of at least 2; 1 example is held out")
+        self._normalises = any(isinstance(module, _BatchNorm) for module in model.modules())
+        self._state_dict = StateDict.of(plain, self.layout, self._own)
+
+    def _as_perceptron(self, model: nn.Module) -> Perceptron | None:
+        if self.layout != Layout.of(model) or self._inputs.shape[1:] != self._test_inputs.shape[1:]:
+            return None
+        if self._targets.shape[1:] != self._test_targets.shape[1:] or self._targets.dtype != self._test_targets.dtype:
+            return None
+        targets = torch.cat([self._targets, self._test_targets])
+        return Perceptron.of(model, self._loss, self._prepare(self._inputs[:1]), targets)
+
+    def _tried(self, trial: Trial) -> Findings:
+        some, others = few(self._targets), few(self._test_targets)
+        train = self._prepare(self._inputs[some]), self._targets[some]
+        test = self._test_inputs[others], self._test_targets[others]
+        return trial.findings(train, test, (self._targets, self._test_targets))
 
     def initial(self) -> Tensor:
         """(d,): the parameters that the model came with."""
-        return torch.cat([parameter.detach().reshape(-1) for parameter in self._model.parameters()])
+        return self._initial.clone()
 
     def examples(self, node: int) -> int:
         """Number of training examples of a node."""
         return len(self._shards[node])
 
+    @property
+    def sources(self) -> Mapping[str, tuple[str, str]]:
+        """See `HasStateDict`."""
+        return self._state_dict.sources
+
+    @property
+    def fixed(self) -> Mapping[str, Tensor]:
+        """See `HasStateDict`."""
+        return self._state_dict.fixed
+
+    @property
+    def least_batch(self) -> int:
+        """How many examples a gradient must be taken on: 2 if the model normalises over batches of vectors."""
+        return self._findings.least
+
     def gradient(self, x: Tensor, nodes: Sequence[int], examples: Tensor | None = None) -> Sample:
-        """See `ShardedWorkload`. Computed in float32, given in the type of x."""
-        return self._sample(x, nodes, examples)
+        """See `ShardedWorkload`. Computed in float32, given in the type of x, with buffers as the model came with."""
+        return self._sample(x, nodes, examples, None)
 
     def gradient_and_norms(self, x: Tensor, nodes: Sequence[int], examples: Tensor) -> Sample | None:
         """See `HasNorms`; None unless the model is a perceptron."""
         if self._perceptron is None:
             return None
-        return self._sample(x, nodes, examples, torch.empty(len(x), len(self.layout.shapes), dtype=torch.float64))
+        norms = torch.empty(len(x), len(self.layout.shapes), dtype=torch.float64)
+        return self._sample(x, nodes, examples, None, norms)
 
-    def _sample(self, x: Tensor, nodes: Sequence[int], examples: Tensor | None, norms: Tensor | None = None) -> Sample:
+    def losses(self, x: Tensor, nodes: Sequence[int], examples: Tensor) -> Tensor:
+        """See `HasLosses`. Computed in float32, given in the type of x, with buffers as the model came with."""
+        return self._losses(x, nodes, examples, None)
+
+    def buffers(self, nodes: Sequence[int]) -> dict[str, Tensor]:
+        """See `HasBuffers`: buffers, frozen parameters that passes change, and the number of passes that drew."""
+        found = {name: value.expand(len(nodes), *value.shape).clone() for name, value in self._own.items()}
+        return found | ({DRAWS: torch.zeros(len(nodes), dtype=torch.int64)} if self._findings.draws else {})
+
+    def on(self, buffers: Mapping[str, Tensor], nodes: Sequence[int]) -> ShardedWorkload:
+        """See `HasBuffers`."""
+        return SupervisedOnNodes(self, _Own(buffers, {node: row for row, node in enumerate(nodes)}))
+
+    def evaluate(self, x: Tensor, buffers: Mapping[str, Tensor] | None = None) -> Mapping[str, float]:
+        """ "test_loss", the mean over the held-out examples, and "test_accuracy" in 0..1 of a classifier.
+
+        Args:
+            x: (d,).
+            buffers: Name -> (...), of one model as `buffers` has them of nodes; those that it came with by default.
+        """
+        own = self._own if buffers is None else {name: buffers[name] for name in self._own}
+        inputs, targets = (self._cut(each) for each in (self._test_inputs, self._test_targets))
+        totals, correct = np.zeros(len(inputs)), np.zeros(len(inputs), int)
+
+        def compute(first: int, last: int) -> None:
+            for i in range(first, last):
+                with self._movables.at(x, own) as movable, evaluating(movable.model) as model:
+                    outputs = model(inputs[i])
+                    totals[i] = float(self._loss(outputs, targets[i])) * len(inputs[i])
+                    if self._classification:
+                        correct[i] = (outputs.argmax(dim=1) == targets[i]).sum()
+
+        if self._alone:
+            with one_thread(), seeded(self._seed, "evaluation"):
+                compute(0, len(inputs))
+        else:
+            side_by_side(compute, len(inputs))
+        metrics = {"test_loss": float(totals.sum()) / len(self._test_inputs)}
+        return metrics | ({"test_accuracy": correct.sum() / self._test_targets.numel()} if self._classification else {})
+
+    def _cut(self, held_out: Tensor) -> Sequence[Tensor]:
+        """What is evaluated at once: equal parts where a part decides on the outputs; and never one example alone."""
+        count = len(held_out)
+        if self._normalises or count % EVALUATED_AT_ONCE == 1:
+            return held_out.tensor_split(-(-count // EVALUATED_AT_ONCE))
+        return held_out.split(EVALUATED_AT_ONCE)
+
+    @property
+    def _alone(self) -> bool:
+        """Whether one thread has to do everything."""
+        return self._findings.draws or self._movables.single
+
+    def _sample(
+        self, x: Tensor, nodes: Sequence[int], examples: Tensor | None, own: _Own | None, norms: Tensor | None = None
+    ) -> Sample:
         here = np.asarray(nodes, np.int64)
         if examples is not None:
             check_examples(examples, self._sizes[here])
@@ -103,55 +211,78 @@ class Supervised:
         loss = torch.empty(len(here), dtype=x.dtype)
 
         def compute(some: slice | NDArray[np.int64], places: Tensor) -> None:
+            inputs, targets = self._at(places)
+            if self._perceptron is None:
+                loss[some], gradient[some] = self._loss_and_gradient(x[some][0], inputs[0], targets[0], here[some], own)
+                return
             lengths = None if norms is None else norms[some]
-            loss[some], gradient[some] = self._losses_and_gradients(x[some], places, lengths)
+            loss[some], gradient[some] = self._perceptron.losses_and_gradients(x[some], inputs, targets, lengths)
             if norms is not None and lengths is not None:  # which may be a copy of them
                 norms[some] = lengths
 
-        self._in_parts(here, examples, compute)
+        self._in_parts(here, examples, compute, own)
         return Sample(gradient, loss, norms)
 
-    def losses(self, x: Tensor, nodes: Sequence[int], examples: Tensor) -> Tensor:
-        """See `HasLosses`. Computed in float32, given in the type of x."""
+    def _losses(self, x: Tensor, nodes: Sequence[int], examples: Tensor, own: _Own | None) -> Tensor:
         here = np.asarray(nodes, np.int64)
         check_examples(examples, self._sizes[here])
         x = x.detach()
         losses = torch.empty(examples.shape, dtype=x.dtype)
 
         def compute(some: slice | NDArray[np.int64], places: Tensor) -> None:
-            losses[some] = self._losses_alone(x[some], places)
+            inputs, targets = self._at(places)
+            if self._perceptron is not None:
+                losses[some] = self._perceptron.losses(x[some], inputs, targets)
+                return
+            pairs = zip(inputs[0].split(1), targets[0].split(1), strict=True)
+            with self._model_of(x[some][0], here[some], own) as movable, torch.no_grad():
+                losses[some] = torch.stack([self._loss(movable.model(a), b) for a, b in pairs])
 
-        self._in_parts(here, examples, compute)
+        self._in_parts(here, examples, compute, own)
         return losses
 
-    def evaluate(self, x: Tensor) -> Mapping[str, float]:
-        """ "test_loss", the mean over the held-out examples, and "test_accuracy" in 0..1 of a classifier."""
-        inputs, targets = (each.split(EVALUATED_AT_ONCE) for each in (self._test_inputs, self._test_targets))
-        totals, correct = np.zeros(len(inputs)), np.zeros(len(inputs), int)
+    def _loss_and_gradient(
+        self, x: Tensor, inputs: Tensor, targets: Tensor, node: NDArray[np.int64], own: _Own | None
+    ) -> tuple[Tensor, Tensor]:
+        """The loss () and the gradient (d,) of one node."""
+        with self._model_of(x, node, own) as movable, torch.enable_grad():
+            value = self._loss(movable.model(inputs), targets)
+            pieces = torch.autograd.grad(value, movable.parameters, materialize_grads=True)
+        return value.detach(), torch.cat([piece.reshape(-1) for piece in pieces])
 
-        def compute(first: int, last: int) -> None:
-            with self._model_at(x) as model, torch.inference_mode():
-                model.eval()
-                for i in range(first, last):
-                    outputs = model(inputs[i])
-                    totals[i] = float(self._loss(outputs, targets[i])) * len(inputs[i])
-                    if self._classification:
-                        correct[i] = (outputs.argmax(dim=1) == targets[i]).sum()
-                model.train()
-
-        side_by_side(compute, len(inputs))
-        metrics = {"test_loss": float(totals.sum()) / len(self._test_inputs)}
-        return metrics | ({"test_accuracy": correct.sum() / self._test_targets.numel()} if self._classification else {})
+    @contextmanager
+    def _model_of(self, x: Tensor, node: NDArray[np.int64], own: _Own | None) -> Iterator[Movable]:
+        """The model at x (d,) with what this node (1,) has of its own, where it stays what passes make of it."""
+        if own is None:
+            with self._movables.at(x, self._own) as movable:
+                yield movable
+            return
+        number = int(node[0])
+        rows = own.of(number)
+        with ExitStack() as stack:
+            if DRAWS in rows:
+                stack.enter_context(seeded(self._seed, "model draws", number, int(rows[DRAWS])))
+                rows.pop(DRAWS).add_(1)
+            movable = stack.enter_context(self._movables.at(x, rows))
+            yield movable
+            for name, row in rows.items():
+                row.copy_(movable.kept(name, row))
 
     def _in_parts(
         self,
         nodes: NDArray[np.int64],
         examples: Tensor | None,
         compute: Callable[[slice | NDArray[np.int64], Tensor], None],
+        own: _Own | None,
     ) -> None:
-        """Call compute(rows, places) for all rows, some at a time, and side by side on all threads."""
-        threads = 1 if self._draws else torch.get_num_threads()
+        """Call compute(rows, places) for all rows, some at a time, and side by side on all threads.
+
+        Where nodes have something of their own, the rows of one node are computed one after the other.
+        """
+        threads = 1 if self._alone else torch.get_num_threads()
         batches = list(self._batches(nodes, examples, threads))
+        if own is not None and len(set(nodes.tolist())) < len(nodes):
+            threads = 1
         threads = min(threads, len(batches))
 
         def work(first: int, last: int) -> None:
@@ -166,28 +297,6 @@ class Supervised:
         """The inputs and the targets at these places (c, batch): copies, as they lie alike for all nodes."""
         inputs, targets = (each.index_select(0, places.flatten()).unflatten(0, places.shape) for each in self._ready)
         return inputs, targets
-
-    def _losses_alone(self, x: Tensor, places: Tensor) -> Tensor:
-        """(c, batch): the loss of each of these examples alone, at the rows of x (c, d)."""
-        inputs, targets = self._at(places)
-        if self._perceptron is not None:
-            return self._perceptron.losses(x, inputs, targets)
-        with self._model_at(x[0]) as model, torch.no_grad():
-            values = [self._loss(model(a), b) for a, b in zip(inputs[0].split(1), targets[0].split(1), strict=True)]
-        return torch.stack(values)[None]
-
-    def _losses_and_gradients(self, x: Tensor, places: Tensor, norms: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Losses (c,) and gradients (c, d) at the rows of x (c, d), on the examples at these places (c, batch).
-
-        `norms` (c, tensors), if given, is filled, see `Perceptron`.
-        """
-        inputs, targets = self._at(places)
-        if self._perceptron is not None:
-            return self._perceptron.losses_and_gradients(x, inputs, targets, norms)
-        with self._model_at(x[0]) as model, torch.enable_grad():
-            value = self._loss(model(inputs[0]), targets[0])
-            pieces = torch.autograd.grad(value, list(model.parameters()), materialize_grads=True)
-        return value.detach()[None], torch.cat([piece.reshape(1, -1) for piece in pieces], dim=1)
 
     def _batches(self, nodes: NDArray[np.int64], examples: Tensor | None, threads: int) -> Iterator[Batch]:
         """What to compute at once."""
@@ -216,37 +325,64 @@ class Supervised:
         self._starts = (np.cumsum(sizes) - sizes)[np.searchsorted(self._ready_nodes, nodes)]
         return self._starts
 
-    @contextmanager
-    def _model_at(self, x: Tensor) -> Iterator[nn.Module]:
-        """The model with the parameters x (d,), for this thread alone."""
-        try:
-            movable = self._idle.pop()
-        except IndexError:  # as many are made as threads ever worked side by side
-            movable = _Movable(self._model)
-        try:
-            movable.point.copy_(x.detach())
-            yield movable.model
-        finally:
-            self._idle.append(movable)
+
+@dataclass(frozen=True)
+class _Own:
+    """What nodes have of their own: stacks (k, ...) by name, and the row of each node."""
+
+    stacks: Mapping[str, Tensor]
+    rows: Mapping[int, int]
+
+    def of(self, node: int) -> dict[str, Tensor]:
+        """What this node has: views."""
+        return {name: stack[self.rows[node]] for name, stack in self.stacks.items()}
 
 
-class _Movable:
-    """A copy of a model whose parameters are views of one vector `point`: filling it is all it takes to move it."""
+@dataclass(frozen=True)
+class SupervisedOnNodes:
+    """A workload with what its nodes have of their own, which gradients and losses change."""
 
-    def __init__(self, model: nn.Module) -> None:
-        self.model = copy.deepcopy(model)
-        self.point = torch.cat([parameter.detach().reshape(-1) for parameter in model.parameters()])
-        views = Layout.of(model).unflatten(self.point)
-        for name, parameter in self.model.named_parameters():
-            parameter.data = views[name]
+    workload: Supervised
+    own: _Own
+
+    @property
+    def layout(self) -> Layout:
+        return self.workload.layout
+
+    def initial(self) -> Tensor:
+        return self.workload.initial()
+
+    def examples(self, node: int) -> int:
+        return self.workload.examples(node)
+
+    def gradient(self, x: Tensor, nodes: Sequence[int], examples: Tensor | None = None) -> Sample:
+        return self.workload._sample(x, nodes, examples, self.own)
+
+    def losses(self, x: Tensor, nodes: Sequence[int], examples: Tensor) -> Tensor:
+        return self.workload._losses(x, nodes, examples, self.own)
+
+    def evaluate(self, x: Tensor) -> Mapping[str, float]:
+        return self.workload.evaluate(x)
 
 
 @contextmanager
-def seeded(seed: int, purpose: str) -> Iterator[None]:
-    """Torch's global generator set to this seed and purpose within the block, and as before after it."""
+def seeded(seed: int, purpose: str, *numbers: int) -> Iterator[None]:
+    """Torch's global generator set to this seed, purpose and numbers within the block, and as before after it."""
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(int(generator(seed, purpose).integers(2**63)))
+        torch.default_generator.manual_seed(int(generator(seed, purpose, *numbers).integers(2**63)))
         yield
+
+
+def _ready_to_train(model: nn.Module) -> nn.Module:
+    """A copy of the model, or itself if it cannot be copied, in float32 and without running statistics of batches."""
+    name = f"the model {type(model).__name__}"
+    if any(is_lazy(each) for each in (*model.parameters(), *model.buffers())):
+        raise UsageError(f"{name} has lazy parameters without a shape; give it some inputs before it is trained")
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise UsageError(f"{name} has no parameter that requires a gradient: nothing of it can be trained")
+    with suppress(Exception):  # whatever those of its parts raise that cannot be copied
+        model = copied(model)
+    return replace_all_batch_norm_modules_(model).float().train()
 
 
 def _float32(values: Tensor) -> Tensor:

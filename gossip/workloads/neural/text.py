@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy, gelu, scaled_dot_product_attentio
 
 from algorithms.checks import check
 from gossip.workloads.neural.supervised import Supervised, seeded
-from gossip.workloads.splits import Iid, Split, held_out
+from gossip.workloads.splits import Iid, Split, held_out, shards_of
 from gossip.workloads.workload import Arrays, Read, Workload, read_here
 
 DEVIATION = 0.02  # of the initial weights, as in GPT-2
@@ -66,7 +66,7 @@ class Text(Workload):
             targets,
             test_inputs=inputs[test],
             test_targets=targets[test],
-            shards=[train[part] for part in self.split.assign(labels[train], n, seed)],
+            shards=[train[part] for part in shards_of(self.split, labels[train], n, seed)],
             classification=True,
         )
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from algorithms.imports import imported
+from algorithms.imports import import_path, imported
+from gossip.errors import UsageError, blaming
 from gossip.workloads.neural.supervised import Supervised, seeded
-from gossip.workloads.splits import Iid, Split, held_out
+from gossip.workloads.neural.trial import give_shapes
+from gossip.workloads.splits import Iid, Split, held_out, shards_of
 from gossip.workloads.workload import Arrays, Read, Workload, read_here
 
 
@@ -24,14 +26,23 @@ class TorchWorkload(Workload):
     targets mean classification, floating-point targets regression without "test_accuracy". What the dataset
     draws from torch's global generator is the same in every run; what the model draws depends on the seed.
 
+    Parameters that do not require a gradient stay as they are: they are not trained, sent or counted. What else a pass
+    of the training changes of the model, such as the vectors of spectral normalisation or the running statistics of
+    InstanceNorm, each node has for itself; "test_loss" is that of the average over all nodes, of parameters and of
+    these. BatchNorm keeps no running statistics: it uses those of the batch, in the evaluation too, where the held-out
+    examples are cut into equal parts of at most 250, so that the accuracy of such a model depends on which examples
+    share a part. It needs batches of two examples or more. `python -m gossip.checkpoint export` writes what
+    `load_state_dict` of the model takes; the running statistics of BatchNorm in it are those of the start.
+
     Args:
-        model: Import path of the model's class, such as "package.module.Class".
+        model: Import path of the model's class, such as "package.module.Class". In Python the class itself, or a
+            function, may stand here and below.
         dataset: Import path of the class of the training data, a torch Dataset with a length and `[]`.
         model_args: Keyword arguments for the model.
         dataset_args: Keyword arguments for the training data.
         test_dataset: Import path of the class of the held-out data; without it, a fixed fifth of `dataset`.
         test_dataset_args: Keyword arguments for the held-out data.
-        loss: Import path of a function (outputs, targets) -> mean loss over the batch.
+        loss: Import path of a function (outputs, targets) -> mean loss over the batch, or of a loss module's class.
         split: How the training examples are divided over the nodes.
     """
 
@@ -44,16 +55,25 @@ class TorchWorkload(Workload):
     loss: str = "torch.nn.functional.cross_entropy"
     split: Split = field(default_factory=Iid)
 
+    def __post_init__(self) -> None:
+        for name in ("model", "dataset", "test_dataset", "loss"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, import_path(self, name))
+
     def shard(self, n: int, seed: int, read: Read = read_here) -> Supervised:
         """The data split over n nodes.
 
         Raises:
-            ValueError: An import path does not resolve; or a dataset is empty, or its items are not pairs of
-                numbers of one shape.
+            ValueError: An import path does not resolve, or what it names fails; a dataset is empty, or its items are
+                not pairs of numbers of one shape; or model, loss and data do not fit together.
         """
-        loss = imported(self, "loss")
+        loss = self._loss()
         with seeded(seed, "model"):
-            model = imported(self, "model")(**self.model_args)
+            model = self._made("model")
+        if not isinstance(model, nn.Module):
+            raise UsageError(
+                f"TorchWorkload: model = {self.model!r} makes a {type(model).__name__}, not a torch Module"
+            )
         arrays = read(self._read)
         inputs, targets = torch.tensor(arrays["inputs"]), _targets(arrays["targets"])
         if self.test_dataset is None:
@@ -62,7 +82,9 @@ class TorchWorkload(Workload):
             inputs, targets = inputs[train], targets[train]
         else:
             test_inputs, test_targets = torch.tensor(arrays["test_inputs"]), _targets(arrays["test_targets"])
-        shards = self.split.assign(targets.numpy(), n, seed)
+        shards = shards_of(self.split, targets.numpy(), n, seed)
+        with seeded(seed, "lazy parameters"):
+            give_shapes(model, inputs)
         return Supervised(
             model,
             loss,
@@ -72,7 +94,25 @@ class TorchWorkload(Workload):
             test_targets=test_targets,
             shards=shards,
             classification=not targets.is_floating_point(),
+            seed=seed,
         )
+
+    def _made(self, name: str) -> Any:
+        """What the class or function in this field makes of its arguments."""
+        called, options = imported(self, name), getattr(self, f"{name}_args")
+        with blaming(f"TorchWorkload: {name} = {getattr(self, name)!r} with {name}_args = {dict(options)}", called):
+            return called(**options)
+
+    def _loss(self) -> Callable[[Any, Tensor], Tensor]:
+        """The function, or what the class makes without arguments."""
+        found = imported(self, "loss")
+        if not isinstance(found, type):
+            return cast(Callable[[Any, Tensor], Tensor], found)
+        with blaming(f"TorchWorkload: loss = {self.loss!r} without arguments", found):
+            made = found()
+        if not callable(made):
+            raise UsageError(f"TorchWorkload: loss = {self.loss!r} makes a {type(made).__name__}, which is no function")
+        return cast(Callable[[Any, Tensor], Tensor], made)
 
     def _read(self) -> Arrays:
         inputs, targets = self._stack("dataset")
@@ -88,10 +128,15 @@ class TorchWorkload(Workload):
 
     def _stack(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """The inputs and the targets of the dataset in this field."""
-        with seeded(0, name):
-            dataset = imported(self, name)(**getattr(self, f"{name}_args"))
-            items = [dataset[i] for i in range(len(dataset))]
         where = f"TorchWorkload: {name} = {getattr(self, name)!r}"
+        with seeded(0, name):
+            dataset = self._made(name)
+            with blaming(f"{where} has no length", type(dataset)):
+                count = len(dataset)
+            items = []
+            for i in range(count):
+                with blaming(f"{where}: item {i} of {count}", type(dataset)):
+                    items.append(dataset[i])
         if not items:
             raise ValueError(f"{where} is empty")
         for i, item in enumerate(items):

@@ -14,16 +14,7 @@ from algorithms.numerics.compiled import COMPILED, parts_of
 from tests.algorithms.compressors.helpers import compress, same_bits
 from tests.algorithms.helpers import Array
 
-SPECIAL = (
-    b"\xff" * 8,
-    b"\0" * 8,
-    b"\x7f\xc0",
-    b"\xc0\x7f",
-    b"\x80\x7f",
-    b"\xf0\x7f",
-    b"\xff\xff\xff\xff\x0f",
-    b"\x80" * 9,
-)
+SPECIAL = tuple(map(bytes.fromhex, ("ff" * 8, "00" * 8, "7fc0", "c07f", "807f", "f07f", "ffffffff0f", "80" * 9)))
 
 
 def payload_of(message: Message, row: int = 0) -> Array:
@@ -112,6 +103,6 @@ def fault(message: Message, packed: Array) -> str | None:
     return None
 
 
-def samples(compressor: Compressor, d: int, dtype: type) -> Message:
+def sample(compressor: Compressor, d: int, dtype: type) -> Message:
     """The message of a vector that is like others."""
     return compress(compressor, np.random.default_rng(d).normal(size=(1, d)).astype(dtype))
