@@ -40,8 +40,10 @@ def check(training: Training, ranks: int) -> Schedule:
             f"{name} with this optimizer needs the norms of gradients of single samples, which "
             f"{type(training.oracle).__name__} as set up does not tell; Minibatch(microbatch=1) does"
         )
-    if training.clock is not None:
-        training.clock.check_nodes(topology.n - algorithm.auxiliary)
+    if training.clock is not None and training.network is not None:
+        raise ValueError("clock and network both tell a simulated time: give one of them")
+    if training.simulated is not None:
+        training.simulated.check_nodes(topology.n - algorithm.auxiliary)
     check_needs(algorithm, topology)
     return topology
 
@@ -92,7 +94,7 @@ def check_survival(training: Training, ranks: int) -> None:
         )
     if training.transport not in ("auto", "peer-to-peer"):
         raise ValueError(f"{what} needs transport = peer-to-peer: {training.transport} does not outlive a rank")
-    if training.clock is not None:
+    if training.simulated is not None:
         raise ValueError(f"{what} does not go with a simulated clock")
     if training.on_failure == "rehost" and training.checkpoint_every is None:
         raise ValueError(f"{what} needs checkpoints: say how often with checkpoint_every")

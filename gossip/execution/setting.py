@@ -118,7 +118,7 @@ def prepare(training: Training, topology: Schedule, processes: Communicator, dir
         training.seed,
         transport,
         hosted,
-        clock=training.clock,
+        clock=training.simulated,
         auxiliary=algorithm.without_data,
         spans=processes.spans,
     )
@@ -166,6 +166,8 @@ def _initial(start: Tensor | None, workload: ShardedWorkload, n: int, nodes: Seq
 def _identity(training: Training, topology: Schedule, x: Tensor) -> dict[str, Any]:
     """All that the models depend on, but the number of steps."""
     decide = {name: getattr(training, name) for name in DECIDE_MODELS} | {"topology": topology}
+    if training.network is None:
+        del decide["network"]  # which earlier checkpoints do not know
     return described(**decide, dtype=str(x.dtype).removeprefix("torch."))
 
 

@@ -169,7 +169,12 @@ def _types() -> dict[str, Any]:
     """Field -> what may be given for it; a command line has no objects of the user's own."""
     elsewhere = {"networkx": SimpleNamespace(Graph=object), "Intracomm": object}
     given = get_type_hints(Training, localns=elsewhere)
-    return given | {"topology": Callable[[int], Schedule], "workload": Workload, "transport": TransportName}
+    return given | {
+        "topology": Callable[[int], Schedule],
+        "workload": Workload,
+        "transport": TransportName,
+        "network": str | None,
+    }
 
 
 def _defaults() -> dict[str, Any]:
