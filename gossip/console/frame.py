@@ -33,7 +33,7 @@ def exit_code(
         with failing_together(processes):
             code = command(processes)
     except GossipError as error:
-        complain(error, processes.rank)
+        complain(error, processes.rank, processes.traceback)
         code = error.exit_code
     if processes.bereaved:
         leave(code)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,7 +24,7 @@ from gossip.execution.outcome import summarized
 from gossip.execution.recording import Recording, diverged
 from gossip.execution.setting import Setting, configuration_text
 from gossip.network import Communicator
-from gossip.processes.ending import closed_together
+from gossip.processes.ending import closed_together, first_calls
 from gossip.processes.signals import Signals
 from gossip.records.progress import Progress
 from gossip.records.recorder import Recorder
@@ -150,10 +151,14 @@ def _trained(
     recorder.settled(algorithm.chosen(position.state))
     step = position.step
     try:
-        for moment in driver.moments(position, training.steps):
-            step = moment.step
-            for observer in observers:
-                observer.at(moment)
+        moments = driver.moments(position, training.steps)
+        with_first_step = islice(moments, 2), first_calls(processes)
+        for some, calls in (with_first_step, (moments, nullcontext())):
+            with calls:
+                for moment in some:
+                    step = moment.step
+                    for observer in observers:
+                        observer.at(moment)
     except NonFiniteError as error:
         # On several ranks the others do not know and wait: the job ends here.
         kind = DivergedError if processes.size == 1 else NonFiniteError
@@ -166,7 +171,7 @@ def _begin(setting: Setting, driver: Lockstep, recorder: Recorder, processes: Co
     if setting.position is not None:
         return setting.position
     if setting.folder is None or not setting.keeps:
-        return processes.together(lambda: driver.start(setting.x))
+        return processes.together(lambda: _start(setting, driver, processes))
     position = resume(
         setting.folder,
         driver.algorithm,
@@ -178,6 +183,11 @@ def _begin(setting: Setting, driver: Lockstep, recorder: Recorder, processes: Co
     text = configuration_text(setting.training, setting.topology)
     processes.from_root(lambda: recorder.replace("config.yaml", text))
     return position
+
+
+def _start(setting: Setting, driver: Lockstep, processes: Communicator) -> Position:
+    with first_calls(processes):  # a rank that fails alone cannot tell the others, which may be communicating
+        return driver.start(setting.x)
 
 
 def _checkpoint_writer(

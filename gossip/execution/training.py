@@ -108,6 +108,9 @@ class Training:
     To go on takes an MPI library that has ULFM. With "continue" the others go on on a healed graph; see
     `gossip.execution.survival`."""
 
+    traceback: bool = False
+    """Show all lines that an error in a class of one's own has passed, not only its own one."""
+
     trace: str | Path | None = None
     """Write a timeline of all ranks into this file, to be seen at ui.perfetto.dev.
 
