@@ -146,7 +146,8 @@ def _trained(
     observers.append(Recording(training, algorithm, measure, recorder))
     with_data = [setting.ids[node] for node in network.nodes if node < network.n - algorithm.without_data]
     gradients = Gradients(training.oracle, setting.workload, with_data, training.seed)
-    driver = Lockstep(algorithm, gradients, network, processes.spans)
+    averages = getattr(setting.workload, "averages_buffers", False)
+    driver = Lockstep(algorithm, gradients, network, processes.spans, averages)
     position = _begin(setting, driver, recorder, processes)
     recorder.settled(algorithm.chosen(position.state))
     step = position.step
