@@ -116,6 +116,9 @@ class Training:
     report: bool = True
     """Write the page report.html into the run directory at the end, which takes a second."""
 
+    traceback: bool = False
+    """Show all lines that an error in a class of one's own has passed, not only its own one."""
+
     trace: str | Path | None = None
     """Write a timeline of all ranks into this file, to be seen at ui.perfetto.dev.
 

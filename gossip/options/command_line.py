@@ -13,7 +13,8 @@ from typing import Any, get_type_hints
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
-from gossip.errors import UsageError
+from algorithms.own_code import own_line
+from gossip.errors import UsageError, of_own_code, traced
 from gossip.execution.training import Training
 from gossip.fields import descriptions
 from gossip.network import TransportName
@@ -60,7 +61,14 @@ def parse(arguments: Sequence[str], ranks: int) -> Training:
         topology = family(chosen.nodes)
         return Training(**given | {"topology": topology, "progress": not chosen.quiet, "config": config})
     except (ArgumentError, ValueError, TypeError) as error:
-        raise UsageError(one_line(str(error))) from error
+        place = own_line(error)
+        said = UsageError(one_line(str(error)) + (f" ({place})" if place else ""))
+        raise traced(said, error if place else None) from error
+    except Exception as error:  # what the constructor of a class of the user's own may raise
+        said_of_own = of_own_code(error)
+        if said_of_own is None:
+            raise
+        raise said_of_own from error
 
 
 def words(**options: object) -> list[str]:
@@ -160,7 +168,10 @@ def _parser(ranks: int, own: bool = False) -> ArgumentParser:
         kinds["topology"], defaults["topology"] = str, None
     for name in option_names():
         text = texts[name].split("\n\n")[0].replace("None", "null")
-        parser.add_argument(_flag(name), type=kinds[name], default=defaults.get(name), help=text)
+        if kinds[name] is bool and not defaults.get(name):
+            parser.add_argument(_flag(name), action="store_true", help=text)
+        else:
+            parser.add_argument(_flag(name), type=kinds[name], default=defaults.get(name), help=text)
     parser.add_argument("--quiet", action="store_true", help="Show no progress and no closing table.")
     return parser
 
