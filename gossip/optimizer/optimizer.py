@@ -15,11 +15,11 @@ from algorithms import Algorithm, Layout, Sample, Traffic
 from gossip.needs import bias, warn_caller
 from gossip.network import Communicator, TransportName, connect
 from gossip.optimizer.agreement import agreed_topology, equalize, refuse_other_parameters, refuse_other_settings
-from gossip.optimizer.arguments import check_algorithm, check_kinds, check_unfrozen, listed
+from gossip.optimizer.arguments import check_algorithm, check_kinds, check_unfrozen, listed, loss_seen
 from gossip.optimizer.buffers import Buffers
+from gossip.optimizer.changes import Changes
 from gossip.optimizer.decay import WeightDecay
 from gossip.optimizer.flat import FlatParameters
-from gossip.optimizer.following import READ_MEANWHILE, warn_unless_follows
 from gossip.optimizer.groups import Groups, Trained
 from gossip.optimizer.joining import Joinable
 from gossip.optimizer.local import local_direction, made_local
@@ -144,10 +144,7 @@ class Optimizer(Resumable, Joinable, torch.optim.Optimizer):
         self._state = processes.together(lambda: self.algorithm.start(self._flat.stack, network))
         network.finish_step()
         self._flat.bind(self._state.x)
-        self._shared = False  # whether neighbours may be reading the parameters where they are
-        self._fresh = True  # whether no step has been made from what `start` has made
-        self._loaded = False  # whether a state was loaded since the last step, and with it a model
-        self._told = False  # whether it has been said that the algorithm does not follow changes
+        self._changes = Changes(self._unbound)
         self._averaged = False
         self._seen: Any = None  # the last loss
         torch.serialization.add_safe_globals(classes_within(self.algorithm))
@@ -192,6 +189,8 @@ class Optimizer(Resumable, Joinable, torch.optim.Optimizer):
     def _share_local(self) -> None:
         assert self._local is not None
         self.param_groups, self.state = self._local.param_groups, self._local.state
+        for kind in ("state_dict_pre", "state_dict_post", "load_state_dict_pre", "load_state_dict_post"):
+            setattr(self, f"_optimizer_{kind}_hooks", getattr(self._local, f"_optimizer_{kind}_hooks"))
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         if hasattr(self, "network"):
@@ -223,12 +222,11 @@ class Optimizer(Resumable, Joinable, torch.optim.Optimizer):
         self._seen = loss
         self._groups.check(self.param_groups)
         self._see_changes()
-        self._fresh = self._loaded = False
+        self._changes.expected = self._changes.fresh = False
         self._take_up()
         idle = () if self._follows else self._flat.collect()
-        gradient = self._flat.gradient
-        seen = torch.as_tensor(math.nan if loss is None else loss, dtype=gradient.dtype, device=gradient.device)
-        sample = Sample(self._scaled(self._direction(idle), idle), seen.detach().reshape(1))
+        seen = loss_seen(math.nan if loss is None else loss, self._flat.gradient)
+        sample = Sample(self._scaled(self._direction(idle), idle), seen)
         ended = self.network.round
         with at_rest(self._state, idle, self._flat.places):
             self.algorithm.advance(self._state, sample, self.network)
@@ -237,34 +235,17 @@ class Optimizer(Resumable, Joinable, torch.optim.Optimizer):
         leave_memory(self._state, self._flat.gradient)  # into which the next gradients come
         self._flat.bind(self._state.x)
         self.algorithm.post(self._state, self.network)
-        self._see_readers()
+        self._changes.see_readers(self._flat, self.n > 1 and self.network.exposed(self._state.x), self._state.step)
         self._rates.show(self.algorithm, self.param_groups, self._state.step)
         return loss
 
-    def _see_readers(self) -> None:
-        """Find out whether neighbours may be reading the parameters where they are."""
-        self._shared = self.n > 1 and self.network.exposed(self._state.x)
-        if self._shared:
-            self._flat.watch(self._state.step)
-        else:
-            self._flat.stop_watching()
-
     def _see_changes(self) -> None:
-        """Take over what happened to the parameters since the last step."""
-        changed = self._flat.changed
-        if self._shared and changed:
-            raise RuntimeError(READ_MEANWHILE.format(type(self.algorithm).__name__))
-        if self._flat.moved:
-            self._flat.bring_back()
-        if changed and not (self._fresh or self._loaded or self._told):
-            self._told = True
-            warn_unless_follows(self._unbound)
-        if self._fresh:
-            self._start_again(changed)
+        """Take over what happened to the parameters since the last step; before the first one collective.
 
-    def _start_again(self, changed: bool) -> None:
-        """Before the first step, if some rank has loaded a model since the start: start from that one; collective."""
-        if self._processes.first_rank_where(changed) is not None:
+        If some rank has loaded a model since the start, all start from what they have then.
+        """
+        changed = self._changes.see(self._flat)
+        if self._changes.fresh and self._processes.first_rank_where(changed) is not None:
             self._state = self.algorithm.start(self._flat.stack, self.network)
             self.network.finish_step()
             self._flat.bind(self._state.x)
@@ -287,7 +268,6 @@ class Optimizer(Resumable, Joinable, torch.optim.Optimizer):
         self._state = widened(self.algorithm, self._state, self._flat.stack, widening, self.network)
         self.network.finish_step()
         self._flat.bind(self._state.x)
-        self._shared = False
 
     def _direction(self, idle: Sequence[int]) -> Tensor:
         """(1, d): the gradient, or what the local optimizer would subtract."""
@@ -378,9 +358,7 @@ class Optimizer(Resumable, Joinable, torch.optim.Optimizer):
         self.network.round = given["round"]
         self._rates.shares = list(given["shares"])
         self._state = restored(self._state, given["state"])
-        self._shared = self._fresh = False
-        self._loaded = True
-        self._flat.stop_watching()
+        self._changes.expect(self._flat)
         self._rates.show(self.algorithm, self.param_groups, self._state.step)
 
     @property
