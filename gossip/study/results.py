@@ -214,5 +214,5 @@ def _told(value: Any, path: str = "") -> dict[str, Any]:
 def _status(directory: Path) -> str:
     try:
         return str(json.loads((directory / "summary.json").read_text(encoding="utf-8"))["status"])
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # of a run that was stopped, or damaged
         return "stopped"

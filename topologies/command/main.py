@@ -88,7 +88,8 @@ def _parser() -> ArgumentParser:
     parser = Parser(prog="python -m topologies", description="Who talks to whom, how fast it averages, what it costs.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     about = "a name from `list`, with options as in 'circulant(offsets=(1, 3))'; a call such as "
-    about += "'networkx.connected_caveman_graph(3, 4)'; or a file (edge list, GraphML, Matrix Market, ...)"
+    about += "'networkx.connected_caveman_graph(3, 4)'; a function of your own as in 'mine.small_world(rewiring=0.5)'; "
+    about += "or a file (edge list, GraphML, Matrix Market, ...)"
     listing = commands.add_parser("list", help="all families")
     listing.set_defaults(command=_list)
     describing = commands.add_parser("describe", help="all numbers of one topology, with a drawing")
@@ -150,8 +151,9 @@ def _compare(options: Namespace) -> str:
     from topologies.command.page import comparison, rows
 
     schedules = [named(each, FAMILIES, options.nodes, options.weights, _reading(options)) for each in options.topology]
-    names = [each.name for each in schedules]  # or, where two have the same, what was written on the command line
-    names = [text if names.count(name) > 1 else name for text, name in zip(options.topology, names, strict=True)]
+    names = [each.name for each in schedules]  # or what was written, of those without a name or with the same one
+    same = {name for name in names if names.count(name) > 1} | {"custom"}
+    names = [text if name in same else name for text, name in zip(options.topology, names, strict=True)]
     shown = list(zip(names, schedules, strict=True))
     measured = [replace(_measure(each, options), name=name) for name, each in shown]
     table = rows(measured)
