@@ -9,14 +9,9 @@ from typing import Any
 
 from gossip.errors import UsageError
 
-SOON = 10.0  # seconds
-
 
 def start_patience(arguments: Sequence[str]) -> float | None:
-    """Seconds in which all ranks must have found each other: the --stall-timeout of the command line, if it has one.
-
-    But not less than `SOON`: that many may lie between the starts of ranks with which nothing is wrong.
-    """
+    """Seconds in which all ranks must have found each other: the --stall-timeout of the command line, if it has one."""
     given = {name: value for name, value in _options(arguments) if name == "stall-timeout"}
     text = given.get("stall-timeout")
     if text is None:
@@ -25,7 +20,7 @@ def start_patience(arguments: Sequence[str]) -> float | None:
         seconds = float(text)
     except ValueError:
         return math.inf if text.lower() in ("null", "none", "~") else None
-    return max(seconds, SOON) if seconds > 0 else None
+    return seconds if seconds > 0 else None
 
 
 def nodes(arguments: Sequence[str]) -> int | None:

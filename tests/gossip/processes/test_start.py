@@ -114,9 +114,8 @@ def unlike(tmp_path: Path, one: tuple[str, ...], other: tuple[str, ...], **more:
     ids=["arguments", "command", "no MPI", "stopped"],
 )
 def test_a_rank_that_is_not_like_the_others(tmp_path: Path, other: tuple[str, ...], code: int, says: str) -> None:
-    out, err = unlike(tmp_path, TRAIN, other, GOSSIP_START_TIMEOUT="2" if other[0] == "sleep" else "100").communicate(
-        timeout=100
-    )
+    limit = "2" if other[0] == "sleep" else "100"
+    out, err = unlike(tmp_path, TRAIN, other, GOSSIP_START_TIMEOUT=limit).communicate(timeout=100)
     (line,) = [line for line in err.splitlines() if line.startswith("gossip: ")]
     assert says in line
     assert out.replace("=", "").strip() == "" or "BAD TERMINATION" in out
