@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,14 +15,14 @@ from torch import Tensor
 from algorithms import Algorithm, Layout, Sample, Traffic
 from gossip.needs import bias, warn_caller
 from gossip.network import Communicator, TransportName, connect
-from gossip.optimizer.agreement import equalize, refuse_other_parameters
+from gossip.optimizer.agreement import equalize, refuse_other_parameters, refuse_other_settings
 from gossip.optimizer.arguments import check_algorithm, check_kinds, check_unfrozen, chosen_topology, listed, loss_seen
 from gossip.optimizer.buffers import Buffers
 from gossip.optimizer.changes import Changes
 from gossip.optimizer.decay import WeightDecay
 from gossip.optimizer.flat import FlatParameters
 from gossip.optimizer.groups import Groups, Trained
-from gossip.optimizer.joining import Joining, joined
+from gossip.optimizer.joining import Joinable
 from gossip.optimizer.local import local_direction, made_local
 from gossip.optimizer.memory import Widening, at_rest, widened
 from gossip.optimizer.places import places_of
@@ -31,22 +31,20 @@ from gossip.optimizer.resumable import Resumable
 from gossip.optimizer.states import Identity, classes_within, leave_memory, restored, saved
 from gossip.optimizer.stopping import Stopping
 from gossip.processes.allocator import freed_memory_kept
-from gossip.processes.calls import AVERAGE, CLOSE, OPTIMIZER, STEP
+from gossip.processes.calls import AVERAGE, CLOSE, LOAD_STATE, OPTIMIZER, STEP
 from gossip.processes.cores import shared_cores
 from gossip.processes.ending import closed_together, speaking_once
 from gossip.processes.gathering import check_stall_timeout, gathered
 from gossip.processes.start import refusing
-from gossip.records.sameness import refuse_disagreement
 from topologies import Schedule
 
 if TYPE_CHECKING:
     import networkx
 
-    from gossip.processes.announcements import Announcements
     from gossip.processes.mpi import Intracomm
 
 
-class Optimizer(Resumable, torch.optim.Optimizer):
+class Optimizer(Resumable, Joinable, torch.optim.Optimizer):
     """Every rank is a node that trains its own model; `step` is one iteration of the algorithm. Collective.
 
     The parameters that require a gradient come to lie in one vector (d,), each with a storage of its own there, and so
@@ -124,16 +122,8 @@ class Optimizer(Resumable, torch.optim.Optimizer):
             processes.together(lambda: check_stall_timeout(stall_timeout))
             processes.together(lambda: self._take(listed(params), algorithm, local, buffers))
             refuse_other_parameters(processes, self.param_groups, self._buffers.tensors)
-            refuse_disagreement(
-                processes,
-                algorithm=algorithm,
-                topology=topology if isinstance(topology, Schedule | str) else "the one of rank 0",
-                seed=seed,
-                transport=transport,
-                broadcast=broadcast,
-                local_optimizer=type(self._local).__name__,
-                default_dtype_of_torch=str(torch.get_default_dtype()),
-            )
+            same = {"algorithm": algorithm, "seed": seed, "transport": transport, "broadcast": broadcast}
+            refuse_other_settings(processes, topology, self._local, same)
             choose = partial(chosen_topology, topology, algorithm, processes.size)
             # A function may draw its graph, which must be the same one everywhere.
             schedule = processes.together(choose) if isinstance(topology, Schedule) else processes.from_root(choose)
@@ -153,7 +143,6 @@ class Optimizer(Resumable, torch.optim.Optimizer):
 
     def _start(self, processes: Communicator) -> None:
         network = self.network
-        self._processes = processes
         self.n, self.node = network.n, network.nodes[0]
         self._flat = FlatParameters(self._trained.parameters)
         self._state = processes.together(lambda: self.algorithm.start(self._flat.stack, network))
@@ -162,8 +151,6 @@ class Optimizer(Resumable, torch.optim.Optimizer):
         self._changes = Changes(self._unbound)
         self._averaged = False
         self._seen: Any = None  # the last loss
-        self._joining: Joining | None = None
-        self._announcements: Announcements | None = None
         torch.serialization.add_safe_globals(classes_within(self.algorithm))
 
     def _take(
@@ -334,36 +321,6 @@ class Optimizer(Resumable, torch.optim.Optimizer):
             with torch.no_grad():
                 self._buffers.set_back(buffers)
 
-    def join(self, *others: Optimizer) -> AbstractContextManager[None]:
-        """Within it, ranks may make different numbers of steps, as with torch.distributed.algorithms.Join. Collective.
-
-            with optimizer.join():
-                for batch in batches:  # of this node, more or fewer than others have
-                    ...
-
-        A rank that has come to its end takes part in the steps of the others until the last one has come to its end, as
-        if its loss were constant from then on: with a zero gradient, so that what it has of momentum runs out; a local
-        optimizer makes no step. It averages parameters and buffers as ever, and learning rates stay as they are in its
-        groups. Then all have made the same number of steps. `average` can be used within it, if all ranks that have
-        batches do.
-
-        Args:
-            others: Further optimizers whose steps are made in the same loop, in the same order on every rank.
-
-        Raises:
-            RuntimeError: within another one.
-        """
-        return joined([self, *others])
-
-    @property
-    def _follows(self) -> bool:
-        return self._joining is not None and self._joining.follows
-
-    def _begin(self, call: str) -> None:
-        if self._joining is not None:
-            self._joining.begins(self, call)
-        self._processes.begin(call)
-
     def _check_not_averaged(self) -> None:
         if self._averaged:
             raise RuntimeError("the parameters are those of the average; leave `with optimizer.average()` first")
@@ -393,6 +350,7 @@ class Optimizer(Resumable, torch.optim.Optimizer):
             UsageError: (a ValueError) on every rank, if on any it is the state of another node, of another number of
                 nodes, of another algorithm or one with other settings, of other parameters, or no such state.
         """
+        self._begin(LOAD_STATE)
         with speaking_once(self._processes):
             given = self._processes.together(lambda: self._identity.check(state_dict, self.param_groups))
         if self._local is None:
