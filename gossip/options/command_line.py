@@ -20,6 +20,7 @@ from gossip.fields import descriptions
 from gossip.network import TransportName
 from gossip.options.kinds import let_the_parser_know
 from gossip.options.messages import NotUnderstoodError, one_line
+from gossip.options.yaml_size import check_yaml
 from gossip.workloads import Workload
 from topologies import Schedule
 from topologies.command.own import Own, resolved
@@ -205,6 +206,7 @@ def _kept(arguments: Sequence[str]) -> dict[str, Any]:
     files = [value for option, value in pairwise(arguments) if option == "--config"]
     files += [argument.removeprefix("--config=") for argument in arguments if argument.startswith("--config=")]
     for file in map(Path, files):
+        check_yaml(file)
         try:
             kept = yaml.safe_load(file.read_text(encoding="utf-8"))
         except (OSError, ValueError, yaml.YAMLError):
