@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -150,6 +150,7 @@ def test_a_browser_draws_it_without_an_error(reported: Path, tmp_path: Path, wid
 # What several seeds say
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=9))
 def test_intervals_are_those_of_student(values: Sequence[float]) -> None:
     found = spread(values)
@@ -193,6 +194,7 @@ def test_targets() -> None:
     assert chosen_target([[history(1.0, 2.0)]]) is None
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=8))
 def test_the_front_is_what_no_other_is_better_than(points: list[tuple[int, int]]) -> None:
     front = [point for point, on in zip(points, pareto(points, "test_loss"), strict=True) if on]
