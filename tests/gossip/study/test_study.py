@@ -12,10 +12,16 @@ from pathlib import Path
 import pytest
 import yaml
 
+from gossip.errors import PreemptedError
 from gossip.options.command_line import parse
+from gossip.processes.communicator import Communicator
+from gossip.processes.signals import Signals
 from gossip.study import cells
 from gossip.study.__main__ import main
 from gossip.study.cells import Store
+from gossip.study.command import StudyOrder
+from gossip.study.command import parse as parse_study
+from gossip.study.conduct import conduct
 from tests.conftest import REPOSITORY, Run
 
 SMALL = "--set workload=Averaging nodes=4 steps=6 evaluate_every=2 algorithm=DecentralizedSGD"
@@ -115,6 +121,29 @@ def test_code_of_ones_own_that_fails(
     assert "KeyError: 'gone'; see error.txt" in capsys.readouterr().out
     (trace,) = here.glob("studies/study/runs/*/error.txt")
     assert "own_for_study.py" in trace.read_text()
+
+
+OWN = """
+from dataclasses import dataclass
+from algorithms import Identity
+
+@dataclass(frozen=True)
+class Own(Identity):
+    "One's own."
+"""
+
+
+def test_code_of_ones_own_that_has_changed_is_another_run(here: Path, python: Run) -> None:
+    """In processes of their own, as one that has loaded it does not load it again."""
+    found = []
+    options = {"nodes": 4, "algorithm": "ChocoSGD", "algorithm.compressor": "own_compressor.Own"}
+    for text in (OWN, f"{OWN}# changed"):
+        (here / "own_compressor.py").write_text(text)
+        say = f"from gossip.study.cells import Run; print([Run({options}, seed).identity for seed in (0, 0, 1)])"
+        done = python("-c", say, env={"PYTHONPATH": f"{here}:{REPOSITORY}"})
+        assert done.returncode == 0, done.stderr
+        found += done.stdout.strip("[]\n ").split(", ")
+    assert found[0] == found[1] and len(set(found)) == 4
 
 
 @pytest.mark.parametrize(
@@ -239,3 +268,15 @@ def test_what_is_not_whole_has_no_name(here: Path) -> None:
     assert store.outcome(run) is None
     store.clear()
     assert not aside.exists()
+
+
+def test_a_signal_stops_it_and_the_same_command_goes_on(here: Path) -> None:
+    order = parse_study([*GRID, "--processes", "1"], 1)
+    assert isinstance(order, StudyOrder)
+    signals = Signals()
+    signals.received = signal.SIGUSR1
+    with pytest.raises(PreemptedError, match="stopped by SIGUSR1; the same command goes on"):
+        conduct(order, Communicator(), signals)
+    assert not instants(Path("studies/study"))
+    conduct(order, Communicator(), Signals())
+    assert len(instants(Path("studies/study"))) == 6
