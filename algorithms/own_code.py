@@ -18,12 +18,22 @@ LIBRARIES = frozenset(
 
 
 def own_line(error: BaseException) -> str | None:
-    """ "file:line" of the innermost line of a user's own code that an exception passed through; None if of none."""
-    found = None
-    for frame, line in traceback.walk_tb(error.__traceback__):
-        if _is_own(frame):
-            found = _place(frame.f_code.co_filename, line)
-    return found
+    """ "file:line in function" of the innermost line of a user's own code that an exception, or what it was made of,
+    passed; None if of none."""
+    at: BaseException | None = error
+    while at is not None:
+        for frame, line in reversed(list(traceback.walk_tb(at.__traceback__))):
+            if _is_own(frame):
+                return f"{_place(frame.f_code.co_filename, line)} in {frame.f_code.co_qualname}"
+        at = at.__cause__ or at.__context__
+    return None
+
+
+def of_own_class(error: BaseException) -> bool:
+    """Whether a user's own code that this project called has raised it; not one of the kinds that the project has."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    called = bool(frames) and _top(frames[0]) in PROJECT and any(map(_is_own, frames))
+    return called and type(error).__module__.split(".")[0] not in PROJECT
 
 
 def is_of_project(error: BaseException) -> bool:

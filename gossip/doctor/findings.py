@@ -13,9 +13,10 @@ from pathlib import Path
 
 from gossip.doctor.disk import SIZE
 from gossip.doctor.facts import Facts
-from gossip.errors import UsageError
+from gossip.errors import GossipError, UsageError
 from gossip.processes.communicator import listed
 from gossip.processes.environment import launched_as, launched_otherwise
+from gossip.processes.versions import OtherCodeError
 
 SMALL = 10e6  # float32 parameters of a node: shared memory that has no room for these is worth a word
 ROOM = 3  # stacks that a rank has in shared memory at least
@@ -56,6 +57,15 @@ def examine(facts: Sequence[Facts]) -> list[Finding]:
         _disk,
     )
     return [finding for look in looks if (finding := look(facts)) is not None]
+
+
+def start(facts: Facts, size: int, error: GossipError | None) -> list[Finding]:
+    """How the processes have found each other: `size` of them or, if they run different code, all that were started."""
+    launched = launched_as() if isinstance(error, OtherCodeError) else None
+    if launched is None:
+        return [launcher(facts, size)]
+    text, _, fix = str(error).rpartition("; ")
+    return [launcher(facts, launched.size), Finding("code", f"{text}; what follows is of rank 0 alone", fix)]
 
 
 def launcher(facts: Facts, size: int) -> Finding:

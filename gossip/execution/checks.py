@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from algorithms import Oracle, ShardedWorkload
+from algorithms import Algorithm, Oracle, ShardedWorkload
 from gossip.checkpoint.interval import Interval
 from gossip.execution.training import Training
 from gossip.needs import check_needs
@@ -78,6 +78,21 @@ def check_batches(oracle: Oracle, workload: ShardedWorkload, n: int) -> None:
                 f"node {node} has {examples}" if batch == size else f"{type(oracle).__name__} takes {examples} at once"
             )
             raise ValueError(f"BatchNorm needs batches of at least {least}; {why}")
+
+
+def check_buffers(algorithm: Algorithm, topology: Schedule, workload: ShardedWorkload) -> None:
+    """Refuse to average buffers where neighbours cannot.
+
+    Raises:
+        ValueError: They cannot, and why.
+    """
+    if not getattr(workload, "averages_buffers", False):
+        return
+    name, mend = type(algorithm).__name__, "keep them with their nodes: buffers = 'keep'"
+    if algorithm.without_data:
+        raise ValueError(f"neighbours cannot average buffers with {name}, whose last node has none; {mend}")
+    if not topology.row_stochastic:
+        raise ValueError(f"neighbours cannot average buffers over {topology.name}, whose rows do not sum to 1; {mend}")
 
 
 def check_survival(training: Training, ranks: int) -> None:

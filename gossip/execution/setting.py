@@ -14,7 +14,7 @@ from algorithms import Algorithm, ShardedWorkload
 from gossip.checkpoint.finding import Found, find
 from gossip.drivers.moment import Position
 from gossip.errors import DataError, say
-from gossip.execution.checks import check_batches
+from gossip.execution.checks import check_batches, check_buffers
 from gossip.execution.training import DECIDE_MODELS, Training
 from gossip.network import Communicator, RunNetwork, connect
 from gossip.processes.ending import closed_on_error
@@ -106,7 +106,7 @@ def prepare(training: Training, topology: Schedule, processes: Communicator, dir
         directory: The run directory, if there is one already.
     """
     algorithm = training.algorithm
-    workload = processes.together(lambda: _sharded(training, topology.n - algorithm.auxiliary, processes))
+    workload = processes.together(lambda: _sharded(training, topology, processes))
     linked = with_servers(topology, algorithm.servers)
     hosted = processes.from_root(lambda: place(topology, processes.hosts, training.placement))
     if algorithm.servers:
@@ -140,13 +140,14 @@ def configuration_text(training: Training, topology: Schedule) -> str:
     return description(**named | {"topology": topology})
 
 
-def _sharded(training: Training, n: int, processes: Communicator) -> ShardedWorkload:
-    shard = getattr(training.workload, "shard", None)
+def _sharded(training: Training, topology: Schedule, processes: Communicator) -> ShardedWorkload:
+    n, shard = topology.n - training.algorithm.auxiliary, getattr(training.workload, "shard", None)
     if shard is None:
         workload = cast(ShardedWorkload, training.workload)  # one of the user's own, sharded already
     else:
         workload = cast(ShardedWorkload, shard(n, training.seed, processes.from_root))
     check_batches(training.oracle, workload, n)
+    check_buffers(training.algorithm, topology, workload)
     return workload
 
 

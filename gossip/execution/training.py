@@ -116,6 +116,9 @@ class Training:
     report: bool = True
     """Write the page report.html into the run directory at the end, which takes a second."""
 
+    traceback: bool = False
+    """Show all lines that an error in a class of one's own has passed, not only its own one."""
+
     trace: str | Path | None = None
     """Write a timeline of all ranks into this file, to be seen at ui.perfetto.dev.
 
@@ -127,8 +130,8 @@ class Training:
     With this or `resume`, SIGTERM and SIGUSR1 stop the run between two steps, with a checkpoint."""
 
     resume: str | Path | None = None
-    """Go on from the last checkpoint in this run directory, or from this checkpoint, or auto: from that of the last run
-    of this configuration below `output` that has not come to its end, if there is one.
+    """Go on from the last checkpoint in this run directory, or from this checkpoint, or auto: from that of the run of
+    this configuration below `output` that has come furthest, if there is one. If that has all steps, nothing is done.
 
     The models are the same as if the run had never stopped, on any number of ranks."""
 

@@ -26,6 +26,7 @@ from gossip.errors import DataError, UsageError
 from gossip.network import Communicator
 from gossip.optimizer.random_states import random_states, set_random_states
 from gossip.optimizer.stopping import Stopping
+from gossip.processes.calls import LOAD, SAVE, STOPPING
 from gossip.processes.signals import tell_batch_script
 
 MANIFEST = "manifest.json"
@@ -43,6 +44,7 @@ class Resumable:
 
         def state_dict(self) -> dict[str, Any]: ...
         def load_state_dict(self, state_dict: dict[str, Any]) -> None: ...
+        def _begin(self, call: str) -> None: ...
 
     @property
     def stopping(self) -> bool:
@@ -52,6 +54,7 @@ class Resumable:
         Ctrl-C no longer end the process, but for a second Ctrl-C; and once the answer was True, the first three are
         ignored until the process is gone, since batch systems send more than one.
         """
+        self._begin(STOPPING)
         return self._stopping.asked(self._state.step)
 
     def save(self, directory: str | Path, **parts: Any) -> None:
@@ -69,6 +72,7 @@ class Resumable:
             DataError: on every rank, if it cannot be written.
             UsageError: (a ValueError) on every rank, if something could not be read back.
         """
+        self._begin(SAVE)
         processes, root = self._processes, Path(directory)
         content = processes.together(lambda: _packed({"optimizer": self.state_dict(), **_taken(parts)}))
         number = processes.from_root(lambda: max([0, *_saved(root)]) + 1)
@@ -102,6 +106,7 @@ class Resumable:
             DataError: on every rank, if it is damaged.
             UsageError: (a ValueError) on every rank, if it is of other parts, or of another number of ranks.
         """
+        self._begin(LOAD)
         processes, root = self._processes, Path(directory)
         number = processes.from_root(lambda: max(_saved(root), default=None))
         if number is None:

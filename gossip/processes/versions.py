@@ -22,6 +22,10 @@ PACKAGES = ("gossip", "algorithms", "topologies")
 LIBRARIES = ("torch", "numpy", "mpi4py")  # whose versions decide bits and messages
 
 
+class OtherCodeError(UsageError):
+    """The ranks found each other, and run different code."""
+
+
 @cache
 def folders() -> dict[str, Path]:
     """Where each of this project's packages lies."""
@@ -58,7 +62,7 @@ def refuse_other_versions(digests: NDArray[np.uint8], gather: Callable[[Any], li
         gather: Gives what each of all ranks gives, in their order.
 
     Raises:
-        UsageError: on every rank, and says what differs.
+        OtherCodeError: on every rank, and says what differs.
     """
     others = np.flatnonzero((digests != digests[0]).any(axis=1))
     if not len(others):
@@ -69,7 +73,7 @@ def refuse_other_versions(digests: NDArray[np.uint8], gather: Callable[[Any], li
     shown = [f"{name} {other.get(name, 'missing')}, not {first.get(name, 'missing')}" for name in differ[:3]]
     more = f", and {len(differ) - 3} more" if len(differ) > 3 else ""
     which = f"{len(others)} ranks run" if len(others) > 1 else f"rank {others[0]} runs"
-    raise UsageError(
+    raise OtherCodeError(
         f"{which} other code than rank 0: rank {others[0]} on {other_host} has {'; '.join(shown)}{more} "
         f"({other_place} there, {place} on {host}); install the same version everywhere"
     )

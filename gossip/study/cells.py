@@ -125,7 +125,7 @@ class Store:
         for trace in aside.glob(TRACE):
             trace.rename(made / TRACE)
         about = {"options": dict(run.options), "seed": run.seed, "tuning": run.tuning, **asdict(outcome)}
-        (made / ABOUT).write_text(json.dumps(about, indent=1))
+        (made / ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
         there = outcome_in(self.of(run))
         if there is None or not there.done:
             if self.of(run).exists():
@@ -143,7 +143,7 @@ def outcome_in(directory: Path) -> Outcome | None:
 def about_run(directory: Path) -> dict[str, Any] | None:
     """What a study has noted of a run: its options, seed, purpose and end; None if it has not been run."""
     try:
-        about: dict[str, Any] = json.loads((directory / ABOUT).read_text())
+        about: dict[str, Any] = json.loads((directory / ABOUT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return about
@@ -212,6 +212,6 @@ def _computed(run: Run, folder: Path) -> Outcome:
     except (GossipError, ValueError, OSError, ImportError) as error:
         return Outcome("failed", str(explained(error)))
     except Exception as error:  # of code of the user's own, which is not to stop the other cells
-        (folder / TRACE).write_text("".join(traceback.format_exception(error)))
+        (folder / TRACE).write_text("".join(traceback.format_exception(error)), encoding="utf-8")
         return Outcome("failed", f"{type(error).__name__}: {' '.join(str(error).split())}; see {TRACE}")
     return Outcome("finished", "", tuple(warnings))

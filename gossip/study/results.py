@@ -145,8 +145,9 @@ def read_run(directory: Path) -> Kept | None:
     if (about is None and not metrics.exists()) or (about is not None and about["tuning"]):
         return None
     try:
-        text = config.read_text() if config.exists() else ""
-        history = [json.loads(line) for line in metrics.read_text().splitlines()] if metrics.exists() else []
+        text = config.read_text(encoding="utf-8") if config.exists() else ""
+        lines = metrics.read_text(encoding="utf-8").splitlines() if metrics.exists() else []
+        history = [json.loads(line) for line in lines]
         options = yaml.safe_load(text) or {}
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise DataError(f"the run {directory} cannot be read: {' '.join(str(error).split())}") from error
@@ -215,6 +216,6 @@ def _told(value: Any, path: str = "") -> dict[str, Any]:
 
 def _status(directory: Path) -> str:
     try:
-        return str(json.loads((directory / "summary.json").read_text())["status"])
-    except (OSError, ValueError, KeyError):
+        return str(json.loads((directory / "summary.json").read_text(encoding="utf-8"))["status"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # of a run that was stopped, or damaged
         return "stopped"

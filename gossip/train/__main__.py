@@ -55,6 +55,7 @@ def train(arguments: Sequence[str], processes: Communicator, signals: Signals) -
 
     share_cores(processes)
     keep_freed_memory()
+    processes.traceback = "--traceback" in arguments
     training = processes.from_root(lambda: _parse(arguments, processes.size))
     if not isinstance(training, Training):
         return training

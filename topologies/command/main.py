@@ -8,6 +8,7 @@ import sys
 import warnings
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -39,18 +40,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as stop:
         return int(stop.code or 0)
     except (ValueError, ImportError) as error:
-        print(f"topologies: error: {' '.join(str(error).split())}", file=sys.stderr)
+        _complain(f"error: {' '.join(str(error).split())}")
         return 2
     except OSError as error:
-        print(f"topologies: error: cannot write {error.filename} ({error.strerror})", file=sys.stderr)
+        _complain(f"error: cannot write {error.filename} ({error.strerror})")
         return 3
     return _say(answer)
+
+
+def _complain(text: str) -> None:
+    """Say what is wrong, if anybody can hear it."""
+    with suppress(OSError, AttributeError):
+        sys.stderr.write(f"topologies: {text}\n")
+        sys.stderr.flush()
 
 
 def _say(answer: str) -> int:
     """Print it and give the exit code; letters that the output does not know are replaced."""
     if sys.stdout is None:  # closed from the beginning
-        print("topologies: error: standard output is closed", file=sys.stderr)
+        _complain("error: standard output is closed")
         return 3
     encoding = sys.stdout.encoding or "utf-8"
     try:
@@ -60,7 +68,7 @@ def _say(answer: str) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain at its end
         if isinstance(error, BrokenPipeError):  # whoever reads has enough
             return 0
-        print(f"topologies: error: cannot write to standard output ({error.strerror})", file=sys.stderr)
+        _complain(f"error: cannot write to standard output ({error.strerror})")
         return 3
 
 
@@ -72,7 +80,7 @@ def _answer(options: Namespace) -> str:
             answer: str = options.command(options)
         finally:
             for each in caught:
-                print(f"topologies: warning: {' '.join(str(each.message).split())}", file=sys.stderr)
+                _complain(f"warning: {' '.join(str(each.message).split())}")
     return answer
 
 
@@ -80,7 +88,8 @@ def _parser() -> ArgumentParser:
     parser = Parser(prog="python -m topologies", description="Who talks to whom, how fast it averages, what it costs.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     about = "a name from `list`, with options as in 'circulant(offsets=(1, 3))'; a call such as "
-    about += "'networkx.connected_caveman_graph(3, 4)'; or a file (edge list, GraphML, Matrix Market, ...)"
+    about += "'networkx.connected_caveman_graph(3, 4)'; a function of your own as in 'mine.small_world(rewiring=0.5)'; "
+    about += "or a file (edge list, GraphML, Matrix Market, ...)"
     listing = commands.add_parser("list", help="all families")
     listing.set_defaults(command=_list)
     describing = commands.add_parser("describe", help="all numbers of one topology, with a drawing")
@@ -142,8 +151,9 @@ def _compare(options: Namespace) -> str:
     from topologies.command.page import comparison, rows
 
     schedules = [named(each, FAMILIES, options.nodes, options.weights, _reading(options)) for each in options.topology]
-    names = [each.name for each in schedules]  # or, where two have the same, what was written on the command line
-    names = [text if names.count(name) > 1 else name for text, name in zip(options.topology, names, strict=True)]
+    names = [each.name for each in schedules]  # or what was written, of those without a name or with the same one
+    same = {name for name in names if names.count(name) > 1} | {"custom"}
+    names = [text if name in same else name for text, name in zip(options.topology, names, strict=True)]
     shown = list(zip(names, schedules, strict=True))
     measured = [replace(_measure(each, options), name=name) for name, each in shown]
     table = rows(measured)

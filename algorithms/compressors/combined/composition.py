@@ -65,7 +65,9 @@ class Composition(Compressor):
         kept, section = sparsifier.select(x, key.part(0), part_memory(memory, 0))
         sections = [section.to(x.device)]
         if len(kept):
-            sections.append(quantizer.encode(x.index_select(0, kept), key.part(1), part_memory(memory, 1)).to(x.device))
+            sections.append(
+                quantizer.encoded(x.index_select(0, kept), key.part(1), part_memory(memory, 1)).to(x.device)
+            )
         payload = torch.cat(sections)
         if not sparsifier.biased:  # which makes numbers larger
             scaling.try_decoding(payload, x, self)

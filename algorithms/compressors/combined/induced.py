@@ -56,12 +56,12 @@ class Induced(Compressor):
         return memory_of_parts([each.start(layout, k, dtype=dtype) for each in (self.contraction, self.unbiased)])
 
     def encode(self, x: Tensor, key: Key, memory: Block | None = None) -> Tensor:
-        first = self.contraction.encode(x, key.part(0), part_memory(memory, 0))
+        first = self.contraction.encoded(x, key.part(0), part_memory(memory, 0))
         decoded = torch.empty_like(x)
         self.contraction.decode(first.cpu(), decoded)
         rest = x - decoded
         self.check_finite(rest)
-        second = self.unbiased.encode(rest, key.part(1), part_memory(memory, 1))
+        second = self.unbiased.encoded(rest, key.part(1), part_memory(memory, 1))
         return frames.join([first.to(x.device), second.to(x.device)], self._lengths(len(x), x.itemsize))
 
     def decode(self, payload: Tensor, out: Tensor) -> None:

@@ -222,6 +222,11 @@ def as_bytes(values: Tensor) -> Tensor:
     return values.contiguous().view(torch.uint8)
 
 
+def from_buffer(content: bytes | bytearray) -> Tensor:
+    """Bytes as a tensor of its own."""
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8) if content else torch.empty(0, dtype=torch.uint8)
+
+
 def read_values(packed: Tensor, count: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """(so many numbers of this type, the bytes that follow them).
 

@@ -26,6 +26,7 @@ from algorithms import (
     TopK,
     TorchOptimizer,
 )
+from gossip.errors import UsageError
 from tests.gossip.optimizer.helpers import loss_of, model, same_as_torch, train
 
 Net = nn.Sequential
@@ -128,7 +129,7 @@ def test_groups_show_the_weight_decay_of_the_algorithm() -> None:
 def test_an_option_that_no_step_reads_is_refused(option: str) -> None:
     if option in ACTING:
         return
-    with pytest.raises(gossip.errors.UsageError, match="which would have no effect") as raised:
+    with pytest.raises(UsageError, match="which would have no effect") as raised:
         gossip.Optimizer([{"params": model().parameters(), option: 0.5}], DecentralizedSGD())
     assert repr(option) in str(raised.value)
     assert "\n" not in str(raised.value)
@@ -157,7 +158,7 @@ def test_an_option_that_no_step_reads_is_refused(option: str) -> None:
     ],
 )
 def test_options_are_refused_at_the_start_and_later(option: str, value: Any, says: str) -> None:
-    with pytest.raises(gossip.errors.UsageError, match=f"parameter group 1 has .*{says}"):
+    with pytest.raises(UsageError, match=f"parameter group 1 has .*{says}"):
         groups: list[dict[str, Any]] = [{"params": model()[0].parameters()}, {"params": model()[2].parameters()}]
         groups[1][option] = value
         gossip.Optimizer(groups, DecentralizedSGD())
@@ -171,7 +172,7 @@ def test_options_are_refused_at_the_start_and_later(option: str, value: Any, say
 
 def test_weight_decay_beside_a_rule_that_cannot_know_it() -> None:
     algorithm = DecentralizedSGD(optimizer=TorchOptimizer("torch.optim.RMSprop"))
-    with pytest.raises(gossip.errors.UsageError, match="no place in the update rule TorchOptimizer"):
+    with pytest.raises(UsageError, match="no place in the update rule TorchOptimizer"):
         gossip.Optimizer(decayed(model()), algorithm)
     gossip.Optimizer(model().parameters(), algorithm)
 
