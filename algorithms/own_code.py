@@ -37,7 +37,9 @@ def of_own_class(error: BaseException) -> bool:
 
 
 def is_of_project(error: BaseException) -> bool:
-    """Whether this project's own code raised it, whose messages stand for themselves."""
+    """Whether this project's own code raised it, or what it was made of, whose messages stand for themselves."""
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__  # type: ignore[assignment]
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     return bool(frames) and _top(frames[-1]) in PROJECT
 

@@ -115,7 +115,7 @@ def test_gradients_are_those_of_plain_autograd(build_model, nodes, batch):
 
 
 def test_an_error_of_the_model_is_not_hidden():
-    with pytest.raises(UsageError, match="the model Linear .* shapes cannot be multiplied") as raised:
+    with pytest.raises(UsageError, match=r"the model Linear .* shapes cannot be multiplied") as raised:
         build(nn.Linear(7, 4))
     assert isinstance(raised.value.__cause__, RuntimeError)
 
