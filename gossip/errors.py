@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 
@@ -39,9 +39,12 @@ class DivergedError(GossipError, ArithmeticError):
 
 
 class PreemptedError(GossipError):
-    """The run has been told to stop, has written a checkpoint, and can go on from there."""
+    """The run has been told to stop, has written a checkpoint, and can go on from there.
 
-    exit_code = 75  # EX_TEMPFAIL of sysexits.h: try again later
+    Its exit code is 75, EX_TEMPFAIL of sysexits.h: try again later; or 130 if a person has interrupted it.
+    """
+
+    exit_code = 75
 
 
 Error = TypeVar("Error", bound=GossipError)
@@ -117,5 +120,6 @@ def traced(error: Error, cause: Exception | None) -> Error:
 
 def say(text: str) -> None:
     """Print to standard error in one piece: lines of several ranks must not run into each other."""
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
+    with suppress(OSError, ValueError, AttributeError):  # a stream that is full, broken, or closed from the beginning
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()

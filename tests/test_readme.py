@@ -14,6 +14,9 @@ TEXT = (REPOSITORY / "README.md").read_text()
 COMMANDS = [line.split("#")[0].strip() for line in re.findall(r"^    ((?:mpirun|python) .*)$", TEXT, re.MULTILINE)]
 SMALL = {  # options that make a command short; those given last count
     "gossip.train": "--steps 2 --output null",
+    "gossip.study --set topology=ring,star,exponential": "--set steps=2 workload=Averaging nodes=4 --processes 1",
+    "gossip.study --set topology=ring,torus": "--set steps=2 nodes=9 --processes 1",
+    "gossip.study --set topology=ring,star": "--set steps=2 nodes=4",
     "gossip.reproduce": "",
     "gossip.doctor": "--seconds 0.1",
     "gossip.hpc": "",
@@ -22,7 +25,7 @@ SMALL = {  # options that make a command short; those given last count
     "gossip.bench train": "--repeats 1 --model mlp-small --batch 4 --steps 1",
     "gossip.bench consensus": "--repeats 1 --nodes 100 --rounds 10",
     "gossip.bench scale": "--repeats 1 --nodes 50 --dimension 10",
-    "gossip.bench compressors": "--repeats 1 --operator TopK QSGD --dimension 1e3",
+    "gossip.bench compressors": "--repeats 1 --operator TopK halved.EveryOther --dimension 1e3",
     "gossip.bench frontier": "--repeats 1 --hidden 2 --steps 2 --operator TopK QSGD --output frontier.svg",
 }
 BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
@@ -37,6 +40,7 @@ def block(word: str) -> str:
 def own_files(tmp_path: Path) -> Path:
     (tmp_path / "damped.py").write_text(block("DampedSGD"))
     (tmp_path / "mine.py").write_text(block("small_world"))
+    (tmp_path / "halved.py").write_text(block("EveryOther"))
     (tmp_path / "run.yaml").write_text("topology: ring\nsteps: 3\n")
     return tmp_path
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from torch import Tensor
 
@@ -27,6 +27,8 @@ class LocalState(State):
         memory: What the update rule remembers; it stays local.
         period: Where the method stands in its periods.
     """
+
+    past: ClassVar[tuple[str, ...]] = ("memory",)
 
     memory: Block | None
     period: PeriodState

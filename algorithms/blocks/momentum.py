@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -25,6 +26,8 @@ class Momentum(Block):
         nesterov: Whether the direction is that of Nesterov's variant.
         buffer: v, (k, d); None where the factor is 0.
     """
+
+    past: ClassVar[tuple[str, ...]] = ("buffer",)
 
     factor: float
     nesterov: bool

@@ -25,8 +25,8 @@ from algorithms.watching import span
 class Compressor:
     """An operator C that compresses vectors. Its fields are its parameters; what it remembers is the user's to keep.
 
-    A new operator needs `encode`, `decode` and `paper_bits`, and, for methods that ask, what is known of its error:
-    `omega` if it is unbiased, `alpha` if it is a contraction.
+    A new operator needs `encode` and `decode`, and, for methods that ask, what is known of its error: `alpha` if it is
+    a contraction; if it is unbiased, `biased` = False and `omega`. `paper_bits` has the bits by a paper's formula.
 
     An operator that remembers something from one vector to the next has `start` as well. Whoever uses it keeps what
     that gives, a block of state for each stack that is compressed round after round, and hands it to every `compress`,
@@ -78,15 +78,16 @@ class Compressor:
         silent = torch.zeros(len(x), dtype=torch.bool) if sent is None else ~sent
         with span(f"compress with {type(self).__name__}", "compress"), parts_of(rows.nbytes):
             packed = tuple(
-                frames.SILENT if skipped else frames.seal(self.encode(row, draw.key(i), row_memory(memory, i)), kind)
+                frames.SILENT if skipped else frames.seal(self.encoded(row, draw.key(i), row_memory(memory, i)), kind)
                 for i, (row, skipped) in enumerate(zip(rows, silent.tolist(), strict=True))
             )
         return Message(self, x.shape[1], x.dtype, x.device, packed)
 
     def encode(self, x: Tensor, key: Key, memory: Block | None = None) -> Tensor:
-        """The payload, as bytes, of one finite vector x (d,) in single or double precision, contiguous.
+        """The payload of one finite vector x (d,) in single or double precision, contiguous: a uint8 tensor (bytes,).
 
-        All that is random in it is drawn from the key.
+        All that is random in it is drawn from the key. A class of one's own may give `bytes` instead, and leave out
+        `memory` if it remembers nothing. `encoded` is what others call.
 
         Args:
             x: The vector.
@@ -96,11 +97,30 @@ class Compressor:
         """
         raise NotImplementedError
 
-    def decode(self, payload: Tensor, out: Tensor) -> None:
-        """Write the vector that a payload stands for to all of `out` (d,).
+    def encoded(self, x: Tensor, key: Key, memory: Block | None = None) -> Tensor:
+        """What `encode` gives, as a uint8 tensor.
 
         Raises:
-            ValueError: if it stands for none.
+            TypeError: if it gives neither such a tensor nor bytes.
+        """
+        payload: object = self.encode(x, key) if memory is None else self.encode(x, key, memory)
+        if isinstance(payload, bytes | bytearray):
+            return frames.from_buffer(payload)
+        if not isinstance(payload, Tensor) or payload.dtype != torch.uint8 or payload.ndim != 1:
+            given = f"a tensor of {payload.dtype}" if isinstance(payload, Tensor) else f"a {type(payload).__name__}"
+            shape = f", {tuple(payload.shape)}" if isinstance(payload, Tensor) else ""
+            raise TypeError(
+                f"{type(self).__name__}.encode gives {given}{shape}; it must give bytes or a uint8 tensor (bytes,), as "
+                f"x.numpy().tobytes() or frames.as_bytes(x) do"
+            )
+        return payload
+
+    def decode(self, payload: Tensor, out: Tensor) -> None:
+        """Write the vector that a payload, a uint8 tensor (bytes,), stands for to all of `out` (d,).
+
+        Raises:
+            ValueError: if it stands for none: all that is read is checked, also that numbers are finite
+                (`frames.finite`), so that a damaged message never becomes a wrong vector.
         """
         raise NotImplementedError
 
@@ -136,6 +156,10 @@ class Compressor:
         """The largest known alpha with E|C(x) - x|^2 <= (1 - alpha) |x|^2, in (0, 1]; 0 if there is none."""
         return max(0.0, 1 - self.omega(d))
 
+    def alpha_of_largest(self, k: int, d: int) -> float:
+        """The largest known alpha of what takes d numbers to C of the k of largest magnitude, and the others to 0."""
+        return self.alpha(k) * k / d
+
     def b1(self, d: int) -> B1 | None:
         """The constants of the first class of biased operators (see `theory`); None if not known to be one."""
         return b1_from(self.omega(d), self.alpha(d))
@@ -149,8 +173,12 @@ class Compressor:
         return b3_from(self.omega(d), self.alpha(d))
 
     def paper_bits(self, d: int, itemsize: int) -> float:
-        """Bits of a vector of d numbers by the paper's formula, where numbers take 8 itemsize bits."""
-        raise NotImplementedError
+        """Bits of a vector of d numbers by the paper's formula, where numbers take 8 itemsize bits.
+
+        Where a class names no formula, those of its payloads if their length does not vary, else NaN.
+        """
+        length = self.payload_bytes(d, itemsize)
+        return math.nan if length is None else 8 * length
 
     def entropy_bits(self, payload: Tensor, d: int, itemsize: int) -> float:
         """Bits of the vector in a payload with an ideal code for its symbols and indices."""

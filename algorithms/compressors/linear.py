@@ -67,21 +67,6 @@ class LinearCompressor(Compressor):
         return self.reconstruct(average, draw, memory, d=x.shape[1]).to(x.dtype)
 
 
-def check_linear(owner: object, compressor: Compressor, d: int) -> LinearCompressor:
-    """The compressor, which is linear and takes vectors of d numbers.
-
-    Raises:
-        ValueError: if it is not, or does not.
-    """
-    compressor.check_dimension(d)
-    if not isinstance(compressor, LinearCompressor):
-        raise ValueError(
-            f"{type(owner).__name__}: compressor = {compressor} is not linear, so the network cannot average what it "
-            f"sends; RandomK(common=True), RandomBlock, PermK and PowerSGD are"
-        )
-    return compressor
-
-
 def entries_of(rows: Tensor, kept: Tensor, factor: float) -> Tensor:
     """(k, m) the entries of rows (k, d) with these indices (m,), times a factor."""
     values = rows.index_select(1, kept.to(rows.device))

@@ -74,18 +74,34 @@ def check_contraction(owner: object, compressor: Operator, d: int) -> None:
     """Raise ValueError unless vectors of d numbers can be compressed, by a contraction."""
     compressor.check_dimension(d)
     if compressor.alpha(d) <= 0:
-        advice = "; Contraction(compressor) makes one of it" if not compressor.biased else ""
+        advice = (
+            "; Contraction(compressor) makes one of it"
+            if not compressor.biased
+            else _if_it_is(compressor, "has a method alpha(self, d) that gives its constant, above 0")
+        )
         raise ValueError(
             f"{type(owner).__name__}: compressor = {compressor} is no contraction of {d} numbers, which this method "
             f"needs{advice}"
         )
 
 
+def _if_it_is(compressor: Operator, says: str) -> str:
+    """What to do where the class of one's own may only lack a word."""
+    kind = type(compressor)
+    return "" if kind.__module__.startswith("algorithms.") else f"; if it is one, {kind.__name__} {says}"
+
+
 def check_unbiased(owner: object, compressor: Operator, d: int) -> None:
     """Raise ValueError unless vectors of d numbers can be compressed, by an unbiased operator of known variance."""
     compressor.check_dimension(d)
     if compressor.biased or not math.isfinite(compressor.omega(d)):
-        advice = "; Induced(compressor, unbiased) makes one of it" if compressor.alpha(d) > 0 else ""
+        advice = (
+            "; Induced(compressor, unbiased) makes one of it"
+            if compressor.alpha(d) > 0
+            else _if_it_is(
+                compressor, "has biased = False and a method omega(self, d) that gives its relative variance"
+            )
+        )
         raise ValueError(
             f"{type(owner).__name__}: compressor = {compressor} is no unbiased operator of {d} numbers with a finite "
             f"omega, which this method needs{advice}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ from algorithms.checks import NonFiniteError, check
 from algorithms.network import Network
 from algorithms.optimizers import LocalOptimizer
 from algorithms.schedules.learning_rate import LearningRate
+from algorithms.star import Compressed, Star
 
 
 @dataclass(kw_only=True)
@@ -58,9 +60,9 @@ class LeaderSGD(LocalUpdates[LeaderState]):
     before the first communication. This is the order of the authors' code, except that the code counts iterations of
     all nodes, which here go at the same pace. Nothing else of the leader is copied, such as momentum.
 
-    Sent: every tau iterations the loss of each node, a number of the stack's type, and for each group the leader's
-    vector; every tau_G iterations another vector. All of these go to all nodes, along a binary tree over them, so that
-    each edge of it carries each of them once. W is not used.
+    Sent: every tau iterations the loss of each node, a number of the stack's type, to all nodes, and each group's
+    leader's vector to the other members of the group, once to each; every tau_G iterations the vector of the leader of
+    all to all other nodes. All of these are handed on along binary trees. W is not used.
 
     By default the result so depends on how many hosts there are, and on which nodes they have; with given groups it is
     the same everywhere. A run's summary has those of the hosts, if there were several.
@@ -153,11 +155,31 @@ class LeaderSGD(LocalUpdates[LeaderState]):
         return losses
 
 
-def _group_leaders(groups: Sequence[int], x: Tensor, losses: np.ndarray, network: Network) -> Tensor:
+def _group_leaders(groups: tuple[int, ...], x: Tensor, losses: np.ndarray, network: Network) -> Tensor:
     """(k, d): the leader of each local node's group."""
     members = [np.flatnonzero(np.array(groups) == group) for group in range(max(groups) + 1)]
-    leaders = network.rows(x, [int(group[np.argmin(losses[group])]) for group in members])
-    return leaders[[groups[node] for node in network.nodes]]
+    leaders = tuple(int(group[np.argmin(losses[group])]) for group in members)
+    if len(leaders) == 1:
+        return network.rows(x, leaders).repeat(len(x), 1)
+    rows = x.clone()
+    for hears in _handed_on(groups, leaders):
+        rows = network.mix(rows, over=hears)
+    return rows
+
+
+@lru_cache
+def _handed_on(groups: tuple[int, ...], leaders: tuple[int, ...]) -> list[Star]:
+    """Exchanges after which all have the row of their leader: in each those that have it give it to as many others."""
+    exchanges, having = [], 1
+    while having < max(Counter(groups).values()):
+        heard = np.arange(len(groups))
+        for group, leader in enumerate(leaders):
+            order = [leader, *(node for node, its in enumerate(groups) if its == group and node != leader)]
+            receivers = order[having : 2 * having]
+            heard[receivers] = order[: len(receivers)]
+        exchanges.append(Star(len(heard), Compressed(np.arange(len(heard) + 1), heard, np.ones(len(heard)))))
+        having *= 2
+    return exchanges
 
 
 def pulled(x: Tensor, towards: Tensor | None, strength: float) -> Tensor:

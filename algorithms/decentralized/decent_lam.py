@@ -24,6 +24,8 @@ class DecentLaMState(State):
         velocity: (k, d), what x moved by in the iteration before.
     """
 
+    past: ClassVar[tuple[str, ...]] = ("velocity",)
+
     velocity: Tensor
 
 

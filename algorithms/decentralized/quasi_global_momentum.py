@@ -25,6 +25,8 @@ class QuasiGlobalState(State):
         buffer: b, (k, d), in units of a gradient.
     """
 
+    past: ClassVar[tuple[str, ...]] = ("buffer",)
+
     buffer: Tensor
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample
 from algorithms.blocks.momentum import Momentum, check_momentum
+from algorithms.checks import check
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
@@ -26,6 +27,7 @@ class RelayState(State):
         sent: m_ik, (degree, d), what they were told.
         received_counts: c_ki, (degree, 1), of how many nodes that is the sum.
         sent_counts: c_ik, (degree, 1).
+        first: x_i(0), (k, d), if it stands in for nodes that were not heard of yet, else None.
     """
 
     momentum: Momentum
@@ -33,6 +35,7 @@ class RelayState(State):
     sent: list[Tensor]
     received_counts: list[Tensor]
     sent_counts: list[Tensor]
+    first: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,11 @@ class RelaySGD(Algorithm[RelayState]):
         m_ij+ = y_i + sum_{k != j} m_ki        c_ij+ = 1 + sum_{k != j} c_ki
         x_i+  = ((n - N_i) y_i + sum_k m_ki+) / n        with N_i = sum_k c_ki+
 
-    Node i stands in for nodes that it has not heard of yet (the form of the authors' README). After as many steps as
-    the tree is wide N_i = n - 1, and x_i+ is the plain average of the y_j, each dist(i, j) - 1 steps old: every node
-    counts alike, so that with a constant step the limit is the optimum, however different the nodes' objectives are.
+    Node i stands in for nodes that it has not heard of yet (the form of the authors' README). With `unheard` = "start"
+    x_i(0) does, as in the code that they released: x_i+ = (y_i + (n - 1 - N_i) x_i(0) + sum_k m_ki+) / n, so that the
+    first steps are shorter, by up to n times. After as many steps as the tree is wide N_i = n - 1, and x_i+ is the
+    plain average of the y_j, each dist(i, j) - 1 steps old: every node counts alike, so that with a constant step the
+    limit is the optimum, however different the nodes' objectives are.
 
     Node i sends the same to all its neighbours, s_i = y_i + sum_k m_ki. Node j takes from it m_ij+ = s_i - m_ji, where
     m_ji is what it told node i the step before; node i computes the same bits.
@@ -65,6 +70,7 @@ class RelaySGD(Algorithm[RelayState]):
         lr: Learning rate, > 0, or a schedule of it.
         momentum: Momentum of the local direction, in [0, 1).
         nesterov: Use Nesterov's variant; needs momentum > 0.
+        unheard: What stands in for nodes that a node has not heard of yet: its "own" model, or the "start".
     """
 
     needs: ClassVar[tuple[str, ...]] = ("static", "tree")
@@ -72,15 +78,18 @@ class RelaySGD(Algorithm[RelayState]):
     lr: float | LearningRate = 0.1
     momentum: float = 0.0
     nesterov: bool = False
+    unheard: Literal["own", "start"] = "own"
 
     def __post_init__(self) -> None:
         check_learning_rate(self, self.lr)
         check_momentum(self, self.momentum, self.nesterov)
+        check(self.unheard in ("own", "start"), self, "unheard", '"own" or "start"')
 
     def start(self, x: Tensor, network: Network) -> RelayState:
         momentum = Momentum.start(x, self.momentum, self.nesterov)
         number = x[:, :1]
-        return RelayState(x.clone(), momentum, _nothing(x), _nothing(x), _nothing(number), _nothing(number))
+        first = x.clone() if self.unheard == "start" else None
+        return RelayState(x.clone(), momentum, _nothing(x), _nothing(x), _nothing(number), _nothing(number), first)
 
     def step(self, state: RelayState, sample: Sample, network: Network) -> None:
         v = state.momentum.descend(sample.gradient)
@@ -89,7 +98,10 @@ class RelaySGD(Algorithm[RelayState]):
             _relay(torch.ones_like(y[:, :1]), state.received_counts, state.sent_counts, network)
         _relay(y, state.received, state.sent, network)
         missing = network.n - _sums(state.received_counts)
-        state.x = (missing * y + _sums(state.received)) / network.n
+        if state.first is not None and state.step < network.n - 1:
+            state.x = (y + (missing - 1) * state.first + _sums(state.received)) / network.n
+        else:
+            state.x = (missing * y + _sums(state.received)) / network.n
 
 
 def _nothing(x: Tensor) -> list[Tensor]:

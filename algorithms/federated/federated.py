@@ -51,6 +51,8 @@ class FederatedState(State):
         server_memory: What the server's update rule remembers.
     """
 
+    past: ClassVar[tuple[str, ...]] = ("client_memory",)
+
     server: Tensor
     clients: tuple[int, ...]
     votes: tuple[float, ...]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from algorithms.numerics.compiling import compiled
 from algorithms.numerics.reference import LANES, STEPS
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def add_scaled_into(out, x, c, y, start, stop):  # type: ignore[no-untyped-def]
     """out = x + c y from start to stop, for vectors (d,); c has their type, and `out` may be one of them."""
     target, first, second = out[start:stop], x[start:stop], y[start:stop]
@@ -22,7 +23,7 @@ def without_sign(bits):  # type: ignore[no-untyped-def]
     return bits.dtype.type((1 << (8 * bits.itemsize - 1)) - 1)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def largest_of(x, bucket, out):  # type: ignore[no-untyped-def]
     """out[b] = the bits of the largest magnitude in bucket b: of NaN or infinity, if there is any.
 
@@ -38,6 +39,18 @@ def largest_of(x, bucket, out):  # type: ignore[no-untyped-def]
         out[b] = largest
 
 
+@njit(cache=True, nogil=True)
+def copy_into(out, x):  # type: ignore[no-untyped-def]
+    """out = x, vectors as signed integers as in `largest_of`; gives the bits of the largest magnitude, as that does."""
+    mask = without_sign(x)
+    largest = x.dtype.type(0)
+    for i in range(out.size):
+        bits = x[i]
+        out[i] = bits
+        largest = max(largest, x.dtype.type(bits & mask))
+    return largest
+
+
 @njit(inline="always")
 def _halved(lanes):  # type: ignore[no-untyped-def]
     """The sum of the lanes: the second half is added to the first, again and again."""
@@ -49,7 +62,7 @@ def _halved(lanes):  # type: ignore[no-untyped-def]
     return lanes[0]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def sums_of(x, squared, bucket, out):  # type: ignore[no-untyped-def]
     """out[b] = the sum of the magnitudes in bucket b, or of the squares, in double precision.
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from algorithms.blocks.momentum import Momentum, check_momentum
 from algorithms.checks import check, positive
 from algorithms.optimizers.layerwise import ORDERS, Layerwise, Order, ratios
-from algorithms.optimizers.weight_decay import check_weight_decay, with_weight_decay
+from algorithms.optimizers.weight_decay import check_weight_decay, decay_of, with_weight_decay
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ class Lars(Layerwise[Momentum]):
 
     def update(self, x: Tensor, memory: Momentum, gradient: Tensor, lr: float) -> tuple[float, Tensor]:
         weights = self.norms(x)
-        scales = ratios(self.trust * weights, self.norms(gradient) + self.weight_decay * weights)
+        decay = decay_of(self.weight_decay, self.places(x.shape[1]))
+        scales = ratios(self.trust * weights, self.norms(gradient) + decay * weights)
         decayed = with_weight_decay(gradient, self.weight_decay, x)
         return self.momentum_update(memory, decayed, lr, scales, self.order)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -33,11 +34,15 @@ class Moments(Block):
         first: m, (k, d).
         second: v, (k, d).
         updates: t, the gradients taken up so far.
+        late: (first, stop, updates before) of columns that have joined later, whose t is less by these.
     """
+
+    past: ClassVar[tuple[str, ...]] = ("first", "second", "updates")
 
     first: Tensor
     second: Tensor
     updates: int = 0
+    late: tuple[tuple[int, int, int], ...] = ()
 
     @classmethod
     def start(cls, x: Tensor) -> Moments:
@@ -52,7 +57,19 @@ class Moments(Block):
         add_scaled(square, beta2, self.second, out=self.second)
         self.updates += 1
         divisor = torch.sqrt(self.second, out=square)
-        divisor /= math.sqrt(1 - beta2**self.updates)
-        divisor += epsilon
-        divisor *= 1 - beta1**self.updates
+        if self.late:
+            divisor /= self._weights(beta2).sqrt().to(divisor)
+            divisor += epsilon
+            divisor *= self._weights(beta1).to(divisor)
+        else:
+            divisor /= math.sqrt(1 - beta2**self.updates)
+            divisor += epsilon
+            divisor *= 1 - beta1**self.updates
         return torch.div(self.first, divisor, out=divisor)
+
+    def _weights(self, beta: float) -> Tensor:
+        """(d,) float64: 1 - beta^t of each column."""
+        weights = torch.full(self.first.shape[1:], 1 - beta**self.updates, dtype=torch.float64)
+        for first, stop, before in self.late:
+            weights[first:stop] = 1 - beta ** (self.updates - before)
+        return weights

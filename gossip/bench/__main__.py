@@ -12,7 +12,7 @@ from typing import Any
 from algorithms.numerics.compiled import COMPILED, parts_of
 from gossip.bench.command import Command
 from gossip.console import table
-from gossip.console.frame import exit_code
+from gossip.console.frame import asks_for_help, exit_code, exit_code_alone
 from gossip.console.parser import Parser
 from gossip.errors import DataError
 from gossip.network import Communicator
@@ -24,7 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0, 2 for wrong usage, 3 for output that cannot be written."""
     arguments = sys.argv[1:] if arguments is None else arguments
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `gossip.train`
-    return exit_code(lambda processes: bench(arguments, processes))
+    if asks_for_help(arguments):
+        return exit_code_alone(lambda _: 0 if isinstance(command := _parse(arguments), Command) else command)
+    return exit_code(lambda processes: bench(arguments, processes), doing=("gossip.bench", *arguments), shows=True)
 
 
 def bench(arguments: Sequence[str], processes: Communicator) -> int:
@@ -79,7 +81,7 @@ def _parse(arguments: Sequence[str]) -> Command | int:
     result = chosen(**{name: tuple(value) if isinstance(value, list) else value for name, value in options.items()})
     for file in result.files():
         try:
-            Path(file).open("a").close()  # better refused now than after all was measured
+            Path(file).open("ab").close()  # better refused now than after all was measured
         except OSError as error:
             raise DataError(f"cannot write {file} ({error.strerror}); choose another file") from error
     return result

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -14,12 +15,15 @@ from algorithms import Layout
 from algorithms.numerics.tree_sum import fold
 from algorithms.oracles.oracle import as_average
 from gossip.checkpoint.entries import Outline
-from gossip.checkpoint.store import Checkpoint, newest
-from gossip.console.frame import exit_code
+from gossip.checkpoint.places import newest
+from gossip.checkpoint.store import Checkpoint
+from gossip.console.frame import exit_code_alone
 from gossip.console.parser import Parser
+from gossip.console.streams import console
 from gossip.errors import DataError, UsageError
 from gossip.network import Communicator
 from gossip.records.configuration import flat
+from gossip.records.replacing import replace_file
 
 FORMATS = (".pt", ".safetensors")
 SHOWN = 12  # numbers of a tuple
@@ -29,10 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0, 2 for wrong usage, 3 for damage or output that cannot be written."""
     arguments = sys.argv[1:] if arguments is None else arguments
 
-    def command(processes: Communicator) -> int:
-        return processes.from_root(lambda: _run(arguments))
-
-    return exit_code(command)
+    return exit_code_alone(lambda _: Communicator().from_root(lambda: _run(arguments)))
 
 
 def _run(arguments: Sequence[str]) -> int:
@@ -58,7 +59,6 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def _inspect(checkpoint: Checkpoint, options: Namespace) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     about = checkpoint.manifest
@@ -80,7 +80,7 @@ def _inspect(checkpoint: Checkpoint, options: Namespace) -> None:
         table = Table(title=title, title_justify="left", show_header=False)
         for name, value in rows:
             table.add_row(name, str(value))
-        Console().print(table)
+        console(literal=True).print(table)
 
 
 def _parts(name: str, entry: Outline) -> Iterator[tuple[str, str]]:
@@ -123,12 +123,13 @@ def _export(checkpoint: Checkpoint, options: Namespace) -> None:
     tensors = {name: tensor.clone() for name, tensor in _tensors(checkpoint, nodes).items()}
     from safetensors.torch import save
 
+    content = BytesIO()
+    if file.suffix == ".pt":
+        torch.save(tensors, content)
+    else:
+        content.write(save(tensors))
     try:
-        with file.open("wb") as opened:
-            if file.suffix == ".pt":
-                torch.save(tensors, opened)
-            else:
-                opened.write(save(tensors))
+        replace_file(file.resolve(), content.getvalue())
     except OSError as error:
         raise DataError(f"cannot write {file} ({error.strerror})") from error
     print(

@@ -7,13 +7,14 @@ is shared becomes part of an outline, which is JSON; what belongs to nodes becom
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from algorithms import Algorithm, Block, Compressor, Message, Posted
+from gossip.checkpoint.fitting import check_fields
 
 Outline = dict[str, Any]
 NUMBERS = {float: torch.float64, int: torch.int64}
@@ -157,9 +158,11 @@ class StatesFromRows:
             case "dict":
                 return {key: self._whole(f"{name}.{key}", part, nodes) for key, part in entry["pairs"]}
             case "block":
-                block = object.__new__(_class_named(entry["class"], name))
-                parts = entry["parts"].items()
-                vars(block).update({key: self._whole(f"{name}.{key}", part, nodes) for key, part in parts})
+                kind = _class_named(entry["class"], name)
+                parts = {key: self._whole(f"{name}.{key}", part, nodes) for key, part in entry["parts"].items()}
+                check_fields(kind, parts, name)
+                block = object.__new__(kind)
+                vars(block).update(parts)
                 return block
             case "posted":
                 posted = Posted(self._whole(f"{name}.value", entry["value"], nodes))
@@ -170,11 +173,14 @@ class StatesFromRows:
             case "message":
                 dtype, packed = _read(entry["type"]), tuple(self._items(name, nodes))
                 message = Message(self._compressors[entry["compressor"]], entry["d"], dtype, self._device, packed)
+                _check_decodes(name, message)
                 self._named[name] = message
                 return message
             case "stack":
                 shape = (0, *entry["shape"])
                 stack = self._rows.stack(name, nodes) if nodes else torch.empty(shape, dtype=_read(entry["type"]))
+                if stack.shape[1:] != shape[1:] or stack.dtype != _read(entry["type"]):
+                    raise TypeError(f"{name} has rows of {stack.dtype} {tuple(stack.shape[1:])}")
                 self._named[name] = stack.to(self._device)
                 return self._named[name]
             case "items":
@@ -199,6 +205,14 @@ def _class_named(name: str, whose: str) -> type[Block]:
     if found is None:
         raise ValueError(f"what the checkpoint has as {whose} is a {name}, which nothing in this run uses")
     return found
+
+
+def _check_decodes(name: str, message: Message) -> None:
+    """Refuse a message now that could not be decoded later."""
+    try:
+        replace(message).dense()  # of a copy, which takes what it keeps with it
+    except ValueError as error:
+        raise TypeError(f"{name}: {error}") from error
 
 
 def _of_node(name: str, node: int) -> str:

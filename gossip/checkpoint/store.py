@@ -8,6 +8,8 @@
 
 It is written into a hidden folder, which is renamed when everything is on disk. Older checkpoints are removed after
 that, and hidden before they are. So whatever is not hidden is whole, and there is one at any time after the first.
+
+Nothing else is touched: what has no such name, or has one without being a checkpoint of this step, is the user's.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,45 +27,14 @@ import torch
 import xxhash
 from torch import Tensor
 
+from gossip.checkpoint.manifest import check_history, check_manifest
+from gossip.checkpoint.places import FIXED, HISTORY, MANIFEST, checkpoints, free_names, move_to_free, rename, step_of
 from gossip.errors import DataError
+from gossip.names import CHECKPOINT, LITTER, ROWS, UNFINISHED
+from gossip.records.logs import log, warn
 
 FORMAT = 2
-FOLDER, MANIFEST, HISTORY = "checkpoints", "manifest.json", "history.json"
-FIXED = "fixed.safetensors"
 CHUNK = 1 << 22  # bytes read at once
-
-
-def step_folder(directory: Path, step: int) -> Path:
-    """Where the checkpoint of this step is, or would be."""
-    return directory / FOLDER / f"step-{step:08d}"
-
-
-def step_of(folder: Path) -> int:
-    """Of which step a checkpoint is."""
-    return int(folder.name.removeprefix("step-"))
-
-
-def checkpoints(directory: Path) -> list[Path]:
-    """All of a run, the oldest first."""
-    return sorted((directory / FOLDER).glob("step-*"), key=_age)
-
-
-def _age(folder: Path) -> tuple[int, str]:
-    return len(folder.name), folder.name  # a step may have more digits than most
-
-
-def newest(path: Path) -> Path:
-    """The checkpoint that a path means: itself, or the last one of a run directory.
-
-    Raises:
-        DataError: There is none.
-    """
-    if (path / MANIFEST).exists() or (path.parent.name == FOLDER and path.name.startswith("step-")):
-        return path
-    found = checkpoints(path)
-    if not found:
-        raise DataError(f"there is no checkpoint in {path}; give the directory of a run that has written one")
-    return found[-1]
 
 
 class FolderWriter:
@@ -71,19 +42,28 @@ class FolderWriter:
 
     Args:
         final: The folder of the checkpoint.
+
+    Attributes:
+        final: The same.
+        folder: Where it is written first, once rank 0 has opened it and told the others.
     """
 
     def __init__(self, final: Path) -> None:
         self.final = final
-        self._folder = final.with_name(f".writing-{final.name}")
+        self.folder: Path | None = None
 
-    def open(self) -> None:
-        """Make room, without what an interrupted process may have left."""
+    def open(self) -> Path:
+        """Make room, without what an interrupted process may have left, and say where to write."""
         with _explained(self.final):
             self.final.parent.mkdir(parents=True, exist_ok=True)
-            for left in self.final.parent.glob(".*"):
-                shutil.rmtree(left, ignore_errors=True)
-            self._folder.mkdir()
+            for left in self.final.parent.iterdir():
+                if UNFINISHED.fullmatch(left.name):
+                    shutil.rmtree(left, ignore_errors=True)
+            for folder in free_names(self.final.with_name(f".writing-{self.final.name}")):
+                with suppress(FileExistsError):  # something there cannot be removed
+                    folder.mkdir()
+                    return folder
+        raise AssertionError("names do not come to an end")
 
     def rank_file(self, rank: int, rows: Mapping[str, Tensor]) -> dict[str, Any]:
         """Write what this rank's nodes have, and say what has been written."""
@@ -109,31 +89,49 @@ class FolderWriter:
         files |= {HISTORY: self._write(HISTORY, _dump(list(history)))}
         manifest = {"format": FORMAT, **manifest, "files": files}
         self._write(MANIFEST, _sealed(_dump(manifest)))
+        assert self.folder is not None
         with _explained(self.final):
-            _sync(self._folder)
-            if self.final.exists():
-                _hide(self.final)
-            self._folder.rename(self.final)
+            _sync(self.folder)
+            if os.path.lexists(self.final):
+                there = move_to_free(self.final, free_names(self.final.with_name(f"{self.final.name}.before")))
+                warn(f"{self.final} was in the way of a checkpoint and is now {there}")
+            rename(self.folder, self.final)
             _sync(self.final.parent)
 
     def discard(self) -> None:
         """Remove what has been written, as far as that is possible."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _write(self, name: str, content: bytes) -> dict[str, Any]:
-        with _explained(self.final), (self._folder / name).open("wb") as file:
+        assert self.folder is not None
+        with _explained(self.final), (self.folder / name).open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         return {"bytes": len(content), "checksum": _checksum(content)}
 
 
-def remove_others(kept: Path, keep: int) -> None:
-    """Of all checkpoints of a run leave this one and those before it, `keep` in all."""
-    others = [each for each in checkpoints(kept.parent.parent) if each != kept]
-    before = [each for each in others if _age(each) < _age(kept)]
-    for each in set(others) - set(before[max(0, len(before) - (keep - 1)) :]):
-        shutil.rmtree(_hide(each), ignore_errors=True)
+def remove_older(kept: Path, keep: int) -> None:
+    """Of the checkpoints of a run up to this one leave `keep`.
+
+    Those that are damaged are no checkpoints, and those into which somebody has put a file are his: they stay, and so
+    does what cannot be removed.
+    """
+    older = [each for each in checkpoints(kept.parent.parent) if step_of(each) < step_of(kept) and _is_ours(each)]
+    for each in older[: max(0, len(older) - (keep - 1))]:
+        try:
+            hidden = move_to_free(each, free_names(each.with_name(f".removed-{each.name}")))
+            shutil.rmtree(hidden, ignore_errors=True)
+        except OSError as error:
+            log.warning("%s stays: it cannot be removed (%s)", each, error.strerror)
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        return not folder.is_symlink() and not Checkpoint(folder).foreign()
+    except (DataError, OSError):
+        return False
 
 
 class Checkpoint:
@@ -152,6 +150,8 @@ class Checkpoint:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.manifest = self._read_manifest()
+        if CHECKPOINT.fullmatch(folder.name) and step_of(folder) != self.step:
+            raise self.damaged(MANIFEST, f"is one of step {self.step}")
         self._hosted = {
             name: np.array(about["nodes"]) for name, about in self.manifest["files"].items() if "nodes" in about
         }
@@ -165,30 +165,35 @@ class Checkpoint:
         return step
 
     def check_names(self) -> None:
-        """Refuse files that are missing or do not belong here."""
-        there = {path.name for path in self.folder.iterdir()} - {MANIFEST}
-        expected = set(self.manifest["files"])
-        for name in sorted(there ^ expected):
-            raise self._damaged(name, "is missing" if name in expected else "does not belong to it")
+        """Refuse files that are missing, and those of a checkpoint that do not belong to this one."""
+        there, expected = set(self._names()), set(self.manifest["files"])
+        for name in sorted(expected - there):
+            raise self.damaged(name, "is missing")
+        for name in sorted(there - expected):
+            if ROWS.fullmatch(name):
+                raise self.damaged(name, "does not belong to it")
+
+    def foreign(self) -> list[str]:
+        """What somebody else has put there."""
+        known = {MANIFEST, *self.manifest["files"]}
+        return sorted(name for name in self._names() if name not in known and not LITTER.fullmatch(name))
+
+    def _names(self) -> list[str]:
+        return [path.name for path in self.folder.iterdir()]
 
     def check(self, name: str) -> None:
         """Refuse a file that is not what has been written."""
         if name in self._checked:
             return
         expected, checksum, size = self.manifest["files"][name], xxhash.xxh3_128(), 0
-        try:
-            with (self.folder / name).open("rb") as file:
-                while chunk := file.read(CHUNK):
-                    checksum.update(chunk)
-                    size += len(chunk)
-        except FileNotFoundError:
-            raise self._damaged(name, "is missing") from None
-        except OSError as error:
-            raise self._damaged(name, f"cannot be read ({error.strerror})") from error
+        with self._reading(name) as path, path.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                checksum.update(chunk)
+                size += len(chunk)
         if size != expected["bytes"]:
-            raise self._damaged(name, f"has {size} bytes instead of {expected['bytes']}")
+            raise self.damaged(name, f"has {size} bytes instead of {expected['bytes']}")
         if checksum.hexdigest() != expected["checksum"]:
-            raise self._damaged(name, "is not what was written")
+            raise self.damaged(name, "is not what was written")
         self._checked.add(name)
 
     def check_all(self) -> None:
@@ -200,7 +205,9 @@ class Checkpoint:
     def history(self) -> list[dict[str, Any]]:
         """What was recorded so far."""
         self.check(HISTORY)
-        history: list[dict[str, Any]] = json.loads((self.folder / HISTORY).read_bytes())
+        with self._reading(HISTORY) as path:
+            history: list[dict[str, Any]] = json.loads(path.read_bytes())
+            check_history(history)
         return history
 
     def stack(self, name: str, nodes: Sequence[int]) -> Tensor:
@@ -210,20 +217,23 @@ class Checkpoint:
             rows = np.flatnonzero(np.isin(hosted, nodes))
             if len(rows):
                 first, end = int(rows[0]), int(rows[-1]) + 1
-                parts.append(self._opened(file).get_slice(name)[first:end][torch.from_numpy(rows - first)])
+                with self._reading(file):
+                    parts.append(self._opened(file).get_slice(name)[first:end][torch.from_numpy(rows - first)])
                 found.append(hosted[rows])
         return torch.cat(parts)[torch.from_numpy(np.argsort(np.concatenate(found)))]
 
     def item(self, name: str, node: int) -> Tensor:
         """What a list holds for this node."""
         file = next(file for file, hosted in self._hosted.items() if node in hosted)
-        item: Tensor = self._opened(file).get_tensor(name)
-        return item.clone()  # out of the file, which will be removed
+        with self._reading(file):
+            item: Tensor = self._opened(file).get_tensor(name)
+            return item.clone()  # out of the file, which will be removed
 
     def fixed(self, name: str) -> Tensor:
         """What of the model is not trained has this name."""
-        tensor: Tensor = self._opened(FIXED).get_tensor(name)
-        return tensor.clone()
+        with self._reading(FIXED):
+            tensor: Tensor = self._opened(FIXED).get_tensor(name)
+            return tensor.clone()
 
     def close(self) -> None:
         """Let go of the files."""
@@ -234,26 +244,45 @@ class Checkpoint:
             from safetensors import safe_open
 
             self.check(name)
-            self._open[name] = safe_open(self.folder / name, "pt")
+            with self._reading(name) as path:
+                self._open[name] = safe_open(path, "pt")
         return self._open[name]
 
     def _read_manifest(self) -> dict[str, Any]:
-        try:
-            sealed = (self.folder / MANIFEST).read_bytes()
-        except FileNotFoundError:
-            raise self._damaged(MANIFEST, "is missing") from None
-        except OSError as error:
-            raise self._damaged(MANIFEST, f"cannot be read ({error.strerror})") from error
-        content = sealed[len(_sealed(b"")) - 1 : -1]
-        if sealed != _sealed(content):
-            raise self._damaged(MANIFEST, "is not what was written")
-        manifest: dict[str, Any] = json.loads(content)
-        if manifest["format"] != FORMAT:
-            raise self._damaged(MANIFEST, f"is of format {manifest['format']}, and this program reads {FORMAT}")
+        with self._reading(MANIFEST) as path:
+            sealed = path.read_bytes()
+            content = sealed[len(_sealed(b"")) - 1 : -1]
+            if sealed != _sealed(content):
+                raise ValueError("is not what was written")
+            manifest: dict[str, Any] = json.loads(content)
+            if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+                found = manifest.get("format") if isinstance(manifest, dict) else None
+                raise ValueError(f"is of format {str(found)[:20]}, and this program reads {FORMAT}")
+            check_manifest(manifest)
         return manifest
 
-    def _damaged(self, name: str, reason: str) -> DataError:
-        before = [each for each in checkpoints(self.folder.parent.parent) if _age(each) < _age(self.folder)]
+    @contextmanager
+    def _reading(self, name: str) -> Iterator[Path]:
+        """The path of a file; what is wrong with it is damage."""
+        from safetensors import SafetensorError
+
+        path = self.folder / name
+        try:
+            if path.exists() and not path.is_file():  # of a pipe, reading would not come to an end
+                raise ValueError("is no file")
+            yield path
+        except FileNotFoundError:
+            raise self.damaged(name, "is missing") from None
+        except OSError as error:
+            raise self.damaged(name, f"cannot be read ({error.strerror})") from error
+        except (ValueError, IndexError, RuntimeError, SafetensorError) as error:  # RecursionError is a RuntimeError
+            raise self.damaged(name, " ".join(str(error).split())) from error
+
+    def damaged(self, name: str, reason: str) -> DataError:
+        """The error that says what is wrong with which file."""
+        before = []
+        with suppress(OSError, ValueError):
+            before = [each for each in checkpoints(self.folder.parent.parent) if step_of(each) < step_of(self.folder)]
         way_out = f"; the one before it is {before[-1]}" if before else ""
         return DataError(f"the checkpoint {self.folder} is damaged: {name} {reason}{way_out}")
 
@@ -266,11 +295,6 @@ def _explained(final: Path) -> Iterator[None]:
         raise DataError(
             f"cannot write the checkpoint {final} ({error.strerror}); the ones before it are whole"
         ) from error
-
-
-def _hide(folder: Path) -> Path:
-    """Under a name at which no checkpoint is looked for."""
-    return folder.rename(folder.with_name(f".removed-{folder.name}"))
 
 
 def _sync(folder: Path) -> None:

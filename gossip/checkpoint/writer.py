@@ -17,12 +17,13 @@ from algorithms import Algorithm, Block
 from gossip.checkpoint.agreement import Agreement
 from gossip.checkpoint.entries import Outline, StateRows
 from gossip.checkpoint.interval import Interval
+from gossip.checkpoint.places import step_folder
 from gossip.checkpoint.sections import ModelSection, NetworkSection, nodes_of_sections
-from gossip.checkpoint.store import FolderWriter, remove_others, step_folder
+from gossip.checkpoint.store import FolderWriter, remove_older
 from gossip.drivers.moment import Moment
-from gossip.errors import DataError, PreemptedError, UsageError
+from gossip.errors import DataError, GossipError, PreemptedError, UsageError
 from gossip.network import Communicator, RunNetwork
-from gossip.processes.signals import Signals
+from gossip.processes.signals import Signals, exit_code_of, tell_batch_script
 from gossip.records.lock import Lock
 from gossip.records.recorder import Recorder
 
@@ -79,6 +80,7 @@ class CheckpointWriter:
         self._processes, self._network, self._recorder, self._signals = processes, network, recorder, signals
         self._nodes = nodes_of_sections(network, algorithm)
         self._last = 0  # step at which there was a checkpoint, or the beginning
+        self._problem: str | None = None  # why there is none of a later step at which there should be one
         self._asked = time.monotonic()  # when one was last due
         self._stop = 0  # number of the signal
         self._agreement: Agreement | None = None
@@ -91,8 +93,11 @@ class CheckpointWriter:
     def at(self, moment: Moment) -> None:
         """Write a checkpoint if one is due, and stop the run if it has been told to.
 
+        One that cannot be written is a warning: those before it are still there, the run goes on, and the next may be
+        written again.
+
         Raises:
-            DataError: It cannot be written. Those before it are still there.
+            DataError: The run has been told to stop, and its checkpoint cannot be written.
             PreemptedError: The run has been told to stop.
         """
         if self._agreement is None:  # the run begins, or goes on, here
@@ -100,12 +105,19 @@ class CheckpointWriter:
             self._agreement = Agreement(self._processes, moment.step, self._ask)
         if self._due(moment.step, self._agreement.at(moment.step)):
             self._write(moment)
-            self._last = moment.step
         if self._stop:
-            name = signal.Signals(self._stop).name
-            raise PreemptedError(
-                f"stopped by {name} after step {moment.step}; go on with --resume {self._order.directory}"
-            )
+            raise self._stopped(signal.Signals(self._stop), moment.step)
+
+    def _stopped(self, number: signal.Signals, step: int) -> GossipError:
+        """What is raised when all ranks have saved, or cannot, and leave."""
+        directory, stopped = self._order.directory, f"stopped by {number.name} after step {step}"
+        self._signals.leave(number)
+        if self._problem is not None:
+            return DataError(f"{stopped}, of which there is no checkpoint: {self._problem}")
+        self._processes.from_root(lambda: tell_batch_script(number, directory))
+        error = PreemptedError(f"{stopped}; go on with --resume {directory}")
+        error.exit_code = exit_code_of(number)
+        return error
 
     def _due(self, step: int, known: Sequence[float] | None) -> bool:
         """Whether to write before this step, given what has become known to all ranks; the same on every rank."""
@@ -129,23 +141,28 @@ class CheckpointWriter:
         return stop, late
 
     def _write(self, moment: Moment) -> None:
+        """Write a checkpoint, or say why that cannot be done."""
         writer = FolderWriter(step_folder(self._order.directory, moment.step))
         processes, network = self._processes, self._network
         with network.unrecorded():
             self._algorithm.spread(moment.state, network)
         taken = processes.together(lambda: self._taken_apart(moment))
         try:
-            processes.from_root(writer.open)
+            writer.folder = processes.from_root(writer.open)
             files = processes.together(lambda: writer.rank_file(processes.rank, taken.rows))
             nodes = list(network.nodes)
             wire = [network.traffic.wire_bytes, network.traffic.wire_messages]
             everyone = processes.gather((files, nodes, wire, taken.outline))
             clock = network.clock_state()
             processes.from_root(lambda: self._close(writer, moment, taken, everyone, clock))
-        except DataError:
+        except DataError as error:
+            self._problem = str(error)
             if processes.rank == 0:
                 writer.discard()
-            raise
+                self._recorder.not_written("checkpoints", str(error))
+        else:
+            self._last, self._problem = moment.step, None
+            self._recorder.written("checkpoints")
 
     def _taken_apart(self, moment: Moment) -> StateRows:
         taken, traffic = StateRows(self._algorithm), self._network.traffic
@@ -198,7 +215,7 @@ class CheckpointWriter:
             "wire": [wire for _, _, wire, _ in everyone],
         }
         writer.close(manifest, files, self._recorder.history)
-        remove_others(writer.final, self._order.keep)
+        remove_older(writer.final, self._order.keep)
 
     def release(self) -> None:
         """Leave the run directory to others; nothing is written after this. Not collective."""

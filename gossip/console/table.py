@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-WIDTH = 200  # characters, without a terminal
+from gossip.console.streams import console
+
 WORDS = ("case", "data", "kind", "operator", "topology", "transport")  # columns of words, the others hold numbers
 
 
 def show(columns: Mapping[str, Sequence[str]]) -> None:
     """Print the columns that hold anything, by their names."""
     from rich.box import SIMPLE
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=SIMPLE)
@@ -24,8 +23,7 @@ def show(columns: Mapping[str, Sequence[str]]) -> None:
         table.add_column(name, justify="left" if name in WORDS else "right", overflow="fold")
     for texts in zip(*used.values(), strict=True):
         table.add_row(*texts)
-    # In a file or a pipe nothing is folded to the width that a terminal might have.
-    Console(width=None if sys.stdout.isatty() else WIDTH).print(table)
+    console().print(table)
 
 
 def write(records: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -34,7 +32,7 @@ def write(records: Sequence[Mapping[str, Any]], path: Path) -> None:
     Raises:
         OSError: if the file cannot be written.
     """
-    path.write_text("[\n" + ",\n".join(json.dumps(record) for record in records) + "\n]\n")
+    path.write_text("[\n" + ",\n".join(json.dumps(record) for record in records) + "\n]\n", encoding="utf-8")
 
 
 def duration(seconds: float) -> str:
@@ -57,14 +55,12 @@ def print_summary(summary: Mapping[str, Any], directory: Path | None) -> None:
         summary: What the run was and how it ended.
         directory: The run directory, if there is one.
     """
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(show_header=False)
     for name, value in summary.items():
         table.add_row(name.replace("_", " "), f"{value:.6g}" if isinstance(value, float) else str(value))
-    console = Console()
-    console.print(table)
+    console().print(table)
     if directory is not None:
         # Not through the console, which would break a long path into lines.
         print(f"report: {directory / 'report.html'}", flush=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gossip.console.frame import exit_code
+from gossip.console.frame import asks_for_help, exit_code, exit_code_alone
 from gossip.console.parser import Parser
 from gossip.errors import GossipError, UsageError
 from gossip.network import Communicator
@@ -28,22 +28,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `gossip.train`
 
-    def alone(error: GossipError, number: int) -> None:
-        if number == 0:
-            diagnose(arguments, Communicator())
+    if asks_for_help(arguments):
+        return exit_code_alone(lambda _: code if isinstance(code := _parse(arguments), int) else 0)
 
-    return exit_code(lambda processes: diagnose(arguments, processes), alone)
+    def alone(error: GossipError) -> None:
+        exit_code_alone(
+            lambda _: diagnose(arguments, Communicator(), error)
+        )  # which says what is wrong with the launch
+
+    doing = ("gossip.doctor", *arguments)
+    return exit_code(lambda processes: diagnose(arguments, processes), alone, doing=doing, shows=True)
 
 
-def diagnose(arguments: Sequence[str], processes: Communicator) -> int:
-    """Parse on rank 0, look and measure on all, report on rank 0."""
+def diagnose(arguments: Sequence[str], processes: Communicator, error: GossipError | None = None) -> int:
+    """Parse on rank 0, look and measure on all, report on rank 0.
+
+    Args:
+        arguments: The command line without the program's name.
+        processes: Those that look.
+        error: Why they are not all that were launched, if so.
+    """
     options = processes.from_root(lambda: _parse(arguments))
     if not isinstance(options, Namespace):
         return options
     from gossip.doctor import facts, findings, links
 
     known = facts.collect(processes, options.output)
-    found = [findings.launcher(known[0], processes.size), *findings.examine(known)]
+    found = [*findings.start(known[0], processes.size, error), *findings.examine(known)]
     table: list[str] = []
     if processes.size > 1:
         measured = links.measure(processes, [each.host for each in known], options.seconds)

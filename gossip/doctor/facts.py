@@ -50,6 +50,7 @@ class Facts:
         shared_memory: Bytes of shared memory that are free on the host; infinite without MPI.
         window_problem: What is wrong with memory shared with the other ranks of the host; None if nothing is.
         reading_problem: What is wrong with copying from the memory of another process of the host; None if nothing is.
+        compiled_code: Where numba keeps what it has compiled; None if it can do so nowhere.
         disk: What was found when writing to where run directories go.
     """
 
@@ -72,12 +73,15 @@ class Facts:
     shared_memory: float
     window_problem: str | None
     reading_problem: str | None
+    compiled_code: str | None
     disk: Disk
 
 
 def collect(processes: Communicator, output: Path) -> list[Facts]:
     """The facts of every process, on all of them; collective."""
     import torch
+
+    from algorithms.numerics.compiling import cache_folder
 
     share_cores(processes)
     try:
@@ -105,6 +109,7 @@ def collect(processes: Communicator, output: Path) -> list[Facts]:
             shared_memory=_shared_memory() if library else math.inf,
             window_problem=try_window(processes),
             reading_problem=try_reading(processes),
+            compiled_code=None if (folder := cache_folder()) is None else str(folder),
             disk=try_disk(processes, output),
         )
     )
@@ -138,7 +143,7 @@ def _sources() -> dict[str, str | None]:
 def _mpi_file() -> str | None:
     """Of what this process has loaded."""
     try:
-        maps = Path("/proc/self/maps").read_text()
+        maps = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
     found = re.search(r"/\S*/libmpi(ch)?[.\-]\S*", maps)
@@ -154,7 +159,7 @@ def _shared_memory() -> float:
 def _quota() -> float:
     """Cores; infinite without a limit."""
     try:
-        time, period = QUOTA.read_text().split()
+        time, period = QUOTA.read_text(encoding="ascii").split()
         return math.inf if time == "max" else int(time) / int(period)
     except (OSError, ValueError):
         return math.inf

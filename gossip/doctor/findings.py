@@ -13,8 +13,10 @@ from pathlib import Path
 
 from gossip.doctor.disk import SIZE
 from gossip.doctor.facts import Facts
+from gossip.errors import GossipError, UsageError
 from gossip.processes.communicator import listed
-from gossip.processes.launcher import launched_as
+from gossip.processes.environment import launched_as, launched_otherwise
+from gossip.processes.versions import OtherCodeError
 
 SMALL = 10e6  # float32 parameters of a node: shared memory that has no room for these is worth a word
 ROOM = 3  # stacks that a rank has in shared memory at least
@@ -51,9 +53,19 @@ def examine(facts: Sequence[Facts]) -> list[Finding]:
         _binding,
         _threads,
         _gpus,
+        _compiled_code,
         _disk,
     )
     return [finding for look in looks if (finding := look(facts)) is not None]
+
+
+def start(facts: Facts, size: int, error: GossipError | None) -> list[Finding]:
+    """How the processes have found each other: `size` of them or, if they run different code, all that were started."""
+    launched = launched_as() if isinstance(error, OtherCodeError) else None
+    if launched is None:
+        return [launcher(facts, size)]
+    text, _, fix = str(error).rpartition("; ")
+    return [launcher(facts, launched.size), Finding("code", f"{text}; what follows is of rank 0 alone", fix)]
 
 
 def launcher(facts: Facts, size: int) -> Finding:
@@ -61,13 +73,19 @@ def launcher(facts: Facts, size: int) -> Finding:
 
     Without a launcher: whether the one that would be used does.
     """
-    launched = launched_as()
+    try:
+        launched = launched_as()
+        other = launched_otherwise()
+    except UsageError as error:
+        return Finding("launcher", str(error), "unset the variable, or start with the launcher that sets it")
     own = Path(sys.executable).with_name("mpirun")
     use = f"use {own}" if own.exists() else "use the mpirun that belongs to the library"
+    if other is not None and other.size != size:
+        text = f"{other.by} started {other.size} processes ({other.said}), but not by MPI: each of them is alone"
+        return Finding("launcher", text, f"start with mpirun -n {other.size}")
     if launched is not None:
-        variable, started, _ = launched
-        processes = f"{started} process{'es' if started > 1 else ''} ({variable}={started})"
-        if started == size:
+        processes = f"{launched.size} process{'es' if launched.size > 1 else ''} ({launched.said})"
+        if launched.agrees(size):
             return Finding("launcher", f"started {processes}, and the MPI library finds as many")
         text = f"started {processes}, but each of them is alone: "
         if facts.mpi is None:
@@ -269,6 +287,18 @@ def _gpus(facts: Sequence[Facts]) -> Finding:
             "use an MPI library built with CUDA (MPI 4.1 says so in mpi_memory_alloc_kinds)",
         )
     return Finding("GPUs", text + ("; MPI takes their memory" if len(facts) > 1 else ""))
+
+
+def _compiled_code(facts: Sequence[Facts]) -> Finding:
+    folders = [each.compiled_code for each in facts]
+    if all(folders):
+        return Finding("compiled code", f"is kept in {_by_rank(folders)}")
+    where = _by_rank(folders, none="nowhere")
+    return Finding(
+        "compiled code",
+        f"numba can keep it {where}: each process that keeps none compiles anew, which takes seconds",
+        "set NUMBA_CACHE_DIR to a folder that can be written",
+    )
 
 
 def _disk(facts: Sequence[Facts]) -> Finding:

@@ -13,12 +13,13 @@ from torch import Tensor
 
 from algorithms import Algorithm, NonFiniteError
 from gossip.checkpoint.interval import Interval
+from gossip.checkpoint.places import set_aside
 from gossip.checkpoint.resuming import resume
 from gossip.checkpoint.writer import CheckpointWriter, Order
 from gossip.drivers.gradients import Gradients
 from gossip.drivers.lockstep import Lockstep
 from gossip.drivers.moment import Observer, Position
-from gossip.errors import DivergedError, GossipError
+from gossip.errors import DivergedError, GossipError, say
 from gossip.execution.measure import Measure
 from gossip.execution.outcome import summarized
 from gossip.execution.recording import Recording, diverged
@@ -58,13 +59,16 @@ class Finished:
     directory: Path | None
     """The run directory; None on ranks other than 0 and where no output was asked for."""
 
+    lost: str | None = None
+    """What of the results is not on disk, and why; None if all is."""
+
 
 def new_recorder(setting: Setting, processes: Communicator) -> Recorder:
     """An empty history, which rank 0 writes down and shows if that was asked for."""
     if processes.rank:
         return Recorder(None)
     training = setting.training
-    return Recorder(setting.directory, Progress(training.steps) if training.progress else None)
+    return Recorder(setting.written, Progress(training.steps) if training.progress else None)
 
 
 def attempt(
@@ -107,10 +111,17 @@ def attempt(
     losses = [] if companion is None else companion.losses
     ranks = processes.size
     summary = summarized(setting, recorder, ranks=ranks, diverged=stopped is not None, losses=losses)
-    processes.from_root(lambda: recorder.write_outcome(summary, setting.topology))
+    lost = processes.from_root(lambda: _write_outcome(setting, recorder, summary))
     if stopped is not None:
         raise stopped
-    return Finished(model, recorder.history, summary, recorder.directory)
+    directory = None if processes.rank else setting.directory
+    return Finished(model, recorder.history, summary, directory, lost)
+
+
+def _write_outcome(setting: Setting, recorder: Recorder, summary: dict[str, Any]) -> str | None:
+    drawn = setting.topology if setting.training.report else None
+    recorder.write_outcome(summary, drawn, configuration_text(setting.training, setting.topology))
+    return recorder.lost
 
 
 def _settle_placement(setting: Setting, recorder: Recorder, processes: Communicator) -> None:
@@ -171,19 +182,29 @@ def _begin(setting: Setting, driver: Lockstep, recorder: Recorder, processes: Co
     """Where the run begins, or goes on."""
     if setting.position is not None:
         return setting.position
-    if setting.folder is None or not setting.keeps:
+    if setting.folder is None or not setting.whole:
         return processes.together(lambda: _start(setting, driver, processes))
-    position = resume(
+    position, history = resume(
         setting.folder,
         driver.algorithm,
+        setting.training.oracle,
         device=setting.x.device,
         processes=processes,
         network=setting.network,
-        recorder=recorder,
     )
-    text = configuration_text(setting.training, setting.topology)
-    processes.from_root(lambda: recorder.replace("config.yaml", text))
+    processes.from_root(lambda: _continue(setting, recorder, position.step))
+    processes.together(lambda: recorder.resume(history))
     return position
+
+
+def _continue(setting: Setting, recorder: Recorder, step: int) -> None:
+    """On rank 0: the run directory is that of a run that has come to this step, and is what this one is."""
+    if setting.written is None:
+        return
+    aside = set_aside(setting.written, step)
+    if aside is not None:
+        say(f"gossip: the run goes on after step {step}; what it had beyond that is now in {aside}")
+    recorder.replace("config.yaml", configuration_text(setting.training, setting.topology))
 
 
 def _start(setting: Setting, driver: Lockstep, processes: Communicator) -> Position:

@@ -6,6 +6,8 @@ from algorithms import Algorithm, Oracle, ShardedWorkload
 from gossip.checkpoint.interval import Interval
 from gossip.execution.training import Training
 from gossip.needs import check_needs
+from gossip.network import check_transport
+from gossip.processes.gathering import check_stall_timeout
 from gossip.processes.launcher import tolerates_failures
 from topologies import Schedule, Topology
 
@@ -17,6 +19,7 @@ def check(training: Training, ranks: int) -> Schedule:
         ValueError: It cannot.
     """
     _check_numbers(training)
+    check_transport(training.transport)
     Interval.of(training.checkpoint_every)
     if training.keeps and training.output is None:
         raise ValueError("checkpoints are written into the run directory: output must say where that is to be made")
@@ -37,8 +40,10 @@ def check(training: Training, ranks: int) -> Schedule:
             f"{name} with this optimizer needs the norms of gradients of single samples, which "
             f"{type(training.oracle).__name__} as set up does not tell; Minibatch(microbatch=1) does"
         )
-    if training.clock is not None:
-        training.clock.check_nodes(topology.n - algorithm.auxiliary)
+    if training.clock is not None and training.network is not None:
+        raise ValueError("clock and network both tell a simulated time: give one of them")
+    if training.simulated is not None:
+        training.simulated.check_nodes(topology.n - algorithm.auxiliary)
     check_needs(algorithm, topology)
     return topology
 
@@ -49,10 +54,7 @@ def _check_numbers(training: Training) -> None:
         value = getattr(training, name)
         if value is not None and value < allowed:
             raise ValueError(f"{name} = {value} is not allowed; it must be >= {allowed}")
-    if training.stall_timeout is not None and not training.stall_timeout > 0:
-        raise ValueError(
-            f"stall_timeout = {training.stall_timeout} is not allowed; it must be > 0, in seconds, or None"
-        )
+    check_stall_timeout(training.stall_timeout)
 
 
 def check_batches(oracle: Oracle, workload: ShardedWorkload, n: int) -> None:
@@ -107,7 +109,7 @@ def check_survival(training: Training, ranks: int) -> None:
         )
     if training.transport not in ("auto", "peer-to-peer"):
         raise ValueError(f"{what} needs transport = peer-to-peer: {training.transport} does not outlive a rank")
-    if training.clock is not None:
+    if training.simulated is not None:
         raise ValueError(f"{what} does not go with a simulated clock")
     if training.on_failure == "rehost" and training.checkpoint_every is None:
         raise ValueError(f"{what} needs checkpoints: say how often with checkpoint_every")

@@ -11,6 +11,8 @@ from dataclasses import replace
 from functools import wraps
 from typing import ParamSpec, cast
 
+import torch
+
 from gossip.errors import GossipError
 from gossip.execution.attempt import Finished, attempt, new_recorder
 from gossip.execution.checks import check, check_survival
@@ -18,17 +20,24 @@ from gossip.execution.outcome import Result
 from gossip.execution.setting import prepare
 from gossip.execution.training import Training
 from gossip.fields import descriptions
+from gossip.names import CHECKPOINT
 from gossip.needs import bias, warn_caller
 from gossip.network import Communicator
-from gossip.processes import launcher
 from gossip.processes.allocator import freed_memory_kept
+from gossip.processes.calls import RUN
 from gossip.processes.cores import shared_cores
 from gossip.processes.ending import closed_together, failing_together, speaking_once, watched
+from gossip.processes.gathering import gathered
 from gossip.processes.signals import Signals
+from gossip.processes.start import refusing
 from gossip.records.logs import logs
+from gossip.records.sameness import refuse_disagreement
 from gossip.records.trace import traced
+from topologies import Schedule
 
 Options = ParamSpec("Options")
+
+RANKS_MAY_DIFFER = ("communicator", "config", "output", "progress", "stall_timeout")  # of `Training`
 
 
 def conduct(
@@ -56,6 +65,7 @@ def conduct(
     processes.patience = training.stall_timeout or math.inf
     processes.traceback = training.traceback
     topology = processes.together(lambda: check(training, processes.size))
+    _refuse_disagreement(training, topology, processes)
     survives = training.on_failure != "abort"
     if training.on_failure == "continue":  # without whatever rank, that of a server too
         training = replace(training, algorithm=training.algorithm.replicated())
@@ -66,8 +76,8 @@ def conduct(
         setting = prepare(training, topology, processes)
         if not survives:  # or else each attempt has a network of its own
             stack.enter_context(closed_together(processes, setting.network.close))
-            stack.enter_context(watched(processes, setting.directory))
-        stack.enter_context(logs(setting.directory, processes))
+            stack.enter_context(watched(processes, setting.written, CHECKPOINT.pattern))
+        stack.enter_context(logs(setting.written, processes))
         biased = bias(training.algorithm, topology)
         if biased and processes.rank == 0:
             warn(biased)
@@ -78,6 +88,13 @@ def conduct(
             return Survival(setting, cast(MpiCommunicator, processes), signals).conduct(all_models)
         recorder = new_recorder(setting, processes)
         return attempt(setting, recorder, processes=processes, signals=signals, all_models=all_models)
+
+
+def _refuse_disagreement(training: Training, topology: Schedule, processes: Communicator) -> None:
+    """Refuse ranks that are asked for different runs; collective."""
+    fields = {name: value for name, value in vars(training).items() if name not in RANKS_MAY_DIFFER}
+    dtype = str(torch.get_default_dtype())
+    refuse_disagreement(processes, **fields | {"topology": topology, "default_dtype_of_torch": dtype})
 
 
 def _with_options_of(
@@ -121,7 +138,8 @@ def run(training: Training) -> Result:
         DivergedError: if a loss is NaN or infinite, on every rank.
         PreemptedError: if a signal has stopped the run, on every rank; there is a checkpoint of where it was.
     """
-    processes = launcher.world() if training.communicator is None else launcher.over(training.communicator)
+    with refusing():
+        processes = gathered(training.communicator, RUN, training.stall_timeout)
     with ExitStack() as stack:
         stack.enter_context(speaking_once(processes))
         stack.enter_context(failing_together(processes))

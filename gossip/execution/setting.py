@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 
 from algorithms import Algorithm, ShardedWorkload
-from gossip.checkpoint.finding import find
+from gossip.checkpoint.finding import Found, find
 from gossip.drivers.moment import Position
-from gossip.errors import DataError
+from gossip.errors import DataError, say
 from gossip.execution.checks import check_batches, check_buffers
 from gossip.execution.training import DECIDE_MODELS, Training
 from gossip.network import Communicator, RunNetwork, connect
 from gossip.processes.ending import closed_on_error
 from gossip.records.configuration import described, description
-from gossip.records.directory import create_run_directory
+from gossip.records.directory import create_run_directory, folder_name
 from topologies import Schedule, with_servers
 from topologies.labels import write_labels
 from topologies.placement import place
@@ -61,6 +61,9 @@ class Setting:
     directory: Path | None
     """The run directory, if any."""
 
+    finished: bool = False
+    """Whether that is of a run that has come to its end: it is read, and nothing is left to do."""
+
     whole: bool = True
     """Whether no node is missing."""
 
@@ -73,7 +76,12 @@ class Setting:
     @property
     def keeps(self) -> bool:
         """Whether checkpoints are written: of what is left of a run there are none, as that is another run."""
-        return self.training.keeps and self.directory is not None and self.whole
+        return self.training.keeps and self.written is not None and self.whole
+
+    @property
+    def written(self) -> Path | None:
+        """The directory that this run writes into, if any."""
+        return None if self.finished else self.directory
 
     def algorithm(self) -> Algorithm:
         """The algorithm for this workload's model and these nodes' data.
@@ -110,17 +118,18 @@ def prepare(training: Training, topology: Schedule, processes: Communicator, dir
         training.seed,
         transport,
         hosted,
-        clock=training.clock,
+        clock=training.simulated,
         auxiliary=algorithm.without_data,
         spans=processes.spans,
     )
     with closed_on_error(processes, network.close):
         x = processes.together(lambda: _initial(training.start, workload, topology.n, network.nodes))
         configuration = processes.from_root(lambda: _identity(training, topology, x)) if training.keeps else {}
-        folder = processes.from_root(lambda: _find(training, topology, configuration))
-        directory = directory or processes.from_root(lambda: _create_directory(training, topology, folder))
+        found = _find(training, topology, configuration, processes)
+        directory = directory or processes.from_root(lambda: _directory(training, topology, found))
     ids = range(linked.n)
-    return Setting(training, topology, workload, hosted, network, x, ids, configuration, folder, directory)
+    folder, finished = (None, False) if found is None else (found.folder, found.finished)
+    return Setting(training, topology, workload, hosted, network, x, ids, configuration, folder, directory, finished)
 
 
 def configuration_text(training: Training, topology: Schedule) -> str:
@@ -158,23 +167,37 @@ def _initial(start: Tensor | None, workload: ShardedWorkload, n: int, nodes: Seq
 def _identity(training: Training, topology: Schedule, x: Tensor) -> dict[str, Any]:
     """All that the models depend on, but the number of steps."""
     decide = {name: getattr(training, name) for name in DECIDE_MODELS} | {"topology": topology}
+    if training.network is None:
+        del decide["network"]  # which earlier checkpoints do not know
     return described(**decide, dtype=str(x.dtype).removeprefix("torch."))
 
 
-def _find(training: Training, topology: Schedule, configuration: Mapping[str, Any]) -> Path | None:
-    """The checkpoint to go on from, if any."""
+def _find(
+    training: Training, topology: Schedule, configuration: Mapping[str, Any], processes: Communicator
+) -> Found | None:
+    """The checkpoint to go on from, if any; collective."""
     if training.resume is None:
         return None
     runs = Path(cast(str, training.output)) / _name(training, topology)
-    return find(training.resume, runs, configuration, training.steps)
+    return find(training.resume, runs, configuration, training.steps, processes)
 
 
-def _create_directory(training: Training, topology: Schedule, folder: Path | None) -> Path | None:
-    """The run directory; that of the checkpoint to go on from, if any."""
+def _directory(training: Training, topology: Schedule, found: Found | None) -> Path | None:
+    """The run directory: that of the run to go on with, or else a new one."""
     if training.output is None:
         return None
-    if folder is not None:
-        return folder.parent.parent
+    if found is not None and found.directory is not None:
+        if found.finished:
+            say(f"gossip: {found.directory} has come to its end, step {training.steps}: nothing is left to do")
+        return found.directory
+    directory = _new_directory(training, topology)
+    if found is not None:
+        say(f"gossip: {found.folder} lies in no run directory: the run goes on from there in {directory}")
+    return directory
+
+
+def _new_directory(training: Training, topology: Schedule) -> Path:
+    assert training.output is not None
     name, text = _name(training, topology), configuration_text(training, topology)
     directory = create_run_directory(Path(training.output), name, text)
     try:
@@ -185,4 +208,4 @@ def _create_directory(training: Training, topology: Schedule, folder: Path | Non
 
 
 def _name(training: Training, topology: Schedule) -> str:
-    return f"{type(training.algorithm).__name__}-{topology.name}"
+    return folder_name(f"{type(training.algorithm).__name__}-{topology.name}")

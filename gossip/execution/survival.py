@@ -24,7 +24,7 @@ from typing import TypeVar
 import numpy as np
 
 from algorithms import Algorithm, Later, LearningRate, State
-from gossip.checkpoint.store import checkpoints, step_of
+from gossip.checkpoint.places import checkpoints, step_of
 from gossip.drivers.moment import Position
 from gossip.errors import GossipError, UsageError
 from gossip.execution.attempt import Finished, attempt, new_recorder
@@ -82,7 +82,8 @@ class Survival:
         setting, processes = self._setting, self._processes
         with closed_together(processes, setting.network.close):
             recorder = new_recorder(setting, processes)
-            processes.together(lambda: recorder.resume(list(setting.history)))
+            if setting.folder is None or not setting.whole:  # else as the checkpoint has it, once the directory is held
+                processes.together(lambda: recorder.resume(list(setting.history)))
             self._copies.follow(setting.network, recorder)
             return attempt(
                 setting,

@@ -11,7 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from gossip.console.frame import exit_code
+from gossip.console.frame import exit_code_alone
 from gossip.console.parser import Parser
 from gossip.errors import DataError, UsageError
 from gossip.fields import descriptions
@@ -24,13 +24,7 @@ FIELDS = [field.name for field in fields(Job)]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0, 2 for wrong usage, 3 for output that cannot be written."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    return exit_code(lambda processes: sbatch(arguments, processes))
-
-
-def sbatch(arguments: Sequence[str], processes: Communicator) -> int:
-    """Write the script, to a file or the terminal."""
-    code: int = processes.from_root(lambda: _write(arguments))
-    return code
+    return exit_code_alone(lambda _: Communicator().from_root(lambda: _write(arguments)))
 
 
 def _write(arguments: Sequence[str]) -> int:
@@ -48,7 +42,7 @@ def _write(arguments: Sequence[str]) -> int:
         print(script, end="")
         return 0
     try:
-        options.file.write_text(script)
+        options.file.write_text(script, encoding="utf-8")
     except OSError as error:
         raise DataError(f"cannot write {options.file} ({error.strerror}); choose another --file") from error
     return 0

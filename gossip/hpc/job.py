@@ -5,56 +5,39 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass
-from string import Template
+from pathlib import Path
 from typing import Literal
 
 from gossip.errors import UsageError
+from gossip.hpc.script import SRUN, choose, render
 
 Mpi = Literal["pmi2", "pmix", "mpirun"]
-SRUN = 'srun --mpi={} --cpus-per-task="$SLURM_CPUS_PER_TASK" --cpu-bind=cores --kill-on-bad-exit=1'
+EARLY = 60  # seconds by which Slurm may send a signal too soon
+LONGEST_GRACE = 65535  # that Slurm takes, in seconds
 
-TIME = re.compile(r"\d+(:\d\d){0,2}|\d+-\d+(:\d\d){0,2}")  # of sbatch: minutes, m:s, h:m:s, d-h, d-h:m, d-h:m:s
-WORD = re.compile(r"[\w.+-]+")
-
-SCRIPT = Template("""\
-#!/usr/bin/env bash
-#SBATCH --job-name=$name
-#SBATCH --nodes=$nodes
-#SBATCH --ntasks-per-node=$tasks_per_node
-#SBATCH --cpus-per-task=$cpus_per_task
-${more}\
-#SBATCH --time=$time
-#SBATCH --output=$log
-#SBATCH --open-mode=append
-# The run is told to save and stop so many seconds before its time is up, and is queued again.
-#SBATCH --signal=B:USR1@$grace
-#SBATCH --requeue
-
-${setup}\
-${choice}\
-export OMP_NUM_THREADS=$$SLURM_CPUS_PER_TASK
-
-$launch \\
-    $command &
-step=$$!
-trap 'kill -USR1 "$$step"' USR1 # passed on to every rank
-
-while kill -0 "$$step" 2> /dev/null; do wait "$$step"; done # a signal ends the waiting, not the step
-wait "$$step"
-code=$$?
-if [ "$$code" -eq 75 ]; then # saved, to be continued
-    task=$${SLURM_ARRAY_JOB_ID:+$${SLURM_ARRAY_JOB_ID}_$$SLURM_ARRAY_TASK_ID}
-    scontrol requeue "$${task:-$$SLURM_JOB_ID}"
-fi
-exit "$$code"
-""")
-
-CHOICE = Template("""\
-configurations=($configurations)
-seeds=($seeds)
-configuration=$${configurations[SLURM_ARRAY_TASK_ID / $${#seeds[@]}]}
-seed=$${seeds[SLURM_ARRAY_TASK_ID % $${#seeds[@]}]}
-""")
+TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<first>\d+)(?::(?P<second>\d\d))?(?::(?P<third>\d\d))?")
+WORDS = {  # fields that are copied into the script: their form, and the same in words
+    "name": (r"[\w.+-]+", "letters, digits and any of . _ + -"),
+    "partition": (r"[\w.+-]+(,[\w.+-]+)*", "names of letters, digits and any of . _ + -, with commas between them"),
+    "account": (r"[\w.+-]+", "letters, digits and any of . _ + -"),
+    "memory": (r"\d+[KMGT]?", "a number, with K, M, G or T behind it"),
+}
+OPTION = re.compile(r"[a-z][a-z0-9-]*(=.*)?")
+OWN = {  # options of sbatch that follow from these fields
+    "nodes": "nodes",
+    "ntasks-per-node": "tasks_per_node",
+    "cpus-per-task": "cpus_per_task",
+    "gpus-per-task": "gpus_per_task",
+    "time": "time",
+    "signal": "grace",
+    "job-name": "name",
+    "partition": "partition",
+    "account": "account",
+    "mem": "memory",
+    "array": "configurations",
+    "ntasks": "tasks_per_node",
+}
+FIXED = ("requeue", "no-requeue", "open-mode", "test-only", "wrap", "parsable", "wait")  # the script counts on them
 
 
 @dataclass(frozen=True)
@@ -83,7 +66,7 @@ class Job:
     """Name of the job."""
 
     partition: str | None = None
-    """As sbatch takes it."""
+    """One, or several with commas between them."""
 
     account: str | None = None
     """As sbatch takes it."""
@@ -91,8 +74,16 @@ class Job:
     memory: str | None = None
     """Memory of each host, such as 64G."""
 
+    sbatch: tuple[str, ...] = ()
+    """Other options of sbatch, without their dashes, such as exclusive mail-user=me@example.org constraint=icelake."""
+
     setup: tuple[str, ...] = ()
-    """Lines of the script before the run, which prepare the environment, such as `module load mpich`."""
+    """Lines of the script before the run, which prepare the environment, such as `module load mpich`.
+
+    One that fails ends the job."""
+
+    python: str = "python"
+    """What starts Python on each rank, such as `apptainer exec gossip.sif python`."""
 
     mpi: Mpi = "pmi2"
     """How ranks are started: by srun with pmi2 (MPICH) or pmix (Open MPI), or by mpirun.
@@ -105,14 +96,14 @@ class Job:
     arguments: tuple[str, ...] = ()
     """Arguments of gossip.train, or of the script."""
 
-    checkpoint_every: str = "600s"
-    """Steps, or seconds such as 600s, from one checkpoint of gossip.train to the next."""
+    checkpoint_every: str | None = None
+    """Steps, or seconds such as 600s, from one checkpoint of gossip.train to the next; 600s by default."""
 
     configurations: tuple[str, ...] = ()
     """YAML files with options of gossip.train: an array with one job for each of them."""
 
-    seeds: tuple[int, ...] = (0,)
-    """The seeds that each of the configurations is run with, in a job of its own."""
+    seeds: tuple[int, ...] = ()
+    """Seeds of gossip.train: an array with one job for each of them, and for each configuration if there are such."""
 
     at_once: int | None = None
     """How many jobs of an array may run at a time; None for all."""
@@ -120,89 +111,134 @@ class Job:
     def __post_init__(self) -> None:
         for name, least in (("nodes", 1), ("tasks_per_node", 1), ("cpus_per_task", 1), ("gpus_per_task", 0)):
             _check(getattr(self, name) >= least, name, getattr(self, name), f">= {least}")
-        _check(self.grace >= 1, "grace", self.grace, ">= 1, in seconds")
-        _check(self.at_once is None or self.at_once >= 1, "at_once", self.at_once, ">= 1")
-        _check(TIME.fullmatch(self.time) is not None, "time", self.time, "such as 30, 4:00:00 or 2-00 (days-hours)")
-        for name in ("name", "partition", "account", "memory"):
+        self._check_time()
+        for name, (form, words) in WORDS.items():
             value = getattr(self, name)
-            _check(
-                value is None or WORD.fullmatch(value) is not None, name, value, "letters, digits and any of . _ + -"
-            )
+            _check(value is None or re.fullmatch(form, value) is not None, name, value, words)
         for line in self.setup:
             _check("\n" not in line, "setup", repr(line), "one line; give it once for each line")
-        _check(all(seed >= 0 for seed in self.seeds), "seeds", " ".join(map(str, self.seeds)), ">= 0")
-        _check(
-            not (self.script and self.configurations),
-            "script",
-            self.script,
-            "absent: configurations are options of gossip.train",
-        )
-        if not self.script:
-            self._check_arguments()
+            _check(not line.startswith("#SBATCH"), "setup", line, "a command; options of sbatch are given by --sbatch")
+        for option in self.sbatch:
+            self._check_option(option)
+        _check(bool(self.python.split()), "python", repr(self.python), "a command")
+        self._check_array()
+        if self.script is None:
+            self._options()
+        else:
+            self._check_script()
 
     @property
     def ranks(self) -> int:
         """Number of MPI processes."""
         return self.nodes * self.tasks_per_node
 
+    @property
+    def jobs(self) -> int:
+        """Number of jobs of the array; 0 if it is none."""
+        return max(len(self.configurations), 1) * max(len(self.seeds), 1) if self.configurations or self.seeds else 0
+
     def render(self) -> str:
         """The batch script."""
-        more = [
-            f"#SBATCH --{option}={value}\n"
-            for option, value in (
-                ("gpus-per-task", self.gpus_per_task or None),
-                ("mem", self.memory),
-                ("partition", self.partition),
-                ("account", self.account),
-                ("array", self._array()),
-            )
-            if value is not None
-        ]
-        choice = CHOICE.substitute(configurations=shlex.join(self.configurations), seeds=" ".join(map(str, self.seeds)))
-        return SCRIPT.substitute(
-            name=self.name,
-            nodes=self.nodes,
-            tasks_per_node=self.tasks_per_node,
-            cpus_per_task=self.cpus_per_task,
-            more="".join(more),
-            time=self.time,
-            log="%x-%A-%a.log" if self.configurations else "%x-%j.log",
-            grace=self.grace,
-            setup="".join(f"{line}\n" for line in self.setup),
-            choice=choice if self.configurations else "",
-            launch="mpirun" if self.mpi == "mpirun" else SRUN.format(self.mpi),
-            command=self._command(),
+        at_once = f"%{self.at_once}" if self.at_once else ""
+        options = {
+            "job-name": self.name,
+            "nodes": self.nodes,
+            "ntasks-per-node": self.tasks_per_node,
+            "cpus-per-task": self.cpus_per_task,
+            "gpus-per-task": self.gpus_per_task or None,
+            "mem": self.memory,
+            "partition": self.partition,
+            "account": self.account,
+            "array": f"0-{self.jobs - 1}{at_once}" if self.jobs else None,
+            "time": self.time,
+            "output": "%x-%A-%a.log" if self.jobs else "%x-%j.log",
+        }
+        given = {name: value for name, value in options.items() if value is not None}
+        more = (option.partition("=") for option in self.sbatch)
+        given |= {name: value if equals else None for name, equals, value in more}
+        return render(
+            given,
+            self.grace,
+            self.setup,
+            choose(self.configurations, self.seeds),
+            "mpirun" if self.mpi == "mpirun" else SRUN.format(self.mpi),
+            self._command(),
         )
 
-    def _array(self) -> str | None:
-        if not self.configurations:
-            return None
-        return f"0-{len(self.configurations) * len(self.seeds) - 1}" + (f"%{self.at_once}" if self.at_once else "")
-
     def _command(self) -> str:
-        if self.script:
-            return shlex.join(["python", self.script, *self.arguments])
-        from gossip.train.options import words
+        python = shlex.join(shlex.split(self.python))
+        if self.script is not None:
+            return f"{python} {shlex.join([self.script, *self.arguments])}"
+        return f"{python} -m gossip.train {self._options()}"
 
-        chosen = ' --config "$configuration" --seed "$seed"' if self.configurations else ""
-        own = shlex.join(self.arguments)
-        resume = shlex.join(words(checkpoint_every=self.checkpoint_every, resume="auto"))
-        return f"python -m gossip.train{chosen} {own}{' ' if own else ''}{resume}"
+    def _options(self) -> str:
+        from gossip.hpc.arguments import gossip_train
 
-    def _check_arguments(self) -> None:
-        """Refuse what gossip.train would refuse, before it has waited in a queue."""
-        from gossip.execution.checks import check
-        from gossip.train.options import parse, words
+        return gossip_train(
+            self.arguments,
+            self.ranks,
+            configurations=self.configurations,
+            seeds=self.seeds,
+            checkpoint_every=self.checkpoint_every,
+        )
 
-        for configuration in self.configurations or (None,):
-            chosen = ["--config", configuration] if configuration else []
-            try:
-                options = [*chosen, *self.arguments, *words(checkpoint_every=self.checkpoint_every)]
-                check(parse(options, self.ranks), self.ranks)
-            except SystemExit:
-                raise UsageError("these arguments of gossip.train make no run: leave out --help and the like") from None
+    def _check_time(self) -> None:
+        given = TIME.fullmatch(self.time)
+        if given is None:
+            _check(False, "time", self.time, "such as 30, 4:00:00 or 2-00 (days-hours)")
+            return
+        _check(1 <= self.grace <= LONGEST_GRACE, "grace", self.grace, f"1 to {LONGEST_GRACE}, in seconds")
+        seconds = _seconds(given)
+        _check(
+            not seconds or self.grace + EARLY < seconds,
+            "grace",
+            self.grace,
+            f"shorter than --time {self.time} by more than {EARLY} s, by which Slurm may be early: the job would be "
+            f"stopped as soon as it begins, again and again",
+        )
+
+    def _check_option(self, option: str) -> None:
+        name = option.partition("=")[0]
+        _check(
+            OPTION.fullmatch(option) is not None and "\n" not in option,
+            "sbatch",
+            repr(option),
+            "the long name of an option without its dashes, such as exclusive or mail-user=me@example.org",
+        )
+        if name in OWN:
+            raise UsageError(f"--sbatch {option} is not allowed; it follows from --{OWN[name].replace('_', '-')}")
+        _check(name not in FIXED, "sbatch", option, "an option that does not change how the script works")
+        given = [each.partition("=")[0] for each in self.sbatch]
+        _check(given.count(name) == 1, "sbatch", name, "given once")
+
+    def _check_array(self) -> None:
+        _check(all(seed >= 0 for seed in self.seeds), "seeds", _joined(self.seeds), ">= 0")
+        _check(len(set(self.seeds)) == len(self.seeds), "seeds", _joined(self.seeds), "different from each other")
+        _check(self.at_once is None or self.at_once >= 1, "at_once", self.at_once, ">= 1")
+        array = bool(self.configurations or self.seeds)
+        _check(self.at_once is None or array, "at_once", self.at_once, "absent without --configurations or --seeds")
+
+    def _check_script(self) -> None:
+        for name in ("configurations", "seeds", "checkpoint_every"):
+            value = getattr(self, name)
+            _check(not value, name, value, "absent beside --script: it is an option of gossip.train")
+        _check(Path(str(self.script)).is_file(), "script", self.script, "a file that is there")
+
+
+def _seconds(time: re.Match[str]) -> int:
+    """A time limit of sbatch: minutes, m:s, h:m:s, d-h, d-h:m or d-h:m:s. 0 is none."""
+    days, first, second, third = (time[name] for name in ("days", "first", "second", "third"))
+    hours = days is not None or third is not None
+    units = (3600, 60, 1) if hours else (60, 1, 0)
+    parts = (int(part or 0) * unit for part, unit in zip((first, second, third), units, strict=True))
+    return int(days or 0) * 86400 + sum(parts)
+
+
+def _joined(numbers: tuple[int, ...]) -> str:
+    return " ".join(map(str, numbers))
 
 
 def _check(valid: bool, name: str, value: object, allowed: str) -> None:
     if not valid:
-        raise UsageError(f"--{name.replace('_', '-')} {value} is not allowed; it must be {allowed}")
+        shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
+        raise UsageError(f"--{name.replace('_', '-')} {shown} is not allowed; it must be {allowed}")

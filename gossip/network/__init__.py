@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
+from gossip.errors import UsageError
 from gossip.network.clock import NodeTimes as NodeTimes
 from gossip.network.clock import SimulatedClock as SimulatedClock
 from gossip.network.clocked import ClockedNetwork
 from gossip.network.network import Network as Network
 from gossip.network.run_network import RunNetwork as RunNetwork
+from gossip.network.simulation.description import SimulatedNetwork as SimulatedNetwork
+from gossip.network.simulation.times import NetworkTimes
 from gossip.network.transport import MakeTransport as MakeTransport
 from gossip.network.transport import Site as Site
 from gossip.network.transport import Transport as Transport
@@ -29,7 +32,7 @@ def connect(
     transport: TransportName | MakeTransport = "auto",
     hosted: Sequence[Sequence[int]] | None = None,
     *,
-    clock: SimulatedClock | None = None,
+    clock: SimulatedClock | SimulatedNetwork | None = None,
     auxiliary: int = 0,
     spans: Spans = NO_SPANS,
 ) -> RunNetwork:
@@ -51,14 +54,28 @@ def connect(
 
     Raises:
         ValueError: if there are more processes than nodes.
+        UsageError: (a ValueError) if there is no transport of this name.
     """
+    check_transport(transport)
     hosted = blocks(topology.n, communicator.size) if hosted is None else hosted
     site = Site(communicator, hosted, spans)
     made = make_transport(transport, site) if isinstance(transport, str) else transport(site)
     network = Network(topology, site, made, seed)
     if clock is None:
         return network
+    if isinstance(clock, SimulatedNetwork):
+        return ClockedNetwork(network, NetworkTimes(clock, topology.n, auxiliary, seed))
     return ClockedNetwork(network, NodeTimes(clock, topology.n, auxiliary, seed))
+
+
+def check_transport(transport: object) -> None:
+    """Refuse what is neither the name of a transport nor a function that may make one.
+
+    Raises:
+        UsageError: (a ValueError) with the names that there are.
+    """
+    if transport not in get_args(TransportName) and not callable(transport):
+        raise UsageError(f"there is no transport {transport!r}; there are {', '.join(get_args(TransportName))}")
 
 
 def make_transport(name: TransportName, site: Site) -> Transport:

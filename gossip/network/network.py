@@ -257,7 +257,7 @@ class Network:
 
     def load_clock_state(self, state: dict[str, Any]) -> None:
         """Go on from a saved state; to be called before `resume`."""
-        self._clock.seconds = state["seconds"]
+        self._clock.seconds = float(state["seconds"])
 
     def complete(self) -> None:
         """Complete what is under way, which nobody will mix any more; collective."""

@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
-import atexit
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from algorithms import Algorithm, Layout, LearningRate, Sample, Traffic
-from algorithms.schedules.learning_rate import learning_rate
-from gossip.needs import bias, check_needs, warn_caller
+from algorithms import Algorithm, Layout, Sample, Traffic
+from gossip.needs import bias, warn_caller
 from gossip.network import Communicator, TransportName, connect
+from gossip.optimizer.agreement import equalize, refuse_other_parameters, refuse_other_settings
+from gossip.optimizer.arguments import check_algorithm, check_kinds, check_unfrozen, chosen_topology, listed, loss_seen
 from gossip.optimizer.buffers import Buffers
+from gossip.optimizer.changes import Changes
+from gossip.optimizer.decay import WeightDecay
 from gossip.optimizer.flat import FlatParameters
-from gossip.optimizer.rates import LearningRates, learning_rate_of, with_learning_rate
-from gossip.optimizer.states import classes_within, leave_memory, restored, saved
-from gossip.processes import launcher
+from gossip.optimizer.groups import Groups, Trained
+from gossip.optimizer.joining import Joinable
+from gossip.optimizer.local import local_direction, made_local
+from gossip.optimizer.memory import Widening, at_rest, widened
+from gossip.optimizer.places import places_of
+from gossip.optimizer.rates import LearningRates, beside_local
+from gossip.optimizer.resumable import Resumable
+from gossip.optimizer.states import Identity, classes_within, leave_memory, restored, saved
+from gossip.optimizer.stopping import Stopping
 from gossip.processes.allocator import freed_memory_kept
+from gossip.processes.calls import AVERAGE, CLOSE, LOAD_STATE, OPTIMIZER, STEP
 from gossip.processes.cores import shared_cores
 from gossip.processes.ending import closed_together, speaking_once
-from topologies import FAMILIES, Schedule, Topology
+from gossip.processes.gathering import check_stall_timeout, gathered
+from gossip.processes.start import refusing
+from topologies import Schedule
 
 if TYPE_CHECKING:
     import networkx
@@ -32,16 +44,28 @@ if TYPE_CHECKING:
     from gossip.processes.mpi import Intracomm
 
 
-class Optimizer(torch.optim.Optimizer):
+class Optimizer(Resumable, Joinable, torch.optim.Optimizer):
     """Every rank is a node that trains its own model; `step` is one iteration of the algorithm. Collective.
 
-    The parameters become views of one vector (d,), and so do their gradients. Those that do not require a gradient are
-    left alone, those that get none in a step count as having a zero gradient. What the algorithm can send ahead
-    travels during the next forward and backward pass.
+    The parameters that require a gradient come to lie in one vector (d,), each with a storage of its own there, and so
+    do their gradients. What the algorithm can send ahead travels during the next forward and backward pass.
+
+    Parameters that do not require a gradient are left alone and do not travel, until they do require one: unfrozen on
+    all ranks at the same step, they are trained from then on. Methods whose state says something of each node alone go
+    on with it then, others start anew from the models; the momentum of each node stays in any case. Those without a
+    gradient in a step, and those frozen later, stay where they are but for the averages with the neighbours: neither
+    momentum nor weight decay moves them.
 
     The learning rate is that of the parameter groups, so torch's schedulers work, unless the algorithm's `lr` is a
     schedule, which then rules. Groups may differ in it: the algorithm runs with the largest one, and the gradients of
-    the others are scaled down.
+    the others are scaled down. Their `weight_decay` takes the place of the algorithm's or its rule's, in the form it
+    has there; where there is none, that multiple of the parameters is added to their gradient, as in torch.optim.SGD.
+    Groups have no other options: what would have no effect is refused, also when it is set later. Schedulers that cycle
+    momentum (OneCycleLR, CyclicLR) need cycle_momentum=False.
+
+    Parameters may be changed between steps, as torch allows it, unless the algorithm sends them during the next
+    gradient computation: then the next step refuses it. Of methods that keep more of the parameters, such as those of
+    the iteration before, a warning says that they do not follow a change that stays.
 
     With a `torch.amp.GradScaler`, a node that finds infinite gradients takes part with a zero gradient.
 
@@ -52,12 +76,15 @@ class Optimizer(torch.optim.Optimizer):
             or a networkx graph, with one node for every rank.
         local: Makes another optimizer from `params`, such as `lambda params: torch.optim.AdamW(params, lr=1e-3)`. What
             it would change is what the algorithm descends along, with learning rate 1; the algorithm's own is unused.
+            The options of groups are those of that optimizer. It is called twice, for a trial on copies.
         buffers: Tensors beside the parameters, such as `model.buffers()`, that neighbours average whenever a step
             communicates; only floating-point ones are.
         broadcast: Start all nodes from the parameters and buffers of rank 0, instead of from their own.
         seed: Decides the algorithm's random draws.
         communicator: The mpi4py communicator to use; all launched processes by default.
         transport: See `gossip.network.connect`.
+        stall_timeout: Seconds after which a rank that still waits for others says for whom and ends the job; None for
+            never. At the end of the program ranks wait for each other without a limit, if all have made the same calls.
 
     Attributes:
         algorithm: The algorithm, with the learning rate of the last step.
@@ -83,40 +110,47 @@ class Optimizer(torch.optim.Optimizer):
         seed: int = 0,
         communicator: Intracomm | None = None,
         transport: TransportName = "auto",
+        stall_timeout: float | None = 600.0,
     ) -> None:
-        processes = launcher.world() if communicator is None else launcher.over(communicator)
+        with refusing():
+            self._processes = processes = gathered(communicator, OPTIMIZER, stall_timeout)
         with ExitStack() as stack:  # undone if anything is refused, and kept for `close` if nothing is
             stack.enter_context(speaking_once(processes))
             stack.enter_context(shared_cores(processes))
             stack.enter_context(freed_memory_kept())
             stack.enter_context(closed_together(processes, processes.close))
-            processes.together(lambda: self._take(list(params), algorithm, local, buffers))
-            self._agree_on_shapes(processes)
-            choose = partial(_choose, topology, algorithm, processes.size)
+            processes.together(lambda: check_stall_timeout(stall_timeout))
+            processes.together(lambda: self._take(listed(params), algorithm, local, buffers))
+            refuse_other_parameters(processes, self.param_groups, self._buffers.tensors)
+            same = {"algorithm": algorithm, "seed": seed, "transport": transport, "broadcast": broadcast}
+            refuse_other_settings(processes, topology, self._local, same)
+            choose = partial(chosen_topology, topology, algorithm, processes.size)
             # A function may draw its graph, which must be the same one everywhere.
-            chosen = processes.together(choose) if isinstance(topology, Schedule) else processes.from_root(choose)
+            schedule = processes.together(choose) if isinstance(topology, Schedule) else processes.from_root(choose)
             if broadcast:
-                self._equalize(processes)
-            biased = bias(algorithm, chosen)
+                parameters = [*self._trained.parameters, *self._trained.left_out]
+                equalize(processes, [*parameters, *self._buffers.tensors])
+            biased = bias(algorithm, schedule)
             if biased and processes.rank == 0:
                 warn_caller(biased)
-            self.network = connect(chosen, processes, seed, transport)
+            self.network = connect(schedule, processes, seed, transport)
             stack.enter_context(closed_together(processes, self.network.close))
             self._start(processes)
+            self._stopping = Stopping(processes)
+            stack.enter_context(closed_together(processes, self._stopping.close))
             self._resources = stack.pop_all()
-        if processes.size > 1:
-            atexit.register(self._resources.close)
+        processes.at_end(self._resources.close)
 
     def _start(self, processes: Communicator) -> None:
         network = self.network
         self.n, self.node = network.n, network.nodes[0]
-        self._flat = FlatParameters(self._parameters)
-        self._scratch = self._flat.stack.clone() if self._local is not None else None
+        self._flat = FlatParameters(self._trained.parameters)
         self._state = processes.together(lambda: self.algorithm.start(self._flat.stack, network))
         network.finish_step()
         self._flat.bind(self._state.x)
-        self._shared = False  # whether neighbours may be reading the parameters where they are
+        self._changes = Changes(self._unbound)
         self._averaged = False
+        self._seen: Any = None  # the last loss
         torch.serialization.add_safe_globals(classes_within(self.algorithm))
 
     def _take(
@@ -127,63 +161,41 @@ class Optimizer(torch.optim.Optimizer):
         buffers: Iterable[Tensor],
     ) -> None:
         """Take over what is optimized, if it can be."""
-        name, lr = type(algorithm).__name__, learning_rate_of(algorithm)
-        if lr is None:
-            raise ValueError(f"{name} has no learning rate lr, so it cannot be an optimizer")
-        algorithm = algorithm.replicated()
-        if algorithm.without_data:
-            raise ValueError(f"{name} has auxiliary nodes, and in one's own loop every node has data")
-        if algorithm.takes_norms:
-            raise ValueError(
-                f"{name} as set up needs the norms of gradients of single samples, which a loop does not give"
-            )
+        self._given = check_algorithm(algorithm)
+        self._rates = LearningRates(self._given)
+        self._decay = WeightDecay(self._given)
         if local is None:
-            self._local = None
-            self.algorithm = algorithm
-            super().__init__(params, {"lr": learning_rate(lr, 0)})
+            self._local, self._unbound = None, self._given
+            self._make(params, {"lr": self._rates.first, "weight_decay": self._decay.default})
         else:
-            if isinstance(lr, LearningRate):
-                raise ValueError(f"{name} does not use its lr beside a local optimizer: put the schedule on that one")
-            if not algorithm.proportional:
-                raise ValueError(f"{name} as set up cannot take its directions from a local optimizer")
-            self.algorithm = with_learning_rate(algorithm, 1.0)
-            self._local = local(params)
-            super().__init__(self._local.param_groups, self._local.defaults)
+            self._unbound = beside_local(self._given)
+            self._local = made_local(local, params, unfit=Optimizer)
+            self._make(self._local.param_groups, self._local.defaults)
             self._share_local()
-        self._rates = LearningRates(algorithm, len(self.param_groups))
+        self._groups = Groups(self._given if self._local is None else None, self.param_groups)
+        self._trained = Trained.of(self.param_groups)
+        check_kinds(self._trained.parameters)
+        self.algorithm = self._bound()
         if self._local is None:
-            if isinstance(lr, LearningRate):
-                self._rates.check_follows(algorithm, self.param_groups)
-            self._rates.see(algorithm, self.param_groups)
-        self._parameters = [p for p in self._all_parameters() if p.requires_grad]
-        _check_kinds(self._parameters)
-        shapes = {str(i): tuple(p.shape) for i, p in enumerate(self._parameters)}
-        self.algorithm = self.algorithm.for_layout(Layout(shapes))
+            self._rates.begin(self._decay.begin(self.algorithm, self.param_groups), self.param_groups)
         self._buffers = Buffers(buffers)
 
-    def _all_parameters(self) -> list[Tensor]:
-        return [p for group in self.param_groups for p in group["params"]]
+    def _make(self, params: list[Any], defaults: dict[str, Any]) -> None:
+        try:
+            super().__init__(params, defaults)
+        except TypeError as error:
+            raise ValueError(f"params are not allowed: {error}") from error
+
+    def _bound(self) -> Algorithm:
+        """The algorithm for the parameters that are trained."""
+        shapes = {str(i): place.shape for i, place in enumerate(places_of(self._trained.parameters))}
+        return self._unbound.for_layout(Layout(shapes))
 
     def _share_local(self) -> None:
         assert self._local is not None
         self.param_groups, self.state = self._local.param_groups, self._local.state
-
-    def _agree_on_shapes(self, processes: Communicator) -> None:
-        shapes = [tuple(each.shape) for each in [*self._parameters, *self._buffers.tensors]]
-        reference = processes.broadcast(shapes)
-
-        def check() -> None:
-            if shapes != reference:
-                raise ValueError(f"rank {processes.rank} has parameters or buffers of other shapes than rank 0")
-
-        processes.together(check)
-
-    @torch.no_grad()
-    def _equalize(self, processes: Communicator) -> None:
-        tensors = [*self._all_parameters(), *self._buffers.tensors]
-        values = processes.broadcast([each.detach().cpu().clone() for each in tensors])
-        for each, value in zip(tensors, values, strict=True):
-            each.copy_(value)
+        for kind in ("state_dict_pre", "state_dict_post", "load_state_dict_pre", "load_state_dict_post"):
+            setattr(self, f"_optimizer_{kind}_hooks", getattr(self._local, f"_optimizer_{kind}_hooks"))
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         if hasattr(self, "network"):
@@ -202,58 +214,88 @@ class Optimizer(torch.optim.Optimizer):
             What the closure returned.
 
         Raises:
-            RuntimeError: if the parameters were changed in place while neighbours may have been reading them.
+            RuntimeError: if the parameters were changed while neighbours may have been reading them.
+            ValueError: if a parameter group has got an option or parameters that it cannot have, or a parameter was
+                unfrozen that cannot be trained with the others.
         """
-        loss = None
+        self._check_not_averaged()
+        loss = self._seen if self._follows else None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        self._check_not_averaged()
+        self._begin(STEP)
+        self._seen = loss
+        self._groups.check(self.param_groups)
         self._see_changes()
-        self._flat.collect()
-        gradient = self._flat.gradient
-        seen = torch.as_tensor(math.nan if loss is None else loss, dtype=gradient.dtype, device=gradient.device)
-        sample = Sample(self._scaled(self._direction()), seen.detach().reshape(1))
+        self._changes.expected = self._changes.fresh = False
+        self._take_up()
+        idle = () if self._follows else self._flat.collect()
+        seen = loss_seen(math.nan if loss is None else loss, self._flat.gradient)
+        sample = Sample(self._scaled(self._direction(idle), idle), seen)
         ended = self.network.round
-        self.algorithm.advance(self._state, sample, self.network)
+        with at_rest(self._state, idle, self._flat.places):
+            self.algorithm.advance(self._state, sample, self.network)
         if self.network.round > ended and self._buffers.tensors:
             self._buffers.mix(self.network, ended)
         leave_memory(self._state, self._flat.gradient)  # into which the next gradients come
         self._flat.bind(self._state.x)
         self.algorithm.post(self._state, self.network)
-        self._shared = self.network.exposed(self._state.x)
+        self._changes.see_readers(self._flat, self.n > 1 and self.network.exposed(self._state.x), self._state.step)
         self._rates.show(self.algorithm, self.param_groups, self._state.step)
         return loss
 
     def _see_changes(self) -> None:
-        """Take over what happened to the parameters since the last step."""
-        if self._shared and self._flat.changed:
-            raise RuntimeError(
-                f"parameters were changed since the last step, while neighbours may have been reading them: "
-                f"{type(self.algorithm).__name__} as set up sends them during the next gradient computation; "
-                f'use an order without this overlap, such as "adapt-then-combine"'
-            )
-        if self._flat.moved:
-            self._flat.bring_back()
+        """Take over what happened to the parameters since the last step; before the first one collective.
 
-    def _direction(self) -> Tensor:
+        If some rank has loaded a model since the start, all start from what they have then.
+        """
+        changed = self._changes.see(self._flat)
+        if self._changes.fresh and self._processes.first_rank_where(changed) is not None:
+            self._state = self.algorithm.start(self._flat.stack, self.network)
+            self.network.finish_step()
+            self._flat.bind(self._state.x)
+
+    def _take_up(self) -> None:
+        """Train what was frozen when this optimizer was made and is no longer, on all ranks alike; collective then."""
+        before, left_out = self._flat, self._trained.left_out
+        if not any(p.requires_grad or p.grad is not None for p in left_out):
+            return
+        self._trained = Trained.of(self.param_groups, before.parameters)
+        self._processes.together(lambda: check_unfrozen(left_out, self._trained.parameters))
+        self.network.complete()  # what is under way is of the narrower vector
+        self.network.finish_step()
+        before.release()
+        self._flat = FlatParameters(self._trained.parameters)
+        self.algorithm = self._bound()
+        known = set(before.parameters)
+        numbers = [i for i, p in enumerate(self._trained.parameters) if p in known]
+        widening = Widening(numbers, self._flat.places)
+        self._state = widened(self.algorithm, self._state, self._flat.stack, widening, self.network)
+        self.network.finish_step()
+        self._flat.bind(self._state.x)
+
+    def _direction(self, idle: Sequence[int]) -> Tensor:
         """(1, d): the gradient, or what the local optimizer would subtract."""
-        if getattr(self, "found_inf", 0):  # the neighbours wait for this node all the same
+        if getattr(self, "found_inf", 0) or self._follows:  # the neighbours wait for this node all the same
             return torch.zeros_like(self._flat.gradient)
         scale = getattr(self, "grad_scale", None)
         if scale is not None:
             self._flat.gradient.mul_(scale.double().reciprocal().to(self._flat.gradient))
         if self._local is None:
             return self._flat.gradient
-        assert self._scratch is not None
-        self._flat.bind(self._scratch.copy_(self._state.x))  # x itself may be on its way
-        self._local.step()
-        return self._state.x - self._scratch
+        return local_direction(self._local, self._flat, self._state.x, idle)
 
-    def _scaled(self, direction: Tensor) -> Tensor:
-        """Give the algorithm its learning rate, and each group its share of it."""
-        if self._local is None:
-            self.algorithm, direction = self._rates.apply(self.algorithm, self.param_groups, direction)
+    def _scaled(self, direction: Tensor, idle: Sequence[int]) -> Tensor:
+        """Give the algorithm its learning rate and weight decay, and each group its share of them."""
+        if self._local is not None:
+            return direction
+        groups, resting = self.param_groups, set(idle)
+        values = [float(group["weight_decay"]) for group in groups]
+        decays = [0.0 if i in resting else values[number] for i, number in enumerate(self._trained.groups)]
+        self.algorithm, direction = self._decay.apply(
+            self.algorithm, self._flat.places, decays, self._state.x, direction
+        )
+        self.algorithm, direction = self._rates.apply(self.algorithm, groups, self._trained.sizes, direction)
         return direction
 
     @contextmanager
@@ -264,6 +306,7 @@ class Optimizer(torch.optim.Optimizer):
         training. Afterwards everything is as before.
         """
         self._check_not_averaged()
+        self._begin(AVERAGE)
         self._see_changes()
         with torch.no_grad(), self.network.unrecorded():
             mean = self.network.mean(self.algorithm.model(self._state))
@@ -293,24 +336,23 @@ class Optimizer(torch.optim.Optimizer):
         A new optimizer that loads it, and a model that loads the other, go on with the same bits.
         """
         groups = super().state_dict() if self._local is None else self._local.state_dict()
-        return groups | {
-            "gossip": {
-                "algorithm": type(self.algorithm).__name__,
-                "state": saved(self._state),
-                "round": self.network.round,
-                "shares": self._rates.shares,
-            }
-        }
+        rest = {"state": saved(self._state), "round": self.network.round, "shares": self._rates.shares}
+        return groups | {"gossip": asdict(self._identity) | rest}
+
+    @property
+    def _identity(self) -> Identity:
+        return Identity.of(self._given, self._local, self._flat.places, self.network)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a saved state, before or after the model does; collective.
 
         Raises:
-            ValueError: if it is the state of another algorithm, or of other parameters.
+            UsageError: (a ValueError) on every rank, if on any it is the state of another node, of another number of
+                nodes, of another algorithm or one with other settings, of other parameters, or no such state.
         """
-        given = state_dict["gossip"]
-        if given["algorithm"] != type(self.algorithm).__name__:
-            raise ValueError(f"a state of {given['algorithm']} cannot be loaded by {type(self.algorithm).__name__}")
+        self._begin(LOAD_STATE)
+        with speaking_once(self._processes):
+            given = self._processes.together(lambda: self._identity.check(state_dict, self.param_groups))
         if self._local is None:
             super().load_state_dict(state_dict)
         else:
@@ -321,8 +363,14 @@ class Optimizer(torch.optim.Optimizer):
         self.network.round = given["round"]
         self._rates.shares = list(given["shares"])
         self._state = restored(self._state, given["state"])
-        self._shared = False
+        self._changes.expect(self._flat)
         self._rates.show(self.algorithm, self.param_groups, self._state.step)
+
+    def __getstate__(self) -> dict[str, Any]:
+        raise TypeError(
+            "a gossip.Optimizer cannot be copied or pickled, as it is tied to its parameters and the other ranks: save "
+            "its state_dict() and load that into another one"
+        )
 
     @property
     def chosen(self) -> dict[str, Any]:
@@ -335,32 +383,7 @@ class Optimizer(torch.optim.Optimizer):
 
     def close(self) -> None:
         """Complete what is under way and leave the parameters to themselves; collective. Happens at exit anyway."""
-        atexit.unregister(self._resources.close)
+        self._begin(CLOSE)
+        self._processes.no_longer_at_end(self._resources.close)
         self._flat.release()
         self._resources.close()
-
-
-def _choose(topology: Any, algorithm: Algorithm, n: int) -> Schedule:
-    """The topology of n nodes, if the algorithm can use it."""
-    if isinstance(topology, str):
-        families = {family.__name__: family for family in FAMILIES}
-        if topology not in families:
-            raise ValueError(f"there is no topology {topology!r}; there are {', '.join(families)}")
-        topology = families[topology]
-    made = topology(n) if callable(topology) else topology
-    chosen = made if isinstance(made, Schedule) else Topology(made)
-    if chosen.n != n:
-        raise ValueError(f"{chosen.name} has {chosen.n} nodes but there are {n} ranks, and every rank is one node")
-    check_needs(algorithm, chosen)
-    return chosen
-
-
-def _check_kinds(parameters: Sequence[Tensor]) -> None:
-    """Refuse parameters that cannot lie in one vector."""
-    if not parameters:
-        raise ValueError("none of the parameters requires a gradient")
-    kinds = sorted({f"{p.dtype} on {p.device}" for p in parameters})
-    if len(kinds) > 1 or not parameters[0].is_floating_point():
-        raise ValueError(
-            f"the parameters must share one floating-point type and one device, these are {', '.join(kinds)}"
-        )

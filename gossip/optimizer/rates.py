@@ -22,20 +22,39 @@ class LearningRates:
 
     Args:
         algorithm: Has a learning rate.
-        groups: As many as there will be.
 
     Attributes:
-        shares: For each group, its learning rate relative to the largest one.
+        first: That of the first step.
+        shares: For each group, its learning rate relative to the largest one; none beside a local optimizer.
     """
 
-    def __init__(self, algorithm: Algorithm, groups: int) -> None:
+    def __init__(self, algorithm: Algorithm) -> None:
         lr = learning_rate_of(algorithm)
         assert lr is not None
-        self.shares = [1.0] * groups
-        self._shown = learning_rate(lr, 0)  # what a schedule last set in the groups
+        self.shares: list[float] = []
+        self.first = self._shown = learning_rate(lr, 0)  # what a schedule last set in the groups
 
-    def apply(self, algorithm: Algorithm, groups: Groups, direction: Tensor) -> tuple[Algorithm, Tensor]:
+    def begin(self, algorithm: Algorithm, groups: Groups) -> None:
+        """See the groups for the first time.
+
+        Raises:
+            ValueError: They cannot have these learning rates.
+        """
+        self.shares = [1.0] * len(groups)
+        if isinstance(learning_rate_of(algorithm), LearningRate):
+            self.check_follows(algorithm, groups)
+        self.see(algorithm, groups)
+
+    def apply(
+        self, algorithm: Algorithm, groups: Groups, sizes: Sequence[int], direction: Tensor
+    ) -> tuple[Algorithm, Tensor]:
         """The algorithm with its learning rate, and the direction (1, d) with each group's share of it.
+
+        Args:
+            algorithm: As in the last step.
+            groups: As they are now.
+            sizes: How many numbers of each group are in the vector.
+            direction: (1, d).
 
         Raises:
             ValueError: The groups cannot have these learning rates.
@@ -46,8 +65,7 @@ class LearningRates:
         algorithm = with_learning_rate(algorithm, self.see(algorithm, groups))
         if all(share == 1 for share in self.shares):
             return algorithm, direction
-        sizes = [sum(p.numel() for p in group["params"] if p.requires_grad) for group in groups]
-        parts = zip(self.shares, direction.split(sizes, dim=1), strict=True)
+        parts = zip(self.shares, direction.split(list(sizes), dim=1), strict=True)
         return algorithm, torch.cat([share * part for share, part in parts], dim=1)
 
     def see(self, algorithm: Algorithm, groups: Groups) -> float:
@@ -99,3 +117,17 @@ def with_learning_rate(algorithm: Algorithm, lr: float) -> Algorithm:
 def learning_rate_of(algorithm: Algorithm) -> float | LearningRate | None:
     """What an algorithm has as `lr`; None if it has none."""
     return getattr(algorithm, "lr", None)
+
+
+def beside_local(algorithm: Algorithm) -> Algorithm:
+    """The algorithm as it goes along what a local optimizer would change.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    name = type(algorithm).__name__
+    if isinstance(learning_rate_of(algorithm), LearningRate):
+        raise ValueError(f"{name} does not use its lr beside a local optimizer: put the schedule on that one")
+    if not algorithm.proportional:
+        raise ValueError(f"{name} as set up cannot take its directions from a local optimizer")
+    return with_learning_rate(algorithm, 1.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from math import inf
 from typing import Any, Protocol, TypeVar
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossip.errors import GossipError, explained, of_own_code
+from gossip.processes.calls import Calls
 from gossip.processes.cores import usable_cores
 from gossip.spans import NO_SPANS, Spans
 
@@ -30,6 +32,10 @@ class StalledError(Exception):
         super().__init__(what)
         self.ranks = ranks
         self.seconds = seconds
+
+
+class PartedError(Exception):
+    """Raised on a rank that waits for another in a call that this one will not come to; it says which, in words."""
 
 
 class Watch(Protocol):
@@ -56,6 +62,7 @@ class Communicator:
         bereaved: Whether some processes have been lost.
         watch: Tells of ranks that are killed, where somebody watches.
         spans: Is told of waits, and of what those who have this communicator do.
+        number: Of the optimizer that this is the communicator of, from 1 on, if it is one's.
         traceback: Whether errors in a user's own code are shown with all lines that they passed.
     """
 
@@ -69,7 +76,13 @@ class Communicator:
     bereaved = False
     watch: Watch | None = None
     spans: Spans = NO_SPANS
+    number = 1
     traceback = False
+
+    @cached_property
+    def calls(self) -> Calls:
+        """That this rank has begun together with the others, who can see them."""
+        return Calls()
 
     @property
     def name(self) -> str:
@@ -130,6 +143,16 @@ class Communicator:
     def first_rank_where(self, flag: bool) -> int | None:
         """The lowest rank that gave True, on every rank; None if none did."""
         return 0 if flag else None
+
+    def begin(self, call: str) -> None:
+        """This rank begins a call that all ranks make together; see `gossip.processes.calls`."""
+        self.calls.begin(call, self.number)
+
+    def at_end(self, close: Callable[[], object]) -> None:
+        """At the end of this process, call this when all ranks are at theirs; in a single process never."""
+
+    def no_longer_at_end(self, close: Callable[[], object]) -> None:
+        """Do not."""
 
     def barrier(self) -> None:
         """Wait until every rank is here, without burning the cores that others need."""

@@ -36,7 +36,7 @@ def share_cores(processes: Sharing) -> None:
     """
     import torch
 
-    if processes.size > 1 and "OMP_NUM_THREADS" not in os.environ:
+    if processes.size > 1 and not os.environ.get("OMP_NUM_THREADS", "").strip():
         torch.set_num_threads(max(1, processes.local_cores // processes.local_size))
 
 

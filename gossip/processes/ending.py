@@ -8,17 +8,21 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
 
 from gossip.errors import DivergedError, GossipError, OwnCodeError, PreemptedError, of_own_code, say
-from gossip.processes.communicator import Communicator, StalledError, listed
+from gossip.processes.calls import SAME
+from gossip.processes.communicator import Communicator, PartedError, StalledError, listed
+from gossip.processes.words import grouped
 
 PARTING = 2.0  # seconds in which the last agreement of survivors reaches all of them: who ends is lost to the others
 FAILURE = 1  # exit code after an unexpected exception
+INTERRUPTED = 130  # and after Ctrl-C, as shells have it: 128 + SIGINT
+STALLED, PARTED = "", "parted"  # kinds of failures that are waits for others
 
 
 def end_job(communicator: Communicator, error: BaseException) -> None:
@@ -30,10 +34,12 @@ def end_job(communicator: Communicator, error: BaseException) -> None:
     from algorithms import NonFiniteError
 
     code = DivergedError.exit_code if isinstance(error, NonFiniteError) else getattr(error, "exit_code", FAILURE)
+    code = INTERRUPTED if isinstance(error, KeyboardInterrupt) else code
     try:
         if isinstance(error, StalledError):
-            say(f"gossip: {communicator.name} {error}")
-        said = communicator.confer(Failure.of(error))
+            where = f" in {communicator.calls.doing}" if communicator.calls.doing else ""
+            say(f"gossip: {communicator.name}{where} {error}")
+        said = communicator.confer(Failure.of(error, communicator.calls.doing))
         place = list(said).index(communicator.rank)
         # The first to print ends the others while they still wait.
         time.sleep(min(1 + 0.3 * place, 5.0) if place else 0)
@@ -51,24 +57,30 @@ class Failure:
 
     Attributes:
         host: Where it ran.
-        kind: Differs from that of failures elsewhere in the program; "" for a wait that took too long.
+        kind: Differs from that of failures elsewhere in the program; `STALLED` or `PARTED` for a wait for others.
         trace: As Python prints it; "" where it says nothing.
         line: In one line.
+        where: In which call, "" if that is not known.
     """
 
     host: str
     kind: str
     trace: str
     line: str
+    where: str = ""
 
     @classmethod
-    def of(cls, error: BaseException) -> Failure:
+    def of(cls, error: BaseException, where: str = "") -> Failure:
         """That of an exception."""
         from algorithms import NonFiniteError
 
         host, line = socket.gethostname(), f"{type(error).__name__}: {error}"
         if isinstance(error, StalledError):
-            return cls(host, "", "", line)
+            return cls(host, STALLED, "", line, where)
+        if isinstance(error, PartedError):
+            return cls(host, PARTED, "", str(error), where)
+        if isinstance(error, KeyboardInterrupt):  # wherever it came
+            return cls(host, "KeyboardInterrupt", "", "interrupted")
         frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
         trace = "" if isinstance(error, NonFiniteError) else "".join(traceback.format_exception(error)).rstrip()
         if isinstance(error, OwnCodeError):
@@ -81,7 +93,7 @@ def spoken(communicator: Communicator, said: Mapping[int, Failure]) -> list[str]
     kinds: dict[str, list[int]] = {}
     for rank, failure in said.items():
         kinds.setdefault(failure.kind, []).append(rank)
-    stalled = kinds.pop("", [])
+    stalled, apart = kinds.pop(STALLED, []), kinds.pop(PARTED, [])
     lines = []
     for ranks in kinds.values():
         first = said[ranks[0]]
@@ -89,25 +101,40 @@ def spoken(communicator: Communicator, said: Mapping[int, Failure]) -> list[str]
         lines += [first.trace] if first.trace else []
         lines.append(f"[{listed(ranks)} of {communicator.size} on {hosts}] {first.line}")
     if not kinds:
-        silent = [rank for rank in range(communicator.size) if rank not in said]
-        whom = f"{listed(silent)} of {communicator.size} did not answer" if silent else "all ranks wait for each other"
-        lines.append(
-            f"gossip: error: {whom} while {listed(stalled)} waited for more than {communicator.patience:g} s; "
-            f"a longer --stall-timeout lets them wait longer"
-        )
+        what = said[apart[0]].line if apart else _stalled(communicator, {rank: said[rank].where for rank in stalled})
+        lines.append(f"gossip: error: {what}")
     return lines
 
 
+def _stalled(communicator: Communicator, waiting: Mapping[int, str]) -> str:
+    """That these ranks have waited too long, each in some call."""
+    silent = [rank for rank in range(communicator.size) if rank not in waiting]
+    groups = grouped(waiting)
+    there = " and ".join(f"{listed(ranks)} waited{f' in {where}' if where else ''}" for ranks, where in groups)
+    long = f"for more than {communicator.patience:g} s"
+    if silent:
+        return (
+            f"{listed(silent)} of {communicator.size} did not answer while {there} {long}; a longer stall timeout "
+            f"(--stall-timeout, stall_timeout=) lets them wait longer"
+        )
+    mend = SAME if len(groups) > 1 else "what decides who sends what must be the same on every rank"
+    return f"all ranks wait for each other: {there} {long}; {mend}"
+
+
 @contextmanager
-def watched(communicator: Communicator, directory: Path | None) -> Iterator[None]:
-    """If a rank is killed meanwhile, one line says which, although nobody else may live to say so; collective."""
+def watched(communicator: Communicator, directory: Path | None, checkpoint: str) -> Iterator[None]:
+    """If a rank is killed meanwhile, one line says which, although nobody else may live to say so; collective.
+
+    Where the run directory has a checkpoint, under a name of this pattern, the line says how to go on.
+    """
     if communicator.size > 1:
         from gossip.processes.mpi import MpiCommunicator
         from gossip.processes.watcher import Watch
 
         assert isinstance(communicator, MpiCommunicator)
         ranks, gather = communicator.local_ranks, communicator.gather
-        communicator.watch = Watch(ranks, communicator.rank, gather, communicator.size, str(directory or ""))
+        size, where = communicator.size, str(directory or "")
+        communicator.watch = Watch(ranks, communicator.rank, gather, size, where, checkpoint)
     try:
         yield
     except GossipError:
@@ -141,8 +168,9 @@ def failing_together(communicator: Communicator) -> Iterator[None]:
 
 def leave(code: int) -> NoReturn:
     """End this process, of a job that has lost some: MPI's own way waits for them where there are many."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):  # one that is full, broken or closed
+            stream.flush()
     time.sleep(PARTING)
     os._exit(code)
 
@@ -205,12 +233,14 @@ def speaking_once(communicator: Communicator) -> Iterator[None]:
     """In a user's own script, rank 0 alone reports an error that all ranks raise alike within it, in one line.
 
     Python reports an error that nobody has caught when the script has ended, so after such an error the hook for
-    that stays; otherwise it is set back.
+    that stays; otherwise it is set back. In a single process this is so only where a run has been told to stop.
     """
     set_back = speak_once(communicator)
     try:
         yield
-    except GossipError:
+    except GossipError as error:
+        if isinstance(error, PreemptedError):
+            _hook(communicator)
         raise
     except BaseException:
         set_back()
@@ -219,20 +249,27 @@ def speaking_once(communicator: Communicator) -> Iterator[None]:
 
 
 def speak_once(communicator: Communicator) -> Callable[[], None]:
-    """Let rank 0 alone report an error that all ranks raise alike and nobody catches, in one line.
+    """Let rank 0 alone report an error that all ranks raise alike and nobody catches, in one line, with its exit code.
 
-    Any other exception that nobody catches is printed and ends the whole job.
+    Any other exception that nobody catches is printed and ends the whole job. In a single process nothing changes.
 
     Returns:
         What sets Python's hook back.
     """
+    return _hook(communicator) if communicator.size > 1 else lambda: None
+
+
+def _hook(communicator: Communicator) -> Callable[[], None]:
     before = sys.excepthook
-    if communicator.size == 1 or getattr(before, "speaks_once", False):
+    if getattr(before, "speaks_once", False):
         return lambda: None
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if isinstance(error, GossipError):
             complain(error, communicator.rank, communicator.traceback)
+            raise SystemExit(error.exit_code)  # which Python heeds here
+        if communicator.size == 1:
+            before(kind, error, trace)
         else:
             end_job(communicator, error)
 

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
+import atexit
+import ctypes
 import os
 import sys
 import warnings
+from collections.abc import Sequence
+from math import inf
 from typing import TYPE_CHECKING
 
-from gossip.errors import UsageError
 from gossip.processes.communicator import Communicator
+from gossip.processes.environment import Launch, launched_as, launched_otherwise, start_timeout
+from gossip.processes.start import StartError, limited, whoami
 
 if TYPE_CHECKING:
     from mpi4py import MPI
 
 WITH_ULFM = "OMPI_MCA_mpi_ft_enable"  # Open MPI's launcher sets it when it is told --with-ft ulfm
-LAUNCHERS = (  # (number of processes, this process's number), the nearest launcher first
-    ("PMI_SIZE", "PMI_RANK"),
-    ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
-    ("SLURM_NTASKS", "SLURM_PROCID"),
-)
 THREAD_LEVELS = ("single", "funneled", "serialized", "multiple")  # in the order of MPI's constants
-
-
-def launched_as() -> tuple[str, int, int] | None:
-    """(variable, processes, this process's number) as a launcher set them; None without a launcher."""
-    for size, rank in LAUNCHERS:
-        if size in os.environ:
-            return size, int(os.environ[size]), int(os.environ.get(rank, "0"))
-    return None
 
 
 def mpi_library() -> str:
@@ -40,7 +32,8 @@ def mpi_library() -> str:
         import mpi4py
 
         mpi4py.rc.initialize = False
-        mpi4py.rc.finalize = True  # at exit, as if mpi4py had initialized it
+        mpi4py.rc.finalize = False
+        atexit.register(_finalize)  # as mpi4py would later, when nothing of Python can prevent it any more
     from mpi4py import MPI
 
     name = MPI.Get_library_version().split("\n")[0].split(",")[0].strip("\0 ")
@@ -54,50 +47,48 @@ def thread_level() -> str | None:
     return THREAD_LEVELS[MPI.Query_thread()] if MPI.Is_initialized() else None
 
 
-def world() -> Communicator:
+def _finalize() -> None:
+    from mpi4py import MPI
+
+    if MPI.Is_initialized() and not MPI.Is_finalized():
+        MPI.Finalize()
+
+
+def world(doing: Sequence[str] = (), patience: float | None = None) -> Communicator:
     """All processes that were launched together. Without a launcher no MPI library is needed, nor touched.
 
+    Args:
+        doing: What this process is about to do with the others, who must do the same: a command and its arguments.
+        patience: Seconds in which all must have found each other, after which this process ends; and after which any
+            later wait for other ranks is given up. By default what the environment says, or 600.
+
     Raises:
-        UsageError: if the launcher started another number of processes than the MPI library knows of, in
-            which case each would silently train alone.
+        UsageError: if processes were launched that MPI knows nothing of, or another number than it knows of, in which
+            case each would silently train alone; or if the ranks are about to do different things.
     """
     launch = launched_as()
+    _refuse_other_launchers(launch)
     if launch is None and "mpi4py.MPI" not in sys.modules:
         return Communicator()
-    variable, size, _ = launch or ("", 1, 0)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a mismatch is reported below, with what to do about it
-            library = mpi_library()
-            from mpi4py import MPI
-
-            foreign = variable.startswith("OMPI") and "MPICH" in library  # MPICH would abort when it is initialized
-            if not foreign and not MPI.Is_initialized():
-                MPI.Init_thread()
-    except (ImportError, RuntimeError) as error:
-        if size == 1:
+    limit = start_timeout() if patience is None else patience
+    with limited(limit):
+        if _initialize(launch) == 1:
             return Communicator()
-        raise UsageError(
-            f"{size} processes were launched ({variable}={size}) but no MPI library can be loaded "
-            f"({' '.join(str(error).split())}); install one with: pip install 'gossip-mpi[mpich]'"
-        ) from error
-    if foreign or (launch is not None and MPI.COMM_WORLD.size != size):
-        seen = "cannot be started by it" if foreign else f"sees {MPI.COMM_WORLD.size}"
-        raise UsageError(
-            f"the launcher started {size} processes ({variable}={size}) but the MPI library ({library}) {seen}; "
-            f"use the mpirun that belongs to this library, under Slurm srun --mpi=pmi2 with MPICH, or unset {variable} "
-            f"to run one process"
-        )
-    return over(MPI.COMM_WORLD)
+    from mpi4py import MPI
+
+    try:
+        return over(MPI.COMM_WORLD, doing, limit)
+    except MPI.Exception as error:
+        raise StartError(f"{whoami()} has lost other ranks while the job started: {error}") from error
 
 
-def over(communicator: MPI.Intracomm) -> Communicator:
+def over(communicator: MPI.Intracomm, doing: Sequence[str] = (), patience: float = inf) -> Communicator:
     """The processes of an mpi4py communicator, which is duplicated."""
     if communicator.size == 1:
         return Communicator()
     from gossip.processes.mpi import MpiCommunicator
 
-    return MpiCommunicator(communicator)
+    return MpiCommunicator(communicator, doing=doing, patience=patience)
 
 
 def tolerates_failures() -> bool:
@@ -107,3 +98,62 @@ def tolerates_failures() -> bool:
     from mpi4py import MPI
 
     return "Open MPI" in MPI.Get_library_version() and os.environ.get(WITH_ULFM, "0") in ("1", "true")
+
+
+def _initialize(launch: Launch | None) -> int:
+    """Number of processes that MPI knows of, once it is initialized; 1 where it is neither there nor needed."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a mismatch is reported below, with what to do about it
+            library = mpi_library()
+            from mpi4py import MPI
+
+            foreign = launch is not None and launch.variable.startswith("OMPI") and "MPICH" in library  # it would abort
+            if not foreign and not MPI.Is_initialized():
+                _initialize_with_all_threads()
+    except (ImportError, RuntimeError) as error:
+        if launch is None or launch.size == 1:
+            return 1
+        raise StartError(
+            f"{launch.size} processes were launched ({launch.said}) but {whoami()} can load no MPI library "
+            f"({' '.join(str(error).split())}); install one with: {sys.executable} -m pip install 'gossip-mpi[mpich]'"
+        ) from error
+    seen = 1 if foreign else MPI.COMM_WORLD.size
+    if launch is not None and (foreign or not launch.agrees(seen)):
+        raise StartError(
+            f"the launcher started {launch.size} processes ({launch.said}) but the MPI library ({library}) "
+            f"{'cannot be started by it' if foreign else f'sees {seen}'}; use the mpirun that belongs to this library, "
+            f"under Slurm srun --mpi=pmi2 with MPICH, or unset {launch.sign} to run one process"
+        )
+    return seen
+
+
+def _initialize_with_all_threads() -> None:
+    """As mpi4py does it, but without holding Python's global lock: other threads look at the time meanwhile."""
+    from mpi4py import MPI
+
+    provided = ctypes.c_int()
+    library = ctypes.CDLL(MPI.__file__)  # and what it is linked to, the MPI library
+    code = library.MPI_Init_thread(None, None, ctypes.c_int(MPI.THREAD_MULTIPLE), ctypes.byref(provided))
+    if code != MPI.SUCCESS:
+        raise RuntimeError(f"MPI_Init_thread fails with code {code}")
+    for communicator in (MPI.COMM_WORLD, MPI.COMM_SELF):
+        communicator.Set_errhandler(MPI.ERRORS_RETURN)  # which mpi4py raises
+
+
+def _refuse_other_launchers(launch: Launch | None) -> None:
+    """Refuse to run as one of several processes that are strangers to each other.
+
+    Raises:
+        UsageError: They are.
+    """
+    other, known = launched_otherwise(), launch.size if launch is not None else 1
+    if "mpi4py.MPI" in sys.modules:
+        from mpi4py import MPI
+
+        known = MPI.COMM_WORLD.size if MPI.Is_initialized() else known
+    if other is not None and other.size != known:
+        raise StartError(
+            f"{other.size} processes were launched ({other.by}, {other.said}) but not by MPI, so each would train "
+            f"alone: start with mpirun -n {other.size}"
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import socket
 import time
@@ -11,6 +10,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import cached_property
 from hashlib import blake2b
+from math import inf
 from typing import Any, cast
 
 import numpy as np
@@ -18,9 +18,10 @@ from mpi4py import MPI as MPI  # also for what is measured against the bare libr
 from mpi4py.MPI import Intracomm as Intracomm
 from numpy.typing import NDArray
 
+from gossip.processes.attendance import Attendance, abort, attending, is_everyone
 from gossip.processes.communicator import Communicator, StalledError, listed
 from gossip.processes.cores import usable_cores
-from gossip.processes.versions import digest, refuse_other_versions
+from gossip.processes.versions import digest, refuse_other_commands, refuse_other_versions, versions
 from gossip.spans import NO_SPANS, telling_for_whom
 
 CommunicationError = MPI.Exception  # of any call, where some rank may have died
@@ -31,6 +32,7 @@ OVERSLEEP = 0.05  # a sleep's share of the time waited so far, hence the most th
 MOST_CORES = 4096  # of a host
 BROADCAST, FAILURE = 4, 5  # tags, next to those of the networks
 LAST_WORDS = 1.0  # seconds without another report after which a failing rank speaks
+MOMENT = 1.0  # seconds of waiting after which a rank looks where others are
 AWAY = 2.0  # seconds between two looks from which on this process has itself been stopped
 
 
@@ -44,14 +46,30 @@ class MpiCommunicator(Communicator):
     Args:
         communicator: The processes.
         ranks_per_host: Take each block of so many ranks for a host of its own, as if the others ran elsewhere.
+        doing: What this rank is about to do, which must be the same on all of them: a command and its arguments.
+        patience: Seconds after which a wait for other ranks is given up, from here on.
 
     Attributes:
         crowded: Whether there are more ranks on this host than cores.
         hosts: (size,) the host of each rank, as a number: ranks of the same one can share memory, as MPI says.
         local_ranks: The ranks on this host, ascending.
+        attendance: Sees whether ranks that are waited for will come.
     """
 
-    def __init__(self, communicator: MPI.Intracomm, ranks_per_host: int | None = None) -> None:
+    def __init__(
+        self,
+        communicator: MPI.Intracomm,
+        ranks_per_host: int | None = None,
+        *,
+        doing: Sequence[str] = (),
+        patience: float = inf,
+    ) -> None:
+        self._doing = doing
+        self.patience = patience
+        self.attendance = attending(communicator)
+        if self.attendance is not None:
+            self.calls = self.attendance.calls
+        self._everyone = is_everyone(communicator)
         self._set_up(communicator, ranks_per_host)
 
     def _set_up(self, communicator: MPI.Intracomm, ranks_per_host: int | None = None) -> None:
@@ -60,17 +78,19 @@ class MpiCommunicator(Communicator):
         self.wait([request])
         self.rank = self.mpi.rank
         self.size = self.mpi.size
-        self._refuse_other_versions()  # before anything that they may do otherwise
+        self._refuse_other_programs()  # before anything that they may do otherwise
         self.hosts, self.local_size, self.local_cores = self._find_hosts()
         self.crowded = self.local_size > self.local_cores
         if ranks_per_host is not None:
             self.hosts = np.arange(self.size) // ranks_per_host
         self.local_ranks: list[int] = np.flatnonzero(self.hosts == self.hosts[self.rank]).tolist()
 
-    def _refuse_other_versions(self) -> None:
-        digests = np.empty((self.size, 16), np.uint8)
-        self.wait([self.mpi.Iallgather(digest(), digests)])
-        refuse_other_versions(digests, self.gather)
+    def _refuse_other_programs(self) -> None:
+        digests = np.empty((2, self.size, 16), np.uint8)
+        mine = [digest(versions()), digest(self._doing)]
+        self.wait([self.mpi.Iallgather(*each) for each in zip(mine, digests, strict=True)])
+        refuse_other_versions(digests[0], self.gather)
+        refuse_other_commands(digests[1], self._doing, self.gather)
 
     @property
     def shares_hosts(self) -> bool:
@@ -259,12 +279,29 @@ class MpiCommunicator(Communicator):
             return f"rank {rank}"
         return f"rank {rank} ({listed(self.blocks[rank], 'node')})"
 
+    def attend(self, call: str) -> None:
+        """See where others are from now on, in the first call that these ranks make together; collective."""
+        if self.attendance is None:
+            communicator, request = self.mpi.Idup()
+            self.wait([request])
+            self.attendance = Attendance(communicator, self.calls, self._everyone)
+            self.begin(call)
+
+    def at_end(self, close: Callable[[], object]) -> None:
+        if self.attendance is not None:
+            self.attendance.closing.append(close)
+
+    def no_longer_at_end(self, close: Callable[[], object]) -> None:
+        if self.attendance is not None and close in self.attendance.closing:
+            self.attendance.closing.remove(close)
+
     def abort(self, code: int) -> None:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # who aborts has said why, and MPI's own line adds nothing
-        MPI.COMM_WORLD.Abort(code)  # of the duplicate, it does not reliably end the job with this code
-        os._exit(code)  # MPICH comes back from there, and this process would go on until the launcher ends it
+        abort(code)
 
     def close(self) -> None:
+        if self.attendance is not None and not self.attendance.everyone:
+            self.poll(self.attendance.all_at_end)
+            self.attendance.free()
         if "host" in vars(self):
             self.host.Free()
         self.mpi.Free()
@@ -285,12 +322,15 @@ class Wait:
 
         Raises:
             StalledError: they are more than the communicator's patience.
+            PartedError: for ranks that will not come.
         """
         now = time.perf_counter()
         if now - self._looked > AWAY:
             self._began += now - self._looked
         self._looked = now
         waited = now - self._began
+        if waited > MOMENT and self._communicator.attendance is not None:
+            self._communicator.attendance.look(awaited)
         if waited > self._communicator.patience:
             ranks = awaited and awaited()
             since = (datetime.now() - timedelta(seconds=waited)).strftime("%H:%M:%S")

@@ -9,9 +9,9 @@ Ranks and watcher share a few bytes of memory, a file without a name: for each r
 
 from __future__ import annotations
 
-import glob
 import mmap
 import os
+import re
 import select
 import subprocess
 import sys
@@ -33,6 +33,7 @@ class Watch:
         gather: Gives what each of all ranks gives, in their order; collective.
         size: How many ranks there are on all hosts.
         directory: The run directory, if there is one.
+        checkpoint: A pattern of the names of checkpoints in it.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Watch:
         gather: Callable[[Any], list[Any]],
         size: int,
         directory: str,
+        checkpoint: str,
     ) -> None:
         self._directory = directory
         if rank == 0 and directory:
@@ -68,7 +70,7 @@ class Watch:
         if file is not None:
             about = [str(each) for pair in zip(ranks, pids, strict=True) for each in pair]
             self._watcher = subprocess.Popen(
-                [sys.executable, "-I", "-S", __file__, str(file), str(size), directory, *about],
+                [sys.executable, "-I", "-S", __file__, str(file), str(size), directory, checkpoint, *about],
                 pass_fds=[file],
                 start_new_session=True,  # so that it is not killed with the rank that has started it
             )
@@ -91,8 +93,8 @@ class Watch:
 
 
 def main() -> None:
-    """Wait for the end of processes: FILE SIZE DIRECTORY, then RANK PID of each."""
-    file, size, directory, *about = sys.argv[1:]
+    """Wait for the end of processes: FILE SIZE DIRECTORY CHECKPOINT (a pattern of names), then RANK PID of each."""
+    file, size, directory, checkpoint, *about = sys.argv[1:]
     memory = mmap.mmap(int(file), 0)
     poll = select.epoll()
     watched = {}
@@ -109,10 +111,19 @@ def main() -> None:
             poll.unregister(process)
             if memory[place] == RUNNING:
                 what = f"rank {rank} of {size} on {os.uname().nodename} (process {pid}) was killed"
-                if directory and glob.glob(os.path.join(directory, "checkpoints", "step-*")):
+                if directory and has_checkpoint(directory, checkpoint):
                     what += f"; go on from the last checkpoint with --resume {directory}"
                 say(what, directory)
                 return
+
+
+def has_checkpoint(directory: str, pattern: str) -> bool:
+    """Whether a folder of such a name is in the run directory."""
+    try:
+        with os.scandir(os.path.join(directory, "checkpoints")) as there:
+            return any(re.fullmatch(pattern, each.name) and each.is_dir() for each in there)
+    except OSError:
+        return False
 
 
 def say(what: str, directory: str) -> None:
@@ -125,7 +136,7 @@ def claim(directory: str, what: str) -> bool:
     """Note in the run directory what has happened; False if something is noted there already."""
     try:
         if directory:
-            with open(os.path.join(directory, CLAIM), "x") as file:
+            with open(os.path.join(directory, CLAIM), "x", encoding="utf-8", errors="surrogateescape") as file:
                 file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {what}\n")
     except FileExistsError:
         return False

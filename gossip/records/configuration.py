@@ -89,7 +89,11 @@ def _topology(topology: Schedule, depth: int) -> dict[str, Any]:
 
 
 def _array(kind: str, content: np.ndarray | np.generic, shape: Sequence[int]) -> str:
-    return f"{kind}{list(shape)} {xxhash.xxh3_64_hexdigest(content.tobytes())}"
+    if kind == "object":  # whose bytes are addresses
+        packed: Any = repr(content.tolist()).encode()
+    else:
+        packed = np.ascontiguousarray(content).reshape(-1).view(np.uint8)  # no copy, where there need be none
+    return f"{kind}{list(shape)} {xxhash.xxh3_64_hexdigest(packed)}"
 
 
 def _plain(value: Any) -> Any:

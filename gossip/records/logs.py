@@ -8,12 +8,12 @@ import os
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import TextIO
 
-from gossip.errors import DataError, GossipError, say
+from gossip.errors import GossipError, say
 from gossip.processes.communicator import Communicator, listed
 
 log = logging.getLogger("gossip")
@@ -33,16 +33,20 @@ def logs(directory: Path | None, processes: Communicator) -> Iterator[None]:
     """Keep what this rank logs, its warnings, and what it prints if it is not rank 0, in <directory>/logs/rank<r>.log.
 
     Warnings are printed by rank 0 alone: its own at once, those of the others at the end, each once with how often
-    and on which ranks it came.
+    and on which ranks it came. One of them is that a log cannot be written: nothing else depends on it.
 
     Args:
         directory: The run directory, known to all ranks; None to keep nothing.
-
-    Raises:
-        DataError: the log cannot be written, on every rank.
     """
-    handler = processes.together(lambda: _open(directory, processes.rank))
     counts: Counter[str] = Counter()
+
+    def lost(reason: str) -> None:
+        text = f"cannot write {directory}/logs ({reason}); the run goes on"
+        counts[text] += 1
+        if processes.rank == 0 and counts[text] == 1:
+            say(f"gossip: warning: {text}")
+
+    handler = _open(directory, processes.rank, lost)
     shown = warnings.showwarning
 
     def show(
@@ -80,17 +84,35 @@ def logs(directory: Path | None, processes: Communicator) -> Iterator[None]:
         handler.close()
 
 
-def _open(directory: Path | None, rank: int) -> logging.Handler:
+class _File(logging.FileHandler):
+    """A log that says once that it cannot be written, instead of with a traceback at each line."""
+
+    def __init__(self, file: Path, lost: Callable[[str], None]) -> None:
+        super().__init__(file, encoding="utf-8", errors="backslashreplace")
+        self.setFormatter(logging.Formatter(FORMAT))
+        self._lost = lost
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exception()
+        if isinstance(error, OSError):
+            self._lost(str(error.strerror))
+        else:
+            super().handleError(record)
+
+    def close(self) -> None:
+        with suppress(OSError):
+            super().close()
+
+
+def _open(directory: Path | None, rank: int, lost: Callable[[str], None]) -> logging.Handler:
     if directory is None:
         return logging.NullHandler()
-    file = directory / "logs" / f"rank{rank}.log"
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)  # where hosts share no file system, on each of them
-        handler = logging.FileHandler(file)
+        (directory / "logs").mkdir(parents=True, exist_ok=True)  # where hosts share no file system, on each of them
+        return _File(directory / "logs" / f"rank{rank}.log", lost)
     except OSError as error:
-        raise DataError(f"cannot write {file} ({error.strerror}); choose another output") from error
-    handler.setFormatter(logging.Formatter(FORMAT))
-    return handler
+        lost(str(error.strerror))
+        return logging.NullHandler()
 
 
 def _print_warnings(processes: Communicator, counts: Counter[str]) -> None:

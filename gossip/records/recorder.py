@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gossip.errors import DataError
-from gossip.records.logs import log
+from gossip.records.logs import log, warn
 from gossip.records.numbers import to_json
 from gossip.records.progress import Progress
+from gossip.records.replacing import replace_file
 
 if TYPE_CHECKING:
     from topologies import Schedule
+
+METRICS, REPORT = "metrics.jsonl", "report.html"
 
 
 class Recorder:
@@ -26,12 +31,14 @@ class Recorder:
         directory: The run directory; None where nothing is written.
         history: One record for each evaluation so far.
         chosen: What has been chosen for this run, by name, for its summary.
+        unwritten: What should be in the run directory, and why it is not.
     """
 
     def __init__(self, directory: Path | None, progress: Progress | None = None) -> None:
         self.directory = directory
         self.history: list[dict[str, Any]] = []
         self.chosen: dict[str, Any] = {}
+        self.unwritten: dict[str, str] = {}
         self._progress = progress
 
     def settled(self, chosen: Mapping[str, Any]) -> None:
@@ -40,21 +47,26 @@ class Recorder:
         if self._progress is not None:
             self._progress.settled(chosen)
 
+    def not_written(self, name: str, reason: str) -> None:
+        """Note that the run goes on without this in its directory, and say why, unless that has been said."""
+        if name not in self.unwritten:
+            warn(f"{reason}; the run goes on")
+        self.unwritten[name] = reason
+
+    def written(self, name: str) -> None:
+        """Note that this is in the run directory now."""
+        if self.unwritten.pop(name, None):
+            log.info("%s can be written again", name)
+
     def add(self, record: dict[str, Any]) -> None:
         """Append one record to the history and to metrics.jsonl.
 
-        Raises:
-            DataError: if that cannot be written.
+        If that cannot be written, the run goes on, and the next record comes with all that are missing.
         """
         self.history.append(record)
         log.info("step %d  %s", record["step"], self._status())
-        if self.directory is not None:
-            path = self.directory / "metrics.jsonl"
-            try:
-                with path.open("a") as file:
-                    file.write(to_json(record) + "\n")
-            except OSError as error:
-                raise DataError(f"cannot write {path} ({error.strerror})") from error
+        late = METRICS in self.unwritten
+        self._try(METRICS, self._write_history if late else lambda path: _append(path, to_json(record) + "\n"))
 
     def resume(self, history: list[dict[str, Any]]) -> None:
         """Go on after these records; what a stopped run has written after them is given up.
@@ -63,7 +75,7 @@ class Recorder:
             DataError: if metrics.jsonl cannot be written.
         """
         self.history = history
-        self.replace("metrics.jsonl", "".join(to_json(record) + "\n" for record in history))
+        self.replace(METRICS, self._lines())
 
     def replace(self, name: str, text: str) -> None:
         """Replace a file of the run directory, if there is one, at once.
@@ -73,12 +85,34 @@ class Recorder:
         """
         if self.directory is None:
             return
-        path, new = self.directory / name, self.directory / f".{name}"
         try:
-            new.write_text(text)
-            new.replace(path)
+            replace_file(self.directory / name, text)
         except OSError as error:
-            raise DataError(f"cannot write {path} ({error.strerror})") from error
+            raise DataError(f"cannot write {self.directory / name} ({error.strerror})") from error
+
+    @property
+    def lost(self) -> str | None:
+        """What of the results is not on disk, in words; a report can be made again."""
+        reasons = [reason for name, reason in self.unwritten.items() if name != REPORT]
+        return "; ".join(reasons) or None
+
+    def _try(self, name: str, write: Callable[[Path], None]) -> None:
+        """Write a file of the run directory, if there is one, or go on without it."""
+        if self.directory is None:
+            return
+        path = self.directory / name
+        try:
+            write(path)
+        except OSError as error:
+            self.not_written(name, f"cannot write {path} ({error.strerror})")
+        else:
+            self.written(name)
+
+    def _write_history(self, path: Path) -> None:
+        replace_file(path, self._lines())
+
+    def _lines(self) -> str:
+        return "".join(to_json(record) + "\n" for record in self.history)
 
     def at(self, step: int) -> None:
         """Show that so many steps are done."""
@@ -90,20 +124,24 @@ class Recorder:
         if self._progress is not None:
             self._progress.close()
 
-    def write_outcome(self, summary: Mapping[str, Any], topology: Schedule) -> None:
-        """Write summary.json and report.html, if there is a run directory."""
+    def write_outcome(self, summary: Mapping[str, Any], topology: Schedule | None, config: str) -> None:
+        """Write summary.json, and metrics.jsonl where it is not complete, if there is a run directory.
+
+        And report.html with this topology, unless it is None. What cannot be written is in `unwritten`.
+        """
         if self.directory is None:
+            return
+        if METRICS in self.unwritten:
+            self._try(METRICS, self._write_history)
+        self._try("summary.json", lambda path: replace_file(path, to_json(summary, indent=2) + "\n"))
+        if topology is None:
             return
         from gossip.records.report.page import write_report
 
-        (self.directory / "summary.json").write_text(to_json(summary, indent=2) + "\n")
-        write_report(
-            self.directory / "report.html",
-            summary=summary,
-            history=self.history,
-            topology=topology,
-            config=(self.directory / "config.yaml").read_text(),
-        )
+        def write(path: Path) -> None:
+            write_report(path, summary=summary, history=self.history, topology=topology, config=config)
+
+        self._try(REPORT, write)
 
     def _status(self) -> str:
         if not self.history:
@@ -113,3 +151,16 @@ class Recorder:
         if "test_accuracy" in last:
             parts.append(f"test accuracy {last['test_accuracy']:.4f}")
         return "  ".join([*parts, f"consensus distance {last['consensus_distance']:.2e}"])
+
+
+def _append(path: Path, line: str) -> None:
+    """Append all of a line, or nothing of it."""
+    with path.open("ab", buffering=0) as file:
+        size, left = os.fstat(file.fileno()).st_size, line.encode()
+        try:
+            while left:
+                left = left[file.write(left) :]
+        except OSError:
+            with suppress(OSError):
+                file.truncate(size)
+            raise

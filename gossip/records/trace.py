@@ -22,6 +22,7 @@ import numpy as np
 from algorithms.watching import watched_by
 from gossip.errors import DataError, GossipError
 from gossip.processes.communicator import Communicator
+from gossip.records.logs import warn
 from gossip.spans import DOING, NO_SPANS
 
 EVENTS = 1 << 19  # of a rank that are kept, the last ones
@@ -92,13 +93,13 @@ def traced(file: str | Path | None, processes: Communicator) -> Iterator[None]:
     Meanwhile `processes.spans` is told what happens; who is to tell it must be given it.
 
     Raises:
-        DataError: the file cannot be written.
+        DataError: the file cannot be written at first; at the end that is a warning.
     """
     if file is None:
         yield
         return
     path = Path(file)
-    processes.from_root(lambda: _write(path, []))
+    processes.from_root(lambda: _begin(path))
     trace = Trace()
     one_host = len(np.unique(processes.hosts)) == 1
     processes.barrier()
@@ -119,12 +120,23 @@ def traced(file: str | Path | None, processes: Communicator) -> Iterator[None]:
 
 def _merge(path: Path, trace: Trace, processes: Communicator, origin: int) -> None:
     parts = processes.collect(trace.packed(processes.rank, origin))
-    processes.from_root(lambda: _write(path, parts))
+    processes.from_root(lambda: _end(path, parts))
+
+
+def _begin(path: Path) -> None:
+    try:
+        _write(path, [])
+    except OSError as error:
+        raise DataError(f"cannot write the trace {path} ({error.strerror}); choose another file") from error
+
+
+def _end(path: Path, parts: Sequence[bytes]) -> None:
+    try:
+        _write(path, parts)
+    except OSError as error:  # of a run that has been made
+        warn(f"cannot write the trace {path} ({error.strerror})")
 
 
 def _write(path: Path, parts: Sequence[bytes]) -> None:
-    try:
-        with path.open("wb") as file:
-            file.write(b'{"displayTimeUnit": "ms", "traceEvents": [' + b",\n".join(parts) + b"]}\n")
-    except OSError as error:
-        raise DataError(f"cannot write the trace {path} ({error.strerror}); choose another file") from error
+    with path.open("wb") as file:
+        file.write(b'{"displayTimeUnit": "ms", "traceEvents": [' + b",\n".join(parts) + b"]}\n")

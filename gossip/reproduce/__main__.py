@@ -10,7 +10,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from gossip.console.frame import exit_code
+from gossip.console.frame import asks_for_help, exit_code, exit_code_alone
 from gossip.console.parser import Parser
 from gossip.errors import DataError, UsageError
 from gossip.network import Communicator
@@ -30,7 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `gossip.train`
-    return exit_code(lambda processes: reproduce(arguments, processes))
+    if asks_for_help(arguments) or "list" in arguments:
+        return exit_code_alone(lambda _: code if isinstance(code := _parse(arguments), int) else 0)
+    return exit_code(lambda processes: reproduce(arguments, processes), doing=("gossip.reproduce", *arguments))
 
 
 def reproduce(arguments: Sequence[str], processes: Communicator) -> int:
@@ -87,7 +89,7 @@ def _parse(arguments: Sequence[str]) -> Namespace | int:
     try:  # better refused now than after all was computed
         options.output.mkdir(parents=True, exist_ok=True)
         for file in ("results.json", "plot.svg"):
-            (options.output / file).open("a").close()
+            (options.output / file).open("ab").close()
     except OSError as error:
         raise DataError(f"cannot write to {options.output} ({error.strerror}); choose another --output") from error
     return options
@@ -114,7 +116,7 @@ def _report(options: Namespace, findings: Findings, seconds: float) -> None:
         "seconds": seconds,
         **findings.record(),
     }
-    (options.output / "results.json").write_text(to_json(record))
+    (options.output / "results.json").write_text(to_json(record), encoding="utf-8")
     figure = Figure(layout="constrained")
     findings.draw(figure)
     for axes in figure.axes:

@@ -15,20 +15,38 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0, 2 for wrong usage, 3 for data or output, 4 for divergence, 75
-    for a run that a signal has stopped and that can go on."""
+    for a run that a signal has stopped and that can go on, 130 if that was Ctrl-C."""
     arguments = sys.argv[1:] if arguments is None else arguments
     # Before torch is imported: its threads spin between two operations, which ruins a host that is shared.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from gossip.processes.signals import Signals
+    from gossip.processes.start import StartError, refuse
+    from gossip.train.early import start_patience
 
-    with Signals() as signals:  # before the long imports, during which one may come
-        from gossip.console.frame import exit_code
-
-        return exit_code(lambda processes: train(arguments, processes, signals))
+    with Signals(until_exit=True) as signals:  # before the long imports, during which one may come
+        try:
+            from gossip.console.frame import asks_for_help, exit_code, exit_code_alone
+        except ImportError as error:  # where ranks start with different Pythons, the others wait for this one
+            refuse(StartError(f"{sys.executable} cannot run gossip ({error}): install it there, or use another Python"))
+            return StartError.exit_code
+        if asks_for_help(arguments):
+            return exit_code_alone(lambda ranks: _help(arguments, ranks))
+        return exit_code(
+            lambda processes: train(arguments, processes, signals),
+            doing=("gossip.train", *arguments),
+            patience=start_patience(arguments),
+        )
 
 
 def train(arguments: Sequence[str], processes: Communicator, signals: Signals) -> int:
     """Parse on rank 0, send what was understood to all ranks, train together."""
+    from gossip.processes.environment import start_timeout
+    from gossip.train import early
+
+    signals.listen()
+    processes.patience = early.start_patience(arguments) or start_timeout()  # until the options say
+    early.refuse_too_many(processes.size, processes.from_root(lambda: early.nodes(arguments)))
+    from gossip.errors import DataError
     from gossip.execution.run import conduct
     from gossip.execution.training import Training
     from gossip.processes.allocator import keep_freed_memory
@@ -48,12 +66,19 @@ def train(arguments: Sequence[str], processes: Communicator, signals: Signals) -
         print_summary(finished.summary, finished.directory)
     if not processes.bereaved:
         processes.barrier()  # ranks that are done early would spin in MPI's own finalization
+    if finished.lost is not None:
+        raise DataError(f"the run has come to its end, but {finished.lost}")
     return 0
+
+
+def _help(arguments: Sequence[str], ranks: int) -> int:
+    parsed = _parse(arguments, ranks)
+    return parsed if isinstance(parsed, int) else 0
 
 
 def _parse(arguments: Sequence[str], ranks: int) -> Training | int:
     """The training, or the exit code of --help and the like."""
-    from gossip.train.options import parse
+    from gossip.options.command_line import parse
 
     try:
         return parse(arguments, ranks)

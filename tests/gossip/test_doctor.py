@@ -39,6 +39,7 @@ HEALTHY = Facts(
     shared_memory=8e9,
     window_problem=None,
     reading_problem=None,
+    compiled_code="/home/me/__pycache__",
     disk=Disk(seconds=0.01, free=1e12),
 )
 
@@ -101,6 +102,11 @@ GPU = {"gpus": ("H100",), "has_gpu_device": True, "takes_gpu_memory": True}
         ("GPUs", [{"has_gpu_device": True}], "a has some, but torch 2.13.0 sees none"),
         ("GPUs", [GPU, {}], "not all ranks see any: 1 x H100 on rank 0, none on rank 1"),
         ("GPUs", [GPU | {"takes_gpu_memory": False}] * 2, "go through host memory"),
+        (
+            "compiled code",
+            [{}, {"compiled_code": None}],
+            "/home/me/__pycache__ on rank 0, nowhere on rank 1",
+        ),
         ("disk", [{}, {"disk": Disk(problem="No space left on device: x")}], "No space left on device: x on rank 1"),
         ("disk", [{}, {"host": "b", "disk": Disk(shared=False)}], "not seen by rank 1 on b"),
         ("disk", [{}, {"disk": Disk(seconds=8.0, free=1e12)}], "1 MB/s on each rank, all at once (rank 1 is slowest)"),
@@ -202,7 +208,7 @@ def test_ranks_speak_with_one_voice(python: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("variable", ["OMPI_COMM_WORLD_SIZE", "SLURM_NTASKS"])
 def test_the_launcher_of_another_library(python: Run, variable: str) -> None:
-    done = python("-m", "gossip.doctor", env={variable: "4"})
+    done = python("-m", "gossip.doctor", env={variable: "4", "SLURM_STEP_ID": "0", "SLURM_PROCID": "0"})
     assert done.returncode == 2
     assert done.stderr == ""
     state, text = lines(done.stdout)["launcher"]

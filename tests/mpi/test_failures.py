@@ -85,13 +85,19 @@ def test_ranks_with_other_code_are_refused(python: Run, tmp_path: Path) -> None:
     with (other / "gossip/execution/measure.py").open("a") as file:
         file.write("# another version\n")
     command = f"import os, sys; sys.path.insert(0, {str(other)!r} if os.environ['PMI_RANK'] == '1' else ''); "
-    command += "from gossip.train.__main__ import main; sys.exit(main(['--steps', '1', '--output', 'null']))"
-    done = python("-P", "-c", command, ranks=3)
+    train = "from gossip.train.__main__ import main; sys.exit(main(['--steps', '1', '--output', 'null']))"
+    done = python("-P", "-c", command + train, ranks=3)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert "rank 1 runs other code than rank 0" in line
     assert "gossip/execution/measure.py" in line
     assert str(other) in line
+    doctor = python("-P", "-c", command + "from gossip.doctor.__main__ import main; sys.exit(main([]))", ranks=2)
+    assert doctor.returncode == 2 and doctor.stderr == ""
+    launcher, code, fix, *_ = doctor.stdout.splitlines()
+    assert launcher.split()[:2] == ["ok", "launcher"]  # which is not to blame
+    assert code.split()[:2] == ["warning", "code"] and "rank 1 runs other code than rank 0" in code
+    assert "fix: install the same version everywhere" in fix
 
 
 def test_what_many_ranks_say(python: Run, tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ import sys
 import warnings
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,6 +21,7 @@ from topologies.spectra.convergence import no_consensus
 from topologies.spectra.measures import Measurements, measure
 from topologies.topology import Topology
 
+BLOCKS = " ▄▀█"  # for two rows: none, the lower, the upper, both
 PATTERN_NODES = 64  # up to which the pattern of W is drawn with letters
 
 
@@ -33,18 +36,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0, 2 for wrong usage, 3 for files that cannot be written."""
     try:
         options = _parser().parse_args(arguments)
-        print(_answer(options), flush=True)
-        return 0
+        answer = _answer(options)
     except SystemExit as stop:
         return int(stop.code or 0)
     except (ValueError, ImportError) as error:
-        print(f"topologies: error: {' '.join(str(error).split())}", file=sys.stderr)
+        _complain(f"error: {' '.join(str(error).split())}")
         return 2
-    except BrokenPipeError:  # whoever reads has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain at its end
+    except OSError as error:
+        _complain(f"error: cannot write {error.filename} ({error.strerror})")
+        return 3
+    return _say(answer)
+
+
+def _complain(text: str) -> None:
+    """Say what is wrong, if anybody can hear it."""
+    with suppress(OSError, AttributeError):
+        sys.stderr.write(f"topologies: {text}\n")
+        sys.stderr.flush()
+
+
+def _say(answer: str) -> int:
+    """Print it and give the exit code; letters that the output does not know are replaced."""
+    if sys.stdout is None:  # closed from the beginning
+        _complain("error: standard output is closed")
+        return 3
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        print(answer.encode(encoding, "replace").decode(encoding), flush=True)
         return 0
     except OSError as error:
-        print(f"topologies: error: cannot write {error.filename} ({error.strerror})", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain at its end
+        if isinstance(error, BrokenPipeError):  # whoever reads has enough
+            return 0
+        _complain(f"error: cannot write to standard output ({error.strerror})")
         return 3
 
 
@@ -56,7 +80,7 @@ def _answer(options: Namespace) -> str:
             answer: str = options.command(options)
         finally:
             for each in caught:
-                print(f"topologies: warning: {' '.join(str(each.message).split())}", file=sys.stderr)
+                _complain(f"warning: {' '.join(str(each.message).split())}")
     return answer
 
 
@@ -64,7 +88,8 @@ def _parser() -> ArgumentParser:
     parser = Parser(prog="python -m topologies", description="Who talks to whom, how fast it averages, what it costs.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     about = "a name from `list`, with options as in 'circulant(offsets=(1, 3))'; a call such as "
-    about += "'networkx.connected_caveman_graph(3, 4)'; or a file (edge list, GraphML, Matrix Market, ...)"
+    about += "'networkx.connected_caveman_graph(3, 4)'; a function of your own as in 'mine.small_world(rewiring=0.5)'; "
+    about += "or a file (edge list, GraphML, Matrix Market, ...)"
     listing = commands.add_parser("list", help="all families")
     listing.set_defaults(command=_list)
     describing = commands.add_parser("describe", help="all numbers of one topology, with a drawing")
@@ -123,23 +148,36 @@ def _describe(options: Namespace) -> str:
 
 def _compare(options: Namespace) -> str:
     """The table."""
-    from topologies.command.page import page, rows
+    from topologies.command.page import comparison, rows
 
     schedules = [named(each, FAMILIES, options.nodes, options.weights, _reading(options)) for each in options.topology]
-    measured = [_measure(each, options) for each in schedules]
+    names = [each.name for each in schedules]  # or what was written, of those without a name or with the same one
+    same = {name for name in names if names.count(name) > 1} | {"custom"}
+    names = [text if name in same else name for text, name in zip(options.topology, names, strict=True)]
+    shown = list(zip(names, schedules, strict=True))
+    measured = [replace(_measure(each, options), name=name) for name, each in shown]
     table = rows(measured)
     if options.json:
         text = json.dumps([each.record() for each in measured], indent=1)
         Path(options.json).write_text(text + "\n", encoding="utf-8")
     if options.html:
-        title = f"{len(schedules)} topologies, {options.parameters:g} parameters"
-        Path(options.html).write_text(page(title, table, schedules), encoding="utf-8")
+        title = f"{len(schedules)} topologies"
+        Path(options.html).write_text(comparison(title, _assumptions(options), table, shown), encoding="utf-8")
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return "\n".join(
         "  ".join(
             f"{cell:<{w}}" if not k else f"{cell:>{w}}" for k, (cell, w) in enumerate(zip(row, widths, strict=True))
         )
         for row in table
+    )
+
+
+def _assumptions(options: Namespace) -> str:
+    """What the predicted seconds depend on."""
+    return (
+        f"a message has {options.parameters:,.0f} parameters of {options.value_bytes} bytes · arrives after "
+        f"{options.latency:g} s and its bytes at {options.bandwidth / 1e9:g} GB/s, which a node's messages share · "
+        "computing takes no time"
     )
 
 
@@ -172,10 +210,21 @@ def _written(value: object) -> str:
 
 
 def _pattern(schedule: Schedule) -> list[str]:
-    """Who hears from whom, of a schedule in any round: row i is node i, two rows a line."""
+    """Who hears from whom, of a schedule in any round: row i is node i; two rows a line where letters allow."""
     there = schedule.support().toarray() != 0
+    if not _knows(BLOCKS):
+        return ["".join("#" if each else "." for each in row) for row in there]
     there = np.vstack([there, np.zeros((len(there) % 2, len(there)), bool)])
-    letters = np.array([[" ", "▄"], ["▀", "█"]])
+    letters = np.array(list(BLOCKS)).reshape(2, 2)
     return [
         "".join(letters[top.astype(int), low.astype(int)]) for top, low in zip(there[::2], there[1::2], strict=True)
     ]
+
+
+def _knows(letters: str) -> bool:
+    """Whether standard output has these letters."""
+    try:
+        letters.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

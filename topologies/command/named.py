@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from topologies.command.own import Own
 from topologies.graphs.files import call, file, generated
 from topologies.graphs.formats.names import PACKED, is_specific
 from topologies.schedule import Schedule
@@ -36,10 +37,11 @@ def named(
     weights: str | None,
     reading: FileOptions = NOT_GIVEN,
 ) -> Schedule:
-    """The topology that is meant by one of: ring, circulant(offsets=(1, 3)), networkx.star_graph(4), a file.
+    """What is meant by one of: ring, circulant(offsets=(1, 3)), networkx.star_graph(4), mine.small_world, a file.
 
     Args:
-        text: a family with or without options, a call of networkx, or a file that `topologies.file` can read.
+        text: a family with or without options, a call of networkx, a function of one's own by its import path with or
+            without options, or a file that `topologies.file` can read.
         families: functions, which the names are those of.
         n: number of nodes; 16, or what the family, call or file has, by default.
         weights: weight rule; the family's own by default.
@@ -56,6 +58,9 @@ def named(
         raise ValueError(f"--{option.replace('_', '-')} goes with a file, and there is no file {text}")
     if text.startswith(("networkx.", "nx.")):
         return generated(text, n, weights)
+    own = Own.read(text)
+    if own is not None:
+        return _weighed(own.function()(NODES if n is None else n), own.path, weights)
     name, positional, options = call(text, n)
     if positional:
         raise ValueError(f"{text!r}: options need names, as in circulant(offsets=(1, 3)); n is given by --nodes")
@@ -63,8 +68,8 @@ def named(
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise ValueError(
-            f"there is no topology {name!r}; {hint}see python -m topologies list, or name a file or a call such as "
-            f"networkx.petersen_graph()"
+            f"there is no topology {name!r}; {hint}see python -m topologies list, or name a file, a call such as "
+            f"networkx.petersen_graph() or a function of your own such as mine.small_world"
         )
     family = known[name]
     parameters = inspect.signature(family).parameters
@@ -78,10 +83,16 @@ def named(
         return family(n, **options)
     if "weights" in parameters:
         return family(n, **options, weights=weights)
-    topology = family(n, **options)
+    return _weighed(family(n, **options), name, weights)
+
+
+def _weighed(topology: Schedule, name: str, weights: str | None) -> Schedule:
+    """With this weight rule in the place of its own."""
+    if weights is None:
+        return topology
     if not isinstance(topology, Topology):
         raise ValueError(f"{name} varies with time and has weights of its own: leave out --weights")
-    return Topology(topology.graph, weights, name=name)
+    return Topology(topology.graph, weights, name=topology.name)
 
 
 def is_file(text: str, families: Collection[str]) -> bool:

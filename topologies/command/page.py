@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import html
 import inspect
-import io
 from collections.abc import Callable, Sequence
+from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from topologies.command.drawing import draw
+from topologies.pages.style import line
+from topologies.pages.template import drawn, page, picture, pictures, section, svg, table
 from topologies.schedule import Schedule
-from topologies.spectra.measures import Measurements, consensus_curve
+from topologies.spectra.measures import CONSENSUS, Measurements, consensus_curve
 from topologies.topology import Topology
 
 if TYPE_CHECKING:
@@ -20,35 +21,53 @@ if TYPE_CHECKING:
 
 DENSE = 600  # nodes up to which all eigenvalues are drawn
 
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem; color: #222; }
-table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto; }
-td, th { padding: .3rem .8rem; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }
-td:first-child, th:first-child { text-align: left; }
-.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 1rem; }
-figure { margin: 0; } figcaption { text-align: center; } svg { width: 100%; height: auto; }
-"""
+NUMBERS = (
+    f"Seconds are predicted. Consensus: the distance of random vectors to their mean is {CONSENSUS:g} of "
+    "what it was; rounds to it are counted. Exact after: rounds whose product is the average. Gap: 1 minus "
+    "the second largest modulus of an eigenvalue of W. Contraction: by what part the distance shrinks in a "
+    "round, at worst, on average over a period. Degree: messages that a node sends in a round, on average, and at most "
+    "in any. Diameter: hops. MB / round: what a node sends, 1 MB being 10^6 bytes. Resistance: between two nodes, on "
+    "average, with edges of 1 ohm. Effective neighbours: how much averaging lowers the variance of noise that decays "
+    "by 0.99 a round. A dash: it does not exist, or takes too long to compute for so many nodes."
+)
+CURVES = (
+    "Distance to the mean, as a part of that at the start, of 4 normal vectors, the same for all; a round is "
+    "one message to each neighbour. Only topologies whose rows of W sum to 1 have such a curve."
+)
+SPECTRA = (
+    "Moduli of all eigenvalues of W, the largest first; of a schedule, singular values of the product of a period. "
+    f"Left out: schedules without end, and more than {DENSE} nodes."
+)
 
 
-def page(title: str, table: Sequence[Sequence[str]], schedules: Sequence[Schedule]) -> str:
-    """The HTML page.
+def comparison(
+    title: str, assumptions: str, numbers: Sequence[Sequence[str]], shown: Sequence[tuple[str, Schedule]]
+) -> str:
+    """The HTML page that compares topologies.
 
     Args:
-        title: heading.
-        table: rows of cells, the first of them the heads.
-        schedules: what is drawn, in this order.
+        title: its heading.
+        assumptions: what the predicted seconds depend on.
+        numbers: rows of cells, the first of them the heads.
+        shown: what is drawn, in this order, each with what it is called.
     """
-    heads, *rows = ["".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row)
-                    for tag, row in zip(["th", *["td"] * len(table)], table, strict=False)]  # fmt: skip
-    pictures = "".join(
-        f"<figure>{svg(draw(each))}<figcaption>{html.escape(each.name)}</figcaption></figure>" for each in schedules
-    )
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f"<style>{STYLE}</style><h1>{html.escape(title)}</h1>"
-        f"<table><tr>{heads}</tr>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
-        f'<h2>Drawings</h2><div class="pictures">{pictures}</div>'
-        f"<h2>Consensus</h2>{svg(curves(schedules))}<h2>Spectra</h2>{svg(spectra(schedules))}</html>\n"
+    heads, *rows = numbers
+    with drawn():
+        drawings = [
+            picture(svg(draw(each), f"graph-{k}", f"{name}, drawn"), f"<b>{escape(name)}</b>, {each.n} nodes")
+            for k, (name, each) in enumerate(shown)
+        ]
+        consensus = svg(curves(shown), "consensus", "Distance to consensus over rounds", wide=True)
+        moduli = svg(spectra(shown), "spectra", "Moduli of eigenvalues in descending order", wide=True)
+    return page(
+        title,
+        escape(assumptions),
+        [
+            section("Numbers", table(heads, rows), NUMBERS),
+            section("Consensus", consensus, CURVES),
+            section("Spectra", moduli, SPECTRA),
+            section("Drawings", pictures(drawings), "Of schedules the union of all rounds; arrows: from the sender."),
+        ],
     )
 
 
@@ -60,21 +79,17 @@ def gallery(families: Sequence[Callable[..., Schedule]], n: int = 16) -> str:
         n: as many nodes, or the next number at which a family exists.
     """
     figures = []
-    for family in families:
-        schedule = _nearest(family, n)
-        if schedule is None:  # needs more than a number of nodes
-            continue
-        about = (family.__doc__ or "").strip().split("\n")[0]
-        figures.append(
-            f"<figure>{svg(draw(schedule))}<figcaption><b>{family.__name__}</b>, {schedule.n} nodes. "
-            f"{html.escape(about)}</figcaption></figure>"
-        )
-    title = "Topologies"
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
-        f"<h1>{title}</h1><p>Made by <code>python -m topologies gallery</code>. Of those that vary with time the union "
-        f'of all rounds is drawn.</p><div class="pictures">{"".join(figures)}</div></html>\n'
-    )
+    with drawn():
+        for family in families:
+            schedule = _nearest(family, n)
+            if schedule is None:  # needs more than a number of nodes
+                continue
+            name, about = family.__name__, (family.__doc__ or "").strip().split("\n")[0]
+            caption = f"<b>{name}</b>, {schedule.n} nodes. {escape(about)}"
+            figures.append(picture(svg(draw(schedule), name, f"{name}, drawn"), caption))
+    caption = "Of those that vary with time the union of all rounds is drawn. Arrows point from the sender."
+    made = f"{len(figures)} families · made by <code>python -m topologies gallery</code>"
+    return page("Topologies", made, [section("Families", pictures(figures), caption)])
 
 
 def _nearest(family: Callable[..., Schedule], n: int) -> Schedule | None:
@@ -89,53 +104,48 @@ def _nearest(family: Callable[..., Schedule], n: int) -> Schedule | None:
     return None
 
 
-def curves(schedules: Sequence[Schedule]) -> Figure:
+def curves(shown: Sequence[tuple[str, Schedule]]) -> Figure:
     """Distance to consensus over the rounds."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 4), layout="constrained")
-    axes = figure.add_subplot()
-    for schedule in schedules:
-        if schedule.row_stochastic:
-            curve = consensus_curve(schedule)
-            axes.plot(np.maximum(curve, 1e-17), label=schedule.name)
-    axes.set(xscale="symlog", yscale="log", xlabel="round", ylabel="distance to consensus", ylim=(1e-7, 2))
-    axes.legend(fontsize="small")
+    lines = [
+        (k, name, np.maximum(consensus_curve(each), 1e-17))
+        for k, (name, each) in enumerate(shown)
+        if each.row_stochastic
+    ]
+    figure = _lines([(k, name, np.arange(len(curve)), curve) for k, name, curve in lines])
+    figure.axes[0].set(xscale="symlog", yscale="log", xlabel="round", ylabel="distance to consensus", ylim=(1e-7, 2))
     return figure
 
 
-def spectra(schedules: Sequence[Schedule]) -> Figure:
+def spectra(shown: Sequence[tuple[str, Schedule]]) -> Figure:
     """Moduli of the eigenvalues of W in descending order; of a schedule, singular values of a period's product."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 4), layout="constrained")
-    axes = figure.add_subplot()
-    for schedule in schedules:
+    lines = []
+    for k, (name, schedule) in enumerate(shown):
         if schedule.n > DENSE or schedule.period is None:
             continue
         if isinstance(schedule, Topology):
-            values, label = np.abs(np.linalg.eigvals(schedule.matrix.toarray())), schedule.name
+            values, label = np.abs(np.linalg.eigvals(schedule.matrix.toarray())), name
         else:
             product = np.eye(schedule.n)
             for each in schedule:
                 product = each.matrix @ product
-            values = np.linalg.svd(product, compute_uv=False)
-            label = f"{schedule.name} (period)"
-        axes.plot(np.arange(1, schedule.n + 1), np.sort(values)[::-1], label=label)
-    axes.set(xlabel="k", ylabel="modulus of eigenvalue k")
-    if axes.lines:
-        axes.legend(fontsize="small")
+            values, label = np.linalg.svd(product, compute_uv=False), f"{name} (period)"
+        lines.append((k, label, np.arange(1, schedule.n + 1), np.sort(values)[::-1]))
+    figure = _lines(lines)
+    figure.axes[0].set(xlabel="k", ylabel="modulus of eigenvalue k")
     return figure
 
 
-def svg(figure: Figure) -> str:
-    """A figure as an inline element."""
-    import matplotlib
+def _lines(lines: Sequence[tuple[int, str, np.ndarray, np.ndarray]]) -> Figure:
+    """Lines (place in the legend, name, x, y), told apart by colours, dashes and markers."""
+    from matplotlib.figure import Figure
 
-    text = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": figure.get_label() or "topologies"}):
-        figure.savefig(text, format="svg", metadata={"Date": None})
-    return text.getvalue()[text.getvalue().index("<svg") :]
+    figure = Figure(figsize=(11.5, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for k, name, x, y in lines:
+        axes.plot(x, y, label=name, markevery=0.05, markersize=4, **line(k))
+    if lines:
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper")
+    return figure
 
 
 COLUMNS = {  # of the comparison: head, and how the number is written
@@ -147,7 +157,7 @@ COLUMNS = {  # of the comparison: head, and how the number is written
     "gap": lambda m: number(m.spectral_gap),
     "contraction": lambda m: number(m.contraction_per_round),
     "degree": lambda m: number(m.mean_degree),
-    "max": lambda m: number(m.max_degree),
+    "max degree": lambda m: number(m.max_degree),
     "diameter": lambda m: number(m.diameter),
     "MB / round": lambda m: number(m.bytes_per_round / 1e6),
     "resistance": lambda m: number(m.effective_resistance),

@@ -15,7 +15,7 @@ class Composed(Composition):
 
     With alpha(d) of the sparsifier, k/d for Top-k, and what is known of Q on k entries, the contraction alpha is
 
-        alpha(d) alpha_Q(k)        for a contraction Q, c = 1;
+        alpha(d) alpha_Q(k)        for a contraction Q, c = 1, or more where Q says so (`alpha_of_largest`);
         alpha(d) / (1 + omega(k))  for an unbiased Q, scaled: c = 1 / (1 + omega(k));
         alpha(d) (1 - omega(k))    for an unbiased Q, not scaled: c = 1, no contraction for omega(k) >= 1.
 

@@ -13,6 +13,7 @@ from algorithms.compressors.compressor import Compressor
 from algorithms.compressors.remembering import memory_of_parts, part_memory
 from algorithms.compressors.sparsifiers.sparsifier import Sparsifier
 from algorithms.compressors.theory import B1, B2, B3
+from algorithms.compressors.wire import frames, scaling
 from algorithms.layout import Layout
 from algorithms.randomness import Key
 from algorithms.state import Block
@@ -64,12 +65,12 @@ class Composition(Compressor):
         kept, section = sparsifier.select(x, key.part(0), part_memory(memory, 0))
         sections = [section.to(x.device)]
         if len(kept):
-            sections.append(quantizer.encode(x.index_select(0, kept), key.part(1), part_memory(memory, 1)).to(x.device))
+            sections.append(
+                quantizer.encoded(x.index_select(0, kept), key.part(1), part_memory(memory, 1)).to(x.device)
+            )
         payload = torch.cat(sections)
         if not sparsifier.biased:  # which makes numbers larger
-            decoded = torch.empty_like(x)
-            self.decode(payload.cpu(), decoded)
-            self.check_finite(decoded)
+            scaling.try_decoding(payload, x, self)
         return payload
 
     def decode(self, payload: Tensor, out: Tensor) -> None:
@@ -88,7 +89,7 @@ class Composition(Compressor):
         if len(kept):
             quantizer.decode(rest, values)
             scale = sparsifier.scale(payload, len(out)) * self._shrinkage(len(kept))
-            values = values if scale == 1 else values * scale
+            values = values if scale == 1 else frames.finite(values * scale)
         else:
             self.check_length(rest, 0)
         return kept.to(out.device), values
@@ -116,7 +117,10 @@ class Composition(Compressor):
         sparsifier = self.parts.sparsifier
         if not sparsifier.biased or sparsifier.alpha(d) == 0:
             return super().alpha(d)
-        return sparsifier.alpha(d) * min(self._contraction(k) for k in self._sizes(d))
+        sizes = self._sizes(d)
+        if sparsifier.largest and self._shrinkage(sizes[0]) == 1:
+            return self.parts.quantizer.alpha_of_largest(sizes[0], d)
+        return sparsifier.alpha(d) * min(self._contraction(k) for k in sizes)
 
     def b1(self, d: int) -> B1 | None:
         if not self._projects(d):

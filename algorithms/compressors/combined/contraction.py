@@ -43,7 +43,7 @@ class Contraction(Compressor):
         return self.compressor.start(layout, k, dtype=dtype)
 
     def encode(self, x: Tensor, key: Key, memory: Block | None = None) -> Tensor:
-        return self.compressor.encode(x, key, memory)
+        return self.compressor.encoded(x, key, memory)
 
     def decode(self, payload: Tensor, out: Tensor) -> None:
         self.compressor.decode(payload, out)

@@ -56,18 +56,19 @@ class Induced(Compressor):
         return memory_of_parts([each.start(layout, k, dtype=dtype) for each in (self.contraction, self.unbiased)])
 
     def encode(self, x: Tensor, key: Key, memory: Block | None = None) -> Tensor:
-        first = self.contraction.encode(x, key.part(0), part_memory(memory, 0))
+        first = self.contraction.encoded(x, key.part(0), part_memory(memory, 0))
         decoded = torch.empty_like(x)
         self.contraction.decode(first.cpu(), decoded)
         rest = x - decoded
         self.check_finite(rest)
-        second = self.unbiased.encode(rest, key.part(1), part_memory(memory, 1))
+        second = self.unbiased.encoded(rest, key.part(1), part_memory(memory, 1))
         return frames.join([first.to(x.device), second.to(x.device)], self._lengths(len(x), x.itemsize))
 
     def decode(self, payload: Tensor, out: Tensor) -> None:
         first, second = frames.split_payload(payload, self._lengths(len(out), out.itemsize))
         self.contraction.decode(first, out)
         self.unbiased.accumulate(second, 1.0, out)
+        frames.finite(out)
 
     def check_dimension(self, d: int) -> None:
         check_contraction(self, self.contraction, d)

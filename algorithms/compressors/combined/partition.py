@@ -63,7 +63,7 @@ class Partition(Compressor):
         pieces = self.pieces(len(x))
         parts = x.split([piece.d for piece in pieces])
         work = enumerate(zip(pieces, parts, strict=True))
-        payloads = [piece.compressor.encode(part, key.part(i), part_memory(memory, i)) for i, (piece, part) in work]
+        payloads = [piece.compressor.encoded(part, key.part(i), part_memory(memory, i)) for i, (piece, part) in work]
         return frames.join(payloads, _lengths(pieces, x.itemsize))
 
     def decode(self, payload: Tensor, out: Tensor) -> None:

@@ -17,8 +17,9 @@ class SignTopK(KeepsFixedNumber, Composition):
     Basu, Data, Karakus, Diggavi, "Qsparse-local-SGD: Distributed SGD with Quantization, Sparsification and Local
     Computations", NeurIPS 2019, arXiv 1906.02367.
 
-    |C(x) - x|^2 = |x|^2 - |T|_1^2 / k, a contraction with alpha = |T|_1^2 / (k |x|^2) >= 1/d; biased. By the paper's
-    count k + 8 itemsize + log2 binomial(d, k) bits. With the l1 norm; the paper has other norms too.
+    |C(x) - x|^2 = |x|^2 - |T|_1^2 / k, a contraction with alpha = |T|_1^2 / (k |x|^2) >= min(1/k, k/d), which a single
+    entry and equal ones attain (`ScaledSign.alpha_of_largest` has the proof; the paper's constant is 1/d); biased. By
+    the paper's count k + 8 itemsize + log2 binomial(d, k) bits. With the l1 norm; the paper has other norms too.
 
     Payload: the indices as Rice-coded gaps or a bitmap (`algorithms.compressors.wire.indices`), the
     scale, then the signs, 1 where negative.

@@ -10,17 +10,17 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from algorithms.compressors.loops.quantizing import WEYL, counter_of, scrambled
 from algorithms.compressors.wire.symbols import STRIPE
+from algorithms.numerics.compiling import compiled
 
 
 @cache
 def power_packer(double: bool) -> Any:
     """The function for one precision."""
 
-    @njit(cache=True, nogil=True)
+    @compiled
     def pack(bits, origin, key, form, payload):  # type: ignore[no-untyped-def]
         """Codes of numbers from entry `origin` on: their low bytes, and the digits above.
 
@@ -59,10 +59,15 @@ def power_packer(double: bool) -> Any:
 def power_unpacker(double: bool, add: bool) -> Any:
     """The reverse of `power_packer`."""
 
-    @njit(cache=True, nogil=True)
+    @compiled
     def unpack(payload, origin, form, factors, out):  # type: ignore[no-untyped-def]
-        """Write the numbers times the first factor to `out` from entry `origin` on, or add them times the second."""
+        """Write the numbers times the first factor to `out` from entry `origin` on, or add them times the second.
+
+        Gives whether all numbers are finite.
+        """
         (bytes_, words), (digit, count), (down, weight) = payload, form, factors
+        exponent, found = np.uint64(0x7FF), np.uint64(0)
+        largest = np.uint8(0)  # of the lowest bytes, which are the exponents in single precision
         numbers = np.empty(STRIPE, out.dtype)
         bits = numbers.view(np.uint64 if double else np.uint32)
         mask = (np.uint64(1) << np.uint64(digit)) - np.uint64(1)
@@ -73,9 +78,13 @@ def power_unpacker(double: bool, add: bool) -> Any:
             for j in range(count):
                 start = origin + first * count + j * width
                 sources, target, place = bytes_[start : start + width], out[start : start + width], np.uint64(j * digit)
+                if not double:
+                    for i in range(width):
+                        largest = max(largest, sources[i])
                 for i in range(width):
                     code = np.uint64(sources[i]) | (part[i] >> place & mask) << np.uint64(8)
                     if double:
+                        found |= np.uint64(code & exponent == exponent)
                         bits[i] = code << np.uint64(52)
                     else:
                         bits[i] = np.uint32(np.uint32(code) << np.uint32(23))
@@ -85,5 +94,6 @@ def power_unpacker(double: bool, add: bool) -> Any:
                     else:
                         target[i] = numbers[i] * down
             first += width
+        return not found if double else largest < 0xFF
 
     return unpack

@@ -10,6 +10,7 @@ from numba import njit
 
 from algorithms.compressors.wire import symbols
 from algorithms.compressors.wire.symbols import SIGN, STRIPE, UNIFORM
+from algorithms.numerics.compiling import compiled
 
 FEW_LEVELS = 64  # are compared with one after another, more by halving
 CHUNK = 1 << 21  # below it, single precision and its products with inverses of bases are exact enough
@@ -130,7 +131,7 @@ def _add_levels(values, levels, scaling, random, chunk, power):  # type: ignore[
 def packer(kind: int, random: bool) -> Any:
     """The function that packs the symbols of a kind of rule, see `rounding.Rule`."""
 
-    @njit(cache=True, nogil=True)
+    @compiled
     def pack(x, origin, grid, key, form, words):  # type: ignore[no-untyped-def]
         """The symbols of x from entry `origin` on, as many as the words hold.
 
@@ -175,6 +176,21 @@ def packer(kind: int, random: bool) -> Any:
             first += width
 
     return pack
+
+
+@njit(inline="always")
+def _beyond(words, in_bits, bounds):  # type: ignore[no-untyped-def]
+    """Whether a digit of some word is no symbol: not 0 if so. See `symbols.Bounds`."""
+    largest, unused, shift, mask, more, over = bounds
+    found = np.uint64(0)
+    if not in_bits:
+        for w in range(words.size):
+            found |= np.uint64(words[w] > largest)
+    elif mask or unused:
+        for w in range(words.size):
+            word = words[w]
+            found |= ((word & mask) + more | (word >> shift & mask) + more) & over | word & unused
+    return found
 
 
 @njit(inline="always")
@@ -228,18 +244,25 @@ def _bits_of(base):  # type: ignore[no-untyped-def]
 def unpacker(kind: int, in_bits: bool, add: bool) -> Any:
     """The reverse of `packer`, for bases that are powers of two (`in_bits`) or are not."""
 
-    @njit(cache=True, nogil=True)
-    def unpack(words, origin, grid, form, weight, out):  # type: ignore[no-untyped-def]
-        """Write the numbers that symbols stand for to `out` from entry `origin` on, or add them times the weight."""
-        (s, scales, powers, tables, bucket), (base, count) = grid, form
+    @compiled
+    def unpack(packed, origin, grid, form, weight, out):  # type: ignore[no-untyped-def]
+        """Write the numbers that symbols stand for to `out` from entry `origin` on, or add them times the weight.
+
+        Gives 0 if all are symbols. If not, what was written is wrong.
+
+        Args:
+            packed: The words, and their `symbols.Bounds`.
+        """
+        (words, bounds), (s, scales, powers, tables, bucket), (base, count) = packed, grid, form
         rest, chunk = np.empty(STRIPE, np.uint64), np.empty(STRIPE, np.int32 if in_bits else np.float32)
         digits = digits_per_chunk(base, count)
         divisor, shift, mask = np.uint64(base) ** np.uint64(digits), _bits_of(base), np.int32(base - 1)
         radix, inverse, most = np.float32(base), np.float32(1) / np.float32(base), out.dtype.type(s)
-        first = 0
+        first, wrong = 0, np.uint64(0)
         while first < words.size:
             width = min(STRIPE, words.size - first)
             rest[:width] = words[first : first + width]
+            wrong |= _beyond(rest[:width], in_bits, bounds)
             for chunk_start in range(0, count, digits):
                 if in_bits:
                     _split_bits(rest, np.uint64(shift * digits), divisor - np.uint64(1), chunk[:width])
@@ -261,7 +284,7 @@ def unpacker(kind: int, in_bits: bool, add: bool) -> Any:
                                 value = -scale if digit else scale
                             elif kind == UNIFORM:
                                 value = (out.dtype.type(digit) - most) * scale * down
-                            else:  # no symbol is beyond the table unless it was made up
+                            else:  # no symbol is beyond the table but those that are wrong
                                 value = table[min(np.int32(digit), np.int32(table.size - 1))] * scale * down
                             if add:
                                 target[i] += weight * value
@@ -269,11 +292,12 @@ def unpacker(kind: int, in_bits: bool, add: bool) -> Any:
                                 target[i] = value
                         begin = end
             first += width
+        return wrong
 
     return unpack
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def walsh_hadamard(rows):  # type: ignore[no-untyped-def]
     """Multiply each row, a power of two in length, by the Walsh-Hadamard matrix, by sums and differences alone."""
     for i in range(rows.shape[0]):

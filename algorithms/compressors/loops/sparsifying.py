@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit
 from numba.core import types
 from numba.extending import intrinsic
 
 from algorithms.compressors.wire.symbols import WORD
+from algorithms.numerics.compiling import compiled
 from algorithms.numerics.loops import without_sign
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def write_rice(numbers, r, low, unary):  # type: ignore[no-untyped-def]
     """Rice code: the r low bits of each number, and the quotients number >> r as so many zeros and a one.
 
@@ -39,7 +39,7 @@ def write_rice(numbers, r, low, unary):  # type: ignore[no-untyped-def]
         low[byte] = np.uint8(word)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def read_rice(low, unary, r, numbers):  # type: ignore[no-untyped-def]
     """The reverse of `write_rice`; gives the number of bits of `unary` that were read, -1 if there are too few."""
     word, bits, byte = np.uint64(0), 0, 0
@@ -72,7 +72,7 @@ def _lowest_bit(context: Any, word: Any) -> Any:
     return types.uint64(types.uint64), generate
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def at_least(bits, threshold, indices, magnitudes):  # type: ignore[no-untyped-def]
     """Find the entries whose magnitude is at least a threshold; gives their number, -1 if they do not fit.
 

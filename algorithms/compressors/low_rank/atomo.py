@@ -133,7 +133,7 @@ class Atomo(LowRank):
         (count,), rest = frames.read_varints(payload, 1)
         kept, packed = indices.decode(rest.numpy(), count, len(out))
         self.check_length(torch.from_numpy(packed), count * out.itemsize)
-        values = frames.from_bytes(torch.from_numpy(packed), out.dtype)
+        values = frames.finite(frames.from_bytes(torch.from_numpy(packed), out.dtype))
         return torch.from_numpy(kept).to(out.device), values.to(out.device)
 
 

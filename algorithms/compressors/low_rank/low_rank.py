@@ -111,6 +111,7 @@ class LowRank(Compressor):
             else:
                 here[:], payload = _read_numbers(payload, part.entries, out)
         self.check_length(payload, 0)
+        frames.finite(out)
 
     def paper_bits(self, d: int, itemsize: int) -> float:
         return 8 * itemsize * sum(min(self._numbers(part), part.entries) for part in self.parts(d))

@@ -77,8 +77,12 @@ class Float(Compressor):
     def decode(self, payload: Tensor, out: Tensor) -> None:
         self.check_length(payload, 2 + len(out) * self._dtype.itemsize)
         shift = int(frames.from_bytes(payload[:2], torch.int16))
+        least, most = _shifts(out.dtype, self._highest)
+        if not least <= shift <= most:
+            raise ValueError(f"a payload with the exponent {shift}, which must be from {least} to {most}")
         numbers = frames.from_bytes(payload[2:].to(out.device), self._dtype)
         out[:] = self._back(numbers, shift, out.dtype)
+        frames.finite(out)
 
     def _back(self, numbers: Tensor, shift: int, dtype: torch.dtype) -> Tensor:
         first, second = _factors(-shift, dtype)
@@ -99,6 +103,13 @@ class Float(Compressor):
     @property
     def _highest(self) -> int:
         return min(HIGHEST, math.floor(math.log2(torch.finfo(self._dtype).max)))
+
+
+def _shifts(dtype: torch.dtype, highest: int) -> tuple[int, int]:
+    """The least and the largest exponent that brings some number of this type to the highest one of a format."""
+    info = torch.finfo(dtype)
+    smallest = math.frexp(info.smallest_normal * info.eps)[1]  # the exponent of the least denormal number
+    return highest - math.frexp(info.max)[1], highest - min(smallest, 0)
 
 
 def _factors(shift: int, dtype: torch.dtype) -> tuple[float, float]:

@@ -88,7 +88,7 @@ class GeneralRounding(Compressor):
         (s,), packed = frames.read_varints(rest, 1)
         if not 1 <= s <= 1 - SMALLEST / math.log2(self.base):
             raise ValueError(f"a payload with {s} levels")
-        return top.to(out.device), s, packed
+        return frames.finite(top).to(out.device), s, packed
 
     def _rule(self, s: int, top: Tensor, d: int) -> Rule:
         table = torch.from_numpy(levels_of(self.base, s)).to(top)

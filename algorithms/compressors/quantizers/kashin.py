@@ -92,7 +92,7 @@ class Kashin(Compressor):
     def decode(self, payload: Tensor, out: Tensor) -> None:
         own, rest = frames.read_word(payload)
         norms, packed = frames.read_values(rest, count_of(len(out), self.bucket), out.dtype)
-        norms = norms.cpu().double()
+        norms = frames.finite(norms).cpu().double()
         places = torch.empty(self._total(len(out)), dtype=torch.float64)
         rounding.decode(packed, self._rule(len(places)), places)
         for start, buckets, frame in self._parts(len(out), own):
@@ -100,6 +100,7 @@ class Kashin(Compressor):
             norm, norms = norms[:buckets, None], norms[buckets:]
             values = torch.from_numpy(frame.synthesis(here.view(buckets, -1).numpy())) * norm
             out[start : start + values.numel()] = values.flatten()
+        frames.finite(out)
 
     @property
     def biased(self) -> bool:

@@ -13,7 +13,7 @@ from algorithms.checks import NonFiniteError
 from algorithms.compressors.compressor import Compressor
 from algorithms.compressors.loops import reference
 from algorithms.compressors.quantizers import rounding
-from algorithms.compressors.wire import symbols
+from algorithms.compressors.wire import frames, symbols
 from algorithms.numerics.compiled import compiles
 from algorithms.numerics.norms import largest_magnitudes
 from algorithms.randomness import Key
@@ -125,9 +125,11 @@ class NaturalCompression(Compressor):
     def _decode(self, payload: Tensor, out: Tensor, weight: float | None) -> None:
         form, d = _format(out.dtype), len(out)
         self.check_length(payload, form.digits_bytes(d) + d + 1)
+        rounding.expect(int(payload[-1]) <= 1)
         down = 2.0**-form.shift if payload[-1] else 1.0
         if not compiles(out):
             values = reference.from_powers(self._codes(payload, d, form).to(out.device), out.dtype) * down
+            frames.finite(values)
             if weight is None:
                 out[:] = values
             else:
@@ -141,7 +143,9 @@ class NaturalCompression(Compressor):
         whole, last = rounding.words_of(payload[: form.digits_bytes(d)], d, 1 << form.digit)
         factors = array.dtype.type(down), array.dtype.type(0 if weight is None else weight)
         for words, origin, count in ((whole, 0, form.per_word), (last, len(whole) * form.per_word, d % form.per_word)):
-            unpack((low, words.numpy().view(np.uint64)), origin, (form.digit, count), factors, array)
+            digits = words.numpy().view(np.uint64)
+            rounding.expect(not (digits[-1:] > symbols.bounds(1 << form.digit, count or 1).largest).any())
+            rounding.expect(unpack((low, digits), origin, (form.digit, count), factors, array))
 
     def _codes(self, payload: Tensor, d: int, form: _Format) -> Tensor:
         """(d,) int64: sign and exponent of each entry."""

@@ -63,6 +63,10 @@ class OneBit(Quantizer):
     def alpha(self, d: int) -> float:
         return 1 / self.size(d)
 
+    def alpha_of_largest(self, k: int, d: int) -> float:
+        """That of `ScaledSign`: |C(T)|^2 is not less than there, with one mean for both sides, and no more for one."""
+        return min(1 / self.size(k), k / d)
+
     def b1(self, d: int) -> B1:
         return B1(self.alpha(d), 1)
 

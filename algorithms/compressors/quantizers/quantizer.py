@@ -66,7 +66,7 @@ class Quantizer(Compressor):
     def _decode(self, payload: Tensor, out: Tensor, weight: float | None) -> None:
         bucket = self.bucket or len(out)
         packed, numbers = self._split(payload, len(out), out.itemsize)
-        found = frames.from_bytes(numbers, out.dtype).to(out.device).view(-1, self.each)
+        found = frames.finite(frames.from_bytes(numbers, out.dtype)).to(out.device).view(-1, self.each)
         rounding.decode(packed, self.rule(found, bucket), out, weight, self.coding)
 
     def entropy_bits(self, payload: Tensor, d: int, itemsize: int) -> float:

@@ -25,6 +25,7 @@ from algorithms.compressors.wire.symbols import (
     Coding,
     Digits,
     Grid,
+    bounds,
     bytes_of,
     digits_per_word,
     length,
@@ -206,9 +207,19 @@ def symbols_of(packed: Tensor, n: int, base: int, coding: Coding = "digits") -> 
     if coding == "entropy":
         return entropy_coding.decode(packed, n, base)
     count = digits_per_word(base)
-    whole, last = words_of(packed, n, base)
-    parts = reference.unpack(whole, radix(base), count), reference.unpack(last, radix(base), max(n % count, 1))
-    return torch.cat(parts)
+    parts = []
+    for words, digits in zip(words_of(packed, n, base), (count, max(n % count, 1)), strict=True):
+        expect(not (words.numpy().view(np.uint64) > np.uint64(bounds(base, digits).largest)).any())
+        parts.append(reference.unpack(words, radix(base), digits))
+    symbols = torch.cat(parts)
+    expect(not (symbols >= base).any())
+    return symbols
+
+
+def expect(valid: bool | np.bool_ | Tensor) -> None:
+    """Raise ValueError unless all symbols of a payload are."""
+    if not valid:
+        raise ValueError("a payload with symbols that there are not")
 
 
 def _pack(x: Tensor, origin: int, rule: Rule, key: Key, digits: Digits, words: Tensor) -> None:
@@ -220,13 +231,19 @@ def _pack(x: Tensor, origin: int, rule: Rule, key: Key, digits: Digits, words: T
 
 
 def _unpack(words: Tensor, origin: int, rule: Rule, digits: Digits, weight: float | None, out: Tensor) -> None:
-    """The reverse of `_pack`: write the numbers to out from an entry on, or add them times a weight."""
+    """The reverse of `_pack`: write the numbers to out from an entry on, or add them times a weight.
+
+    Raises:
+        ValueError: if a digit is no symbol.
+    """
     from algorithms.compressors.loops.quantizing import unpacker
 
     target = out.numpy()
     factor = target.dtype.type(0 if weight is None else weight)
     unpack = unpacker(rule.kind, digits.base & (digits.base - 1) == 0, weight is not None)
-    unpack(words.numpy().view(np.uint64), origin, _arrays(rule.back), digits, factor, target)
+    limits = tuple(map(np.uint64, bounds(rule.base, digits.per_word)))
+    packed = words.numpy().view(np.uint64), limits
+    expect(unpack(packed, origin, _arrays(rule.back), digits, factor, target) == 0)
 
 
 def _arrays(grid: Grid[Tensor]) -> Grid[Norms]:

@@ -55,5 +55,16 @@ class ScaledSign(Quantizer):
     def alpha(self, d: int) -> float:
         return 1 / self.size(d)
 
+    def alpha_of_largest(self, k: int, d: int) -> float:
+        """min(1/D, k/d) for the largest bucket of D of the k entries; attained. It is more than alpha(k) k/d.
+
+        |C(T)|^2 = sum_b |T_b|_1^2 / D_b over the buckets. With t the least magnitude that is kept, the others have at
+        most (d - k) t^2 of |x|^2, of which (d/k - 1) D_b t^2 are set against each bucket. The root of |T_b|^2 + (d/k -
+        1) D_b t^2 over |T_b|_1 is convex in the ordered magnitudes of the bucket, a cone whose rays are those with j
+        equal ones and zeros: so it is largest at one of them, where D_b times its square is D_b / j, or d/k for j =
+        D_b. A single entry has the one, equal entries have the other.
+        """
+        return min(1 / self.size(k), k / d)
+
     def paper_bits(self, d: int, itemsize: int) -> float:
         return d + 8 * itemsize * count_of(d, self.bucket)

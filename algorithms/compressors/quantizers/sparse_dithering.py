@@ -87,6 +87,7 @@ class SparseDithering(Compressor):
         values = np.zeros(len(out))
         values[support] = numbers * self._step(len(out)) * float(scale)
         out[:] = torch.from_numpy(values)
+        frames.finite(out)
 
     @property
     def random(self) -> bool:  # type: ignore[override]
@@ -121,7 +122,7 @@ class SparseDithering(Compressor):
     def _read(self, payload: Tensor, d: int, dtype: torch.dtype) -> tuple[Tensor, Indices, Indices]:
         """(scale, indices of the entries that are not zero, their k_i with signs)."""
         _expect(len(payload) > dtype.itemsize)
-        scale = frames.from_bytes(payload[: dtype.itemsize], dtype)
+        scale = frames.finite(frames.from_bytes(payload[: dtype.itemsize], dtype))
         (count,), rest = frames.read_varints(payload[dtype.itemsize :], 1)
         packed = rest.numpy()
         bits = np.unpackbits(packed)

@@ -152,7 +152,7 @@ class Spherical(Compressor):
         """(the bits that the sequence is drawn from, norms, J - 1 of each block whose norm is not zero)."""
         own, rest = frames.read_word(payload)
         norms, rest = frames.read_values(rest, count_of(len(out), self.block), out.dtype)
-        nonzero = int(norms.count_nonzero())
+        nonzero = int(frames.finite(norms).count_nonzero())
         chosen, packed = indices.read_rice(rest.numpy(), nonzero, self._parameter, 8 * len(rest))
         if len(packed):
             raise ValueError(f"{len(packed)} bytes too much")

@@ -48,7 +48,7 @@ class Bernoulli(Compressor):
     def decode(self, payload: Tensor, out: Tensor) -> None:
         sent, rest = frames.read_number(payload, 2)
         self.check_length(rest, out.nbytes if sent else 0)
-        out[:] = frames.from_bytes(rest, out.dtype).to(out.device) * (1 / self.p) if sent else 0
+        out[:] = frames.finite(frames.from_bytes(rest, out.dtype).to(out.device) * (1 / self.p)) if sent else 0
 
     @property
     def biased(self) -> bool:

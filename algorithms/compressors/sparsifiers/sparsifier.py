@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -20,6 +21,9 @@ class Sparsifier(Compressor):
 
     Payload: where they are, as `select` says it, then the kept numbers in the order of their indices.
     """
+
+    largest: ClassVar[bool] = False
+    """Whether these are those of largest magnitude, always as many."""
 
     def select(self, x: Tensor, key: Key, memory: Block | None = None) -> tuple[Tensor, Tensor]:
         """(ascending indices of the entries to keep, bytes that tell them)."""
@@ -87,7 +91,7 @@ class Sparsifier(Compressor):
         self.check_length(rest, len(kept) * out.itemsize)
         values = frames.from_bytes(rest, out.dtype).to(out.device)
         scale = self.scale(payload, len(out))
-        return kept.to(out.device), values if scale == 1 else values * scale
+        return kept.to(out.device), frames.finite(values if scale == 1 else values * scale)
 
 
 @dataclass(frozen=True)

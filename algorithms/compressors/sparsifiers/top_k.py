@@ -51,6 +51,7 @@ class TopK(FixedSparsifier):
 
     on_device: ClassVar[bool] = True
     checks: ClassVar[bool] = True
+    largest: ClassVar[bool] = True
 
     def select(self, x: Tensor, key: Key, memory: Block | None = None) -> tuple[Tensor, Tensor]:
         kept = largest_entries(x, self.kept(len(x)))

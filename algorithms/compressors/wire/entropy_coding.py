@@ -29,9 +29,8 @@ def decode(packed: Tensor, n: int, base: int) -> Tensor:
         ValueError: if it does not hold them.
     """
     numbers, code = frames.read_varints(packed, base)
-    counts = np.array(numbers)
-    _expect(counts.sum() == n)
-    return torch.from_numpy(read_words(code.numpy(), counts))
+    _expect(sum(numbers) == n)
+    return torch.from_numpy(read_words(code.numpy(), np.array(numbers)))
 
 
 def words(symbols: NDArray[np.int64], counts: NDArray[np.int64]) -> Bytes:
@@ -54,10 +53,13 @@ def read_words(code: Bytes, counts: NDArray[np.int64]) -> NDArray[np.int64]:
     import constriction
 
     if not _several(counts):
+        _expect(not len(code))
         return np.full(counts.sum(), counts.argmax())
     padded = np.pad(code, (0, -len(code) % 4))
     coder = constriction.stream.stack.AnsCoder(padded.view("<u4").astype(np.uint32))
-    return coder.decode(_model(counts), int(counts.sum())).astype(np.int64)
+    found = coder.decode(_model(counts), int(counts.sum())).astype(np.int64)
+    _expect((np.bincount(found, minlength=len(counts)) == counts).all())
+    return found
 
 
 def _expect(valid: bool | np.bool_) -> None:

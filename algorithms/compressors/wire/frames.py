@@ -222,6 +222,11 @@ def as_bytes(values: Tensor) -> Tensor:
     return values.contiguous().view(torch.uint8)
 
 
+def from_buffer(content: bytes | bytearray) -> Tensor:
+    """Bytes as a tensor of its own."""
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8) if content else torch.empty(0, dtype=torch.uint8)
+
+
 def read_values(packed: Tensor, count: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """(so many numbers of this type, the bytes that follow them).
 
@@ -237,6 +242,17 @@ def read_values(packed: Tensor, count: int, dtype: torch.dtype) -> tuple[Tensor,
 def from_bytes(packed: Tensor, dtype: torch.dtype) -> Tensor:
     """Numbers from their memory, wherever it begins."""
     return packed.clone().view(dtype)
+
+
+def finite(values: Tensor) -> Tensor:
+    """These numbers, which a payload tells.
+
+    Raises:
+        ValueError: if NaN or infinity is among them: only finite vectors are packed, and none becomes that.
+    """
+    if values.numel() and not all(bool(each.isfinite()) for each in torch.aminmax(values)):
+        raise ValueError("a payload with NaN or infinity, which stands for no vector")
+    return values
 
 
 def _header(packed: Bytes, owner: str) -> tuple[int, int, int]:

@@ -40,6 +40,7 @@ def decode(packed: Bytes, k: int, d: int) -> tuple[Indices, Bytes]:
     Raises:
         ValueError: if it does not begin with such indices.
     """
+    _expect(k <= d)
     r, packed = int(packed[0]) if len(packed) else -1, packed[1:]
     if r == BITMAP:
         length = _bytes(d)

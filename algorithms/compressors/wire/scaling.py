@@ -43,10 +43,16 @@ def decodable(payload: Tensor, x: Tensor, owner: Compressor) -> Tensor:
     """
     growth = float(len(x)) ** 2 * (1 + (owner.omega(len(x)) if not owner.biased else 0))
     if float(x.abs().max()) > torch.finfo(x.dtype).max / growth:
-        decoded = torch.empty_like(x)
-        owner.decode(payload, decoded)
-        finite(decoded, owner)
+        try_decoding(payload, x, owner)
     return payload
+
+
+def try_decoding(payload: Tensor, x: Tensor, owner: Compressor) -> None:
+    """Raise NonFiniteError if what is decoded of the payload of x is beyond its precision, and so refused."""
+    try:
+        owner.decode(payload.cpu(), torch.empty_like(x))
+    except ValueError:
+        raise NonFiniteError(f"{type(owner).__name__}: what the vector becomes is beyond its precision") from None
 
 
 def finite(numbers: Tensor, owner: object) -> Tensor:

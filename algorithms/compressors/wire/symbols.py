@@ -37,6 +37,32 @@ class Digits(NamedTuple):
     """It has so many digits, each of which is a symbol."""
 
 
+class Bounds(NamedTuple):
+    """What tells whether all digits of a word are symbols, without taking it apart.
+
+    A digit of `radix` may be larger than the symbols are. Then `more` takes it past its place, which `over` shows:
+    first those of the even places, then, after a shift, those of the odd ones, so that there is room above each.
+    """
+
+    largest: int
+    """The largest word."""
+
+    unused: int
+    """The bits that no digit has, where digits have whole bits."""
+
+    shift: int
+    """Bits from one digit to the next, where there are such digits; 0 where none needs to be looked at."""
+
+    mask: int
+    """The bits of the digits at even places."""
+
+    more: int
+    """What is added to each of them."""
+
+    over: int
+    """The bit above each of them."""
+
+
 class Grid(NamedTuple, Generic[Numbers]):
     """The levels that numbers are rounded to, and what takes numbers to them or levels back, see `rounding.Rule`."""
 
@@ -70,6 +96,19 @@ def radix(base: int) -> int:
     """The base of the words: the next power of two if a word holds as many digits of that, which take no division."""
     bits = max(1, (base - 1).bit_length())
     return 1 << bits if WORD // bits == digits_per_word(base) else base
+
+
+@lru_cache
+def bounds(base: int, count: int) -> Bounds:
+    """Of a word that holds `count` symbols of 0..base-1."""
+    wide = radix(base)
+    bits = wide.bit_length() - 1
+    if wide == base:
+        whole = base & (base - 1) == 0
+        return Bounds(base**count - 1, (1 << WORD) - base**count if whole else 0, 0, 0, 0, 0)
+    even = sum(1 << bits * place for place in range(0, count, 2))
+    unused = (1 << WORD) - wide**count
+    return Bounds(wide**count - 1, unused, bits, even * (wide - 1), even * (wide - base), even * wide)
 
 
 def length(n: int, base: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -13,10 +12,11 @@ import torch
 from algorithms import Compressor
 from gossip.bench.command import Command, option, whole
 from gossip.bench.compression.forecast import DurationForecast, prepared
-from gossip.bench.compression.operators import build, exported, label, parameters
+from gossip.bench.compression.operators import OPERATORS, build, exported, label, named, parameters
 from gossip.bench.compression.torch_forms import torch_form
 from gossip.bench.timing import Case, interleaved, repeated
 from gossip.console import table
+from gossip.errors import say
 from gossip.network import Communicator
 
 WEIGHT = 0.3  # of a row that is added to a sum
@@ -80,15 +80,20 @@ class Compressors(Command):
     they pack nothing. All ranks measure at the same time."""
 
     repeats: int = option(7, "timed blocks of each case and baseline, of which the median counts", whole)
-    operator: tuple[str, ...] = option((), "the operators to measure, by default all", choices=sorted(exported()))
+    operator: tuple[str, ...] = option((), OPERATORS.format("measure"))
     dimension: tuple[int, ...] = option((10_000, 1_000_000, 25_000_000), "entries of the vector", whole)
     patience: float = option(3.0, "seconds that one encoding may take; larger vectors are left out", float, least=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in self.operator:
+            named(name)  # to refuse what is none
 
     def run(self, communicator: Communicator) -> list[CostRow]:
         """Measure each operator at each size; collective. What cannot be measured is left out, and says why."""
         rows: list[CostRow] = []
         for name in self.operator or sorted(exported()):
-            compressor = build(exported()[name])
+            compressor = build(named(name))
             if compressor is None:
                 _leave_out(name, "its parameters are not known here", communicator)
                 continue
@@ -152,4 +157,4 @@ class Compressors(Command):
 
 def _leave_out(what: str, why: str, communicator: Communicator) -> None:
     if communicator.rank == 0:
-        print(f"left out {what}: {why}", file=sys.stderr)
+        say(f"left out {what}: {why}")

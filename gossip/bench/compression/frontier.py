@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,8 @@ from algorithms.randomness import Draw, generator
 from gossip.bench.command import Command, option, whole
 from gossip.bench.compression.errors import DATA, ErrorRow, relative_errors
 from gossip.bench.compression.forecast import DurationForecast
-from gossip.bench.compression.operators import curve, exported, label, parameters
+from gossip.bench.compression.operators import OPERATORS, curve, exported, label, named, parameters
+from gossip.errors import say
 from gossip.network import Communicator
 from gossip.workloads import Mnist
 
@@ -40,7 +40,7 @@ class Frontier(Command):
     2010.03246). Under mpirun the first rank does it all."""
 
     repeats: int = option(3, "vectors of each kind, over which errors are averaged", whole)
-    operator: tuple[str, ...] = option((), "the operators to show, by default all", choices=sorted(exported()))
+    operator: tuple[str, ...] = option((), OPERATORS.format("show"))
     hidden: int = option(64, "width of the perceptron's hidden layer, which decides the length of all vectors", whole)
     steps: int = option(100, "steps of training before the gradient is taken", whole, least=0)
     patience: float = option(5.0, "seconds that a compression may take; slower operators are left out", float, least=0)
@@ -48,6 +48,8 @@ class Frontier(Command):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name in self.operator:
+            named(name)  # to refuse what is none
         check(Path(self.output).suffix in FORMATS, self, "output", f"a name ending in {' or '.join(FORMATS)}")
 
     def files(self) -> list[str]:
@@ -81,7 +83,7 @@ class Frontier(Command):
         data = {kind: x / x.square().mean(1, keepdim=True).sqrt() for kind, x in data.items()}
         rows = [
             ErrorRow(
-                operator=name,
+                operator=name.rpartition(".")[2],
                 parameters=parameters(compressor),
                 data=kind,
                 bits_per_entry=float(message.bits.double().mean()) / layout.d,
@@ -102,12 +104,12 @@ class Frontier(Command):
     def _feasible(self, name: str, d: int) -> list[Compressor]:
         """The operators of a class that take vectors of d entries, and not too long for it."""
         feasible = []
-        for compressor in curve(exported()[name]):
+        for compressor in curve(named(name)):
             objection = DurationForecast(compressor, self.patience, Communicator()).objection(d)
             if objection is None:
                 feasible.append(compressor)
             else:
-                print(f"left out {label(compressor)}: {objection}", file=sys.stderr)
+                say(f"left out {label(compressor)}: {objection}")
         return feasible
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, get_args, get_type_hints
 
 import algorithms
 from algorithms import QSGD, Compressor, Float, NaturalDithering, TopK
+from topologies.command.own import resolved
 
+OPERATORS = "the operators to {}, by default all: names, or import paths of your own such as mine.MyCompressor"
 DITHERING = NaturalDithering(norm="max", bucket=512)
 FRACTIONS = (0.001, 0.01, 0.05, 0.2, 0.5)
 TOP = tuple(TopK(fraction=fraction) for fraction in FRACTIONS)
@@ -65,6 +68,28 @@ def exported() -> dict[str, type[Compressor]]:
         for name, kind in vars(algorithms).items()
         if isinstance(kind, type) and issubclass(kind, Compressor) and kind.encode is not Compressor.encode
     }
+
+
+def named(operator: str) -> type[Compressor]:
+    """The class that `algorithms` exports under this name, or one of the user's by its import path.
+
+    Raises:
+        ValueError: It is none.
+    """
+    known = exported()
+    if operator in known:
+        return known[operator]
+    if "." not in operator:
+        near = difflib.get_close_matches(operator, known, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ValueError(
+            f"--operator does not know {operator!r}; {hint}it may be {', '.join(sorted(known))}, or an import path "
+            f"such as mine.MyCompressor"
+        )
+    kind = resolved(operator)
+    if not (isinstance(kind, type) and issubclass(kind, Compressor)):
+        raise ValueError(f"--operator {operator} is no class that derives from algorithms.Compressor")
+    return kind
 
 
 def build(kind: type[Compressor], **values: Any) -> Compressor | None:

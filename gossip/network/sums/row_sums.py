@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit
 from numba.core import cgutils, types
 from numba.extending import intrinsic, models, register_model
+
+from algorithms.numerics.compiling import compiled
 
 LINE = 64  # bytes of a cache line
 WIDTHS = 4 * LINE, LINE, LINE // 4  # bytes of a row that are summed in registers; more at a time are written too slowly
@@ -118,7 +119,7 @@ def weighted_sums(d: int, size: int) -> Callable[..., None]:
 def _loop(width: int, size: int) -> Callable[..., None]:
     """The loop that sums so many columns at a time, some again if fewer are left over; compiled on first use."""
 
-    @njit(cache=True, nogil=True)
+    @compiled
     def loop(terms, sources, plus, result, rows, stream):  # type: ignore[no-untyped-def]
         """Row i of `out` = sum over the terms t of row i, in order, of weights[t] * (the row at base + offsets[t]),
         plus scale * (row i of `added`) unless `added` is 0.

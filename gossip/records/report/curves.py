@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import math
-import re
 from collections.abc import Iterable
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gossip.records.report.style import COLORS
 from gossip.records.report.words import BYTES, SECONDS, Records, pretty, unit_of
+from topologies.pages.style import LINES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,13 +19,13 @@ DRAWABLE = (1e-100, 1e100)  # magnitudes; beyond them an axis has nothing to say
 MARKED = 30  # up to so many records each is marked with a dot
 DECADES = 1.5  # a positive loss that spans more gets a logarithmic axis
 LOSSES = (  # key, colour, dashes, name
-    ("train_loss", "train", "-", "train"),
-    ("test_loss", "test", "-", "test, averaged model"),
-    ("node_test_loss", "nodes", "--", "test, each node's own model (mean over nodes)"),
+    ("train_loss", "vermilion", "-", "train"),
+    ("test_loss", "blue", "-", "test, averaged model"),
+    ("node_test_loss", "sky", "--", "test, each node's own model (mean over nodes)"),
 )
 ACCURACIES = (
-    ("test_accuracy", "test", "-", "test, averaged model"),
-    ("node_test_accuracy", "nodes", "--", "test, each node's own model (mean over nodes)"),
+    ("test_accuracy", "blue", "-", "test, averaged model"),
+    ("node_test_accuracy", "sky", "--", "test, each node's own model (mean over nodes)"),
 )
 
 
@@ -71,7 +68,7 @@ def consensus_curve(history: Records) -> Figure:
     figure = Figure(figsize=(5.4, 4.35), layout="constrained")
     axes = figure.subplots()
     distance = column(history, "consensus_distance")
-    _plot(axes, column(history, "step"), [(distance, "consensus", "-", "")], percent=False, decades=0.0)
+    _plot(axes, column(history, "step"), [(distance, "green", "-", "")], percent=False, decades=0.0)
     _whole_steps(axes)
     axes.set(xlabel="step", ylabel="consensus distance")
     return figure
@@ -87,7 +84,7 @@ def _plot(axes: Axes, x: np.ndarray, lines: list[Any], percent: bool, decades: f
         shown = np.where(y > 0, y, np.nan) if log else y * (100 if percent else 1)
         if not np.isnan(shown).all():
             marker = "o" if len(x) <= MARKED else ""
-            axes.plot(x, shown, color=COLORS[color], linestyle=dashes, marker=marker, label=name or None)
+            axes.plot(x, shown, color=LINES[color], linestyle=dashes, marker=marker, label=name or None)
     known = x[~np.isnan(x)]
     if known.size:  # the whole run, also where there is nothing to draw
         pad = 0.02 * (known.max() - known.min()) or 1.0
@@ -129,21 +126,3 @@ def column(history: Records, key: str) -> np.ndarray:
 def any_drawable(history: Records, lines: Iterable[tuple[str, ...]]) -> bool:
     """Whether there is anything to draw."""
     return any(not np.isnan(column(history, key)).all() for key, *_ in lines)
-
-
-def svg(figure: Figure, name: str, label: str) -> str:
-    """The figure as an element of the page: ids start with `name`, colours and font are the page's."""
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True)
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<(metadata|style)\b.*?</\1>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # which nothing refers to
-    svg = re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{name}-", svg)
-    svg = re.sub(r"'DejaVu Sans'[^;\"]*", "var(--font)", svg)
-    svg = re.sub(r"\s*\n\s*", "\n", svg)
-    for variable, color in COLORS.items():
-        svg = svg.replace(color, f"var(--{variable})")
-    head, rest = svg.split(">", 1)
-    head = re.sub(r' (width|height|version|xmlns(:xlink)?)="[^"]*"', "", head)
-    return f'{head} class="{name}" role="img" aria-label="{escape(label)}">{rest}'

@@ -10,36 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import topologies
-from gossip.records.report.curves import consensus_curve, learning_curves, svg
-from gossip.records.report.style import CSS, DARK, LIGHT, STYLE, variables
+from gossip.records.replacing import replace_file
+from gossip.records.report.curves import consensus_curve, learning_curves
 from gossip.records.report.words import Records, byte_count, counted, duration, number, pretty, words
-
-PAGE = Template("""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title</title>
-<style>$style</style>
-</head>
-<body>
-<header><h1>$title</h1><p>$subtitle · <b class="$status">$status</b></p></header>
-<section><dl>$headlines</dl></section>
-<section><h2>Learning curves</h2>$curves</section>
-<div class="pair">
-<section><h2>Consensus distance</h2>$consensus</section>
-<section><h2>Communication graph</h2>$graph<p>$facts</p></section>
-</div>
-<section><h2>Summary</h2><table class="summary"><tbody>$summary</tbody></table></section>
-<details><summary>History, $records</summary><table class="history">$history</table></details>
-<details><summary>Configuration</summary><pre>$config</pre></details>
-</body>
-</html>
-""")
+from topologies.pages.template import drawn, folded, page, section, svg
 
 
 def write_report(
@@ -64,32 +41,32 @@ def write_report(
     Raises:
         OSError: the file cannot be written.
     """
-    import matplotlib
-
     from topologies.command import drawing
 
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # the page does not depend on anyone's matplotlibrc
-        matplotlib.rcParams.update(STYLE)
-        curves = svg(learning_curves(history), "curves", "Loss and accuracy over steps, bytes sent and time")
+    with drawn():
+        curves = svg(learning_curves(history), "curves", "Loss and accuracy over steps, bytes sent and time", wide=True)
         consensus = svg(consensus_curve(history), "consensus", "Consensus distance over steps")
         graph = svg(drawing.draw(topology), "graph", "Communication graph")
-    page = PAGE.substitute(
-        style=CSS.substitute(light=variables(LIGHT), dark=variables(DARK)),
-        title=escape(f"{summary.get('algorithm')} on {summary.get('topology')}"),
-        subtitle=escape(_setting(summary)),
-        status=escape(str(summary.get("status"))),
-        headlines="".join(f"<div><dt>{key}</dt><dd>{value}</dd></div>" for key, value in _headlines(summary)),
-        curves=curves,
-        consensus=consensus,
-        graph=graph,
-        facts=escape(_facts(topology, summary)),
-        summary="\n".join(_entry(key, value) for key, value in summary.items()),
-        records=counted(len(history), "record"),
-        history=_table(history),
-        config=escape(config),
+    headlines = "".join(f"<div><dt>{key}</dt><dd>{value}</dd></div>" for key, value in _headlines(summary))
+    entries = "\n".join(_entry(key, value) for key, value in summary.items())
+    records = counted(len(history), "record")
+    status = escape(str(summary.get("status")))
+    text = page(
+        f"{summary.get('algorithm')} on {summary.get('topology')}",
+        f'{escape(_setting(summary))} · <b class="{status}">{status}</b>',
+        [
+            f"<section><dl>{headlines}</dl></section>",
+            section("Learning curves", curves),
+            '<div class="pair">',
+            section("Consensus distance", consensus),
+            section("Communication graph", graph, _facts(topology, summary)),
+            "</div>",
+            section("Summary", f'<table class="summary"><tbody>{entries}</tbody></table>'),
+            folded(f"History, {records}", f'<table class="history">{_table(history)}</table>'),
+            folded("Configuration", f"<pre>{escape(config)}</pre>"),
+        ],
     )
-    path.write_text(page, encoding="utf-8")
+    replace_file(path, text)
 
 
 def _setting(summary: Mapping[str, Any]) -> str:

@@ -7,6 +7,8 @@ import math
 import numpy as np
 from numba import njit
 
+from algorithms.numerics.compiling import compiled
+
 KINDS = {"half square": 0, "logistic": 1, "sigmoid": 2}  # of losses, by their names in `LinearModel`
 HALF_SQUARE, LOGISTIC = KINDS["half square"], KINDS["logistic"]
 LANES = 64  # partial sums of an inner product: independent of each other, so that the loop over them is vectorised
@@ -45,7 +47,7 @@ def _loss_and_slope(prediction, target, kind):  # type: ignore[no-untyped-def]
     return sigmoid, -target * (small / ((1.0 + small) * (1.0 + small)))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def losses_and_gradients(data, places, x, objective, out, rows):  # type: ignore[no-untyped-def]
     """The loss and the gradient of mean_j loss(a_j . x_r, b_j) + l2/2 |x_r|^2, in one pass over the features a_j.
 
@@ -78,7 +80,7 @@ def losses_and_gradients(data, places, x, objective, out, rows):  # type: ignore
         loss[r] = total / count + l2 / 2 * _dot(point, point, lanes)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def inner_products(features, x, out, rows):  # type: ignore[no-untyped-def]
     """out[r] = a_r . x for these rows a_r of the features (m, d) and one x (d,)."""
     first_row, last_row = rows
@@ -87,7 +89,7 @@ def inner_products(features, x, out, rows):  # type: ignore[no-untyped-def]
         out[r] = _dot(features[r], x, lanes)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def losses_and_slopes(data, places, x, objective, out, rows):  # type: ignore[no-untyped-def]
     """The loss of each example alone, with l2/2 |x_r|^2, and its derivative by the prediction.
 
@@ -111,7 +113,7 @@ def losses_and_slopes(data, places, x, objective, out, rows):  # type: ignore[no
             losses[r, j] = value + norm
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def combinations(features, places, weights, out, rows):  # type: ignore[no-untyped-def]
     """out[r] = mean_j weights[r, j] a_j over the features a_j of the examples (k, batch) of each row.
 

@@ -21,6 +21,7 @@ from algorithms import (
     TopK,
 )
 from algorithms.compressors.theory import B1, B2, B3
+from algorithms.numerics.compiled import COMPILED, parts_of
 from algorithms.randomness import Draw
 from tests.algorithms.compressors.helpers import EVERY
 from tests.algorithms.helpers import Array
@@ -37,9 +38,10 @@ CASES: dict[str, Array] = {
 def moments(compressor: Compressor, x: Array) -> tuple[Array, Array, float]:
     """|C(x)|^2 and <C(x), x> of many draws, and |x|^2."""
     vector, found = torch.from_numpy(x), np.empty((DRAWS if compressor.random else 1, len(x)))
-    for round in range(len(found)):
-        payload = compressor.encode(vector, Draw(0, "compression", [round % 3], round).key(0))
-        compressor.decode(payload, torch.from_numpy(found[round]))
+    with parts_of(COMPILED):
+        for round in range(len(found)):
+            payload = compressor.encode(vector, Draw(0, "compression", [round % 3], round).key(0))
+            compressor.decode(payload, torch.from_numpy(found[round]))
     return (found**2).sum(1), found @ x, float(x @ x)
 
 

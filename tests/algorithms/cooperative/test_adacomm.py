@@ -28,7 +28,7 @@ from algorithms import (
 )
 from gossip import SimulatedClock
 from gossip.network import Communicator, connect
-from gossip.train.options import parse
+from gossip.options.command_line import parse
 from tests.algorithms.helpers import Array, LeastSquares, least_squares, network_of, starts
 from topologies import ring
 

@@ -130,8 +130,21 @@ def test_traffic() -> None:
     problem = least_squares(8)
     _, network = drive(LeaderSGD(0.01, period=2, groups=2, global_every=2), problem, common(problem), 9)
     assert network.round == 4
-    vectors = 4 * 2 + 2  # the leaders of both groups, and twice that of all
-    assert network.traffic.bytes.sum() == 7 * (vectors * 5 + 4 * 8) * 8  # once over each edge of the tree
+    losses = 4 * 7 * 8  # of all nodes, over each edge of the tree
+    vectors = 4 * 6 + 2 * 7  # the leaders of both groups to 3 others each, and twice that of all to all others
+    assert network.traffic.bytes.sum() == (vectors * 5 + losses) * 8
+
+
+@pytest.mark.parametrize("groups", [(0, 0, 1, 1, 1, 1, 1), (0, 1, 2, 3, 4, 5, 6), (1, 0, 1, 0, 1, 0, 1), (0,) * 7])
+def test_a_leader_travels_once_to_each_member(groups: tuple[int, ...]) -> None:
+    problem = least_squares(7)
+    options = {"period": 1, "groups": groups, "global_every": 9}
+    models, network = drive(LeaderSGD(0.01, pull=1.0, proximal=0.0, **options), problem, starts(problem), 3)
+    others = 7 - len(set(groups))
+    assert network.traffic.bytes.sum() == 3 * (others * 5 + 7 * 6) * 8
+    for group in set(groups):  # a full pull: exactly the leader, whose bits have travelled
+        members = models[-1][[its == group for its in groups]]
+        assert (members == members[0]).all() and np.isfinite(members).all()
 
 
 def test_no_loss_at_all_is_refused() -> None:

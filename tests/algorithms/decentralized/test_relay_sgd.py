@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 from math import inf
+from typing import Literal
 
 import networkx as nx
 import numpy as np
@@ -35,9 +36,10 @@ def transcription(
     steps: int,
     beta: float = 0.0,
     nesterov: bool = False,
+    unheard: str = "own",
 ) -> Array:
     """One message and one count for each direction of each edge."""
-    n = len(X)
+    n, first = len(X), X
     message = {(i, j): np.zeros(X.shape[1]) for a, b in graph.edges for i, j in ((a, b), (b, a))}
     count = dict.fromkeys(message, 0)
     u = np.zeros_like(X)
@@ -51,7 +53,8 @@ def transcription(
         X = np.stack(
             [
                 (
-                    (n - sum(count[k, i] for k in graph.neighbors(i))) * y[i]
+                    y[i]
+                    + (n - 1 - sum(count[k, i] for k in graph.neighbors(i))) * (y if unheard == "own" else first)[i]
                     + sum(message[k, i] for k in graph.neighbors(i))
                 )
                 / n
@@ -68,13 +71,19 @@ def transcription(
     [(0.02, lambda t: 0.02, 0.0, False), (DECAY, DECAY, 0.5, False), (DECAY, DECAY, 0.5, True)],
     ids=["plain", "heavy-ball", "nesterov"],
 )
+@pytest.mark.parametrize("unheard", ["own", "start"])
 def test_transcription(
-    lr: float | LearningRate, rate: Callable[[int], float], momentum: float, nesterov: bool, topology: Topology
+    lr: float | LearningRate,
+    rate: Callable[[int], float],
+    momentum: float,
+    nesterov: bool,
+    topology: Topology,
+    unheard: Literal["own", "start"],
 ) -> None:
     problem = least_squares(topology.n)
     x = starts(problem)
-    got = run(RelaySGD(lr, momentum, nesterov), topology, problem, x, STEPS)
-    wanted = transcription(x, problem.gradient, topology.graph, rate, STEPS, momentum, nesterov)
+    got = run(RelaySGD(lr, momentum, nesterov, unheard), topology, problem, x, STEPS)
+    wanted = transcription(x, problem.gradient, topology.graph, rate, STEPS, momentum, nesterov, unheard)
     assert np.abs(got.models - wanted).max() <= 1e-10
     np.testing.assert_array_equal(got.models, got.points)
 
@@ -118,7 +127,7 @@ def test_the_hub_of_a_star_averages_exactly_from_the_first_step() -> None:
 def test_it_reaches_the_optimum_of_nodes_that_differ(name: str) -> None:
     topology = TREES[name]
     problem = least_squares(topology.n)
-    for algorithm in (RelaySGD(lr=0.15), RelaySGD(lr=0.08, momentum=0.5)):
+    for algorithm in (RelaySGD(lr=0.15), RelaySGD(lr=0.08, momentum=0.5), RelaySGD(lr=0.15, unheard="start")):
         final = run(algorithm, topology, problem, starts(problem), 800).final
         assert np.abs(final - problem.optimum).max() <= 1e-8
     gossip = Topology(topology.graph)
@@ -157,6 +166,7 @@ def test_refusals() -> None:
         ({"lr": inf}, "lr = inf"),
         ({"momentum": -0.1}, "momentum = -0.1"),
         ({"nesterov": True}, "nester"),
+        ({"unheard": "nobody"}, "unheard = 'nobody'"),
     ):
         with pytest.raises(ValueError, match=says):
             RelaySGD(**wrong)

@@ -11,7 +11,7 @@ import torch
 import gossip
 from algorithms import DecentralizedSGD, Full, LocalSGD, StepDecay, TorchOptimizer
 from gossip.errors import UsageError
-from gossip.train.options import parse
+from gossip.options.command_line import parse
 from gossip.workloads import Digits
 from tests.algorithms.helpers import dense, least_squares, run, starts
 from topologies import ring

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 import gossip
 from algorithms import DecentralizedSGD, FedAvg, Minibatch
 from gossip.checkpoint.__main__ import main
-from gossip.train.options import parse
+from gossip.options.command_line import parse
 from gossip.workloads import Digits
 from tests.gossip.checkpoint.conftest import Small
 from topologies import ring

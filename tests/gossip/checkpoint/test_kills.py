@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from algorithms import DecentralizedSGD, Sample, State
 from algorithms.network import Network
 from gossip.errors import PreemptedError
+from gossip.processes.signals import MARKER, WATCHED
 from gossip.records.recorder import Recorder
 from tests.conftest import REPOSITORY, Run
 from tests.gossip.checkpoint.conftest import Small
@@ -47,23 +49,35 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     def hear(number: int, frame: FrameType | None) -> None:
         came.append(number)
 
-    watched = (signal.SIGTERM, signal.SIGUSR1)
-    before = [signal.signal(each, hear) for each in watched]
+    before = [signal.signal(each, hear) for each in WATCHED]
     try:
         yield came
     finally:
-        for each, handler in zip(watched, before, strict=True):
+        for each, handler in zip(WATCHED, before, strict=True):
             signal.signal(each, handler)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_signals_stop_a_run_between_two_steps(number: signal.Signals, heard: list[int], tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", WATCHED)
+def test_signals_stop_a_run_between_two_steps(
+    number: signal.Signals, heard: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hear = signal.getsignal(number)
+    marker = tmp_path / "marker"
+    monkeypatch.setenv(MARKER, str(marker))
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # so that it is set back after the test
     small = Small(tmp_path)
     told = {"algorithm": Told(number=number, at=5), "steps": 300, "evaluate_every": 100}
     with pytest.raises(PreemptedError, match=f"stopped by {number.name} after step ") as stopped:
         small.run(**told, checkpoint_every="1000s")
-    assert stopped.value.exit_code == 75
-    assert not heard
+    assert stopped.value.exit_code == (130 if number is signal.SIGINT else 75)
+    assert marker.exists() == (number is not signal.SIGINT)  # nobody interrupts a job to have it queued again
+    for each in WATCHED:
+        signal.raise_signal(each)  # while the process leaves
+    left = list(WATCHED) if number is signal.SIGINT else [signal.SIGINT]  # who interrupts it may stay in Python
+    assert heard == left
+    for each in WATCHED:
+        signal.signal(each, hear)
+    heard.clear()
     (folder,) = tmp_path.glob("*/*/checkpoints/step-*")
     directory = folder.parent.parent
     assert str(stopped.value).endswith(f"go on with --resume {directory}")

@@ -14,14 +14,14 @@ from algorithms import DecentralizedSGD
 from gossip.execution.setting import NOT_DESCRIBED
 from gossip.execution.training import DECIDE_MODELS, Training
 from gossip.fields import descriptions
-from gossip.train.options import NOT_OPTIONS, option_names, parse
+from gossip.options.command_line import NOT_OPTIONS, option_names, parse
 from gossip.workloads import LeastSquares
 from topologies import ring
 
 NAMES = [field.name for field in fields(Training)]
 DEPEND_ON_NOTHING = {  # what may change when a run goes on from a checkpoint
     *("steps", "evaluate_every", "evaluate_nodes", "transport", "placement", "communicator", "output", "progress"),
-    *("config", "stall_timeout", "on_failure", "trace", "checkpoint_every", "resume", "keep"),
+    *("config", "stall_timeout", "on_failure", "report", "trace", "checkpoint_every", "resume", "keep"),
 }
 
 

@@ -60,5 +60,7 @@ def test_an_error_that_all_raise_is_reported_by_the_first_in_one_line(
     error = DivergedError("the run diverged")
     with pytest.raises(DivergedError), speaking_once(OneOfTwo(rank)):
         raise error
-    sys.excepthook(DivergedError, error, None)  # as Python does at the end of the script
+    with pytest.raises(SystemExit) as left:
+        sys.excepthook(DivergedError, error, None)  # as Python does at the end of the script
+    assert left.value.code == 4
     assert capsys.readouterr().err == ("gossip: error: the run diverged\n" if rank == 0 else "")

@@ -10,7 +10,7 @@ import torch
 
 import topologies
 from gossip.network import Communicator
-from gossip.train.options import parse
+from gossip.options.command_line import parse
 from tests.mpi.helpers import trained_as_parsed
 from tests.topologies.sizes import SIZES
 

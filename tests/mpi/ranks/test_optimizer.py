@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import gossip
-from algorithms import Algorithm, ChocoSGD, DecentralizedSGD, ExactDiffusion, TopK
+from algorithms import Algorithm, ChocoSGD, DecentralizedSGD, ExactDiffusion, GradientTracking, TopK
 from gossip.network import Communicator
 from tests.mpi.own_loop import loss_of, model, train, vector
 from topologies import complete, ring
@@ -197,3 +198,190 @@ def test_a_communicator_of_some_of_the_ranks(processes: Communicator) -> None:
     train(net, optimizer, range(3), rank)
     optimizer.close()
     half.Free()
+
+
+CHANGES: dict[str, Callable[[nn.Sequential], object]] = {
+    "clamp": lambda net: [p.clamp_(-0.1, 0.1) for p in net.parameters()],
+    "clamp of data": lambda net: [p.data.clamp_(-0.1, 0.1) for p in net.parameters()],
+    "other data": lambda net: [setattr(p, "data", 0.5 * p.data) for p in net.parameters()],
+    "load_state_dict": lambda net: net.load_state_dict(model(7).state_dict()),
+    "vector_to_parameters": lambda net: nn.utils.vector_to_parameters(0.5 * vector(net), net.parameters()),
+}
+
+
+@pytest.mark.ranks(2, 3)
+@pytest.mark.parametrize("transport", ["shared-memory", "peer-to-peer"])
+@pytest.mark.parametrize("order", ["adapt-then-combine", "combine-then-adapt"])
+@pytest.mark.parametrize("period", [1, 2])
+def test_changes_where_nobody_reads(processes: Communicator, transport: Any, order: Any, period: int) -> None:
+    """Nodes that do something to their parameters between steps get the average of what they have made of them."""
+    rank, n = processes.rank, processes.size
+    net, plain = model(0), model(0)
+    algorithm = DecentralizedSGD(lr=0.1, order=order, period=period)
+    optimizer = gossip.Optimizer(net.parameters(), algorithm, ring(n), transport=transport)
+    W = torch.from_numpy(ring(n).matrix.toarray()).float()
+    ahead = order == "combine-then-adapt"
+    if ahead:
+        nn.utils.vector_to_parameters(W[rank] @ everyone(processes, vector(plain)), plain.parameters())
+    for step, change in enumerate(CHANGES.values()):
+        for each in (net, plain):
+            with torch.no_grad():
+                change(each)
+        train(net, optimizer, range(step, step + 1), rank)
+        train(plain, torch.optim.SGD(plain.parameters(), lr=0.1), range(step, step + 1), rank)
+        if (step + 1 + ahead) % period == 0:
+            mixed = W[rank] @ everyone(processes, vector(plain))
+            nn.utils.vector_to_parameters(mixed, plain.parameters())
+        torch.testing.assert_close(vector(net), vector(plain), rtol=1e-4, atol=1e-6)
+    optimizer.close()
+
+
+@pytest.mark.ranks(2)
+@pytest.mark.parametrize("transport", ["shared-memory", "peer-to-peer"])
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("algorithm", [DecentralizedSGD(order="consensus"), GradientTracking()], ids=["dsgd", "diging"])
+def test_changes_where_neighbours_read(
+    processes: Communicator, transport: Any, change: str, algorithm: Algorithm
+) -> None:
+    """What travels during the next gradient must not change, in whatever way that is tried."""
+    net = model(0)
+    optimizer = gossip.Optimizer(net.parameters(), algorithm, "ring", transport=transport)
+    with torch.no_grad():
+        CHANGES[change](net)  # nothing is on its way yet
+    train(net, optimizer, range(2), processes.rank)
+    with torch.no_grad():
+        CHANGES[change](net)
+    with pytest.raises(RuntimeError, match="while neighbours may have been reading them"):
+        train(net, optimizer, range(1), processes.rank)
+    optimizer.close()
+
+
+@pytest.mark.ranks(3)
+def test_a_model_that_one_rank_loads_before_the_first_step(processes: Communicator) -> None:
+    """Methods that keep what they began from begin again: as if each had begun from its own model."""
+    rank = processes.rank
+    nets = model(0), model(0)
+    for net, later in zip(nets, (False, True), strict=True):
+        if rank == 1 and not later:
+            net.load_state_dict(model(5).state_dict())
+        algorithm = ExactDiffusion(lr=0.05)
+        optimizer = gossip.Optimizer(net.parameters(), algorithm, "ring", broadcast=later)
+        if rank == 1 and later:
+            net.load_state_dict(model(5).state_dict())
+        train(net, optimizer, range(4), rank)
+        optimizer.close()
+    assert torch.equal(vector(nets[0]), vector(nets[1]))
+
+
+TAKEN_UP: dict[str, Algorithm] = {
+    "dsgd": DecentralizedSGD(lr=0.05, momentum=0.5),
+    "combine-then-adapt": DecentralizedSGD(lr=0.05, momentum=0.5, order="combine-then-adapt"),
+    "consensus": DecentralizedSGD(lr=0.05, order="consensus"),
+    "exact-diffusion": ExactDiffusion(lr=0.05),
+    "diging": GradientTracking(lr=0.05),
+    "choco-overlapped": ChocoSGD(lr=0.05, gamma=0.5, compressor=TopK(fraction=1.0), order="overlapped"),
+}
+
+
+@pytest.mark.ranks(2, 3)
+@pytest.mark.parametrize("transport", ["shared-memory", "peer-to-peer"])
+@pytest.mark.parametrize("algorithm", TAKEN_UP)
+def test_unfreezing(processes: Communicator, transport: Any, algorithm: str) -> None:
+    """What is frozen does not travel; unfrozen on all ranks it is trained by the same method, from that step on."""
+    rank, n = processes.rank, processes.size
+    net = model(0)
+    net[0].requires_grad_(False)
+    optimizer = gossip.Optimizer(net.parameters(), TAKEN_UP[algorithm], "ring", transport=transport)
+    before = vector(net[0])
+    train(net, optimizer, range(4), rank)
+    assert torch.equal(vector(net[0]), before)
+    sent = optimizer.traffic.bytes.item()
+    alone = gossip.Optimizer(model(0)[2].parameters(), TAKEN_UP[algorithm], "ring", transport=transport)
+    assert sent <= 6 * (n - 1) * 2 * (4 + 4) * vector(net[2]).numel() + 6 * 64
+    net[0].requires_grad_(True)
+    train(net, optimizer, range(4, 8), rank)
+    moved = everyone(processes, vector(net[0]))
+    assert not torch.allclose(vector(net[0]), before)
+    for step in range(60):
+        optimizer.zero_grad()
+        (0 * loss_of(net, rank, step)).backward()
+        optimizer.step()
+    models = everyone(processes, vector(net))
+    spread = (models - models.mean(0)).abs().max()
+    assert spread < 0.2 * (moved - moved.mean(0)).abs().max() + 1e-6  # the nodes come together in what was taken up too
+    assert optimizer.traffic.bytes.item() > sent
+    alone.close()
+    optimizer.close()
+
+
+@pytest.mark.ranks(3)
+def test_unfreezing_is_as_of_two_optimizers(processes: Communicator) -> None:
+    """Diffusion with momentum of all parameters is that of the parts, of which one begins later; weights vary."""
+    rank = processes.rank
+    nets = model(0), model(0)
+    algorithm = DecentralizedSGD(lr=0.05, momentum=0.9)
+    nets[0][0].requires_grad_(False)
+    whole = gossip.Optimizer(nets[0].parameters(), algorithm, "ring")
+    head = gossip.Optimizer(nets[1][2].parameters(), algorithm, "ring")
+    train(nets[0], whole, range(3), rank)
+    train(nets[1], head, range(3), rank)
+    nets[0][0].requires_grad_(True)
+    body = gossip.Optimizer(nets[1][0].parameters(), algorithm, "ring")
+    for step in range(3, 7):
+        train(nets[0], whole, range(step, step + 1), rank)
+        nets[1].zero_grad()
+        loss_of(nets[1], rank, step).backward()
+        head.step()
+        body.step()
+    assert torch.equal(vector(nets[0]), vector(nets[1]))
+    for optimizer in (body, head, whole):
+        optimizer.close()
+
+
+@pytest.mark.ranks(2, 3)
+def test_a_node_without_a_gradient_takes_part_in_averages_alone(processes: Communicator) -> None:
+    rank, n = processes.rank, processes.size
+    net = model(0)
+    groups = [{"params": [*net.parameters()], "weight_decay": 0.3}]
+    optimizer = gossip.Optimizer(groups, DecentralizedSGD(lr=0.1, momentum=0.9), ring(n))
+    train(net, optimizer, range(3), rank)
+    W = torch.from_numpy(ring(n).matrix.toarray()).float()
+    for _ in range(3):
+        expected = W[rank] @ everyone(processes, vector(net))
+        optimizer.zero_grad()
+        optimizer.step()
+        torch.testing.assert_close(vector(net), expected)
+    optimizer.close()
+
+
+@pytest.mark.ranks(3)
+def test_the_state_of_another_rank(processes: Communicator) -> None:
+    """What rank 0 has saved, loaded by all, is refused on all; they can go on."""
+    rank = processes.rank
+    net = model(0)
+    optimizer = gossip.Optimizer(net.parameters(), GradientTracking(lr=0.05), "ring")
+    train(net, optimizer, range(2), rank)
+    own = optimizer.state_dict()
+    of_root = processes.broadcast(own)
+    with pytest.raises(gossip.errors.UsageError, match=r"the state of node 0 of 3; each rank loads its own, and .* 1"):
+        optimizer.load_state_dict(of_root)
+    with pytest.raises(gossip.errors.UsageError, match=r"this is no state of a gossip\.Optimizer"):
+        optimizer.load_state_dict({} if rank == 2 else own)
+    optimizer.load_state_dict(own)
+    train(net, optimizer, range(2, 4), rank)
+    optimizer.close()
+
+
+@pytest.mark.ranks(3)
+def test_a_gradient_and_a_parameter_of_their_own_storages(processes: Communicator) -> None:
+    net = model(0)
+    for transport in ("shared-memory", "peer-to-peer"):
+        optimizer = gossip.Optimizer(net.parameters(), DecentralizedSGD(), "ring", transport=transport)  # type: ignore[arg-type]
+        kept = []
+        for step in range(12):  # more than there are places in shared memory
+            train(net, optimizer, range(step, step + 1), processes.rank)
+            assert all(p.untyped_storage().nbytes() == p.nbytes for p in net.parameters())
+            if step < 3:
+                kept.append((net[2].weight.data, net[2].weight.detach().clone()))
+        assert all(torch.equal(*each) for each in kept)
+        optimizer.close()

@@ -144,9 +144,30 @@ def compare(processes: Communicator, name: str, on: Communicator | None = None, 
         assert_same(results_of(model, history), kept(f"run {name}", alone))
 
 
-@pytest.mark.ranks(2, 3, 4, 7)
+@pytest.mark.ranks(3)
 @pytest.mark.parametrize("name", RUNS)
-def test_run(processes: Communicator, name: str) -> None:
+def test_on_three_ranks(processes: Communicator, name: str) -> None:
+    compare(processes, name)
+
+
+# And each on one more number of ranks: neighbours in the list, which are alike, on different ones.
+
+
+@pytest.mark.ranks(2)
+@pytest.mark.parametrize("name", list(RUNS)[0::3])
+def test_on_two_ranks(processes: Communicator, name: str) -> None:
+    compare(processes, name)
+
+
+@pytest.mark.ranks(4)
+@pytest.mark.parametrize("name", list(RUNS)[1::3])
+def test_on_four_ranks(processes: Communicator, name: str) -> None:
+    compare(processes, name)
+
+
+@pytest.mark.ranks(7)
+@pytest.mark.parametrize("name", list(RUNS)[2::3])
+def test_on_seven_ranks(processes: Communicator, name: str) -> None:
     compare(processes, name)
 
 

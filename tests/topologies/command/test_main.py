@@ -1,6 +1,9 @@
 """The command `python -m topologies`."""
 
+import io
 import json
+import os
+import re
 from pathlib import Path
 
 import networkx as nx
@@ -9,6 +12,7 @@ import pytest
 
 from topologies import FAMILIES, ring
 from topologies.command.main import main
+from topologies.pages.style import LINES, line
 
 pytest.importorskip("matplotlib")
 
@@ -49,6 +53,30 @@ def test_compare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = html.read_text()
     assert page.count("<svg") == 5 + 2
     assert "src=" not in page and "<link" not in page and "<script" not in page
+    assert (
+        "12 nodes" in page and "1,000,000 parameters of 4 bytes" in page and "5e-05 s" in page and "1.25 GB/s" in page
+    )
+
+
+def test_pages_have_the_style_of_reports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A page that fits any screen, light or dark, whose pictures' ids are theirs alone and are found."""
+    names = ["ring", "circulant(offsets=(1, 3))", "circulant(offsets=(1, 4))"]
+    assert main(["compare", *names, "--nodes", "9", "--html", str(tmp_path / "c.html")]) == 0
+    assert main(["gallery", str(tmp_path / "g.html")]) == 0
+    for page in ((tmp_path / "c.html").read_text(), (tmp_path / "g.html").read_text()):
+        assert '<meta name="viewport"' in page and "prefers-color-scheme: dark" in page
+        assert not any(f"{color}" in page.partition("</style>")[2] for color in LINES.values())  # but variables
+        ids = re.findall(r' id="([^"]*)"', page)
+        assert len(ids) == len(set(ids)) and not any(" " in each for each in ids)
+        assert set(re.findall(r'(?:url\(#|href="#)([^)"]*)', page)) <= set(ids)
+    page = (tmp_path / "c.html").read_text()
+    assert page.count("circulant(offsets=(1, 3))") == 5  # its row, its picture and what that shows, and both legends
+
+
+def test_lines_are_told_apart_without_colours() -> None:
+    looks = [line(k) for k in range(56)]
+    assert len({tuple(look.values()) for look in looks}) == 56
+    assert len({(look["linestyle"], look["marker"]) for look in looks[:28]}) == 28
 
 
 def test_gallery_has_every_family(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,3 +131,27 @@ def test_a_matrix_that_reaches_no_consensus(tmp_path: Path, capsys: pytest.Captu
     assert "rounds_to_consensus          -\n" in captured.out and "second_eigenvalue            39\n" in captured.out
     assert "speeds reaches no consensus: its W has a second eigenvalue -39," in captured.err
     assert captured.err.count("\n") == 1
+
+
+def test_letters_that_the_output_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", stream)
+    assert main(["describe", "path", "--nodes", "3"]) == 0
+    assert stream.buffer.getvalue().splitlines()[-3:] == [b"##.", b"###", b".##"]  # type: ignore[attr-defined]
+
+
+def test_output_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        assert main(["list"]) == 3
+    assert capfd.readouterr().err == "topologies: error: cannot write to standard output (No space left on device)\n"
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w", encoding="utf-8") as broken:
+        monkeypatch.setattr("sys.stdout", broken)
+        assert main(["list"]) == 0  # whoever reads has enough
+    monkeypatch.setattr("sys.stdout", None)
+    assert main(["list"]) == 3
+    assert capfd.readouterr().err == "topologies: error: standard output is closed\n"
+    monkeypatch.setattr("sys.stderr", None)
+    assert main(["describe", "nowhere"]) == 2

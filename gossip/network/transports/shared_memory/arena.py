@@ -102,6 +102,10 @@ class Arena:
             self._is_read(slot)  # forgets what is
         slot.publications.append((readers, lane, number))
 
+    def exposed(self, position: int) -> bool:
+        """Whether what was published from the slot at this position has not been read by all who do."""
+        return not self._is_read(self._slots[position // self.slot_bytes])
+
     @property
     def occupied(self) -> bool:
         """Whether tensors of this process lie here."""

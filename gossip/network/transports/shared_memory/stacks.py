@@ -70,6 +70,11 @@ class SharedStacks:
                 return number, position
         return None
 
+    def exposed(self, address: int) -> bool:
+        """Whether somebody may still read what lies at this address."""
+        found = self.find(address)
+        return found is not None and self._arenas[found[0]].exposed(found[1])
+
     def place(self, stack: Tensor, arena: int) -> Place:
         """Where a stack lies, after a copy to this arena if it is not in shared memory."""
         found = self.find(stack.data_ptr())

@@ -145,8 +145,8 @@ class SharedMemory:
         return self._between_hosts.empty(d, dtype, device) if stack is None else stack
 
     def exposed(self, stack: Tensor) -> bool:
-        """See `Transport`: what lies in shared memory may be published in place, block by block."""
-        return self._stacks.find(stack.data_ptr()) is not None
+        """See `Transport`: what has been published in place, until those who read it have."""
+        return self._stacks.exposed(stack.data_ptr())
 
     def advance(self) -> None:
         """See `Transport`."""

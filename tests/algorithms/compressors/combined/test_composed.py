@@ -18,6 +18,7 @@ from algorithms import (
     Contraction,
     Identity,
     NonFiniteError,
+    OneBit,
     PermK,
     QTopK,
     RandomBlock,
@@ -79,7 +80,32 @@ def test_sign_top_k(stack_and_k: tuple[Array, int]) -> None:
     index = [len(indices.encode(np.flatnonzero(row), d)) for row in kept]
     assert found.nbytes.tolist() == [HEADER + each + 8 + math.ceil(k / 8) for each in index]
     assert found.paper_bits == pytest.approx(k + 64 + math.log2(math.comb(d, k)))
-    assert SignTopK(k=k).alpha(d) == pytest.approx(1 / d)
+    assert SignTopK(k=k).alpha(d) == pytest.approx(min(1 / k, k / d))
+
+
+@pytest.mark.parametrize("quantizer", [ScaledSign(), ScaledSign(bucket=3), OneBit(), OneBit(bucket=4)], ids=str)
+@pytest.mark.parametrize(("k", "d"), [(1, 1), (1, 9), (4, 9), (3, 30), (9, 9), (20, 30), (5, 500)])
+def test_signs_of_the_largest_entries_contract_as_much_as_they_say(quantizer: Compressor, k: int, d: int) -> None:
+    """No vector is compressed worse than alpha allows, and some are not better."""
+    operator, random = Composed(TopK(k=k), quantizer), np.random.default_rng(d)
+    flat = [(np.arange(d) < j) * 1.0 for j in range(1, d + 1, max(1, d // 40))] + [np.ones(d)]
+    x = np.concatenate(
+        [
+            random.standard_normal((20, d)),
+            random.standard_cauchy((20, d)),
+            np.arange(1, d + 1) ** -random.uniform(0, 3, (20, 1)),
+            random.permuted(np.array(flat), axis=1),
+            np.array(flat),
+        ]
+    )
+    kept = ((compress(operator, x).dense().numpy() - x) ** 2).sum(1) / (x**2).sum(1)
+    assert (1 - kept).min() == pytest.approx(operator.alpha(d), rel=1e-9)
+
+
+def test_the_theory_of_gamma_is_not_timid() -> None:
+    """At 1 % of 10,000 entries alpha is 100 times the 1/d that was known before."""
+    assert SignTopK(fraction=0.01).alpha(10_000) == pytest.approx(0.01)
+    assert Composed(TopK(fraction=0.01), ScaledSign()).alpha(10_000) == pytest.approx(0.01)
 
 
 def test_the_named_ones_are_the_compositions() -> None:
@@ -134,7 +160,8 @@ def test_a_number_of_kept_entries_that_varies() -> None:
 
 
 def test_constants() -> None:
-    assert Composed(TopK(k=4), ScaledSign(bucket=2)).alpha(10) == pytest.approx(4 / 10 / 2)
+    assert Composed(TopK(k=4), ScaledSign(bucket=2)).alpha(10) == pytest.approx(4 / 10)
+    assert Composed(RandomK(k=4), ScaledSign(bucket=2)).alpha(10) == pytest.approx(4 / 10 / 2)
     assert Composed(RandomK(k=4), Contraction(QSGD(levels=1))).alpha(10) == pytest.approx(4 / 10 / 2)
     assert Composed(AdaptiveRandom(), QSGD(levels=2)).alpha(10) == pytest.approx(1 / 10 / (1 + 1 / 16))
     assert Composed(TopK(k=9), QSGD(levels=1), scaled=False).alpha(10) == 0  # omega = 9/4

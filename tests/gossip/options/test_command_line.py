@@ -23,9 +23,10 @@ from algorithms import (
 )
 from gossip import SimulatedClock
 from gossip.errors import UsageError
-from gossip.train.kinds import UNFINISHED
-from gossip.train.options import parse
+from gossip.options.command_line import parse
+from gossip.options.kinds import UNFINISHED
 from tests.conftest import Run
+from topologies import ring
 
 COMPRESSOR = "--algorithm.compressor"
 
@@ -139,7 +140,7 @@ def test_importing_the_options_does_not_set_up_other_parsers(python: Run) -> Non
     """jsonargparse's settings are for the whole process: a command sets them when it parses."""
     done = python(
         "-c",
-        "import gossip.train.options, gossip.train.kinds\n"
+        "import gossip.options.command_line, gossip.options.kinds\n"
         "from algorithms import Oracle\n"
         "from jsonargparse import ArgumentParser\n"
         "parser = ArgumentParser()\n"
@@ -157,3 +158,10 @@ def test_a_file_that_is_no_yaml_is_said_in_one_line(tmp_path: Path) -> None:
         with pytest.raises(UsageError) as raised:
             parse(["--config", config], 1)
         assert "\n" not in str(raised.value)
+
+
+def test_configurations_of_earlier_runs_are_understood(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("topology: {class_path: gossip.train.kinds.ring, init_args: {weights: metropolis}}\nnodes: 5\n")
+    topology = parse(["--config", str(file)], 1).topology
+    assert repr(topology) == repr(ring(5))

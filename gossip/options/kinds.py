@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from jsonargparse import class_from_function, set_parsing_settings
 
 import topologies
@@ -53,9 +55,15 @@ def let_the_parser_know() -> None:
     It finds classes by name in modules, and topologies are functions: each gets a class of this module that stands for
     it.
     """
+    _name_topologies()
+    set_parsing_settings(subclasses_enabled=list(KINDS.values()))
+
+
+@cache
+def _name_topologies() -> None:
+    # Once in a process: it looks through all modules for the one that it is called from.
     for family in topologies.FAMILIES:
         class_from_function(family, name=family.__name__)
-    set_parsing_settings(subclasses_enabled=list(KINDS.values()))
 
 
 def names(kind: type) -> set[str]:

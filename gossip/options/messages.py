@@ -5,7 +5,13 @@ from __future__ import annotations
 import difflib
 import re
 
-from gossip.train.kinds import KINDS, names
+from gossip.errors import UsageError
+from gossip.options.kinds import KINDS, names
+from topologies.command.own import where_to_look
+
+
+class NotUnderstoodError(UsageError):
+    """A command line with words that no option has."""
 
 
 def one_line(message: str) -> str:
@@ -35,6 +41,9 @@ def one_line(message: str) -> str:
         text = re.sub(noise, "", text)
     text = re.sub(r"Expected an? (typing\.Literal)?", lambda match: "expected " + ("one of " if match[1] else ""), text)
     text = re.sub(r"<class '([\w.]+)'>", r"\1", text)
+    missing = re.search(r"No module named '([\w.]+)'", text)
+    if missing and "PYTHONPATH" not in text:
+        text += where_to_look(ModuleNotFoundError(name=missing[1]))
     return f"{option}: {text}" if keys else text
 
 

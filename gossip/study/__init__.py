@@ -1,0 +1,1 @@
+"""The command `python -m gossip.study`: grids of runs, and one page of results."""

@@ -1,0 +1,198 @@
+"""The runs of a study: what identifies one, and how one is computed and kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import traceback
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from gossip.errors import DivergedError, GossipError, UsageError, explained
+from gossip.execution.training import DECIDE_MODELS, Training
+from gossip.options.command_line import parse
+from gossip.records.configuration import described
+from gossip.study.values import Options, words
+
+DECIDE_RECORDS = (*(name for name in DECIDE_MODELS if name != "seed"), "steps", "evaluate_every", "evaluate_nodes")
+DONE = ("finished", "diverged")  # what is not computed again; what has failed may work the next time
+ABOUT = "cell.json"
+TRACE = "error.txt"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a study."""
+
+    options: Options
+    """What is given of its options."""
+
+    seed: int
+    """Its seed."""
+
+    tuning: bool = False
+    """Whether it serves to find the best value of an option, and is no result."""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Its command line."""
+        return (*words(self.options), f"--seed={self.seed}")
+
+    @property
+    def identity(self) -> str:
+        """The digest of its configuration, or of its words if these are no run."""
+        configuration = _configuration(tuple(words(self.options)))
+        return _digest({"words": self.words} if configuration is None else {**configuration, "seed": self.seed})
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    status: str
+    """finished, diverged or failed."""
+
+    line: str = ""
+    """Why it did not finish, in one line."""
+
+    warnings: tuple[str, ...] = ()
+    """What may be a mistake in its configuration."""
+
+    @property
+    def done(self) -> bool:
+        """Whether it need not be computed again."""
+        return self.status in DONE
+
+
+class Store:
+    """The run directories of a study, each under the identity of its run.
+
+    A run is computed aside, in a folder that begins with a dot, and gets its name when all of it is there: whenever
+    the study is killed, what has a name is whole.
+
+    Args:
+        directory: That of the study.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.runs = directory / "runs"
+
+    def of(self, run: Run) -> Path:
+        """Its run directory, whether there is one or not."""
+        return self.runs / run.identity
+
+    def outcome(self, run: Run) -> Outcome | None:
+        """How it ended; None if it has not been run."""
+        return outcome_in(self.of(run))
+
+    def compute(self, run: Run) -> Outcome:
+        """Run it in this process, whatever comes of it, and keep it.
+
+        Raises:
+            OSError: Nothing can be written.
+        """
+        aside = self.runs / f".{run.identity}-{socket.gethostname()}-{os.getpid()}"
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        outcome = _computed(run, aside)
+        self._keep(run, outcome, aside)
+        return outcome
+
+    def note(self, run: Run, outcome: Outcome) -> None:
+        """Keep how a run ended that could not say so itself."""
+        aside = self.runs / f".{run.identity}-{socket.gethostname()}-{os.getpid()}"
+        aside.mkdir(parents=True, exist_ok=True)
+        self._keep(run, outcome, aside)
+
+    def clear(self) -> None:
+        """Remove what killed processes of this host have left half done."""
+        for aside in self.runs.glob(f".*-{socket.gethostname()}-*"):
+            if not Path(f"/proc/{aside.name.rpartition('-')[2]}").exists():
+                shutil.rmtree(aside, ignore_errors=True)
+
+    def _keep(self, run: Run, outcome: Outcome, aside: Path) -> None:
+        made = next(aside.glob("*/*/config.yaml"), aside / "none" / "config.yaml").parent
+        made.mkdir(parents=True, exist_ok=True)
+        for trace in aside.glob(TRACE):
+            trace.rename(made / TRACE)
+        about = {"options": dict(run.options), "seed": run.seed, "tuning": run.tuning, **asdict(outcome)}
+        (made / ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
+        there = outcome_in(self.of(run))
+        if there is None or not there.done:
+            if self.of(run).exists():
+                self.of(run).rename(aside / "before")
+            made.rename(self.of(run))
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def outcome_in(directory: Path) -> Outcome | None:
+    """How the run in a directory of a study ended; None if there is none."""
+    about = about_run(directory)
+    return None if about is None else Outcome(about["status"], about["line"], tuple(about["warnings"]))
+
+
+def about_run(directory: Path) -> dict[str, Any] | None:
+    """What a study has noted of a run: its options, seed, purpose and end; None if it has not been run."""
+    try:
+        about: dict[str, Any] = json.loads((directory / ABOUT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return about
+
+
+def training_of(run: Run) -> Training:
+    """The run, as all that execute one take it.
+
+    Raises:
+        UsageError: It is none.
+    """
+    return replace(parse(run.words, ranks=1), progress=False, report=False)
+
+
+def refusal(options: Options) -> UsageError | None:
+    """Why no run can have these options; None if some can, as far as can be said before one is tried."""
+    return _understood(tuple(words(options)))[1]
+
+
+def _configuration(given: tuple[str, ...]) -> dict[str, Any] | None:
+    return _understood(given)[0]
+
+
+@cache
+def _understood(given: tuple[str, ...]) -> tuple[dict[str, Any] | None, UsageError | None]:
+    """What decides the records of a run with these words, but its seed, or why there is none."""
+    try:
+        training = parse(given, ranks=1)
+    except UsageError as error:
+        return None, error
+    return described(**{name: getattr(training, name) for name in DECIDE_RECORDS}), None
+
+
+def _digest(configuration: Mapping[str, Any]) -> str:
+    return sha256(json.dumps(configuration, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _computed(run: Run, folder: Path) -> Outcome:
+    """Run it, with its run directory within this folder."""
+    from gossip.execution.run import conduct
+    from gossip.processes.communicator import Communicator
+    from gossip.processes.signals import Signals
+
+    warnings: list[str] = []
+    try:
+        conduct(replace(training_of(run), output=folder), Communicator(), Signals(), warn=warnings.append)
+    except DivergedError as error:
+        return Outcome("diverged", str(error), tuple(warnings))
+    except (GossipError, ValueError, OSError, ImportError) as error:
+        return Outcome("failed", str(explained(error)))
+    except Exception as error:  # of code of the user's own, which is not to stop the other cells
+        (folder / TRACE).write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        return Outcome("failed", f"{type(error).__name__}: {' '.join(str(error).split())}; see {TRACE}")
+    return Outcome("finished", "", tuple(warnings))

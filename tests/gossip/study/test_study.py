@@ -1,0 +1,241 @@
+"""Studies from beginning to end, on tiny problems: what is computed, what is kept, and what is said."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gossip.options.command_line import parse
+from gossip.study import cells
+from gossip.study.__main__ import main
+from gossip.study.cells import Store
+from tests.conftest import REPOSITORY, Run
+
+SMALL = "--set workload=Averaging nodes=4 steps=6 evaluate_every=2 algorithm=DecentralizedSGD"
+TIMES = ("seconds",)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def study(words: str) -> int:
+    return main([*SMALL.split(), "--processes", "1", *words.split()])
+
+
+def kept(directory: Path) -> dict[str, dict]:
+    """The runs of a study by their identities, with what they have measured but times."""
+    runs = {}
+    for about in sorted(directory.glob("runs/*/cell.json")):
+        metrics = about.with_name("metrics.jsonl")
+        lines = metrics.read_text().splitlines() if metrics.exists() else []
+        records = [{key: value for key, value in json.loads(line).items() if key not in TIMES} for line in lines]
+        runs[about.parent.name] = {**json.loads(about.read_text()), "records": records}
+    return runs
+
+
+def instants(directory: Path) -> dict[str, int]:
+    return {path.parent.name: path.stat().st_mtime_ns for path in directory.glob("runs/*/cell.json")}
+
+
+def test_only_what_is_missing_is_computed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert study("--set topology=ring,star --seeds 2") == 0
+    assert "2 cells with 4 runs, 4 to compute now" in capsys.readouterr().out
+    first = instants(Path("studies/study"))
+    assert len(first) == 4
+    assert study("--set topology=ring,star --seeds 2") == 0
+    assert "2 cells with 4 runs, 0 to compute now" in capsys.readouterr().out
+    assert study("--set topology=ring,star,complete --seeds 2") == 0
+    assert "3 cells with 6 runs, 2 to compute now" in capsys.readouterr().out
+    later = instants(Path("studies/study"))
+    assert len(later) == 6
+    assert {name: later[name] for name in first} == first
+
+
+def test_a_cell_is_a_run_like_any_other(here: Path) -> None:
+    assert study("--set topology=ring --seeds 2") == 0
+    for directory in Path("studies/study/runs").iterdir():
+        about = json.loads((directory / "cell.json").read_text())
+        summary = json.loads((directory / "summary.json").read_text())
+        assert (about["status"], summary["status"], summary["seed"]) == ("finished", "finished", about["seed"])
+        training = parse(["--config", str(directory / "config.yaml")], 1)  # and can be run again
+        assert (training.topology.n, training.steps, training.seed) == (4, 6, about["seed"])
+    assert yaml.safe_load(Path("studies/study/study.yaml").read_text())["seeds"] == [0, 1]
+
+
+def test_equal_configurations_are_one_run(here: Path) -> None:
+    """However they are written."""
+    runs = [cells.Run({"nodes": 4, "algorithm": "DecentralizedSGD", **more}, 0) for more in ({}, {"algorithm.lr": 0.1})]
+    runs.append(cells.Run({"algorithm.lr": "1e-1", "nodes": "4", "algorithm": "algorithms.DecentralizedSGD"}, 0))
+    assert len({run.identity for run in runs}) == 1
+    assert (
+        len({cells.Run({**runs[0].options, key: 9}, 0).identity for key in ("nodes", "steps", "evaluate_every")}) == 3
+    )
+    assert cells.Run(runs[0].options, 1).identity != runs[0].identity
+
+
+def test_what_fails_or_diverges_is_said_and_stops_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = "--set workload=Averaging steps=6 algorithm=DecentralizedSGD".split()
+    words += "topology=hypercube,ring nodes=4,6 algorithm.lr=0.1,1e200 --seeds 2 --processes 1".split()
+    assert main(words) == 0
+    out = capsys.readouterr().out
+    assert "hypercube needs a power of two, got n = 6" in out
+    assert "diverged: " in out and "a smaller learning rate" in out
+    assert "6 finished, 6 diverged, 4 failed" in out
+    ends = [(run["options"]["nodes"], run["status"]) for run in kept(Path("studies/study")).values()]
+    assert ends.count((6, "failed")) == 4
+    diverged = next(run for run in kept(Path("studies/study")).values() if run["status"] == "diverged")
+    assert diverged["records"] and "the run diverged" in diverged["line"]
+    first = instants(Path("studies/study"))
+    main(words)
+    later = instants(Path("studies/study"))  # what has failed is tried again, nothing else
+    failed = {name for name, run in kept(Path("studies/study")).items() if run["status"] == "failed"}
+    assert {name for name in later if later[name] != first[name]} == failed
+
+
+def test_code_of_ones_own_that_fails(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "own_for_study.py").write_text(
+        "from dataclasses import dataclass\nfrom algorithms import Algorithm\n\n"
+        "@dataclass(frozen=True)\nclass Own(Algorithm):\n    '''Own.'''\n    lr: float = 0.1\n"
+        "    def step(self, state, sample, network):\n        raise KeyError('gone')\n"
+    )
+    monkeypatch.syspath_prepend(here)
+    assert main("--set workload=Averaging nodes=4 algorithm=own_for_study.Own --processes 1".split()) == 1
+    assert "KeyError: 'gone'; see error.txt" in capsys.readouterr().out
+    (trace,) = here.glob("studies/study/runs/*/error.txt")
+    assert "own_for_study.py" in trace.read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("--set topology=ring,rng", "no cell with topology=rng can be run: --topology does not know 'rng'; did you"),
+        ("--set topology=ring algorithm.gama=1", "has no option 'gama'"),
+        ("--set topology=ring steps=many", "--steps: expected int"),
+        ("--seeds 0 --set topology=ring", "seeds = 0 is not allowed"),
+        ("--seeds x --set topology=ring", "invalid int value: 'x'"),
+        ("--set topology=ring --tuning-seeds 2", "--tuning-seeds has no effect without --tune"),
+        ("--set topology=ring --processes 0", "--processes 0 is not allowed"),
+        ("--set topology=ring --chunk 3/2", "--chunk 3/2 is not allowed"),
+        ("--set topology=ring --target loss", "--target loss is not allowed"),
+        ("--steps 5", "unrecognized arguments: --steps"),
+        ("", "there is nothing to study"),
+        ("none.yaml", "cannot read none.yaml"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(
+    here: Path, words: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words.split()) in (2, 3)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert says in line
+    assert not Path("studies").exists()
+
+
+def test_an_objective_that_nobody_measures(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = "--set topology=ring --tune algorithm.lr=0.1..1:2 --objective speed --set steps=2 evaluate_every=2"
+    assert main([*"--set workload=Averaging nodes=2 --processes 1".split(), *words.split()]) == 2
+    assert "--objective speed is not measured by these runs; it may be one of " in capsys.readouterr().err
+
+
+def test_tuned_cells_use_the_best_value_on_other_seeds(here: Path) -> None:
+    assert study("--set topology=ring --tune algorithm.lr=0.01..1 --seeds 2 --tuning-seeds 2") == 0
+    runs = kept(Path("studies/study")).values()
+    counting = [run for run in runs if not run["tuning"]]
+    assert [run["seed"] for run in sorted(counting, key=lambda run: run["seed"])] == [0, 1]
+    trials = [run for run in runs if run["tuning"]]
+    assert {run["seed"] for run in trials} == {1_000_000, 1_000_001}
+    assert len({run["options"]["algorithm.lr"] for run in counting}) == 1
+    first = instants(Path("studies/study"))
+    assert study("--set topology=ring --tune algorithm.lr=0.01..1 --seeds 2 --tuning-seeds 2") == 0
+    assert instants(Path("studies/study")) == first
+
+
+GRID = f"{SMALL} --set topology=ring,star,hypercube algorithm.lr=0.1,1e200".split()
+
+
+def reference(directory: Path) -> dict[str, dict]:
+    assert main([*GRID, "--processes", "1", "--output", str(directory)]) == 0
+    return kept(directory)
+
+
+def test_chunks_are_parts_of_the_study(here: Path) -> None:
+    expected = reference(here / "one")
+    for chunk in ("4/4", "1/4", "2/4", "3/4"):
+        main([*GRID, "--processes", "1", "--output", "chunks", "--chunk", chunk])
+    assert kept(Path("chunks")) == expected
+
+
+DEADLY = """
+import os, signal
+from topologies import Topology, path
+
+def deadly(n: int) -> Topology:
+    "A path, in the process that has said so."
+    if os.environ.get("SPARED") != str(os.getpid()):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return path(n)
+"""
+START = "import os; os.environ['SPARED'] = str(os.getpid()); from gossip.study.__main__ import main; main({})"
+
+
+def test_processes_give_the_same_results_and_one_that_dies_is_one_failed_run(here: Path, python: Run) -> None:
+    (here / "deadly.py").write_text(DEADLY)
+    words = [*GRID, "--processes", "2", "--output", "two"]
+    words[words.index("topology=ring,star,hypercube")] = "topology=deadly.deadly,ring,star,hypercube"
+    path = {"PYTHONPATH": f"{here}:{REPOSITORY}"}
+    done = python("-c", f"if __name__ == '__main__': {START.format(words)}", env=path)
+    assert "its process was killed by SIGKILL; is there enough memory?" in done.stdout, done.stderr
+    found = kept(Path("two"))
+    dead = [name for name, run in found.items() if run["options"]["topology"] == "deadly.deadly"]
+    assert len(dead) == 2
+    assert {name: run for name, run in found.items() if name not in dead} == reference(here / "one")
+
+
+def test_killed_at_any_instant_it_computes_nothing_twice(here: Path) -> None:
+    """By forked processes, of which each is killed a little later."""
+    began = time.perf_counter()
+    expected = reference(here / "one")
+    whole = time.perf_counter() - began
+    instant = random.Random(0)
+    seen: dict[str, int] = {}
+    for _ in range(50):
+        child = os.fork()
+        if not child:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            os._exit(main([*GRID, "--processes", "1", "--output", "killed"]))
+        time.sleep(instant.uniform(0.1, 0.7) * whole)
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if not ended:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+        now = {name: at for name, at in instants(Path("killed")).items() if expected[name]["status"] != "failed"}
+        assert {name: now[name] for name in seen} == seen
+        seen = now
+        if ended:
+            assert os.waitstatus_to_exitcode(status) == 0
+            break
+    assert kept(Path("killed")) == expected
+    assert not list(Path("killed/runs").glob(".*"))
+
+
+def test_what_is_not_whole_has_no_name(here: Path) -> None:
+    """A run that was killed while it was moved to its place, by hand."""
+    store = Store(here)
+    run = cells.Run({"workload": "Averaging", "nodes": 2, "steps": 2}, 0)
+    aside = store.runs / f".{run.identity}-{os.uname().nodename}-999999999"
+    aside.mkdir(parents=True)
+    assert store.outcome(run) is None
+    store.clear()
+    assert not aside.exists()

@@ -1,0 +1,1 @@
+"""HTML pages: their style, and what they are put together from."""
