@@ -22,6 +22,7 @@ FILE = '''
 
 from dataclasses import dataclass
 
+from algorithms import Algorithm as Plain
 from algorithms import ChocoSGD, DecentralizedSGD, LearningRate, Minibatch, TopK
 from gossip.workloads import Averaging, Iid
 from topologies import Topology, ring
@@ -79,9 +80,9 @@ class Compressor(TopK):
         super().__post_init__()
         fail("init", self.where, self.kind)
 
-    def compress(self, x, draw, memory=None):
+    def compress(self, *arguments, **options):
         fail("compress", self.where, self.kind)
-        return super().compress(x, draw, memory)
+        return super().compress(*arguments, **options)
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,40 @@ class Rate(LearningRate):
 
     def __call__(self, step):
         fail("call", "call", self.kind)
+
+
+@dataclass(frozen=True)
+class NoStep(Plain):
+    pass
+
+
+@dataclass(frozen=True)
+class OtherArguments(Plain):
+    def step(self, state, sample):
+        pass
+
+
+@dataclass(frozen=True)
+class NoState(Plain):
+    def start(self, x, network):
+        pass
+
+
+@dataclass(frozen=True)
+class NoShard(Averaging):
+    def shard(self, n, seed, read=None):
+        pass
+
+
+@dataclass(frozen=True)
+class NoLayout(Averaging):
+    layout = property(lambda self: self.nothing)
+
+
+@dataclass(frozen=True)
+class NoSample(Minibatch):
+    def sample(self, *arguments, **options):
+        pass
 
 
 def topology(n: int, kind: str = "key") -> Topology:
@@ -192,6 +227,24 @@ def test_one_line_that_says_where(place: str, kind: str, capsys: pytest.CaptureF
     assert code == 2, said
     (line,) = said.splitlines()
     assert re.match(r"gossip: error: .*\(\S*classes_of_mine.py:\d+ in \w+\)$", line), line
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "message"),
+    [
+        ("algorithm", "NoStep", r"NotImplementedError: NoStep has no step of its own \(\S*mine.py:\d+\)"),
+        ("algorithm", "OtherArguments", r"TypeError: OtherArguments.step\(\) takes 3 .* \(\S*mine.py:\d+\)"),
+        ("algorithm", "NoState", "NoState: start gives a NoneType, it must give a State"),
+        ("workload", "NoShard", "NoShard: shard gives nothing; it must give a ShardedWorkload"),
+        ("workload", "NoLayout", r"AttributeError: .*nothing.* \(\S*mine.py:\d+ in NoLayout.<lambda>\)"),
+        ("oracle", "NoSample", "NoSample: sample gives a NoneType, it must give a Sample"),
+    ],
+)
+def test_what_a_class_lacks(option: str, name: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [f"--{option}", f"classes_of_mine.{name}", *([] if option == "workload" else ["--workload", "Averaging"])]
+    assert main([*words, *SMALL]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(f"gossip: error: {message}", line), line
 
 
 def test_all_lines_for_those_who_ask(capsys: pytest.CaptureFixture[str]) -> None:
