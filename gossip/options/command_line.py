@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
-from algorithms.own_code import own_line
+from algorithms.own_code import is_of_project, own_line
 from gossip.errors import UsageError, of_own_code, traced
 from gossip.execution.training import Training
 from gossip.fields import descriptions
@@ -63,7 +63,7 @@ def parse(arguments: Sequence[str], ranks: int) -> Training:
         topology = family(chosen.nodes)
         return Training(**given | {"topology": topology, "progress": not chosen.quiet, "config": config})
     except (ArgumentError, ValueError, TypeError) as error:
-        place = own_line(error)
+        place = None if is_of_project(error) else own_line(error)
         said = _hint(arguments, error) + one_line(str(error)) + (f" ({place})" if place else "")
         raise traced(UsageError(said), error if place else None) from error
     except Exception as error:  # what the constructor of a class of the user's own may raise
