@@ -222,7 +222,7 @@ class Optimizer(Resumable, Joinable, torch.optim.Optimizer):
         self._seen = loss
         self._groups.check(self.param_groups)
         self._see_changes()
-        self._changes.expected = self._changes.fresh = False
+        self._changes.step()
         self._take_up()
         idle = () if self._follows else self._flat.collect()
         seen = loss_seen(math.nan if loss is None else loss, self._flat.gradient)
@@ -298,13 +298,13 @@ class Optimizer(Resumable, Joinable, torch.optim.Optimizer):
         """Within it, parameters and buffers are the exact average over all nodes; to evaluate or save. Collective.
 
         It is the average of the models that the algorithm outputs, which with some methods are not the parameters in
-        training. Afterwards everything is as before.
+        training, unless these were changed since the last step. Afterwards everything is as before.
         """
         self._check_not_averaged()
         self._begin(AVERAGE)
         self._see_changes()
         with torch.no_grad(), self.network.unrecorded():
-            mean = self.network.mean(self.algorithm.model(self._state))
+            mean = self.network.mean(self._state.x if self._changes.standing else self.algorithm.model(self._state))
             buffers = self._buffers.take_mean(self.network)
         self._flat.bind(mean[None])
         self._averaged = True
