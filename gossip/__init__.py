@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gossip.execution.outcome import Result as Result
     from gossip.execution.run import run as run
     from gossip.network import SimulatedClock as SimulatedClock
+    from gossip.network import SimulatedNetwork as SimulatedNetwork
     from gossip.optimizer.optimizer import Optimizer as Optimizer
 
 # Large tensors in huge pages, where the system has them on offer: torch looks once, at its first tensor. Copies from
@@ -24,9 +25,10 @@ _HOMES = {
     "Optimizer": "gossip.optimizer.optimizer",
     "Result": "gossip.execution.outcome",
     "SimulatedClock": "gossip.network",
+    "SimulatedNetwork": "gossip.network",
     "run": "gossip.execution.run",
 }
-__all__ = ["Optimizer", "Result", "SimulatedClock", "run"]
+__all__ = ["Optimizer", "Result", "SimulatedClock", "SimulatedNetwork", "run"]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 
 class GossipError(Exception):
@@ -47,12 +47,43 @@ class PreemptedError(GossipError):
     exit_code = 75
 
 
+Error = TypeVar("Error", bound=GossipError)
+
+
+class OwnCodeError(Exception):
+    """What a user's own code has raised on this rank, and maybe on others, in one line; it ends the job.
+
+    Args:
+        error: The same as an error that is raised alike on all ranks.
+        trace: Where it came up, as Python prints it; "" not to show that.
+    """
+
+    exit_code = UsageError.exit_code
+
+    def __init__(self, error: UsageError, trace: str) -> None:
+        super().__init__(str(error))
+        self.trace = trace
+
+
 def explained(error: Exception) -> GossipError:
-    """What went wrong as an error for the user: ValueError is wrong usage, OSError and ImportError are data."""
+    """What went wrong as an error for the user: ValueError is wrong usage, OSError and ImportError are data.
+
+    One that was raised in a user's own code says where.
+    """
+    from algorithms.own_code import is_of_project, own_line
+
     if isinstance(error, GossipError):
         return error
     kind = UsageError if isinstance(error, ValueError) else DataError
-    return kind(" ".join(str(error).split()))
+    place = None if is_of_project(error) else own_line(error)
+    return traced(kind(" ".join(str(error).split()) + (f" ({place})" if place else "")), error if place else None)
+
+
+def of_own_code(error: Exception) -> UsageError | None:
+    """What a class of the user's own, called by this project, has raised, as an error for the user; else None."""
+    from algorithms.own_code import of_own_class, reason
+
+    return traced(UsageError(reason(error)), error) if of_own_class(error) else None
 
 
 @contextmanager
@@ -77,9 +108,14 @@ def blaming(what: str, called: Callable[..., Any] | None = None) -> Iterator[Non
         if isinstance(error, ValueError) and is_of_project(error):
             raise
         kind = DataError if isinstance(error, OSError) else UsageError
-        blamed = kind(f"{what}: {reason(error, called)}")
-        blamed.trace = "".join(traceback.format_exception(error)).rstrip()
-        raise blamed from error
+        raise traced(kind(f"{what}: {reason(error, called)}"), error) from error
+
+
+def traced(error: Error, cause: Exception | None) -> Error:
+    """The error, with where its cause in a user's own code came up, if it has one."""
+    error.trace = "" if cause is None else "".join(traceback.format_exception(cause)).rstrip()
+    error.__cause__ = cause
+    return error
 
 
 def say(text: str) -> None:

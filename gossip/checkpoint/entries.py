@@ -7,7 +7,7 @@ is shared becomes part of an outline, which is JSON; what belongs to nodes becom
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -173,6 +173,7 @@ class StatesFromRows:
             case "message":
                 dtype, packed = _read(entry["type"]), tuple(self._items(name, nodes))
                 message = Message(self._compressors[entry["compressor"]], entry["d"], dtype, self._device, packed)
+                _check_decodes(name, message)
                 self._named[name] = message
                 return message
             case "stack":
@@ -204,6 +205,14 @@ def _class_named(name: str, whose: str) -> type[Block]:
     if found is None:
         raise ValueError(f"what the checkpoint has as {whose} is a {name}, which nothing in this run uses")
     return found
+
+
+def _check_decodes(name: str, message: Message) -> None:
+    """Refuse a message now that could not be decoded later."""
+    try:
+        replace(message).dense()  # of a copy, which takes what it keeps with it
+    except ValueError as error:
+        raise TypeError(f"{name}: {error}") from error
 
 
 def _of_node(name: str, node: int) -> str:

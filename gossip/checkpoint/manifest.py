@@ -33,6 +33,8 @@ def check_manifest(manifest: Mapping[str, Any]) -> None:
     _need(isinstance(_part(manifest, "written"), str), "written", manifest["written"], "a time")
     for name in ("configuration", "layout", "clock"):
         _mapping(_part(manifest, name), name)
+    for name, times in manifest["clock"].items():
+        _check_times(times, f"clock.{name}")
     for name, shape in manifest["layout"].items():
         _check_counts(shape, f"layout.{name}")
     _check_files(_part(manifest, "files"), manifest["nodes"])
@@ -45,6 +47,8 @@ def check_manifest(manifest: Mapping[str, Any]) -> None:
         for each in _list(_part(manifest, name), name):
             _need(isinstance(each, str) and each in outlines.posted, name, each, "what the state has posted")
     _check_model(states["model"], outlines, sum(prod(shape) for shape in manifest["layout"].values()))
+    if "state_dict" in manifest:
+        _check_state_dict(manifest, outlines.named)
     for counts in _list(_part(manifest, "wire"), "wire"):
         _check_counts(counts, "wire", 2)
 
@@ -125,6 +129,23 @@ def _check_model(entry: Any, outlines: _Outlines, d: int) -> None:
     _need(outlines.stacks.get(name) == [d], "states.model.x", name, f"a stack with rows of {d} numbers, as in layout")
 
 
+def _check_state_dict(manifest: Mapping[str, Any], named: set[str]) -> None:
+    """Refuse a tensor of the model that is to be taken from where it is not."""
+    _check_count(_part(manifest, "with_data"), "with_data", 1)
+    _need(manifest["with_data"] <= manifest["nodes"], "with_data", manifest["with_data"], f"<= {manifest['nodes']}")
+    for key, source in _mapping(manifest["state_dict"], "state_dict").items():
+        match source:
+            case ["parameter", str(name)]:
+                valid = name in manifest["layout"]
+            case ["own", str(name)]:
+                valid = f"oracle.buffers.{name}" in named
+            case ["fixed", str(_)]:
+                valid = FIXED in manifest["files"]
+            case _:
+                valid = False
+        _need(valid, f"state_dict.{key}", source, "a part of this checkpoint")
+
+
 def _check_files(files: Any, nodes: int) -> None:
     hosted = []
     for name, about in _mapping(files, "files").items():
@@ -167,6 +188,14 @@ def _check_counts(value: Any, where: str, size: int | None = None) -> list[int]:
 
 def _is_number(value: Any) -> bool:
     return type(value) is float or (type(value) is int and abs(value) <= LARGEST)
+
+
+def _check_times(value: Any, where: str) -> None:
+    if isinstance(value, list):
+        for each in value:
+            _check_times(each, where)
+    else:
+        _need(_is_number(value) and 0 <= value < inf, where, value, "a number >= 0")
 
 
 def _check_type(name: Any, where: str) -> None:

@@ -28,10 +28,11 @@ import xxhash
 from torch import Tensor
 
 from gossip.checkpoint.manifest import check_history, check_manifest
-from gossip.checkpoint.places import FIXED, HISTORY, MANIFEST, checkpoints, free_names, move_to_free, rename, step_of
+from gossip.checkpoint.places import FIXED, HISTORY, MANIFEST, checkpoints, step_of
 from gossip.errors import DataError
 from gossip.names import CHECKPOINT, LITTER, ROWS, UNFINISHED
 from gossip.records.logs import log, warn
+from gossip.records.replacing import free_names, move_to_free, rename
 
 FORMAT = 2
 CHUNK = 1 << 22  # bytes read at once
@@ -217,20 +218,23 @@ class Checkpoint:
             rows = np.flatnonzero(np.isin(hosted, nodes))
             if len(rows):
                 first, end = int(rows[0]), int(rows[-1]) + 1
-                parts.append(self._opened(file).get_slice(name)[first:end][torch.from_numpy(rows - first)])
+                with self._reading(file):
+                    parts.append(self._opened(file).get_slice(name)[first:end][torch.from_numpy(rows - first)])
                 found.append(hosted[rows])
         return torch.cat(parts)[torch.from_numpy(np.argsort(np.concatenate(found)))]
 
     def item(self, name: str, node: int) -> Tensor:
         """What a list holds for this node."""
         file = next(file for file, hosted in self._hosted.items() if node in hosted)
-        item: Tensor = self._opened(file).get_tensor(name)
-        return item.clone()  # out of the file, which will be removed
+        with self._reading(file):
+            item: Tensor = self._opened(file).get_tensor(name)
+            return item.clone()  # out of the file, which will be removed
 
     def fixed(self, name: str) -> Tensor:
         """What of the model is not trained has this name."""
-        tensor: Tensor = self._opened(FIXED).get_tensor(name)
-        return tensor.clone()
+        with self._reading(FIXED):
+            tensor: Tensor = self._opened(FIXED).get_tensor(name)
+            return tensor.clone()
 
     def close(self) -> None:
         """Let go of the files."""
@@ -272,7 +276,7 @@ class Checkpoint:
             raise self.damaged(name, "is missing") from None
         except OSError as error:
             raise self.damaged(name, f"cannot be read ({error.strerror})") from error
-        except (ValueError, RecursionError, SafetensorError) as error:
+        except (ValueError, IndexError, RuntimeError, SafetensorError) as error:  # RecursionError is a RuntimeError
             raise self.damaged(name, " ".join(str(error).split())) from error
 
     def damaged(self, name: str, reason: str) -> DataError:

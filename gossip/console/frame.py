@@ -47,7 +47,7 @@ def exit_code(
             with failing_together(processes):
                 code = command(processes)
         except GossipError as error:
-            complain(error, processes.rank)
+            complain(error, processes.rank, processes.traceback)
             code = error.exit_code
         except KeyboardInterrupt:  # of a single process; several have ended together
             say("gossip: interrupted")

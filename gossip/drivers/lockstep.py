@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from algorithms import Algorithm, Sample, State
-from gossip.drivers.gradients import Gradients
+from algorithms import Algorithm, OracleState, Sample, State
+from gossip.drivers.gradients import Gradients, check_kind
 from gossip.drivers.moment import Look, Moment, Position
 from gossip.network import RunNetwork
 from gossip.spans import NO_SPANS, Spans
@@ -31,11 +33,15 @@ class Lockstep:
     spans: Spans = NO_SPANS
     """Is told how long steps and gradients take."""
 
+    average_buffers: bool = False
+    """Whether, in each round, neighbours average what the workload has of them beside parameters; see `HasBuffers`."""
+
     def start(self, x: Tensor) -> Position:
         """Where a run begins from these models (k, d) of the local nodes; collective."""
         began = time.perf_counter()
         with self.spans.span("start", "compute"):
             state = self.algorithm.start(x, self.network)
+        check_kind(self.algorithm, "start", state, State)
         self.network.finish_step()
         self.spread(state)
         return Position(0, state, self.gradients.start(state.x), time.perf_counter() - began)
@@ -70,7 +76,21 @@ class Lockstep:
             never_idle = type(self.algorithm).idle is Algorithm.idle
             self.network.finish_gradients(step, None if never_idle else idle)
             with self.spans.span("step", "compute"):
+                ended = self.network.round
                 self.algorithm.advance(position.state, sample, self.network)
+            if self.average_buffers and self.network.round > ended:
+                self._average_buffers(position.oracle, ended)
+
+    def _average_buffers(self, oracle: OracleState, ended: int) -> None:
+        """Average them with the neighbours', as a part of the round that just ended."""
+        stacks = [stack for stack in (oracle.buffers or {}).values() if stack.is_floating_point()]
+        self.network.round = ended
+        # In single precision, as parameters are.
+        mixed = self.network.mix(torch.cat([stack.reshape(len(stack), -1).float() for stack in stacks], dim=1))
+        self.network.finish_step()
+        widths = [math.prod(stack.shape[1:]) for stack in stacks]
+        for stack, part in zip(stacks, mixed.split(widths, dim=1), strict=True):
+            stack.copy_(part.reshape(stack.shape))
 
 
 class _Taken:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,7 +25,7 @@ from gossip.execution.outcome import summarized
 from gossip.execution.recording import Recording, diverged
 from gossip.execution.setting import Setting, configuration_text
 from gossip.network import Communicator
-from gossip.processes.ending import closed_together
+from gossip.processes.ending import closed_together, first_calls
 from gossip.processes.signals import Signals
 from gossip.records.progress import Progress
 from gossip.records.recorder import Recorder
@@ -156,15 +157,20 @@ def _trained(
     observers.append(Recording(training, algorithm, measure, recorder))
     with_data = [setting.ids[node] for node in network.nodes if node < network.n - algorithm.without_data]
     gradients = Gradients(training.oracle, setting.workload, with_data, training.seed)
-    driver = Lockstep(algorithm, gradients, network, processes.spans)
+    averages = getattr(setting.workload, "averages_buffers", False)
+    driver = Lockstep(algorithm, gradients, network, processes.spans, averages)
     position = _begin(setting, driver, recorder, processes)
     recorder.settled(algorithm.chosen(position.state))
     step = position.step
     try:
-        for moment in driver.moments(position, training.steps):
-            step = moment.step
-            for observer in observers:
-                observer.at(moment)
+        moments = driver.moments(position, training.steps)
+        with_first_step = islice(moments, 2), first_calls(processes)
+        for some, calls in (with_first_step, (moments, nullcontext())):
+            with calls:
+                for moment in some:
+                    step = moment.step
+                    for observer in observers:
+                        observer.at(moment)
     except NonFiniteError as error:
         # On several ranks the others do not know and wait: the job ends here.
         kind = DivergedError if processes.size == 1 else NonFiniteError
@@ -177,7 +183,7 @@ def _begin(setting: Setting, driver: Lockstep, recorder: Recorder, processes: Co
     if setting.position is not None:
         return setting.position
     if setting.folder is None or not setting.whole:
-        return processes.together(lambda: driver.start(setting.x))
+        return processes.together(lambda: _start(setting, driver, processes))
     position, history = resume(
         setting.folder,
         driver.algorithm,
@@ -199,6 +205,11 @@ def _continue(setting: Setting, recorder: Recorder, step: int) -> None:
     if aside is not None:
         say(f"gossip: the run goes on after step {step}; what it had beyond that is now in {aside}")
     recorder.replace("config.yaml", configuration_text(setting.training, setting.topology))
+
+
+def _start(setting: Setting, driver: Lockstep, processes: Communicator) -> Position:
+    with first_calls(processes):  # a rank that fails alone cannot tell the others, which may be communicating
+        return driver.start(setting.x)
 
 
 def _checkpoint_writer(

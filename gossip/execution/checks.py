@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from algorithms import Oracle, ShardedWorkload
+from algorithms import Algorithm, Oracle, ShardedWorkload
 from gossip.checkpoint.interval import Interval
 from gossip.execution.training import Training
 from gossip.needs import check_needs
@@ -40,8 +40,10 @@ def check(training: Training, ranks: int) -> Schedule:
             f"{name} with this optimizer needs the norms of gradients of single samples, which "
             f"{type(training.oracle).__name__} as set up does not tell; Minibatch(microbatch=1) does"
         )
-    if training.clock is not None:
-        training.clock.check_nodes(topology.n - algorithm.auxiliary)
+    if training.clock is not None and training.network is not None:
+        raise ValueError("clock and network both tell a simulated time: give one of them")
+    if training.simulated is not None:
+        training.simulated.check_nodes(topology.n - algorithm.auxiliary)
     check_needs(algorithm, topology)
     return topology
 
@@ -78,6 +80,21 @@ def check_batches(oracle: Oracle, workload: ShardedWorkload, n: int) -> None:
             raise ValueError(f"BatchNorm needs batches of at least {least}; {why}")
 
 
+def check_buffers(algorithm: Algorithm, topology: Schedule, workload: ShardedWorkload) -> None:
+    """Refuse to average buffers where neighbours cannot.
+
+    Raises:
+        ValueError: They cannot, and why.
+    """
+    if not getattr(workload, "averages_buffers", False):
+        return
+    name, mend = type(algorithm).__name__, "keep them with their nodes: buffers = 'keep'"
+    if algorithm.without_data:
+        raise ValueError(f"neighbours cannot average buffers with {name}, whose last node has none; {mend}")
+    if not topology.row_stochastic:
+        raise ValueError(f"neighbours cannot average buffers over {topology.name}, whose rows do not sum to 1; {mend}")
+
+
 def check_survival(training: Training, ranks: int) -> None:
     """Refuse to outlive ranks where that is not possible.
 
@@ -92,7 +109,7 @@ def check_survival(training: Training, ranks: int) -> None:
         )
     if training.transport not in ("auto", "peer-to-peer"):
         raise ValueError(f"{what} needs transport = peer-to-peer: {training.transport} does not outlive a rank")
-    if training.clock is not None:
+    if training.simulated is not None:
         raise ValueError(f"{what} does not go with a simulated clock")
     if training.on_failure == "rehost" and training.checkpoint_every is None:
         raise ValueError(f"{what} needs checkpoints: say how often with checkpoint_every")

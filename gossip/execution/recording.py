@@ -51,7 +51,7 @@ class Recording:
         look = moment.look()
         metrics = self.measure(self.algorithm.model(moment.state), look, self.algorithm.report(moment.state))
         times = {"seconds": processes.broadcast(look.seconds)}
-        if self.training.clock is not None:
+        if self.training.simulated is not None:
             times["simulated_seconds"] = network.seconds
         processes.together(partial(self.recorder.add, {"step": moment.step, **metrics, **times}))
         _check_finite(moment.step, metrics)

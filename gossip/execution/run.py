@@ -13,6 +13,7 @@ from typing import ParamSpec, cast
 
 import torch
 
+from gossip.errors import GossipError
 from gossip.execution.attempt import Finished, attempt, new_recorder
 from gossip.execution.checks import check, check_survival
 from gossip.execution.outcome import Result
@@ -62,6 +63,7 @@ def conduct(
     if not training.keeps:
         signals.ignore()
     processes.patience = training.stall_timeout or math.inf
+    processes.traceback = training.traceback
     topology = processes.together(lambda: check(training, processes.size))
     _refuse_disagreement(training, topology, processes)
     survives = training.on_failure != "abort"
@@ -130,7 +132,8 @@ def run(training: Training) -> Result:
     <options>
 
     Raises:
-        UsageError: (a ValueError) if this cannot be run as asked, on every rank.
+        UsageError: (a ValueError) if this cannot be run as asked, or if a class of your own fails before the first step
+            is done, on every rank.
         DataError: if data cannot be read or output cannot be written, on every rank.
         DivergedError: if a loss is NaN or infinite, on every rank.
         PreemptedError: if a signal has stopped the run, on every rank; there is a checkpoint of where it was.
@@ -144,5 +147,10 @@ def run(training: Training) -> Result:
         stack.enter_context(shared_cores(processes))
         stack.enter_context(freed_memory_kept())
         signals = stack.enter_context(Signals())
-        finished = conduct(training, processes, signals, warn=warn_caller, all_models=True)
+        try:
+            finished = conduct(training, processes, signals, warn=warn_caller, all_models=True)
+        except GossipError as error:
+            if error.trace and not training.traceback:
+                raise error.with_traceback(None) from None
+            raise
     return Result(finished.model, finished.history, finished.summary, finished.directory)

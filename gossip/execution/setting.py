@@ -13,8 +13,8 @@ from torch import Tensor
 from algorithms import Algorithm, ShardedWorkload
 from gossip.checkpoint.finding import Found, find
 from gossip.drivers.moment import Position
-from gossip.errors import DataError, say
-from gossip.execution.checks import check_batches
+from gossip.errors import DataError, UsageError, say
+from gossip.execution.checks import check_batches, check_buffers
 from gossip.execution.training import DECIDE_MODELS, Training
 from gossip.network import Communicator, RunNetwork, connect
 from gossip.processes.ending import closed_on_error
@@ -106,7 +106,7 @@ def prepare(training: Training, topology: Schedule, processes: Communicator, dir
         directory: The run directory, if there is one already.
     """
     algorithm = training.algorithm
-    workload = processes.together(lambda: _sharded(training, topology.n - algorithm.auxiliary, processes))
+    workload = processes.together(lambda: _sharded(training, topology, processes))
     linked = with_servers(topology, algorithm.servers)
     hosted = processes.from_root(lambda: place(topology, processes.hosts, training.placement))
     if algorithm.servers:
@@ -118,7 +118,7 @@ def prepare(training: Training, topology: Schedule, processes: Communicator, dir
         training.seed,
         transport,
         hosted,
-        clock=training.clock,
+        clock=training.simulated,
         auxiliary=algorithm.without_data,
         spans=processes.spans,
     )
@@ -140,13 +140,16 @@ def configuration_text(training: Training, topology: Schedule) -> str:
     return description(**named | {"topology": topology})
 
 
-def _sharded(training: Training, n: int, processes: Communicator) -> ShardedWorkload:
-    shard = getattr(training.workload, "shard", None)
+def _sharded(training: Training, topology: Schedule, processes: Communicator) -> ShardedWorkload:
+    n, shard = topology.n - training.algorithm.auxiliary, getattr(training.workload, "shard", None)
     if shard is None:
         workload = cast(ShardedWorkload, training.workload)  # one of the user's own, sharded already
     else:
         workload = cast(ShardedWorkload, shard(n, training.seed, processes.from_root))
+    if workload is None:
+        raise UsageError(f"{type(training.workload).__name__}: shard gives nothing; it must give a ShardedWorkload")
     check_batches(training.oracle, workload, n)
+    check_buffers(training.algorithm, topology, workload)
     return workload
 
 
@@ -166,6 +169,8 @@ def _initial(start: Tensor | None, workload: ShardedWorkload, n: int, nodes: Seq
 def _identity(training: Training, topology: Schedule, x: Tensor) -> dict[str, Any]:
     """All that the models depend on, but the number of steps."""
     decide = {name: getattr(training, name) for name in DECIDE_MODELS} | {"topology": topology}
+    if training.network is None:
+        del decide["network"]  # which earlier checkpoints do not know
     return described(**decide, dtype=str(x.dtype).removeprefix("torch."))
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from torch import Tensor
 
 from algorithms import Algorithm, Full, Oracle, ShardedWorkload
-from gossip.network import MakeTransport, SimulatedClock, TransportName
+from gossip.network import MakeTransport, SimulatedClock, SimulatedNetwork, TransportName
 from gossip.workloads.workload import Workload
 from topologies import Schedule
 from topologies.placement import Placement
@@ -27,7 +27,7 @@ OnFailure = Literal["abort", "continue", "rehost"]
 
 FULL_GRADIENTS = Full()
 
-DECIDE_MODELS = ("algorithm", "topology", "workload", "oracle", "seed", "start", "clock")
+DECIDE_MODELS = ("algorithm", "topology", "workload", "oracle", "seed", "start", "clock", "network")
 """The fields that the models after so many steps depend on: a checkpoint is one of these alone.
 
 A clock is among them, since methods may act on the time that it tells."""
@@ -85,6 +85,11 @@ class Training:
 
     It stands as "simulated_seconds" in the history, and changes nothing else unless the algorithm acts on the time."""
 
+    network: SimulatedNetwork | str | Path | None = None
+    """The same on a simulated network: lan, wan, hpc, edge, or a YAML file with levels of links and computing times.
+
+    See `gossip.network.simulation`."""
+
     communicator: Intracomm | None = None
     """The mpi4py communicator to use, which is duplicated; all launched processes by default."""
 
@@ -111,6 +116,9 @@ class Training:
     report: bool = True
     """Write the page report.html into the run directory at the end, which takes a second."""
 
+    traceback: bool = False
+    """Show all lines that an error in a class of one's own has passed, not only its own one."""
+
     trace: str | Path | None = None
     """Write a timeline of all ranks into this file, to be seen at ui.perfetto.dev.
 
@@ -122,8 +130,8 @@ class Training:
     With this or `resume`, SIGTERM and SIGUSR1 stop the run between two steps, with a checkpoint."""
 
     resume: str | Path | None = None
-    """Go on from the last checkpoint in this run directory, or from this checkpoint, or auto: from that of the last run
-    of this configuration below `output` that has not come to its end, if there is one.
+    """Go on from the last checkpoint in this run directory, or from this checkpoint, or auto: from that of the run of
+    this configuration below `output` that has come furthest, if there is one. If that has all steps, nothing is done.
 
     The models are the same as if the run had never stopped, on any number of ranks."""
 
@@ -131,6 +139,16 @@ class Training:
     """How many checkpoints to leave, the last ones.
 
     With two there is a whole one at any time, whatever happens to the last."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.network, str | Path):
+            object.__setattr__(self, "network", SimulatedNetwork.of(self.network))
+
+    @property
+    def simulated(self) -> SimulatedClock | SimulatedNetwork | None:
+        """What tells a simulated time, if anything does."""
+        assert not isinstance(self.network, str | Path)
+        return self.clock or self.network
 
     @property
     def keeps(self) -> bool:

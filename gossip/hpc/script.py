@@ -25,7 +25,7 @@ trap 'stop=yes; if [ -n "$$step" ]; then tell & fi' USR1
 $setup
 ${choice}\
 export OMP_NUM_THREADS=$$SLURM_CPUS_PER_TASK
-
+${steps}
 (
     trap '' USR1 # which would end what does not listen yet
     exec $launch \\
@@ -38,7 +38,9 @@ if [ -n "$$stop" ]; then tell & fi
 while kill -0 "$$step" 2> /dev/null; do wait "$$step"; done # a signal ends the waiting, not the step
 wait "$$step"
 code=$$?
-if [ -e "$$GOSSIP_STOPPED" ] || [ "$$code" -eq 75 ]; then # saved, to be continued
+preempted() { scontrol show job "$$SLURM_JOB_ID" | grep -q 'PreemptTime=[0-9]'; }
+# Saved, to be continued; or ended by a signal before anybody listened, as its place was taken.
+if [ -e "$$GOSSIP_STOPPED" ] || [ "$$code" -eq 75 ] || { [ "$$code" -gt 128 ] && preempted; }; then
     rm -f "$$GOSSIP_STOPPED"
     task=$${SLURM_ARRAY_JOB_ID:+$${SLURM_ARRAY_JOB_ID}_$$SLURM_ARRAY_TASK_ID}
     scontrol requeue "$${task:-$$SLURM_JOB_ID}"
@@ -53,6 +55,11 @@ ${lines}\
 trap - ERR
 set +e
 """)
+
+STEPS = """\
+# MPICH names shared memory after the number of the step, and what a killed one has left is still there: never twice.
+for ((i = 0; i < ${SLURM_RESTART_COUNT:-0}; i++)); do srun --mpi=none --nodes=1 --ntasks=1 true; done
+"""
 
 SRUN = 'srun --mpi={} --export=ALL --cpus-per-task="$SLURM_CPUS_PER_TASK" --cpu-bind=cores --kill-on-bad-exit=1'
 
@@ -76,6 +83,7 @@ def render(
         grace=grace,
         setup=SETUP.substitute(lines="".join(f"{line}\n" for line in setup)) if setup else "",
         choice=choice,
+        steps=STEPS if launch.startswith("srun") else "",
         launch=launch,
         command=command,
     )

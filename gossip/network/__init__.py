@@ -11,6 +11,8 @@ from gossip.network.clock import SimulatedClock as SimulatedClock
 from gossip.network.clocked import ClockedNetwork
 from gossip.network.network import Network as Network
 from gossip.network.run_network import RunNetwork as RunNetwork
+from gossip.network.simulation.description import SimulatedNetwork as SimulatedNetwork
+from gossip.network.simulation.times import NetworkTimes
 from gossip.network.transport import MakeTransport as MakeTransport
 from gossip.network.transport import Site as Site
 from gossip.network.transport import Transport as Transport
@@ -30,7 +32,7 @@ def connect(
     transport: TransportName | MakeTransport = "auto",
     hosted: Sequence[Sequence[int]] | None = None,
     *,
-    clock: SimulatedClock | None = None,
+    clock: SimulatedClock | SimulatedNetwork | None = None,
     auxiliary: int = 0,
     spans: Spans = NO_SPANS,
 ) -> RunNetwork:
@@ -61,6 +63,8 @@ def connect(
     network = Network(topology, site, made, seed)
     if clock is None:
         return network
+    if isinstance(clock, SimulatedNetwork):
+        return ClockedNetwork(network, NetworkTimes(clock, topology.n, auxiliary, seed))
     return ClockedNetwork(network, NodeTimes(clock, topology.n, auxiliary, seed))
 
 

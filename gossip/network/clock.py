@@ -123,6 +123,11 @@ class NodeTimes:
         self.now = np.zeros(n)
         self.free = np.zeros(n)
 
+    @property
+    def seconds(self) -> float:
+        """The time of the node that is last."""
+        return float(self.now.max())
+
     def compute(self, step: int, busy: NDArray[np.int64] | int = 1) -> None:
         """All nodes with data that are busy, 1 and not 0, compute the gradient of this step."""
         seconds = np.zeros(len(self.now))

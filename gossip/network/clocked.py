@@ -15,13 +15,15 @@ from torch import Tensor
 from algorithms.compressors.message import Message
 from algorithms.network import Neighborhood, Posted, Spectrum, Traffic, Value, WeightedEdges
 from algorithms.randomness import Draw
-from gossip.network.clock import NodeTimes, Seconds
+from gossip.network.clock import NodeTimes
 from gossip.network.network import Network
+from gossip.network.simulation.times import NetworkTimes
 from gossip.network.sums.mixing import Scaled
 from topologies import Schedule
 
 UNSETTLED = 1024  # events that are kept at most
 
+Times = NDArray[Any]  # of each node, in seconds or nanoseconds
 Bytes = NDArray[np.int64] | int  # of a row of each node, the same for all or (n,)
 
 
@@ -29,7 +31,7 @@ Bytes = NDArray[np.int64] | int  # of a row of each node, the same for all or (n
 class Arrival:
     """When what is sent is there."""
 
-    at: Seconds | None = None
+    at: Times | None = None
     """(n,): when each node has what it needs of it, once the event of sending it is settled."""
 
 
@@ -44,13 +46,13 @@ class ClockedNetwork:
         times: The time of each node, at the beginning.
     """
 
-    def __init__(self, network: Network, times: NodeTimes) -> None:
+    def __init__(self, network: Network, times: NodeTimes | NetworkTimes) -> None:
         self.times = times
         self._network = network
         self._recording = True
         self._events: list[tuple[Callable[[Bytes], None], Tensor | int]] = []
         self._under_way: dict[Posted[Any], Arrival] = {}
-        self._restored: list[Seconds] = []
+        self._restored: list[Times] = []
 
     # What a clock sees
 
@@ -58,7 +60,7 @@ class ClockedNetwork:
     def seconds(self) -> float:
         """The time of the node that is last, in seconds; collective."""
         self._settle()
-        return float(self.times.now.max())
+        return self.times.seconds
 
     def finish_gradients(self, step: int, idle: Sequence[int] | None = None) -> None:
         """See `RunNetwork`."""
@@ -274,7 +276,7 @@ class ClockedNetwork:
     def _gathered(self, rows: Tensor | Message, nodes: Sequence[int]) -> Arrival:
         return self._put_down(rows, lambda row_bytes: self.times.gather(row_bytes, nodes))
 
-    def _put_down(self, rows: Tensor | Message, move: Callable[[Bytes], Seconds]) -> Arrival:
+    def _put_down(self, rows: Tensor | Message, move: Callable[[Bytes], Times]) -> Arrival:
         """That rows are sent, which moves the times on, given the bytes of a row of each node."""
         arrival = Arrival()
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 import xxhash
 from torch import Tensor
 
+from algorithms import Algorithm
+from gossip.optimizer.arguments import chosen_topology
 from gossip.optimizer.places import format_of
 from gossip.processes.communicator import Communicator
+from gossip.records.sameness import refuse_disagreement
+from topologies import Schedule
 
 
 def refuse_other_parameters(
@@ -51,6 +56,39 @@ def refuse_other_parameters(
             )
 
     processes.together(check)
+
+
+def refuse_other_settings(
+    processes: Communicator, topology: Any, local: torch.optim.Optimizer | None, same: Mapping[str, Any]
+) -> None:
+    """Refuse ranks that make other optimizers than rank 0; collective.
+
+    Args:
+        processes: The ranks.
+        topology: As given; a function or a graph may differ, as all take that of rank 0.
+        local: The local optimizer, if there is one.
+        same: All else that must be the same, by name.
+
+    Raises:
+        UsageError: on every rank, naming a rank and what differs.
+    """
+    refuse_disagreement(
+        processes,
+        topology=topology if isinstance(topology, Schedule | str) else "that of rank 0",
+        **same,
+        local_optimizer=type(local).__name__,
+        default_dtype_of_torch=str(torch.get_default_dtype()),
+    )
+
+
+def agreed_topology(processes: Communicator, topology: Any, algorithm: Algorithm) -> Schedule:
+    """The same one on all ranks: that of rank 0, where a function or somebody's program may have drawn it; collective.
+
+    Raises:
+        UsageError: on every rank, if the algorithm cannot use it.
+    """
+    choose = partial(chosen_topology, topology, algorithm, processes.size)
+    return processes.together(choose) if isinstance(topology, Schedule) else processes.from_root(choose)
 
 
 @torch.no_grad()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from algorithms import Algorithm
@@ -84,6 +85,8 @@ def check_kinds(parameters: Sequence[Tensor]) -> None:
     """Refuse parameters that cannot lie in one vector."""
     if not parameters:
         raise ValueError("none of the parameters requires a gradient")
+    if len(set(parameters)) < len(parameters):
+        raise ValueError("a parameter appears twice in a parameter group: give each of them once")
     kinds = sorted({f"{p.dtype} on {p.device}" for p in parameters})
     if len(kinds) > 1 or not parameters[0].is_floating_point():
         raise ValueError(
@@ -105,3 +108,15 @@ def check_unfrozen(left_out: Sequence[Tensor], parameters: Sequence[Tensor]) -> 
                 f"gossip.Optimizer leaves it out: set its requires_grad"
             )
     check_kinds(parameters)
+
+
+def loss_seen(loss: Any, like: Tensor) -> Tensor:
+    """(1,): what a closure has returned, in the precision and on the device of another tensor.
+
+    Raises:
+        ValueError: if that is not one number.
+    """
+    try:
+        return torch.as_tensor(loss, dtype=like.dtype, device=like.device).detach().reshape(1)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"a closure must return the loss, one number, and it returned {loss!r}") from error

@@ -20,9 +20,16 @@ class Buffers:
 
     Attributes:
         tensors: Those of floating point.
+
+    Raises:
+        ValueError: if something else is among them.
     """
 
     def __init__(self, tensors: Iterable[Tensor]) -> None:
+        tensors = list(tensors) if isinstance(tensors, Iterable) else [tensors]
+        for each in tensors:
+            if not isinstance(each, Tensor):
+                raise ValueError(f"buffers must be tensors, such as model.buffers(), and {each!r} is none")
         self.tensors = [each for each in tensors if each.is_floating_point()]
 
     def mix(self, network: RunNetwork, ended: int) -> None:

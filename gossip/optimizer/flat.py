@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -61,6 +61,11 @@ class FlatParameters:
     def stack(self) -> Tensor:
         """(1, d): the stack that the parameters lie in."""
         return self._stack
+
+    @cached_property
+    def spare(self) -> Tensor:
+        """(1, d): memory that parameters may be bound to for a while."""
+        return torch.empty_like(self._stack)
 
     def watch(self, step: int) -> None:
         """See from now on what is written by way of `.data` too, which autograd does not know of.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import torch
 from torch import Tensor
 
@@ -11,21 +9,6 @@ from algorithms import Algorithm, Layout, MatrixNetwork, Sample, State
 
 NUMBERS = 64  # parameters of the trial
 STEPS = 3
-READ_MEANWHILE = (
-    "parameters were changed since the last step, while neighbours may have been reading them: {} as set up sends them "
-    'during the next gradient computation; use an order without this overlap, such as "adapt-then-combine"'
-)
-
-
-def warn_unless_follows(algorithm: Algorithm) -> None:
-    """After a change of the parameters, say so if the algorithm does not follow; see `follows`."""
-    if not follows(algorithm):
-        warnings.warn(
-            f"parameters were changed since the last step, and {type(algorithm).__name__} keeps more of them than they "
-            f"show: it goes on as after no change or one of another size, unless the change has been taken back by "
-            f"now; DecentralizedSGD follows changes, and so does a new gossip.Optimizer",
-            stacklevel=2,
-        )
 
 
 def follows(algorithm: Algorithm) -> bool:

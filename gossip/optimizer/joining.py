@@ -3,16 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import TYPE_CHECKING, cast
 
-from gossip.processes.calls import AVERAGE, STEP
+from gossip.processes.calls import AVERAGE, STEP, STOPPING
+from gossip.processes.communicator import Communicator
 
 if TYPE_CHECKING:
     from gossip.optimizer.optimizer import Optimizer
     from gossip.processes.announcements import Announcements
 
-CALLS = (STEP, AVERAGE)  # that can be gone along with
+CALLS = (STEP, AVERAGE, STOPPING)  # that can be gone along with
+
+
+class Joinable:
+    """What a `gossip.Optimizer` has for ranks that make different numbers of steps."""
+
+    _processes: Communicator
+    _resources: ExitStack
+    _joining: Joining | None = None
+    _announcements: Announcements | None = None
+
+    def join(self, *others: Optimizer) -> AbstractContextManager[None]:
+        """Within it, ranks may make different numbers of steps, as with torch.distributed.algorithms.Join. Collective.
+
+            with optimizer.join():
+                for batch in batches:  # of this node, more or fewer than others have
+                    ...
+
+        A rank that has come to its end takes part in the steps of the others until the last one has come to its end,
+        as if its loss were constant from then on: with a zero gradient, so that what it has of momentum runs out, and
+        weight decay goes on; a local optimizer makes no step. It averages parameters and buffers as ever, and learning
+        rates stay as they are in its groups. Then all have made the same number of steps. `average` and `stopping` can
+        be used within it, if all ranks that have batches do.
+
+        Args:
+            others: Further optimizers whose steps are made in the same loop, in the same order on every rank.
+
+        Raises:
+            RuntimeError: within another one.
+        """
+        return joined([cast("Optimizer", self), *others])
+
+    @property
+    def _follows(self) -> bool:
+        """Whether this rank has come to its end and goes along with others."""
+        return self._joining is not None and self._joining.follows
+
+    def _begin(self, call: str) -> None:
+        """This rank begins a call that all make together."""
+        if self._joining is not None:
+            self._joining.begins(self, call)
+        self._processes.begin(call)
 
 
 class Joining:
@@ -31,7 +73,7 @@ class Joining:
         self._optimizers = optimizers
         self._announcements = announcements
 
-    def begins(self, optimizer: Optimizer, call: str) -> None:
+    def begins(self, optimizer: Joinable, call: str) -> None:
         """This rank makes such a call, of its own if it does not follow.
 
         Raises:
@@ -50,11 +92,17 @@ class Joining:
         self.follows = True
         for what in self._announcements.follow():
             optimizer, call = self._optimizers[what // len(CALLS)], CALLS[what % len(CALLS)]
-            if call == STEP:
-                optimizer.step()
-            else:
-                with optimizer.average():
-                    pass
+            _go_along(optimizer, call)
+
+
+def _go_along(optimizer: Optimizer, call: str) -> None:
+    if call == STEP:
+        optimizer.step()
+    elif call == AVERAGE:
+        with optimizer.average():
+            pass
+    else:
+        _ = optimizer.stopping
 
 
 @contextmanager

@@ -49,14 +49,13 @@ def local_direction(local: torch.optim.Optimizer, flat: FlatParameters, x: Tenso
 
     Args:
         local: Which goes by their gradients.
-        flat: The parameters, which are bound to other memory when this is done.
+        flat: The parameters, which are bound to their spare memory when this is done.
         x: Their values, which neighbours may be reading.
         idle: Those that stay, by number, whatever the local optimizer remembers of them.
     """
-    moved = x.clone()
-    flat.bind(moved)
+    flat.bind(flat.spare.copy_(x))
     local.step()
-    direction = x - moved
+    direction = x - flat.spare
     for number in idle:
         direction[:, flat.places[number].columns] = 0
     return direction

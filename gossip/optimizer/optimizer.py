@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,14 +14,14 @@ from torch import Tensor
 from algorithms import Algorithm, Layout, Sample, Traffic
 from gossip.needs import bias, warn_caller
 from gossip.network import Communicator, TransportName, connect
-from gossip.optimizer.agreement import equalize, refuse_other_parameters
-from gossip.optimizer.arguments import check_algorithm, check_kinds, check_unfrozen, chosen_topology, listed
+from gossip.optimizer.agreement import agreed_topology, equalize, refuse_other_parameters, refuse_other_settings
+from gossip.optimizer.arguments import check_algorithm, check_kinds, check_unfrozen, listed, loss_seen
 from gossip.optimizer.buffers import Buffers
+from gossip.optimizer.changes import Changes
 from gossip.optimizer.decay import WeightDecay
 from gossip.optimizer.flat import FlatParameters
-from gossip.optimizer.following import READ_MEANWHILE, warn_unless_follows
 from gossip.optimizer.groups import Groups, Trained
-from gossip.optimizer.joining import Joining, joined
+from gossip.optimizer.joining import Joinable
 from gossip.optimizer.local import local_direction, made_local
 from gossip.optimizer.memory import Widening, at_rest, widened
 from gossip.optimizer.places import places_of
@@ -31,22 +30,20 @@ from gossip.optimizer.resumable import Resumable
 from gossip.optimizer.states import Identity, classes_within, leave_memory, restored, saved
 from gossip.optimizer.stopping import Stopping
 from gossip.processes.allocator import freed_memory_kept
-from gossip.processes.calls import AVERAGE, CLOSE, OPTIMIZER, STEP
+from gossip.processes.calls import AVERAGE, CLOSE, LOAD_STATE, OPTIMIZER, STEP
 from gossip.processes.cores import shared_cores
 from gossip.processes.ending import closed_together, speaking_once
 from gossip.processes.gathering import check_stall_timeout, gathered
 from gossip.processes.start import refusing
-from gossip.records.sameness import refuse_disagreement
 from topologies import Schedule
 
 if TYPE_CHECKING:
     import networkx
 
-    from gossip.processes.announcements import Announcements
     from gossip.processes.mpi import Intracomm
 
 
-class Optimizer(Resumable, torch.optim.Optimizer):
+class Optimizer(Resumable, Joinable, torch.optim.Optimizer):
     """Every rank is a node that trains its own model; `step` is one iteration of the algorithm. Collective.
 
     The parameters that require a gradient come to lie in one vector (d,), each with a storage of its own there, and so
@@ -124,22 +121,11 @@ class Optimizer(Resumable, torch.optim.Optimizer):
             processes.together(lambda: check_stall_timeout(stall_timeout))
             processes.together(lambda: self._take(listed(params), algorithm, local, buffers))
             refuse_other_parameters(processes, self.param_groups, self._buffers.tensors)
-            refuse_disagreement(
-                processes,
-                algorithm=algorithm,
-                topology=topology if isinstance(topology, Schedule | str) else "the one of rank 0",
-                seed=seed,
-                transport=transport,
-                broadcast=broadcast,
-                local_optimizer=type(self._local).__name__,
-                default_dtype_of_torch=str(torch.get_default_dtype()),
-            )
-            choose = partial(chosen_topology, topology, algorithm, processes.size)
-            # A function may draw its graph, which must be the same one everywhere.
-            schedule = processes.together(choose) if isinstance(topology, Schedule) else processes.from_root(choose)
+            same = {"algorithm": algorithm, "seed": seed, "transport": transport, "broadcast": broadcast}
+            refuse_other_settings(processes, topology, self._local, same)
+            schedule = agreed_topology(processes, topology, algorithm)
             if broadcast:
-                parameters = [*self._trained.parameters, *self._trained.left_out]
-                equalize(processes, [*parameters, *self._buffers.tensors])
+                equalize(processes, [*self._trained.parameters, *self._trained.left_out, *self._buffers.tensors])
             biased = bias(algorithm, schedule)
             if biased and processes.rank == 0:
                 warn_caller(biased)
@@ -153,20 +139,14 @@ class Optimizer(Resumable, torch.optim.Optimizer):
 
     def _start(self, processes: Communicator) -> None:
         network = self.network
-        self._processes = processes
         self.n, self.node = network.n, network.nodes[0]
         self._flat = FlatParameters(self._trained.parameters)
         self._state = processes.together(lambda: self.algorithm.start(self._flat.stack, network))
         network.finish_step()
         self._flat.bind(self._state.x)
-        self._shared = False  # whether neighbours may be reading the parameters where they are
-        self._fresh = True  # whether no step has been made from what `start` has made
-        self._loaded = False  # whether a state was loaded since the last step, and with it a model
-        self._told = False  # whether it has been said that the algorithm does not follow changes
+        self._changes = Changes(self._unbound)
         self._averaged = False
         self._seen: Any = None  # the last loss
-        self._joining: Joining | None = None
-        self._announcements: Announcements | None = None
         torch.serialization.add_safe_globals(classes_within(self.algorithm))
 
     def _take(
@@ -178,8 +158,7 @@ class Optimizer(Resumable, torch.optim.Optimizer):
     ) -> None:
         """Take over what is optimized, if it can be."""
         self._given = check_algorithm(algorithm)
-        self._rates = LearningRates(self._given)
-        self._decay = WeightDecay(self._given)
+        self._rates, self._decay = LearningRates(self._given), WeightDecay(self._given)
         if local is None:
             self._local, self._unbound = None, self._given
             self._make(params, {"lr": self._rates.first, "weight_decay": self._decay.default})
@@ -210,6 +189,8 @@ class Optimizer(Resumable, torch.optim.Optimizer):
     def _share_local(self) -> None:
         assert self._local is not None
         self.param_groups, self.state = self._local.param_groups, self._local.state
+        for kind in ("state_dict_pre", "state_dict_post", "load_state_dict_pre", "load_state_dict_post"):
+            setattr(self, f"_optimizer_{kind}_hooks", getattr(self._local, f"_optimizer_{kind}_hooks"))
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         if hasattr(self, "network"):
@@ -241,12 +222,11 @@ class Optimizer(Resumable, torch.optim.Optimizer):
         self._seen = loss
         self._groups.check(self.param_groups)
         self._see_changes()
-        self._fresh = self._loaded = False
+        self._changes.step()
         self._take_up()
         idle = () if self._follows else self._flat.collect()
-        gradient = self._flat.gradient
-        seen = torch.as_tensor(math.nan if loss is None else loss, dtype=gradient.dtype, device=gradient.device)
-        sample = Sample(self._scaled(self._direction(idle), idle), seen.detach().reshape(1))
+        seen = loss_seen(math.nan if loss is None else loss, self._flat.gradient)
+        sample = Sample(self._scaled(self._direction(idle), idle), seen)
         ended = self.network.round
         with at_rest(self._state, idle, self._flat.places):
             self.algorithm.advance(self._state, sample, self.network)
@@ -255,34 +235,17 @@ class Optimizer(Resumable, torch.optim.Optimizer):
         leave_memory(self._state, self._flat.gradient)  # into which the next gradients come
         self._flat.bind(self._state.x)
         self.algorithm.post(self._state, self.network)
-        self._see_readers()
+        self._changes.see_readers(self._flat, self.n > 1 and self.network.exposed(self._state.x), self._state.step)
         self._rates.show(self.algorithm, self.param_groups, self._state.step)
         return loss
 
-    def _see_readers(self) -> None:
-        """Find out whether neighbours may be reading the parameters where they are."""
-        self._shared = self.n > 1 and self.network.exposed(self._state.x)
-        if self._shared:
-            self._flat.watch(self._state.step)
-        else:
-            self._flat.stop_watching()
-
     def _see_changes(self) -> None:
-        """Take over what happened to the parameters since the last step."""
-        changed = self._flat.changed
-        if self._shared and changed:
-            raise RuntimeError(READ_MEANWHILE.format(type(self.algorithm).__name__))
-        if self._flat.moved:
-            self._flat.bring_back()
-        if changed and not (self._fresh or self._loaded or self._told):
-            self._told = True
-            warn_unless_follows(self._unbound)
-        if self._fresh:
-            self._start_again(changed)
+        """Take over what happened to the parameters since the last step; before the first one collective.
 
-    def _start_again(self, changed: bool) -> None:
-        """Before the first step, if some rank has loaded a model since the start: start from that one; collective."""
-        if self._processes.first_rank_where(changed) is not None:
+        If some rank has loaded a model since the start, all start from what they have then.
+        """
+        changed = self._changes.see(self._flat)
+        if self._changes.fresh and self._processes.first_rank_where(changed) is not None:
             self._state = self.algorithm.start(self._flat.stack, self.network)
             self.network.finish_step()
             self._flat.bind(self._state.x)
@@ -305,7 +268,6 @@ class Optimizer(Resumable, torch.optim.Optimizer):
         self._state = widened(self.algorithm, self._state, self._flat.stack, widening, self.network)
         self.network.finish_step()
         self._flat.bind(self._state.x)
-        self._shared = False
 
     def _direction(self, idle: Sequence[int]) -> Tensor:
         """(1, d): the gradient, or what the local optimizer would subtract."""
@@ -336,13 +298,13 @@ class Optimizer(Resumable, torch.optim.Optimizer):
         """Within it, parameters and buffers are the exact average over all nodes; to evaluate or save. Collective.
 
         It is the average of the models that the algorithm outputs, which with some methods are not the parameters in
-        training. Afterwards everything is as before.
+        training, unless these were changed since the last step. Afterwards everything is as before.
         """
         self._check_not_averaged()
         self._begin(AVERAGE)
         self._see_changes()
         with torch.no_grad(), self.network.unrecorded():
-            mean = self.network.mean(self.algorithm.model(self._state))
+            mean = self.network.mean(self._state.x if self._changes.standing else self.algorithm.model(self._state))
             buffers = self._buffers.take_mean(self.network)
         self._flat.bind(mean[None])
         self._averaged = True
@@ -353,36 +315,6 @@ class Optimizer(Resumable, torch.optim.Optimizer):
             self._flat.bind(self._state.x)
             with torch.no_grad():
                 self._buffers.set_back(buffers)
-
-    def join(self, *others: Optimizer) -> AbstractContextManager[None]:
-        """Within it, ranks may make different numbers of steps, as with torch.distributed.algorithms.Join. Collective.
-
-            with optimizer.join():
-                for batch in batches:  # of this node, more or fewer than others have
-                    ...
-
-        A rank that has come to its end takes part in the steps of the others until the last one has come to its end, as
-        if its loss were constant from then on: with a zero gradient, so that what it has of momentum runs out; a local
-        optimizer makes no step. It averages parameters and buffers as ever, and learning rates stay as they are in its
-        groups. Then all have made the same number of steps. `average` can be used within it, if all ranks that have
-        batches do.
-
-        Args:
-            others: Further optimizers whose steps are made in the same loop, in the same order on every rank.
-
-        Raises:
-            RuntimeError: within another one.
-        """
-        return joined([self, *others])
-
-    @property
-    def _follows(self) -> bool:
-        return self._joining is not None and self._joining.follows
-
-    def _begin(self, call: str) -> None:
-        if self._joining is not None:
-            self._joining.begins(self, call)
-        self._processes.begin(call)
 
     def _check_not_averaged(self) -> None:
         if self._averaged:
@@ -413,6 +345,7 @@ class Optimizer(Resumable, torch.optim.Optimizer):
             UsageError: (a ValueError) on every rank, if on any it is the state of another node, of another number of
                 nodes, of another algorithm or one with other settings, of other parameters, or no such state.
         """
+        self._begin(LOAD_STATE)
         with speaking_once(self._processes):
             given = self._processes.together(lambda: self._identity.check(state_dict, self.param_groups))
         if self._local is None:
@@ -425,16 +358,8 @@ class Optimizer(Resumable, torch.optim.Optimizer):
         self.network.round = given["round"]
         self._rates.shares = list(given["shares"])
         self._state = restored(self._state, given["state"])
-        self._shared = self._fresh = False
-        self._loaded = True
-        self._flat.stop_watching()
+        self._changes.expect(self._flat)
         self._rates.show(self.algorithm, self.param_groups, self._state.step)
-
-    def __getstate__(self) -> dict[str, Any]:
-        raise TypeError(
-            "a gossip.Optimizer cannot be copied or pickled, as it is tied to its parameters and the other ranks: save "
-            "its state_dict() and load that into another one"
-        )
 
     @property
     def chosen(self) -> dict[str, Any]:

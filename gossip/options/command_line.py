@@ -13,13 +13,15 @@ from typing import Any, get_type_hints
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
-from gossip.errors import UsageError
+from algorithms.own_code import is_of_project, own_line
+from gossip.errors import UsageError, of_own_code, traced
 from gossip.execution.training import Training
 from gossip.fields import descriptions
 from gossip.network import TransportName
 from gossip.options.checks import check_values
 from gossip.options.kinds import let_the_parser_know
 from gossip.options.messages import NotUnderstoodError, one_line
+from gossip.options.yaml_size import check_yaml
 from gossip.workloads import Workload
 from topologies import Schedule
 from topologies.command.own import Own, resolved
@@ -63,7 +65,14 @@ def parse(arguments: Sequence[str], ranks: int) -> Training:
         topology = family(chosen.nodes)
         return Training(**given | {"topology": topology, "progress": not chosen.quiet, "config": config})
     except (ArgumentError, ValueError, TypeError) as error:
-        raise UsageError(one_line(str(error))) from error
+        place = None if is_of_project(error) else own_line(error)
+        said = one_line(str(error)) + (f" ({place})" if place else "")
+        raise traced(UsageError(said), error if place else None) from error
+    except Exception as error:  # what the constructor of a class of the user's own may raise
+        said_of_own = of_own_code(error)
+        if said_of_own is None:
+            raise
+        raise said_of_own from error
 
 
 def words(**options: object) -> list[str]:
@@ -163,7 +172,10 @@ def _parser(ranks: int, own: bool = False) -> ArgumentParser:
         kinds["topology"], defaults["topology"] = str, None
     for name in option_names():
         text = texts[name].split("\n\n")[0].replace("None", "null")
-        parser.add_argument(_flag(name), type=kinds[name], default=defaults.get(name), help=text)
+        if kinds[name] is bool and not defaults.get(name):
+            parser.add_argument(_flag(name), action="store_true", help=text)
+        else:
+            parser.add_argument(_flag(name), type=kinds[name], default=defaults.get(name), help=text)
     parser.add_argument("--quiet", action="store_true", help="Show no progress and no closing table.")
     return parser
 
@@ -172,7 +184,12 @@ def _types() -> dict[str, Any]:
     """Field -> what may be given for it; a command line has no objects of the user's own."""
     elsewhere = {"networkx": SimpleNamespace(Graph=object), "Intracomm": object}
     given = get_type_hints(Training, localns=elsewhere)
-    return given | {"topology": Callable[[int], Schedule], "workload": Workload, "transport": TransportName}
+    return given | {
+        "topology": Callable[[int], Schedule],
+        "workload": Workload,
+        "transport": TransportName,
+        "network": str | None,
+    }
 
 
 def _defaults() -> dict[str, Any]:
@@ -192,6 +209,7 @@ def _kept(arguments: Sequence[str]) -> dict[str, Any]:
     files = [value for option, value in pairwise(arguments) if option == "--config"]
     files += [argument.removeprefix("--config=") for argument in arguments if argument.startswith("--config=")]
     for file in map(Path, files):
+        check_yaml(file)
         try:
             kept = yaml.safe_load(file.read_text(encoding="utf-8"))
         except (OSError, ValueError, yaml.YAMLError):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-STEP, AVERAGE, CLOSE = "step", "average", "close"
+STEP, AVERAGE, CLOSE, STOPPING = "step", "average", "close", "stopping"
+SAVE, LOAD, LOAD_STATE = "save", "load", "load_state_dict"
 RUN, OPTIMIZER = "gossip.run", "gossip.Optimizer"
 
 SAME = "every rank must make the same calls in the same order"
@@ -69,7 +70,7 @@ class Calls:
             return f"step {self.counts[self.last]}{_of(of, of > 1)}"
         if name in (RUN, OPTIMIZER):
             return f"call {self.counts[self.last]} of {name}"
-        return f"{name}(){_of(of, of > 1)} after {self.done}"
+        return f"{name}{'' if name == STOPPING else '()'}{_of(of, of > 1)} after {self.done}"
 
     @property
     def advice(self) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gossip.errors import GossipError, explained
+from gossip.errors import GossipError, explained, of_own_code
 from gossip.processes.calls import Calls
 from gossip.processes.cores import usable_cores
 from gossip.spans import NO_SPANS, Spans
@@ -63,6 +63,7 @@ class Communicator:
         watch: Tells of ranks that are killed, where somebody watches.
         spans: Is told of waits, and of what those who have this communicator do.
         number: Of the optimizer that this is the communicator of, from 1 on, if it is one's.
+        traceback: Whether errors in a user's own code are shown with all lines that they passed.
     """
 
     rank = 0
@@ -76,6 +77,7 @@ class Communicator:
     watch: Watch | None = None
     spans: Spans = NO_SPANS
     number = 1
+    traceback = False
 
     @cached_property
     def calls(self) -> Calls:
@@ -91,7 +93,8 @@ class Communicator:
         """Call a function on rank 0 alone; every rank gets its result.
 
         Raises:
-            GossipError: on every rank, if the function raised one, or a ValueError, OSError or ImportError.
+            GossipError: on every rank, if the function raised one, or a ValueError, OSError or ImportError, or if a
+                class of the user's own raised anything.
         """
         result, error = _attempt(function) if self.rank == 0 else (None, None)
         result, error = self.broadcast((result, error))
@@ -106,7 +109,7 @@ class Communicator:
 
         Raises:
             GossipError: on every rank, that of the first rank whose call raised one, or a ValueError, OSError
-                or ImportError.
+                or ImportError, or where a class of the user's own raised anything.
         """
         result, error = _attempt(function)
         failed = self.first_rank_where(error is not None)
@@ -166,6 +169,11 @@ def _attempt(function: Callable[[], Any]) -> tuple[Any, GossipError | None]:
         return function(), None
     except (GossipError, ValueError, OSError, ImportError) as error:
         return None, explained(error)
+    except Exception as error:
+        own = of_own_code(error)
+        if own is None:
+            raise
+        return None, own
 
 
 def listed(numbers: Sequence[int], kind: str = "rank") -> str:

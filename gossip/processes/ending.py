@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
 
-from gossip.errors import DivergedError, GossipError, PreemptedError, say
+from gossip.errors import DivergedError, GossipError, OwnCodeError, PreemptedError, of_own_code, say
 from gossip.processes.calls import SAME
 from gossip.processes.communicator import Communicator, PartedError, StalledError, listed
 from gossip.processes.words import grouped
@@ -33,7 +33,7 @@ def end_job(communicator: Communicator, error: BaseException) -> None:
     """
     from algorithms import NonFiniteError
 
-    code = DivergedError.exit_code if isinstance(error, NonFiniteError) else FAILURE
+    code = DivergedError.exit_code if isinstance(error, NonFiniteError) else getattr(error, "exit_code", FAILURE)
     code = INTERRUPTED if isinstance(error, KeyboardInterrupt) else code
     try:
         if isinstance(error, StalledError):
@@ -83,6 +83,8 @@ class Failure:
             return cls(host, "KeyboardInterrupt", "", "interrupted")
         frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
         trace = "" if isinstance(error, NonFiniteError) else "".join(traceback.format_exception(error)).rstrip()
+        if isinstance(error, OwnCodeError):
+            trace, line = error.trace, str(error)
         return cls(host, " ".join([type(error).__name__, *frames]), trace, line)
 
 
@@ -173,11 +175,31 @@ def leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def complain(error: GossipError, rank: int) -> None:
-    """Say in one line what went wrong, on the first rank only."""
+def complain(error: GossipError, rank: int, traceback: bool = False) -> None:
+    """Say in one line what went wrong, on the first rank only; and all lines of a user's own code, if asked for."""
     if rank == 0:
         kind = "" if isinstance(error, PreemptedError) else "error: "
-        say(f"gossip: {kind}{error}")
+        trace = f"{error.trace}\n" if traceback and error.trace else ""
+        say(f"{trace}gossip: {kind}{error}")
+
+
+@contextmanager
+def first_calls(communicator: Communicator) -> Iterator[None]:
+    """What a class of the user's own raises when it is first called is said in one line.
+
+    In a single process it is a `UsageError`. Of several ranks it ends the job, since the others may wait for this one.
+    """
+    try:
+        yield
+    except GossipError:
+        raise
+    except Exception as error:
+        own = of_own_code(error)
+        if own is None:
+            raise
+        if communicator.size == 1:
+            raise own from error
+        raise OwnCodeError(own, own.trace if communicator.traceback else "") from error
 
 
 @contextmanager
@@ -244,7 +266,7 @@ def _hook(communicator: Communicator) -> Callable[[], None]:
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if isinstance(error, GossipError):
-            complain(error, communicator.rank)
+            complain(error, communicator.rank, communicator.traceback)
             raise SystemExit(error.exit_code)  # which Python heeds here
         if communicator.size == 1:
             before(kind, error, trace)

@@ -122,5 +122,5 @@ def tell_batch_script(number: signal.Signals, saved: object) -> None:
     """
     marker = os.environ.get(MARKER)
     if marker and number != signal.SIGINT:
-        with suppress(OSError), open(marker, "w") as file:  # the exit code says it, too
+        with suppress(OSError), open(marker, "w", encoding="utf-8") as file:  # the exit code says it, too
             file.write(f"{saved}\n")

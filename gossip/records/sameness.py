@@ -53,7 +53,8 @@ def _in_words(name: str, ranks: Sequence[int], first: Any, other: Any) -> str:
     """That these ranks have another part of this name than rank 0."""
     which = f"rank {ranks[0]} has" if len(ranks) == 1 else f"{len(ranks)} ranks, rank {ranks[0]} the first, have"
     mend = SEEDED.get(name, "every rank must ask for the same")
-    return f"{which} another {name.replace('_', ' ')} than rank 0{_difference(name, first, other)}; {mend}"
+    what = "number of steps" if name == "steps" else name.replace("_", " ")
+    return f"{which} another {what} than rank 0{_difference(name, first, other)}; {mend}"
 
 
 def _difference(name: str, first: Any, other: Any) -> str:

@@ -23,8 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from gossip.processes.signals import Signals
 
     with Signals() as signals:
-        from gossip.console.frame import exit_code
+        from gossip.console.frame import asks_for_help, exit_code, exit_code_alone
 
+        if asks_for_help(arguments) or arguments[:1] == ["report"]:
+            return exit_code_alone(lambda ranks: _alone(arguments, ranks))
         return exit_code(lambda processes: study(arguments, processes, signals), doing=("gossip.study", *arguments))
 
 
@@ -32,20 +34,30 @@ def study(arguments: Sequence[str], processes: Communicator, signals: Signals) -
     """Parse on rank 0, compute on all, report on rank 0."""
     from gossip.processes.allocator import keep_freed_memory
     from gossip.processes.cores import share_cores
-    from gossip.study.command import ReportOrder, StudyOrder, parse
+    from gossip.study.command import StudyOrder, parse
     from gossip.study.conduct import conclude, conduct
 
     order = processes.from_root(lambda: parse(arguments, processes.size))
-    if isinstance(order, ReportOrder):
-        return int(processes.from_root(order.write))
-    if not isinstance(order, StudyOrder):
-        return int(order)
+    if isinstance(order, int):
+        return order
+    assert isinstance(order, StudyOrder)  # pages are made by one process
     share_cores(processes)
     keep_freed_memory()
     conduct(order, processes, signals)
     code = processes.from_root(lambda: conclude(order))
     processes.barrier()  # ranks that are done early would spin in MPI's own finalization
     return int(code)
+
+
+def _alone(arguments: Sequence[str], ranks: int) -> int:
+    """The help, or a page of runs that there are: nothing for which other processes are needed."""
+    from gossip.processes.communicator import Communicator
+    from gossip.study.command import ReportOrder, parse
+
+    order = Communicator().from_root(lambda: parse(arguments, ranks))
+    if isinstance(order, ReportOrder):
+        return order.write()
+    return order if isinstance(order, int) else 0
 
 
 if __name__ == "__main__":

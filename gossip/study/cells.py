@@ -6,9 +6,10 @@ import json
 import os
 import shutil
 import socket
+import sys
 import traceback
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -22,6 +23,7 @@ from gossip.study.values import Options, words
 
 DECIDE_RECORDS = (*(name for name in DECIDE_MODELS if name != "seed"), "steps", "evaluate_every", "evaluate_nodes")
 DONE = ("finished", "diverged")  # what is not computed again; what has failed may work the next time
+OURS = ("algorithms", "gossip", "topologies")
 ABOUT = "cell.json"
 TRACE = "error.txt"
 
@@ -123,7 +125,7 @@ class Store:
         for trace in aside.glob(TRACE):
             trace.rename(made / TRACE)
         about = {"options": dict(run.options), "seed": run.seed, "tuning": run.tuning, **asdict(outcome)}
-        (made / ABOUT).write_text(json.dumps(about, indent=1))
+        (made / ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
         there = outcome_in(self.of(run))
         if there is None or not there.done:
             if self.of(run).exists():
@@ -141,7 +143,7 @@ def outcome_in(directory: Path) -> Outcome | None:
 def about_run(directory: Path) -> dict[str, Any] | None:
     """What a study has noted of a run: its options, seed, purpose and end; None if it has not been run."""
     try:
-        about: dict[str, Any] = json.loads((directory / ABOUT).read_text())
+        about: dict[str, Any] = json.loads((directory / ABOUT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return about
@@ -172,7 +174,24 @@ def _understood(given: tuple[str, ...]) -> tuple[dict[str, Any] | None, UsageErr
         training = parse(given, ranks=1)
     except UsageError as error:
         return None, error
-    return described(**{name: getattr(training, name) for name in DECIDE_RECORDS}), None
+    decide = {name: getattr(training, name) for name in DECIDE_RECORDS}
+    return {**described(**decide), **{module: _source(module) for module in sorted(_own_modules(decide))}}, None
+
+
+def _own_modules(value: Any) -> set[str]:
+    """The modules of the user's own classes in a configuration: with another code a run is another run."""
+    if isinstance(value, Mapping):
+        return set().union(*map(_own_modules, value.values()))
+    if not is_dataclass(value):
+        return set()
+    module = type(value).__module__
+    own = set() if module.partition(".")[0] in OURS else {module}
+    return own.union(*(_own_modules(getattr(value, each.name)) for each in fields(value)))
+
+
+def _source(module: str) -> str:
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return sha256(Path(file).read_bytes()).hexdigest() if file else ""
 
 
 def _digest(configuration: Mapping[str, Any]) -> str:
@@ -193,6 +212,6 @@ def _computed(run: Run, folder: Path) -> Outcome:
     except (GossipError, ValueError, OSError, ImportError) as error:
         return Outcome("failed", str(explained(error)))
     except Exception as error:  # of code of the user's own, which is not to stop the other cells
-        (folder / TRACE).write_text("".join(traceback.format_exception(error)))
+        (folder / TRACE).write_text("".join(traceback.format_exception(error)), encoding="utf-8")
         return Outcome("failed", f"{type(error).__name__}: {' '.join(str(error).split())}; see {TRACE}")
     return Outcome("finished", "", tuple(warnings))

@@ -122,7 +122,8 @@ def _prepare(order: StudyOrder) -> None:
     store = order.whole.store
     try:
         store.runs.mkdir(parents=True, exist_ok=True)
-        (store.directory / "study.yaml").write_text(yaml.safe_dump(plain(order.whole.study), sort_keys=False))
+        text = yaml.safe_dump(plain(order.whole.study), sort_keys=False)
+        (store.directory / "study.yaml").write_text(text, encoding="utf-8")
     except OSError as error:
         raise DataError(f"cannot write into {store.directory} ({error.strerror}); choose another --output") from error
     store.clear()

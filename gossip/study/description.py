@@ -41,7 +41,7 @@ def read(path: Path) -> dict[str, Any]:
         UsageError: It is no study.
     """
     try:
-        kept = yaml.safe_load(path.read_text())
+        kept = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(f"cannot read {path} ({error.strerror})") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -63,7 +63,7 @@ def study_page(title: str, cells: Sequence[Cell], graphs: Sequence[Graph | None]
     if library is not None:
         scripts = f"<script>{library}</script>"
     data = json.dumps(finite(_data(cells, graphs, found))).replace("</", "<\\/")
-    script = Path(__file__).with_name("page.js").read_text()
+    script = Path(__file__).with_name("page.js").read_text(encoding="utf-8")
     parts.append(f'<script type="application/json" id="data">{data}</script>{scripts}<script>{script}</script>')
     runs = sum(len(cell.runs) for cell in cells)
     return page(title, f"{counted(len(cells), 'cell')} · {counted(runs, 'run')}", [part for part in parts if part])

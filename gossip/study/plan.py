@@ -123,7 +123,7 @@ def check_words(cells: Sequence[Cell]) -> None:
 
 
 def _final(directory: Path, metric: str) -> float:
-    summary = json.loads((directory / "summary.json").read_text())
+    summary = json.loads((directory / "summary.json").read_text(encoding="utf-8"))
     value = summary.get(metric)
     if not isinstance(value, int | float):
         known = ", ".join(name for name, each in summary.items() if isinstance(each, float))

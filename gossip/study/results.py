@@ -119,7 +119,10 @@ def of_directories(paths: Iterable[Path]) -> list[Cell]:
         UsageError: There are none.
     """
     paths = list(paths)
-    found = sorted({file.parent.resolve() for path in paths for file in path.rglob("config.yaml")})
+    files = {file: file.relative_to(path) for path in paths for file in path.rglob("config.yaml")}
+    # What a study computes at this moment is in a folder that begins with a dot.
+    whole = [file for file, name in files.items() if not any(part.startswith(".") for part in name.parts)]
+    found = sorted({file.parent.resolve() for file in whole})
     runs = [kept for directory in found if (kept := read_run(directory)) is not None]
     if not runs:
         raise UsageError(f"there are no runs in {', '.join(map(str, paths))}; a run directory has a metrics.jsonl")
@@ -142,8 +145,9 @@ def read_run(directory: Path) -> Kept | None:
     if (about is None and not metrics.exists()) or (about is not None and about["tuning"]):
         return None
     try:
-        text = config.read_text() if config.exists() else ""
-        history = [json.loads(line) for line in metrics.read_text().splitlines()] if metrics.exists() else []
+        text = config.read_text(encoding="utf-8") if config.exists() else ""
+        lines = metrics.read_text(encoding="utf-8").splitlines() if metrics.exists() else []
+        history = [json.loads(line) for line in lines]
         options = yaml.safe_load(text) or {}
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise DataError(f"the run {directory} cannot be read: {' '.join(str(error).split())}") from error
@@ -212,6 +216,6 @@ def _told(value: Any, path: str = "") -> dict[str, Any]:
 
 def _status(directory: Path) -> str:
     try:
-        return str(json.loads((directory / "summary.json").read_text())["status"])
-    except (OSError, ValueError, KeyError):
+        return str(json.loads((directory / "summary.json").read_text(encoding="utf-8"))["status"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # of a run that was stopped, or damaged
         return "stopped"

@@ -155,13 +155,15 @@ def test_a_line_of_the_set_up_that_fails_ends_the_job(line: str, tmp_path: Path)
     assert f"this line of the set-up failed: {line}" in done.stderr
 
 
-def ran(program: str, folder: Path, told: bool = False) -> tuple[int, list[str]]:
+def ran(program: str, folder: Path, told: bool = False, preempted: str = "None") -> tuple[int, list[str]]:
     """What the script of a job does after this program, in the place of srun: its exit code, and whom it queues again.
 
     Args:
         told: Whether it is told to stop as soon as the program runs.
+        preempted: When Slurm took its place for another job.
     """
-    for name, text in {"srun": program, "scontrol": 'echo "$@" >> queued'}.items():
+    control = f'if [ "$1" = show ]; then echo PreemptTime={preempted}; else echo "$@" >> queued; fi'
+    for name, text in {"srun": program, "scontrol": control}.items():
         (folder / name).write_text(f"#!/bin/bash\n{text}\n")
         (folder / name).chmod(0o755)
     (folder / "job").write_text(Job(script=__file__).render())
@@ -191,6 +193,11 @@ def test_what_ends_by_itself_is_never_queued_again(code: int, tmp_path: Path) ->
     assert ran("exit 75", tmp_path) == (75, ["requeue 77"])  # a script of one's own says that it has saved
 
 
+@pytest.mark.parametrize(("code", "queued"), [(143, ["requeue 77"]), (137, ["requeue 77"]), (1, []), (0, [])])
+def test_who_is_preempted_before_it_listens_is_queued_again(code: int, queued: list[str], tmp_path: Path) -> None:
+    assert ran(f"exit {code}", tmp_path, preempted="2026-11-30T19:01:31") == (code, queued)
+
+
 def test_who_is_still_starting_is_told_again(tmp_path: Path) -> None:
     listening = "import signal, sys; signal.signal(signal.SIGUSR1, lambda *_: sys.exit(75)); signal.pause()"
     starting = f"touch runs; sleep 1; exec {sys.executable} -c '{listening}'"
@@ -209,7 +216,7 @@ def test_who_is_still_starting_is_told_again(tmp_path: Path) -> None:
         ),
         (["--time", "1:30", "--grace", "40"], "again and again"),
         (["--grace", "70000", "--time", "0"], "it must be 1 to 65535"),
-        (["--partition", "a;b"], "--partition a;b is not allowed; it must be letters, digits and any of . _ + -"),
+        (["--partition", "a;b"], "--partition a;b is not allowed; it must be names of letters, digits"),
         (["--setup", "a\nb"], "must be one line; give it once for each line"),
         (["--seeds", "-1"], "--seeds -1 is not allowed; it must be >= 0"),
         (["--mpi", "pmi3"], "invalid choice: 'pmi3'"),

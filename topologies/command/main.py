@@ -8,6 +8,7 @@ import sys
 import warnings
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -39,18 +40,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as stop:
         return int(stop.code or 0)
     except (ValueError, ImportError) as error:
-        print(f"topologies: error: {' '.join(str(error).split())}", file=sys.stderr)
+        _complain(f"error: {' '.join(str(error).split())}")
         return 2
     except OSError as error:
-        print(f"topologies: error: cannot write {error.filename} ({error.strerror})", file=sys.stderr)
+        _complain(f"error: cannot write {error.filename} ({error.strerror})")
         return 3
     return _say(answer)
+
+
+def _complain(text: str) -> None:
+    """Say what is wrong, if anybody can hear it."""
+    with suppress(OSError, AttributeError):
+        sys.stderr.write(f"topologies: {text}\n")
+        sys.stderr.flush()
 
 
 def _say(answer: str) -> int:
     """Print it and give the exit code; letters that the output does not know are replaced."""
     if sys.stdout is None:  # closed from the beginning
-        print("topologies: error: standard output is closed", file=sys.stderr)
+        _complain("error: standard output is closed")
         return 3
     encoding = sys.stdout.encoding or "utf-8"
     try:
@@ -60,7 +68,7 @@ def _say(answer: str) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain at its end
         if isinstance(error, BrokenPipeError):  # whoever reads has enough
             return 0
-        print(f"topologies: error: cannot write to standard output ({error.strerror})", file=sys.stderr)
+        _complain(f"error: cannot write to standard output ({error.strerror})")
         return 3
 
 
@@ -72,7 +80,7 @@ def _answer(options: Namespace) -> str:
             answer: str = options.command(options)
         finally:
             for each in caught:
-                print(f"topologies: warning: {' '.join(str(each.message).split())}", file=sys.stderr)
+                _complain(f"warning: {' '.join(str(each.message).split())}")
     return answer
 
 

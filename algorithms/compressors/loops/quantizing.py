@@ -284,10 +284,7 @@ def unpacker(kind: int, in_bits: bool, add: bool) -> Any:
                                 value = (out.dtype.type(digit) - most) * scale * down
                             else:  # no symbol is beyond the table but those that are wrong
                                 value = table[min(np.int32(digit), np.int32(table.size - 1))] * scale * down
-                            if add:
-                                target[i] += weight * value
-                            else:
-                                target[i] = value
+                            target[i] = target[i] + weight * value if add else value
                         begin = end
             first += width
         return wrong

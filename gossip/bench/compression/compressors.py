@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -17,6 +16,7 @@ from gossip.bench.compression.operators import OPERATORS, build, exported, label
 from gossip.bench.compression.torch_forms import torch_form
 from gossip.bench.timing import Case, interleaved, repeated
 from gossip.console import table
+from gossip.errors import say
 from gossip.network import Communicator
 
 WEIGHT = 0.3  # of a row that is added to a sum
@@ -157,4 +157,4 @@ class Compressors(Command):
 
 def _leave_out(what: str, why: str, communicator: Communicator) -> None:
     if communicator.rank == 0:
-        print(f"left out {what}: {why}", file=sys.stderr)
+        say(f"left out {what}: {why}")

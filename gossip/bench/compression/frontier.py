@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from gossip.bench.command import Command, option, whole
 from gossip.bench.compression.errors import DATA, ErrorRow, relative_errors
 from gossip.bench.compression.forecast import DurationForecast
 from gossip.bench.compression.operators import OPERATORS, curve, exported, label, named, parameters
+from gossip.errors import say
 from gossip.network import Communicator
 from gossip.workloads import Mnist
 
@@ -109,7 +109,7 @@ class Frontier(Command):
             if objection is None:
                 feasible.append(compressor)
             else:
-                print(f"left out {label(compressor)}: {objection}", file=sys.stderr)
+                say(f"left out {label(compressor)}: {objection}")
         return feasible
 
 

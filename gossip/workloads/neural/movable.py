@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.func import replace_all_batch_norm_modules_
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parameter import is_lazy
 
 from algorithms import Layout
 from gossip.errors import UsageError
@@ -116,6 +120,42 @@ def evaluating(model: nn.Module) -> Iterator[nn.Module]:
             yield model
     finally:
         model.train()
+
+
+@dataclass(frozen=True)
+class Own:
+    """What nodes have of their own: stacks (k, ...) by name, and the row of each node."""
+
+    stacks: Mapping[str, Tensor]
+    rows: Mapping[int, int]
+
+    def of(self, node: int) -> dict[str, Tensor]:
+        """What this node has: views."""
+        return {name: stack[self.rows[node]] for name, stack in self.stacks.items()}
+
+
+def ready_to_train(model: nn.Module, running_statistics: bool) -> nn.Module:
+    """A copy of the model, or itself if it cannot be copied, in float32.
+
+    Args:
+        model: The model.
+        running_statistics: Whether batch normalisation keeps them, or uses the statistics of the batch everywhere.
+
+    Raises:
+        UsageError: Nothing of it can be trained, or parameters have no shape yet.
+    """
+    name = f"the model {type(model).__name__}"
+    if any(is_lazy(each) for each in (*model.parameters(), *model.buffers())):
+        raise UsageError(f"{name} has lazy parameters without a shape; give it some inputs before it is trained")
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise UsageError(f"{name} has no parameter that requires a gradient: nothing of it can be trained")
+    with suppress(Exception):  # whatever those of its parts raise that cannot be copied
+        model = copied(model)
+    if not running_statistics:
+        replace_all_batch_norm_modules_(model)
+    elif not any(isinstance(module, _BatchNorm) and module.track_running_stats for module in model.modules()):
+        raise UsageError(f"{name} has no BatchNorm that keeps running statistics: leave the option batch_norm out")
+    return model.float().train()
 
 
 def copied(model: nn.Module) -> nn.Module:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.func import replace_all_batch_norm_modules_
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.parameter import is_lazy
 
 from algorithms import Layout, Sample, ShardedWorkload
 from algorithms.numerics.threads import one_thread, side_by_side
 from algorithms.randomness import generator
 from gossip.errors import UsageError
-from gossip.workloads.neural.movable import Movable, Movables, copied, derived, evaluating, trained
+from gossip.workloads.neural.movable import Movable, Movables, Own, derived, evaluating, ready_to_train, trained
 from gossip.workloads.neural.perceptron import Perceptron
 from gossip.workloads.neural.state_dict import StateDict, entries
 from gossip.workloads.neural.trial import Findings, Trial, few
@@ -40,9 +38,9 @@ class Supervised:
     The model is copied; one that cannot be copied is used itself, by one thread. Parameters that do not require a
     gradient are not trained, not sent and not counted: they stay as they are. Buffers and frozen parameters that a pass
     of the training changes (the vectors of spectral normalisation, running statistics, moving averages) belong to their
-    node, see `buffers`. Batch normalisation is an exception: it uses the statistics of the batch everywhere, in the
-    evaluation too, and keeps no running ones. Hence "test_accuracy" of such a model depends on which examples are
-    evaluated together: they are cut into equal parts of at most 250, in their order.
+    node, see `buffers`. Batch normalisation is an exception: by default it uses the statistics of the batch
+    everywhere, in the evaluation too, and keeps no running ones. Hence "test_accuracy" of such a model depends on which
+    examples are evaluated together: they are cut into equal parts of at most 250, in their order.
 
     The results of a node have the same bits whichever nodes are computed with it and however many threads there
     are: each node is computed by itself, by one thread, and the threads share out the nodes. A model that draws random
@@ -59,6 +57,12 @@ class Supervised:
         classification: Whether outputs are scores of classes along dimension 1; gives "test_accuracy".
         prepare: Makes what the model takes of inputs; by default floating-point numbers become float32.
         seed: Of the random numbers that the model draws in a run.
+        average_buffers: Whether neighbours average buffers that the training changes, as they do parameters.
+        running_statistics: Whether batch normalisation keeps running statistics for the evaluation, as buffers.
+
+    Attributes:
+        layout: Of the parameters that are trained.
+        averages_buffers: Whether neighbours average buffers.
 
     Raises:
         ValueError: A few examples do not pass through the model and the loss, and why; the model has nothing to train
@@ -78,15 +82,19 @@ class Supervised:
         classification: bool,
         prepare: Callable[[Tensor], Tensor] | None = None,
         seed: int = 0,
+        average_buffers: bool = False,
+        running_statistics: bool = False,
     ) -> None:
         self._prepare = prepare or _float32
         self._inputs, self._targets, self._shards = inputs, _float32(targets), shards
         self._test_inputs, self._test_targets = self._prepare(test_inputs), _float32(test_targets)
         self._sizes = np.array([len(shard) for shard in shards])
+        if not self._sizes.all():
+            raise UsageError(f"node {int(self._sizes.argmin())} has no training example; every node needs at least one")
         self._ready_nodes = self._latest = self._starts = np.empty(0, np.int64)
         self._loss, self._classification, self._seed = loss, classification, seed
         plain, computed = entries(model), [name for name, _ in derived(model)]
-        model = _ready_to_train(model)
+        model = ready_to_train(model, running_statistics)
         self.layout = trained(model)
         self._movables = Movables(model, self.layout)
         self._perceptron = self._as_perceptron(model)
@@ -95,10 +103,19 @@ class Supervised:
             trial = Trial(movable, loss, classification, computed)
             self._findings = Findings() if self._perceptron else self._tried(trial)
             self._own = {name: movable.rest[name].clone() for name in self._findings.changing}
-        if len(self._test_targets) < self.least_batch:
-            raise UsageError("BatchNorm needs batches of at least 2; 1 example is held out")
-        self._normalises = any(isinstance(module, _BatchNorm) for module in model.modules())
+        self.averages_buffers = average_buffers
+        self._normalises = any(isinstance(each, _BatchNorm) and each.running_mean is None for each in model.modules())
+        self._check_buffers(type(model).__name__)
         self._state_dict = StateDict.of(plain, self.layout, self._own)
+
+    def _check_buffers(self, name: str) -> None:
+        if self._normalises and len(self._test_targets) < self.least_batch:
+            raise UsageError("BatchNorm needs batches of at least 2; 1 example is held out")
+        if self.averages_buffers and not any(tensor.is_floating_point() for tensor in self._own.values()):
+            raise UsageError(
+                f"the model {name} has no buffers that the training changes, to be averaged (integers are not, and "
+                f"BatchNorm keeps none unless it is told to): leave the option buffers out"
+            )
 
     def _as_perceptron(self, model: nn.Module) -> Perceptron | None:
         if self.layout != Layout.of(model) or self._inputs.shape[1:] != self._test_inputs.shape[1:]:
@@ -159,7 +176,7 @@ class Supervised:
 
     def on(self, buffers: Mapping[str, Tensor], nodes: Sequence[int]) -> ShardedWorkload:
         """See `HasBuffers`."""
-        return SupervisedOnNodes(self, _Own(buffers, {node: row for row, node in enumerate(nodes)}))
+        return SupervisedOnNodes(self, Own(buffers, {node: row for row, node in enumerate(nodes)}))
 
     def evaluate(self, x: Tensor, buffers: Mapping[str, Tensor] | None = None) -> Mapping[str, float]:
         """ "test_loss", the mean over the held-out examples, and "test_accuracy" in 0..1 of a classifier.
@@ -201,7 +218,7 @@ class Supervised:
         return self._findings.draws or self._movables.single
 
     def _sample(
-        self, x: Tensor, nodes: Sequence[int], examples: Tensor | None, own: _Own | None, norms: Tensor | None = None
+        self, x: Tensor, nodes: Sequence[int], examples: Tensor | None, own: Own | None, norms: Tensor | None = None
     ) -> Sample:
         here = np.asarray(nodes, np.int64)
         if examples is not None:
@@ -223,7 +240,7 @@ class Supervised:
         self._in_parts(here, examples, compute, own)
         return Sample(gradient, loss, norms)
 
-    def _losses(self, x: Tensor, nodes: Sequence[int], examples: Tensor, own: _Own | None) -> Tensor:
+    def _losses(self, x: Tensor, nodes: Sequence[int], examples: Tensor, own: Own | None) -> Tensor:
         here = np.asarray(nodes, np.int64)
         check_examples(examples, self._sizes[here])
         x = x.detach()
@@ -242,7 +259,7 @@ class Supervised:
         return losses
 
     def _loss_and_gradient(
-        self, x: Tensor, inputs: Tensor, targets: Tensor, node: NDArray[np.int64], own: _Own | None
+        self, x: Tensor, inputs: Tensor, targets: Tensor, node: NDArray[np.int64], own: Own | None
     ) -> tuple[Tensor, Tensor]:
         """The loss () and the gradient (d,) of one node."""
         with self._model_of(x, node, own) as movable, torch.enable_grad():
@@ -251,7 +268,7 @@ class Supervised:
         return value.detach(), torch.cat([piece.reshape(-1) for piece in pieces])
 
     @contextmanager
-    def _model_of(self, x: Tensor, node: NDArray[np.int64], own: _Own | None) -> Iterator[Movable]:
+    def _model_of(self, x: Tensor, node: NDArray[np.int64], own: Own | None) -> Iterator[Movable]:
         """The model at x (d,) with what this node (1,) has of its own, where it stays what passes make of it."""
         if own is None:
             with self._movables.at(x, self._own) as movable:
@@ -273,7 +290,7 @@ class Supervised:
         nodes: NDArray[np.int64],
         examples: Tensor | None,
         compute: Callable[[slice | NDArray[np.int64], Tensor], None],
-        own: _Own | None,
+        own: Own | None,
     ) -> None:
         """Call compute(rows, places) for all rows, some at a time, and side by side on all threads.
 
@@ -327,23 +344,11 @@ class Supervised:
 
 
 @dataclass(frozen=True)
-class _Own:
-    """What nodes have of their own: stacks (k, ...) by name, and the row of each node."""
-
-    stacks: Mapping[str, Tensor]
-    rows: Mapping[int, int]
-
-    def of(self, node: int) -> dict[str, Tensor]:
-        """What this node has: views."""
-        return {name: stack[self.rows[node]] for name, stack in self.stacks.items()}
-
-
-@dataclass(frozen=True)
 class SupervisedOnNodes:
     """A workload with what its nodes have of their own, which gradients and losses change."""
 
     workload: Supervised
-    own: _Own
+    own: Own
 
     @property
     def layout(self) -> Layout:
@@ -367,22 +372,18 @@ class SupervisedOnNodes:
 
 @contextmanager
 def seeded(seed: int, purpose: str, *numbers: int) -> Iterator[None]:
-    """Torch's global generator set to this seed, purpose and numbers within the block, and as before after it."""
+    """Torch's global generator set to this seed, purpose and numbers within the block, and as before after it.
+
+    It draws in float32 there, whatever torch's default type.
+    """
+    dtype = torch.get_default_dtype()
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(int(generator(seed, purpose, *numbers).integers(2**63)))
-        yield
-
-
-def _ready_to_train(model: nn.Module) -> nn.Module:
-    """A copy of the model, or itself if it cannot be copied, in float32 and without running statistics of batches."""
-    name = f"the model {type(model).__name__}"
-    if any(is_lazy(each) for each in (*model.parameters(), *model.buffers())):
-        raise UsageError(f"{name} has lazy parameters without a shape; give it some inputs before it is trained")
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise UsageError(f"{name} has no parameter that requires a gradient: nothing of it can be trained")
-    with suppress(Exception):  # whatever those of its parts raise that cannot be copied
-        model = copied(model)
-    return replace_all_batch_norm_modules_(model).float().train()
+        torch.set_default_dtype(torch.float32)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(dtype)
 
 
 def _float32(values: Tensor) -> Tensor:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from algorithms.checks import check
 from algorithms.imports import import_path, imported
 from gossip.errors import UsageError, blaming
 from gossip.workloads.neural.supervised import Supervised, seeded
@@ -28,11 +29,13 @@ class TorchWorkload(Workload):
 
     Parameters that do not require a gradient stay as they are: they are not trained, sent or counted. What else a pass
     of the training changes of the model, such as the vectors of spectral normalisation or the running statistics of
-    InstanceNorm, each node has for itself; "test_loss" is that of the average over all nodes, of parameters and of
-    these. BatchNorm keeps no running statistics: it uses those of the batch, in the evaluation too, where the held-out
-    examples are cut into equal parts of at most 250, so that the accuracy of such a model depends on which examples
-    share a part. It needs batches of two examples or more. `python -m gossip.checkpoint export` writes what
-    `load_state_dict` of the model takes; the running statistics of BatchNorm in it are those of the start.
+    InstanceNorm, each node has for itself, or averages with its neighbours in each round, as it does its parameters;
+    "test_loss" is that of the average over all nodes, of parameters and of these.
+
+    BatchNorm needs batches of two examples or more. By default it keeps no running statistics: it uses those of the
+    batch, in the evaluation too, where the held-out examples are cut into equal parts of at most 250, so that the
+    accuracy of such a model depends on which examples share a part. `python -m gossip.checkpoint export` writes what
+    `load_state_dict` of the model takes; the running statistics in it are then those of the start.
 
     Args:
         model: Import path of the model's class, such as "package.module.Class". In Python the class itself, or a
@@ -44,6 +47,10 @@ class TorchWorkload(Workload):
         test_dataset_args: Keyword arguments for the held-out data.
         loss: Import path of a function (outputs, targets) -> mean loss over the batch, or of a loss module's class.
         split: How the training examples are divided over the nodes.
+        buffers: What becomes of buffers that the training changes: "keep", each node keeps its own; or "average",
+            neighbours average those of floating-point numbers in each round, and the bytes count.
+        batch_norm: What BatchNorm uses in the evaluation: "batch", statistics of the batch; or "running" ones, which
+            are buffers that the training changes.
     """
 
     model: str
@@ -54,8 +61,12 @@ class TorchWorkload(Workload):
     test_dataset_args: Mapping[str, Any] = field(default_factory=dict)
     loss: str = "torch.nn.functional.cross_entropy"
     split: Split = field(default_factory=Iid)
+    buffers: Literal["keep", "average"] = "keep"
+    batch_norm: Literal["batch", "running"] = "batch"
 
     def __post_init__(self) -> None:
+        check(self.batch_norm in ("batch", "running"), self, "batch_norm", '"batch" or "running"')
+        check(self.buffers in ("keep", "average"), self, "buffers", '"keep" or "average"')
         for name in ("model", "dataset", "test_dataset", "loss"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, import_path(self, name))
@@ -95,6 +106,8 @@ class TorchWorkload(Workload):
             shards=shards,
             classification=not targets.is_floating_point(),
             seed=seed,
+            average_buffers=self.buffers == "average",
+            running_statistics=self.batch_norm == "running",
         )
 
     def _made(self, name: str) -> Any:

@@ -123,7 +123,7 @@ class Trial:
             return self.movable.model(inputs)
 
     def _value(self, outputs: Any, targets: Tensor) -> Tensor:
-        given = f"outputs of {_described(outputs)}, and targets of {described(targets)}"
+        given = f"what {self._name} gives, {_described(outputs)}, and targets of {described(targets)}"
         if not targets.is_floating_point():
             given += f", from {int(targets.min())} to {int(targets.max())}"
         with blaming(f"{self._loss_name} fails on {given}"):

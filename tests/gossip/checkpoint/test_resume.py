@@ -98,7 +98,7 @@ def test_what_was_written_after_the_checkpoint_is_written_again(small: Small) ->
 
 
 def test_auto_begins_continues_and_leaves_finished_runs_alone(
-    small: Small, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    small: Small, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.undo()  # with a summary, by which a run is known to be finished
 
@@ -108,11 +108,16 @@ def test_auto_begins_continues_and_leaves_finished_runs_alone(
     small.run(resume="auto", algorithm=DecentralizedSGD(), steps=2)  # another configuration, more recent than none
     (other,) = directories()
     begun = small.run(resume="auto", steps=4)
-    assert begun.directory not in (other, None)
+    assert begun.directory is not None and begun.directory != other
     assert small.run(resume="auto", steps=10).directory == begun.directory
-    another = small.run(resume="auto", steps=10)
-    assert another.directory not in (other, begun.directory)
-    assert torch.equal(another.model, small.run(output=None).model)
+    before = {path: path.read_bytes() for path in begun.directory.rglob("*") if path.is_file()}
+    capsys.readouterr()
+    finished = small.run(resume="auto", steps=10)
+    assert f"gossip: {begun.directory} has come to its end, step 10: nothing is left to do\n" == capsys.readouterr().err
+    assert finished.directory == begun.directory
+    assert torch.equal(finished.model, small.run(output=None).model)
+    assert before == {path: path.read_bytes() for path in begun.directory.rglob("*") if path.is_file()}
+    assert len(directories()) == 2
 
 
 def test_the_last_ones_are_kept(small: Small) -> None:

@@ -100,7 +100,7 @@ def test_a_command_whose_output_is_what_it_is_for(capsys: pytest.CaptureFixture[
         return 0
 
     for kind, code in ((closed, 3), (broken, 0), (full, 3)):
-        for run in (exit_code_alone, lambda command: exit_code(command, shows=True)):
+        for run in (exit_code_alone, lambda command: exit_code(command, doing=("prints",), shows=True)):
             with kind() as stream, redirect_stdout(stream):
                 assert run(prints) == code
             said = capsys.readouterr().err

@@ -35,7 +35,7 @@ def test_they_are_those_of_the_nodes_with_data(workload: LeastSquares, x: torch.
 def test_a_rank_without_any_data_has_zeros(workload: LeastSquares, x: torch.Tensor) -> None:
     gradients = Gradients(Minibatch(2), workload, [], seed=0)
     state = gradients.start(x)
-    sample, used = gradients.look(state, x, 0, [])
+    sample, used, _ = gradients.look(state, x, 0, [])
     assert not sample.gradient.any() and not sample.loss.any()
     assert {name: count.tolist() for name, count in used.items()} == {"gradients": [0] * 5, "queries": [0] * 5}
 
@@ -64,7 +64,7 @@ def test_a_look_is_what_the_step_would_have_taken(oracle: Oracle, workload: Leas
     state, looked = gradients.start(x), gradients.start(x)
     before = state.gradients.clone()
     sample = gradients.sample(state, x, 0)
-    look, used = gradients.look(looked, x, 0, [])
+    look, used, _ = gradients.look(looked, x, 0, [])
     assert torch.equal(look.gradient, sample.gradient) and torch.equal(look.loss, sample.loss)
     assert torch.equal(used["gradients"], before)  # what the steps so far have used
     assert torch.equal(looked.gradients, state.gradients)
@@ -73,6 +73,6 @@ def test_a_look_is_what_the_step_would_have_taken(oracle: Oracle, workload: Leas
 def test_looking_at_idle_rows_is_not_counted(workload: LeastSquares, x: torch.Tensor) -> None:
     gradients = Gradients(Minibatch(3), workload, range(5), seed=7)
     state = gradients.start(x)
-    look, _ = gradients.look(state, x, 0, [0, 4])
+    look, _, _ = gradients.look(state, x, 0, [0, 4])
     assert look.gradient[[0, 4]].any(dim=1).all()
     assert state.gradients.tolist() == [0, 3, 3, 3, 0]

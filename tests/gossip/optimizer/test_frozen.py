@@ -28,6 +28,7 @@ from algorithms import (
     TopK,
     TorchOptimizer,
 )
+from gossip.errors import UsageError
 from tests.gossip.optimizer.helpers import model, train, vector
 
 Net = nn.Sequential
@@ -188,7 +189,7 @@ def test_a_state_from_after_unfreezing_goes_on_with_the_same_bits() -> None:
     other.load_state_dict(saved[1])
     train(other, again, range(4, 6))
     assert torch.equal(vector(other), vector(net))
-    with pytest.raises(gossip.errors.UsageError, match="of 4 trained parameters, and there are 2"):
+    with pytest.raises(UsageError, match="of 4 trained parameters, and there are 2"):
         made(model(), thawed=False).load_state_dict(saved[0])
 
 
@@ -196,7 +197,7 @@ def test_what_cannot_be_taken_up_is_refused() -> None:
     body, head = nn.Parameter(torch.zeros(3, dtype=torch.float64), requires_grad=False), nn.Parameter(torch.zeros(2))
     optimizer = gossip.Optimizer([body, head], DecentralizedSGD())
     body.requires_grad_(True)
-    with pytest.raises(gossip.errors.UsageError, match="must share one floating-point type"):
+    with pytest.raises(UsageError, match="must share one floating-point type"):
         optimizer.step()
 
     def by_hand(p: nn.Parameter) -> Tensor:
@@ -206,7 +207,7 @@ def test_what_cannot_be_taken_up_is_refused() -> None:
     body = nn.Parameter(torch.zeros(3), requires_grad=False)
     optimizer = gossip.Optimizer([body, head], DecentralizedSGD())
     by_hand(body)
-    with pytest.raises(gossip.errors.UsageError, match=r"of shape \(3,\) was given a gradient and requires none"):
+    with pytest.raises(UsageError, match=r"of shape \(3,\) was given a gradient and requires none"):
         optimizer.step()
 
 

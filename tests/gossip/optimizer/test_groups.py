@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -26,6 +27,7 @@ from algorithms import (
     TopK,
     TorchOptimizer,
 )
+from gossip.errors import UsageError
 from tests.gossip.optimizer.helpers import loss_of, model, same_as_torch, train
 
 Net = nn.Sequential
@@ -128,7 +130,7 @@ def test_groups_show_the_weight_decay_of_the_algorithm() -> None:
 def test_an_option_that_no_step_reads_is_refused(option: str) -> None:
     if option in ACTING:
         return
-    with pytest.raises(gossip.errors.UsageError, match="which would have no effect") as raised:
+    with pytest.raises(UsageError, match="which would have no effect") as raised:
         gossip.Optimizer([{"params": model().parameters(), option: 0.5}], DecentralizedSGD())
     assert repr(option) in str(raised.value)
     assert "\n" not in str(raised.value)
@@ -157,7 +159,7 @@ def test_an_option_that_no_step_reads_is_refused(option: str) -> None:
     ],
 )
 def test_options_are_refused_at_the_start_and_later(option: str, value: Any, says: str) -> None:
-    with pytest.raises(gossip.errors.UsageError, match=f"parameter group 1 has .*{says}"):
+    with pytest.raises(UsageError, match=f"parameter group 1 has .*{says}"):
         groups: list[dict[str, Any]] = [{"params": model()[0].parameters()}, {"params": model()[2].parameters()}]
         groups[1][option] = value
         gossip.Optimizer(groups, DecentralizedSGD())
@@ -171,7 +173,7 @@ def test_options_are_refused_at_the_start_and_later(option: str, value: Any, say
 
 def test_weight_decay_beside_a_rule_that_cannot_know_it() -> None:
     algorithm = DecentralizedSGD(optimizer=TorchOptimizer("torch.optim.RMSprop"))
-    with pytest.raises(gossip.errors.UsageError, match="no place in the update rule TorchOptimizer"):
+    with pytest.raises(UsageError, match="no place in the update rule TorchOptimizer"):
         gossip.Optimizer(decayed(model()), algorithm)
     gossip.Optimizer(model().parameters(), algorithm)
 
@@ -231,4 +233,13 @@ def test_a_schedule_of_the_algorithm_goes_with_weight_decay() -> None:
         for group in by_hand.param_groups:
             group["lr"] = Cosine(lr=0.2, steps=5)(step)
         train(other, by_hand, range(step, step + 1))
+    torch.testing.assert_close(loss_of(net, 9), loss_of(other, 9))
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int64, torch.tensor])
+def test_numbers_of_other_kinds(kind: Callable[[float], Any]) -> None:
+    net, other = model(), model()
+    groups = [{"params": net.parameters(), "lr": kind(1), "weight_decay": kind(1)}]
+    train(net, gossip.Optimizer(groups, DecentralizedSGD()), range(2))
+    train(other, torch.optim.SGD(other.parameters(), lr=1.0, weight_decay=1.0), range(2))
     torch.testing.assert_close(loss_of(net, 9), loss_of(other, 9))

@@ -14,6 +14,7 @@ from algorithms import (
     Algorithm,
     DecentralizedSGD,
 )
+from gossip.errors import UsageError
 from tests.gossip.optimizer.helpers import ALGORITHMS, adamw, model, same_as_torch, train, vector
 
 
@@ -91,7 +92,7 @@ class NeedsItsOwnGradient(torch.optim.SGD):
     ],
 )
 def test_local_optimizers_that_cannot_work_are_refused_where_they_are_made(local: Any, says: str) -> None:
-    with pytest.raises(gossip.errors.UsageError, match=says) as raised:
+    with pytest.raises(UsageError, match=says) as raised:
         gossip.Optimizer(model().parameters(), DecentralizedSGD(), local=local)
     assert "\n" not in str(raised.value)
 

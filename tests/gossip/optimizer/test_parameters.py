@@ -28,7 +28,7 @@ def size_of(value: object) -> int:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("local", [None, adamw])
+@pytest.mark.parametrize("local", [None, lambda params: torch.optim.SGD(params, lr=0.1)])
 def test_every_parameter_has_a_storage_of_its_own(dtype: torch.dtype, local: Any) -> None:
     net = nn.Sequential(nn.Linear(40, 30), nn.Linear(30, 2)).to(dtype)
     net.register_parameter("empty", nn.Parameter(torch.zeros(0, 2, dtype=dtype)))
@@ -253,3 +253,40 @@ def test_several_optimizers_of_parts_of_a_model_and_of_the_same_part() -> None:
                 loss.backward()
                 optimizer.step()
     torch.testing.assert_close(vector(net), vector(other), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("local", [None, adamw])
+def test_hooks_are_called(local: Any) -> None:
+    net = model()
+    optimizer = gossip.Optimizer(net.parameters(), DecentralizedSGD(), local=local)
+    called: list[str] = []
+    kinds = ["step_pre", "step_post", "state_dict_pre", "state_dict_post", "load_state_dict_pre"]
+    for kind in kinds:
+        register = getattr(optimizer, f"register_{kind}_hook")
+        register(lambda *_, kind=kind: called.append(kind))
+    optimizer.register_load_state_dict_post_hook(lambda _: called.append("load_state_dict_post"))
+    train(net, optimizer, range(1))
+    optimizer.load_state_dict(optimizer.state_dict())
+    assert called == [*kinds, "load_state_dict_post"]
+
+
+def test_models_are_saved_whole() -> None:
+    net = model()
+    train(net, gossip.Optimizer(net.parameters(), DecentralizedSGD(lr=0.1)), range(2))
+    file = io.BytesIO()
+    torch.save(net, file)
+    file.seek(0)
+    assert torch.equal(vector(torch.load(file, weights_only=False)), vector(net))
+    assert torch.equal(vector(pickle.loads(pickle.dumps(net))), vector(net))
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_average_is_that_of_changed_parameters(order: Any) -> None:
+    net = model()
+    optimizer = gossip.Optimizer(net.parameters(), DecentralizedSGD(lr=0.1, order=order, period=2))
+    train(net, optimizer, range(3))
+    net.load_state_dict(model(5).state_dict())
+    for _ in range(2):
+        with optimizer.average():
+            assert torch.equal(vector(net), vector(model(5)))
+        assert torch.equal(vector(net), vector(model(5)))

@@ -24,6 +24,7 @@ from algorithms import (
     NuclearNorm,
     TopK,
 )
+from gossip.errors import UsageError
 from tests.gossip.optimizer.helpers import adamw, model
 from topologies import Topology, one_peer_exponential, ring
 
@@ -79,6 +80,8 @@ COMPLEX = [nn.Parameter(torch.zeros(1, dtype=torch.complex64))]
         (torch.zeros(2, requires_grad=True), DecentralizedSGD(), {}, "params = an object of Tensor is not allowed"),
         ({*model().parameters()}, DecentralizedSGD(), {}, "params = an object of set .* the same order on every rank"),
         (model().state_dict(), DecentralizedSGD(), {}, "params = an object of OrderedDict is not allowed"),
+        (None, DecentralizedSGD(), {"buffers": {"mean": torch.zeros(2)}}, "buffers must be tensors, .* 'mean' is none"),
+        (None, DecentralizedSGD(), {"buffers": 3}, "buffers must be tensors, such as model.buffers.*, and 3 is none"),
         (3, DecentralizedSGD(), {}, "params = an object of int is not allowed"),
         ([3], DecentralizedSGD(), {}, "params are not allowed: optimizer can only optimize Tensors"),
         ([torch.ones(2, requires_grad=True) * 2], DecentralizedSGD(), {}, "can't optimize a non-leaf Tensor"),
@@ -87,7 +90,7 @@ COMPLEX = [nn.Parameter(torch.zeros(1, dtype=torch.complex64))]
 def test_what_cannot_be_run_is_refused_in_one_line(
     params: Any, algorithm: Algorithm, options: dict[str, Any], says: str
 ) -> None:
-    with pytest.raises(gossip.errors.UsageError, match=says.replace("(", r"\(")) as raised:
+    with pytest.raises(UsageError, match=says.replace("(", r"\(")) as raised:
         gossip.Optimizer(model().parameters() if params is None else params, algorithm, **options)
     assert "\n" not in str(raised.value)
 
@@ -110,3 +113,17 @@ def test_a_biased_mixing_matrix_is_pointed_out_where_it_is_used() -> None:
     (warning,) = seen
     line = Path(__file__).read_text().splitlines()[warning.lineno - 1]
     assert (warning.filename, line.strip()[:17]) == (__file__, "gossip.Optimizer(")
+
+
+@pytest.mark.filterwarnings("ignore:optimizer contains a parameter group with duplicate parameters")
+def test_a_parameter_that_appears_twice() -> None:
+    p = nn.Parameter(torch.zeros(2))
+    with pytest.raises(UsageError, match="appears twice in a parameter group"):
+        gossip.Optimizer([p, p], DecentralizedSGD())
+
+
+@pytest.mark.parametrize("loss", [torch.zeros(3), "0.5", [1.0, 2.0]], ids=["vector", "text", "list"])
+def test_a_closure_must_return_one_number(loss: Any) -> None:
+    optimizer = gossip.Optimizer(model().parameters(), DecentralizedSGD())
+    with pytest.raises(ValueError, match="a closure must return the loss, one number, and it returned"):
+        optimizer.step(lambda: loss)

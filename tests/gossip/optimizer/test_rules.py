@@ -25,6 +25,7 @@ from algorithms import (
     Scaffold,
     TorchOptimizer,
 )
+from gossip.errors import UsageError
 
 ALGORITHMS: list[Algorithm] = [
     DecentralizedSGD(lr=0.01, optimizer=AdamW()),
@@ -105,5 +106,5 @@ def test_learning_rates_of_groups_are_refused_where_they_would_mean_nothing() ->
     net = network()
     groups = [{"params": net[0].parameters(), "lr": 0.1}, {"params": net[2].parameters(), "lr": 0.01}]
     gossip.Optimizer(groups, FedAvg())
-    with pytest.raises(gossip.errors.UsageError, match="DecentralizedSGD"):
+    with pytest.raises(UsageError, match="DecentralizedSGD"):
         gossip.Optimizer(groups, DecentralizedSGD(optimizer=AdamW()))

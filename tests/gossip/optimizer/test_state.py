@@ -25,6 +25,7 @@ from algorithms import (
     SquarmSGD,
     TopK,
 )
+from gossip.errors import UsageError
 from tests.gossip.optimizer.helpers import ALGORITHMS, Recording, adamw, model, train, vector
 
 
@@ -144,7 +145,7 @@ def sgd(params: Any) -> torch.optim.Optimizer:
     ],
 )
 def test_what_is_no_state_of_such_an_optimizer_is_refused(given: Any, local: Any) -> None:
-    with pytest.raises(gossip.errors.UsageError, match=r"this is no state of a gossip\.Optimizer") as raised:
+    with pytest.raises(UsageError, match=r"this is no state of a gossip\.Optimizer") as raised:
         fresh(DecentralizedSGD(), local).load_state_dict(given)
     assert "\n" not in str(raised.value)
 
@@ -170,7 +171,7 @@ def test_the_state_of_something_else_is_refused_and_changes_nothing(other: gossi
     optimizers = [fresh(DecentralizedSGD(lr=0.1, momentum=0.9), net=net) for net in nets]
     for net, optimizer in zip(nets, optimizers, strict=True):
         train(net, optimizer, range(3))
-    with pytest.raises(gossip.errors.UsageError, match=says) as raised:
+    with pytest.raises(UsageError, match=says) as raised:
         optimizers[0].load_state_dict(other.state_dict())
     assert "\n" not in str(raised.value)
     for net, optimizer in zip(nets, optimizers, strict=True):
@@ -190,7 +191,7 @@ def test_the_state_of_another_node_is_refused(changes: dict[str, Any], says: str
     optimizer = fresh(DecentralizedSGD())
     state = optimizer.state_dict()
     state["gossip"] |= changes
-    with pytest.raises(gossip.errors.UsageError, match=says):
+    with pytest.raises(UsageError, match=says):
         optimizer.load_state_dict(state)
 
 
@@ -199,14 +200,14 @@ def test_the_state_of_an_older_release_is_refused_in_one_line(entry: str) -> Non
     optimizer = fresh(DecentralizedSGD())
     state = optimizer.state_dict()
     del state["gossip"][entry]
-    with pytest.raises(gossip.errors.UsageError, match="saved by an older gossip and does not say whose it is"):
+    with pytest.raises(UsageError, match="saved by an older gossip and does not say whose it is"):
         optimizer.load_state_dict(state)
 
 
 def test_another_division_into_groups_is_refused() -> None:
     net = model()
     two = gossip.Optimizer([{"params": net[0].parameters()}, {"params": net[2].parameters()}], DecentralizedSGD())
-    with pytest.raises(gossip.errors.UsageError, match=r"of parameter groups of \[2, 2\] parameters, .* \[4\]"):
+    with pytest.raises(UsageError, match=r"of parameter groups of \[2, 2\] parameters, .* \[4\]"):
         fresh(DecentralizedSGD()).load_state_dict(two.state_dict())
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from gossip.errors import DataError, DivergedError
+from gossip.errors import DivergedError
 from gossip.processes.communicator import Communicator
 from gossip.records.logs import log, logs
+from tests.conftest import no_larger_files_than
 
 
 class Rank(Communicator):
@@ -82,7 +83,18 @@ def test_without_a_directory_nothing_is_kept(tmp_path: Path, monkeypatch: pytest
     assert not list(tmp_path.iterdir())
 
 
-def test_a_log_that_cannot_be_written(tmp_path: Path) -> None:
+def test_a_log_that_cannot_be_made_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match=r"cannot write .*rank0\.log"), logs(tmp_path / "file", Communicator()):
-        pass
+    with logs(tmp_path / "file", Communicator()):
+        log.info("into nothing")
+    errors = capsys.readouterr().err
+    assert errors == f"gossip: warning: cannot write {tmp_path}/file/logs (Not a directory); the run goes on\n"
+
+
+def test_a_log_that_can_no_longer_be_written_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with no_larger_files_than(1000), logs(tmp_path, Communicator()):
+        for _ in range(100):
+            log.info("a line of some length")
+    errors = capsys.readouterr().err
+    assert errors == f"gossip: warning: cannot write {tmp_path}/logs (File too large); the run goes on\n"
+    assert text_of(tmp_path, 0).count("a line of some length") > 5

@@ -10,6 +10,8 @@ import pytest
 from gossip.errors import DataError
 from gossip.records.progress import Progress
 from gossip.records.recorder import Recorder
+from tests.conftest import no_larger_files_than
+from topologies import ring
 
 
 def record(step: int, **more: float) -> dict[str, float]:
@@ -53,10 +55,55 @@ def test_without_a_directory_nothing_is_written(tmp_path: Path, monkeypatch: pyt
     assert len(recorder.history) == 1
 
 
-def test_a_disk_that_refuses_is_an_error_of_output(tmp_path: Path) -> None:
+def test_a_record_that_cannot_be_written_is_written_later(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recorder = Recorder(tmp_path / "gone")
-    with pytest.raises(DataError, match=r"cannot write .*metrics\.jsonl"):
-        recorder.add(record(0))
+    for step in range(3):
+        recorder.add(record(step))
+    said = capsys.readouterr().err
+    metrics = tmp_path / "gone" / "metrics.jsonl"
+    assert said == f"gossip: warning: cannot write {metrics} (No such file or directory); the run goes on\n"
+    assert recorder.lost == f"cannot write {metrics} (No such file or directory)"
+    (tmp_path / "gone").mkdir()
+    recorder.add(record(3))
+    assert [each["step"] for each in written(tmp_path / "gone")] == [0, 1, 2, 3]
+    assert recorder.lost is None
+    assert [path.name for path in (tmp_path / "gone").iterdir()] == ["metrics.jsonl"]
+
+
+def test_a_file_that_can_only_grow_a_little_has_whole_lines(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path)
+    recorder.add(record(0))
+    with no_larger_files_than((tmp_path / "metrics.jsonl").stat().st_size + 20):
+        recorder.add(record(1))
+        assert written(tmp_path) == recorder.history[:1]
+    recorder.add(record(2))
+    assert written(tmp_path) == recorder.history
+
+
+def test_the_outcome_is_written_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.undo()
+    recorder = Recorder(tmp_path)
+    recorder.add(record(0))
+    (tmp_path / "summary.json").write_text("of before")
+    (tmp_path / "copy").hardlink_to(tmp_path / "summary.json")
+    with no_larger_files_than(30):
+        recorder.write_outcome({"status": "finished", "steps": 1000}, ring(4), "steps: 3\n")
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["copy", "metrics.jsonl", "summary.json"]
+    assert (tmp_path / "summary.json").read_text() == "of before"
+    assert recorder.lost == f"cannot write {tmp_path / 'summary.json'} (File too large)"  # a report is no result
+    assert [line.split()[4] for line in capsys.readouterr().err.splitlines()] == [
+        str(tmp_path / name) for name in ("summary.json", "report.html")
+    ]
+    recorder.write_outcome({"status": "finished", "steps": 1000}, ring(4), "steps: 3\n")
+    assert json.loads((tmp_path / "summary.json").read_text())["steps"] == 1000
+    assert (tmp_path / "copy").read_text() == "of before"
+    assert recorder.lost is None
+
+
+def test_what_a_run_begins_with_must_be_written(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "gone")
     with pytest.raises(DataError, match=r"cannot write .*config\.yaml"):
         recorder.replace("config.yaml", "")
 

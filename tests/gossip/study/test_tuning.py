@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gossip.study.tuning import Found, Trial, gone_through, search
@@ -26,6 +26,7 @@ def found(
     return best, seen
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.floats(-3.0, 1.0))
 def test_it_comes_within_a_quarter_of_a_decade_also_beyond_the_range(optimum: float) -> None:
     best, _ = found(LR, lambda values: abs(math.log10(values["lr"]) - optimum))

@@ -1,6 +1,8 @@
 """The command `python -m topologies`."""
 
+import io
 import json
+import os
 import re
 from pathlib import Path
 
@@ -129,3 +131,27 @@ def test_a_matrix_that_reaches_no_consensus(tmp_path: Path, capsys: pytest.Captu
     assert "rounds_to_consensus          -\n" in captured.out and "second_eigenvalue            39\n" in captured.out
     assert "speeds reaches no consensus: its W has a second eigenvalue -39," in captured.err
     assert captured.err.count("\n") == 1
+
+
+def test_letters_that_the_output_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", stream)
+    assert main(["describe", "path", "--nodes", "3"]) == 0
+    assert stream.buffer.getvalue().splitlines()[-3:] == [b"##.", b"###", b".##"]  # type: ignore[attr-defined]
+
+
+def test_output_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        assert main(["list"]) == 3
+    assert capfd.readouterr().err == "topologies: error: cannot write to standard output (No space left on device)\n"
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w", encoding="utf-8") as broken:
+        monkeypatch.setattr("sys.stdout", broken)
+        assert main(["list"]) == 0  # whoever reads has enough
+    monkeypatch.setattr("sys.stdout", None)
+    assert main(["list"]) == 3
+    assert capfd.readouterr().err == "topologies: error: standard output is closed\n"
+    monkeypatch.setattr("sys.stderr", None)
+    assert main(["describe", "nowhere"]) == 2

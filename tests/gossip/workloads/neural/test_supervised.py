@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy, mse_loss
 
 from algorithms import Layout
+from gossip.errors import UsageError
 from gossip.workloads import Supervised
 
 SIZES = (12, 12, 12, 9)
@@ -114,9 +115,9 @@ def test_gradients_are_those_of_plain_autograd(build_model, nodes, batch):
 
 
 def test_an_error_of_the_model_is_not_hidden():
-    workload = build(nn.Linear(7, 4))
-    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
-        workload.gradient(points(workload, 2), [0, 1])
+    with pytest.raises(UsageError, match=r"the model Linear .* shapes cannot be multiplied") as raised:
+        build(nn.Linear(7, 4))
+    assert isinstance(raised.value.__cause__, RuntimeError)
 
 
 def test_the_point_given_and_the_model_given_stay_as_they_are():
@@ -166,7 +167,8 @@ def test_frozen_and_unused_parameters():
     for nodes in ([0], [0, 1]):
         gradient = workload.gradient(workload.initial().repeat(len(nodes), 1), nodes).gradient
         named = workload.layout.unflatten(gradient[0])
-        assert torch.count_nonzero(named["0.weight"]) > 0
+        assert set(named) == {"unused", "0.bias", "2.weight", "2.bias"}
+        assert torch.count_nonzero(named["0.bias"]) > 0
         assert torch.count_nonzero(named["unused"]) == 0
 
 

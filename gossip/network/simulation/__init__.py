@@ -1,0 +1,1 @@
+"""Networks to simulate: nodes in hosts, hosts at switches, with links that messages share."""

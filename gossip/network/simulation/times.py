@@ -1,0 +1,180 @@
+"""The time of each node on a simulated network, in whole nanoseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from heapq import heapify, heappop, heappush
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gossip.network.simulation.description import SECOND, Nanoseconds, SimulatedNetwork, in_nanoseconds
+from topologies.links import Edges
+
+TOPOLOGIES = 64  # whose ways are kept; random schedules may have no end
+
+
+@dataclass(frozen=True)
+class Ways:
+    """Which links the messages of a round take."""
+
+    senders: list[int]
+    listeners: list[int]
+    turns: list[int]
+    """In which order the messages of all nodes are handed over: first the first one of each."""
+
+    links: list[list[int]]
+    """Of each message, from the sender's to the listener's."""
+
+    latencies: list[int]
+    """Of each message, in nanoseconds."""
+
+
+class NetworkTimes:
+    """The simulated time of each node. Every rank has those of all nodes.
+
+    A message of b bytes takes every link on its way for b / bandwidth, one message after the other in the order in
+    which they come to the link. It is passed on while it comes (cut-through), and is there when it has left the slowest
+    link, and the latency of the level at which sender and listener meet has passed. A node hands its messages to its
+    up-link together, those to the next nodes by number first: so on circulant graphs no two come to a down-link at
+    once. All times are whole nanoseconds, and ties go by these turns and then by the sender's number, so that they are
+    the same wherever they are computed.
+
+    A sum over all nodes is an all-reduce along a ring of all nodes in the order of their numbers, which begins when the
+    last node comes to it: 2 (n - 1) rounds in which each sends an n-th of the bytes to the next; an all-gather takes
+    n - 1 such rounds. A round takes the largest latency on the ring, and the time in which the busiest link carries
+    what goes over it.
+
+    Args:
+        network: How fast nodes and links are.
+        n: Number of nodes,
+        auxiliary: of which so many, the last ones, have no data and compute nothing.
+        seed: Seed of the computing times.
+
+    Attributes:
+        now: (n,) nanoseconds.
+        free: (links,) when each link has carried all that it was given.
+    """
+
+    def __init__(self, network: SimulatedNetwork, n: int, auxiliary: int, seed: int) -> None:
+        self._network = network
+        self._seed = seed
+        self._with_data = n - auxiliary
+        self._groups = _groups(network, n)
+        counts = [int(groups.max()) + 1 for groups in self._groups]
+        self._first = np.concatenate([[0], np.cumsum([2 * count for count in counts])])
+        self._bandwidths = np.concatenate(
+            [
+                np.full(count, bandwidth or level.bandwidth)
+                for level, count in zip(network.levels, counts, strict=True)
+                for bandwidth in (level.up, level.down)
+            ]
+        )
+        self._counts = counts
+        self._ways = lru_cache(maxsize=TOPOLOGIES)(self._find_ways)
+        self.now: Nanoseconds = np.zeros(n, np.int64)
+        self.free: Nanoseconds = np.zeros(len(self._bandwidths), np.int64)
+
+    @property
+    def seconds(self) -> float:
+        """The time of the node that is last."""
+        return float(self.now.max()) / SECOND
+
+    def compute(self, step: int, busy: NDArray[np.int64] | int = 1) -> None:
+        """All nodes with data that are busy, 1 and not 0, compute the gradient of this step."""
+        needed = np.zeros(len(self.now), np.int64)
+        needed[: self._with_data] = self._network.compute.nanoseconds(self._with_data, self._seed, step)
+        self.now = self.now + busy * needed
+
+    def send(self, topology: Edges, row_bytes: NDArray[np.int64] | int) -> Nanoseconds:
+        """Begin an exchange over the edges of a matrix; (n,), when each node has what it needs of it."""
+        ways, n = self._ways(topology), len(self.now)
+        sizes = np.broadcast_to(np.asarray(row_bytes, np.int64), n)
+        # The time on each link of a message of each node, as Python's numbers: the loop is over messages.
+        slowness = SECOND / self._bandwidths
+        free, there, ends = self.free.tolist(), [0] * n, [0] * len(ways.senders)
+        now = self.now.tolist()
+        queue = [
+            (now[sender], turn, k, 0) for k, (sender, turn) in enumerate(zip(ways.senders, ways.turns, strict=True))
+        ]
+        heapify(queue)
+        while queue:
+            time, turn, message, hop = heappop(queue)
+            links = ways.links[message]
+            link = links[hop]
+            began = max(time, free[link])
+            free[link] = ended = began + round(float(sizes[ways.senders[message]] * slowness[link]))
+            ends[message] = max(ends[message], ended)
+            if hop + 1 < len(links):
+                heappush(queue, (began, turn, message, hop + 1))
+                continue
+            listener = ways.listeners[message]
+            there[listener] = max(there[listener], ends[message] + ways.latencies[message])
+        self.free = np.array(free, np.int64)
+        return np.array(there, np.int64)
+
+    def reduce(self, row_bytes: NDArray[np.int64] | int) -> Nanoseconds:
+        """Begin a sum over all nodes; (n,), when each node has it."""
+        assert isinstance(row_bytes, int)  # the same for all nodes
+        return self._around(2 * (len(self.now) - 1), row_bytes)
+
+    def gather(self, row_bytes: NDArray[np.int64] | int, nodes: Sequence[int]) -> Nanoseconds:
+        """Begin to bring the rows of some nodes to all; (n,), when each node has them."""
+        n = len(self.now)
+        size = int(np.broadcast_to(row_bytes, n)[np.unique(np.asarray(nodes, np.int64))].sum())
+        return self._around(n - 1, size)
+
+    def wait(self, there: Nanoseconds) -> None:
+        """Each node goes on when it has what it waits for."""
+        self.now = np.maximum(self.now, there)
+
+    def _around(self, rounds: int, row_bytes: int) -> Nanoseconds:
+        """So many rounds along a ring with an n-th of these bytes, from when the last node, and the last link, can."""
+        n = len(self.now)
+        start = max(int(self.now.max()), int(self.free.max()))
+        if n == 1:
+            return np.full(n, start)
+        ways = [self._way(node, (node + 1) % n) for node in range(n)]
+        load = np.bincount([link for links, _ in ways for link in links], minlength=len(self.free))
+        carrying = int(in_nanoseconds((load * row_bytes / n / self._bandwidths).max()))
+        latency = max(latency for _, latency in ways)
+        self.free = np.full(len(self.free), start + rounds * carrying)
+        return np.full(n, start + rounds * (carrying + latency))
+
+    def _find_ways(self, topology: Edges) -> Ways:
+        indptr, senders, _ = topology.arrays
+        n = len(self.now)
+        listeners = np.repeat(np.arange(n), np.diff(indptr))
+        others = senders != listeners
+        senders, listeners = senders[others], listeners[others]
+        order = np.lexsort(((listeners - senders) % n, senders))
+        senders, listeners = senders[order], listeners[order]
+        place = np.arange(len(senders)) - np.searchsorted(senders, senders)  # among its sender's
+        ways = [self._way(i, j) for i, j in zip(senders.tolist(), listeners.tolist(), strict=True)]
+        turns = (place * n + senders).tolist()
+        links, latencies = [list(links) for links, _ in ways], [latency for _, latency in ways]
+        return Ways(senders.tolist(), listeners.tolist(), turns, links, latencies)
+
+    def _way(self, sender: int, listener: int) -> tuple[list[int], int]:
+        """The links from one node to another, and the nanoseconds of latency."""
+        up, down = [], []
+        for level, groups in enumerate(self._groups):
+            first, count = int(self._first[level]), self._counts[level]
+            up.append(first + int(groups[sender]))
+            down.append(first + count + int(groups[listener]))
+            above = self._groups[level + 1] if level + 1 < len(self._groups) else None
+            if above is None or above[sender] == above[listener]:
+                latency = int(in_nanoseconds(self._network.levels[level].latency))
+                return [*up, *reversed(down)], latency
+        raise AssertionError("the uppermost level is one group")
+
+
+def _groups(network: SimulatedNetwork, n: int) -> list[NDArray[np.int64]]:
+    """Of each level, the member that each node belongs to, as a number."""
+    groups = [np.arange(n)]
+    for level in network.levels[:-1]:
+        assert level.members is not None
+        groups.append(groups[-1] // level.members)
+    return groups
