@@ -210,8 +210,16 @@ def _computed(run: Run, folder: Path) -> Outcome:
     except DivergedError as error:
         return Outcome("diverged", str(error), tuple(warnings))
     except (GossipError, ValueError, OSError, ImportError) as error:
-        return Outcome("failed", str(explained(error)))
+        said = explained(error)
+        return _failed(str(said), said.trace, folder)
     except Exception as error:  # of code of the user's own, which is not to stop the other cells
-        (folder / TRACE).write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-        return Outcome("failed", f"{type(error).__name__}: {' '.join(str(error).split())}; see {TRACE}")
+        line = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return _failed(line, "".join(traceback.format_exception(error)), folder)
     return Outcome("finished", "", tuple(warnings))
+
+
+def _failed(line: str, trace: str, folder: Path) -> Outcome:
+    if not trace:
+        return Outcome("failed", line)
+    (folder / TRACE).write_text(trace, encoding="utf-8")
+    return Outcome("failed", f"{line}; see {TRACE}")
