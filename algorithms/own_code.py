@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
+from operator import attrgetter
 from types import FrameType
 from typing import Any
 
@@ -25,6 +27,9 @@ def own_line(error: BaseException) -> str | None:
         for frame, line in reversed(list(traceback.walk_tb(at.__traceback__))):
             if _is_own(frame):
                 return f"{_place(frame.f_code.co_filename, line)} in {frame.f_code.co_qualname}"
+        unfit = _unfit(at)
+        if unfit is not None:
+            return unfit
         at = at.__cause__ or at.__context__
     return None
 
@@ -32,12 +37,15 @@ def own_line(error: BaseException) -> str | None:
 def of_own_class(error: BaseException) -> bool:
     """Whether a user's own code that this project called has raised it; not one of the kinds that the project has."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    called = bool(frames) and _top(frames[0]) in PROJECT and any(map(_is_own, frames))
-    return called and type(error).__module__.split(".")[0] not in PROJECT
+    called = bool(frames) and _top(frames[0]) in PROJECT
+    own = any(map(_is_own, frames)) or _unfit(error) is not None
+    return called and own and type(error).__module__.split(".")[0] not in PROJECT
 
 
 def is_of_project(error: BaseException) -> bool:
-    """Whether this project's own code raised it, whose messages stand for themselves."""
+    """Whether this project's own code raised it, or what it was made of, whose messages stand for themselves."""
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__  # type: ignore[assignment]
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     return bool(frames) and _top(frames[-1]) in PROJECT
 
@@ -49,14 +57,48 @@ def reason(error: BaseException, called: Callable[..., Any] | None = None) -> st
         error: The exception.
         called: What was called, to be named where the exception came up in none of the user's lines.
     """
-    text = " ".join(str(error).split())
+    text = " ".join(str(error).split()) or _lacking(error)
     place = own_line(error) or (called and _definition(called))
     return f"{type(error).__name__}{f': {text}' if text else ''}{f' ({place})' if place else ''}"
 
 
 def _is_own(frame: FrameType) -> bool:
-    top = _top(frame)
+    return _is_own_module(_top(frame))
+
+
+def _is_own_module(name: str) -> bool:
+    top = name.split(".")[0]
     return top not in PROJECT and top not in LIBRARIES and top not in sys.stdlib_module_names
+
+
+def _unfit(error: BaseException) -> str | None:
+    """Where the class or function of a user's own is that lacks what it was asked for, or takes other arguments."""
+    if isinstance(error, AttributeError) and error.obj is not None:
+        return _definition(type(error.obj))
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if isinstance(error, NotImplementedError) and frames and "self" in frames[-1].f_locals:
+        return _definition(type(frames[-1].f_locals["self"]))
+    signature = re.match(r"([\w.]+)\(\) (got|takes|missing)", str(error)) if isinstance(error, TypeError) else None
+    if signature is None:
+        return None
+    own = (module for name, module in list(sys.modules.items()) if _is_own_module(name))
+    found = (_attribute(module, signature[1]) for module in own)
+    return next((place for each in found if callable(each) and (place := _definition(each))), None)
+
+
+def _lacking(error: BaseException) -> str:
+    """What a class of a user's own does not have of its own, in words; "" if nothing is known of that."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if isinstance(error, NotImplementedError) and frames and "self" in frames[-1].f_locals:
+        return f"{type(frames[-1].f_locals['self']).__name__} has no {frames[-1].f_code.co_name} of its own"
+    return ""
+
+
+def _attribute(owner: Any, path: str) -> Any:
+    try:
+        return attrgetter(path)(owner)
+    except AttributeError:
+        return None
 
 
 def _top(frame: FrameType) -> str:
@@ -66,13 +108,14 @@ def _top(frame: FrameType) -> str:
 
 
 def _definition(called: Callable[..., Any]) -> str | None:
-    """Where it is defined, if that is in the user's own code."""
-    function = called.__init__ if inspect.isclass(called) else called
-    code = getattr(inspect.unwrap(function), "__code__", None)
-    top = (getattr(called, "__module__", None) or "").split(".")[0]
-    if code is None or top in PROJECT or top in LIBRARIES or top in sys.stdlib_module_names:
+    """Where a class or function is defined, if that is in the user's own code."""
+    if not _is_own_module(getattr(called, "__module__", None) or "builtins"):
         return None
-    return _place(code.co_filename, code.co_firstlineno)
+    try:
+        file, (_, line) = inspect.getsourcefile(inspect.unwrap(called)), inspect.getsourcelines(called)
+    except (OSError, TypeError):
+        return None
+    return None if file is None else _place(file, max(line, 1))
 
 
 def _place(file: str, line: int) -> str:

@@ -114,6 +114,7 @@ def blaming(what: str, called: Callable[..., Any] | None = None) -> Iterator[Non
 def traced(error: Error, cause: Exception | None) -> Error:
     """The error, with where its cause in a user's own code came up, if it has one."""
     error.trace = "" if cause is None else "".join(traceback.format_exception(cause)).rstrip()
+    error.__cause__ = cause
     return error
 
 

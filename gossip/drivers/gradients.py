@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from algorithms import HasBuffers, Oracle, OracleState, Sample, ShardedWorkload
+from gossip.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Gradients:
             own = state.rows(busy)
             sample = self.oracle.sample(own, workload, x[busy], [self.nodes[row] for row in busy], step, self.seed)
             state.put(busy, own.counts())
+        check_kind(self.oracle, "sample", sample, Sample)
         norms = None if sample.norms is None else _placed(sample.norms, busy, len(x))
         return Sample(_placed(sample.gradient, busy, len(x)), _placed(sample.loss, busy, len(x)), norms)
 
@@ -75,6 +77,14 @@ class Gradients:
             return self.workload
         assert isinstance(self.workload, HasBuffers)
         return self.workload.on(buffers, self.nodes)
+
+
+def check_kind(owner: object, method: str, value: object, kind: type) -> None:
+    """Refuse what a method gives, maybe of a user's own class, if it is of another kind than it must be."""
+    if not isinstance(value, kind):
+        raise UsageError(
+            f"{type(owner).__name__}: {method} gives a {type(value).__name__}, it must give a {kind.__name__}"
+        )
 
 
 def _placed(rows: Tensor, places: Sequence[int], k: int) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from algorithms import Algorithm, OracleState, Sample, State
-from gossip.drivers.gradients import Gradients
+from gossip.drivers.gradients import Gradients, check_kind
 from gossip.drivers.moment import Look, Moment, Position
 from gossip.network import RunNetwork
 from gossip.spans import NO_SPANS, Spans
@@ -41,6 +41,7 @@ class Lockstep:
         began = time.perf_counter()
         with self.spans.span("start", "compute"):
             state = self.algorithm.start(x, self.network)
+        check_kind(self.algorithm, "start", state, State)
         self.network.finish_step()
         self.spread(state)
         return Position(0, state, self.gradients.start(state.x), time.perf_counter() - began)

@@ -13,7 +13,7 @@ from torch import Tensor
 from algorithms import Algorithm, ShardedWorkload
 from gossip.checkpoint.finding import Found, find
 from gossip.drivers.moment import Position
-from gossip.errors import DataError, say
+from gossip.errors import DataError, UsageError, say
 from gossip.execution.checks import check_batches, check_buffers
 from gossip.execution.training import DECIDE_MODELS, Training
 from gossip.network import Communicator, RunNetwork, connect
@@ -146,6 +146,8 @@ def _sharded(training: Training, topology: Schedule, processes: Communicator) ->
         workload = cast(ShardedWorkload, training.workload)  # one of the user's own, sharded already
     else:
         workload = cast(ShardedWorkload, shard(n, training.seed, processes.from_root))
+    if workload is None:
+        raise UsageError(f"{type(training.workload).__name__}: shard gives nothing; it must give a ShardedWorkload")
     check_batches(training.oracle, workload, n)
     check_buffers(training.algorithm, topology, workload)
     return workload

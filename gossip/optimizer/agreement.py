@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 import xxhash
 from torch import Tensor
 
+from algorithms import Algorithm
+from gossip.optimizer.arguments import chosen_topology
 from gossip.optimizer.places import format_of
 from gossip.processes.communicator import Communicator
 from gossip.records.sameness import refuse_disagreement
@@ -76,6 +79,16 @@ def refuse_other_settings(
         local_optimizer=type(local).__name__,
         default_dtype_of_torch=str(torch.get_default_dtype()),
     )
+
+
+def agreed_topology(processes: Communicator, topology: Any, algorithm: Algorithm) -> Schedule:
+    """The same one on all ranks: that of rank 0, where a function or somebody's program may have drawn it; collective.
+
+    Raises:
+        UsageError: on every rank, if the algorithm cannot use it.
+    """
+    choose = partial(chosen_topology, topology, algorithm, processes.size)
+    return processes.together(choose) if isinstance(topology, Schedule) else processes.from_root(choose)
 
 
 @torch.no_grad()

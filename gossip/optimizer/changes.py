@@ -18,11 +18,12 @@ class Changes:
     Attributes:
         fresh: Whether no step has been made from what the algorithm has started with.
         expected: Whether a state was loaded since the last step, and so the model is.
+        standing: Whether the parameters were changed otherwise since the last step.
     """
 
     def __init__(self, algorithm: Algorithm) -> None:
         self.fresh = True
-        self.expected = False
+        self.expected = self.standing = False
         self._algorithm = algorithm
         self._read = False  # whether neighbours may be reading the parameters where they are
         self._told = False  # whether it has been looked at whether the algorithm follows changes
@@ -40,6 +41,10 @@ class Changes:
         self.fresh, self._read, self.expected = False, False, True
         flat.stop_watching()
 
+    def step(self) -> None:
+        """A step is made from what the parameters are."""
+        self.fresh = self.expected = self.standing = False
+
     def see(self, flat: FlatParameters) -> bool:
         """Whether the parameters were changed since they were bound; they lie in their stack again.
 
@@ -55,7 +60,9 @@ class Changes:
             )
         if flat.moved:
             flat.bring_back()
-        if changed and not (self.fresh or self.expected or self._told):
+        if changed and not (self.fresh or self.expected):
+            self.standing = True
+        if self.standing and not self._told:
             self._told = True
             if not follows(self._algorithm):
                 warnings.warn(

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
+from numbers import Real
 from typing import Any
 
 from torch import Tensor
@@ -129,7 +130,7 @@ def check_value(value: Any, option: str, number: int) -> None:
     """
     if isinstance(value, Tensor) and value.numel() == 1:
         value = value.item()
-    if not (isinstance(value, int | float) and 0 <= value < math.inf):
+    if not (isinstance(value, Real) and 0 <= float(value) < math.inf):
         raise ValueError(f"parameter group {number} has {option} = {value!r}, which must be a finite number >= 0")
 
 

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,8 +14,8 @@ from torch import Tensor
 from algorithms import Algorithm, Layout, Sample, Traffic
 from gossip.needs import bias, warn_caller
 from gossip.network import Communicator, TransportName, connect
-from gossip.optimizer.agreement import equalize, refuse_other_parameters, refuse_other_settings
-from gossip.optimizer.arguments import check_algorithm, check_kinds, check_unfrozen, chosen_topology, listed, loss_seen
+from gossip.optimizer.agreement import agreed_topology, equalize, refuse_other_parameters, refuse_other_settings
+from gossip.optimizer.arguments import check_algorithm, check_kinds, check_unfrozen, listed, loss_seen
 from gossip.optimizer.buffers import Buffers
 from gossip.optimizer.changes import Changes
 from gossip.optimizer.decay import WeightDecay
@@ -124,12 +123,9 @@ class Optimizer(Resumable, Joinable, torch.optim.Optimizer):
             refuse_other_parameters(processes, self.param_groups, self._buffers.tensors)
             same = {"algorithm": algorithm, "seed": seed, "transport": transport, "broadcast": broadcast}
             refuse_other_settings(processes, topology, self._local, same)
-            choose = partial(chosen_topology, topology, algorithm, processes.size)
-            # A function may draw its graph, which must be the same one everywhere.
-            schedule = processes.together(choose) if isinstance(topology, Schedule) else processes.from_root(choose)
+            schedule = agreed_topology(processes, topology, algorithm)
             if broadcast:
-                parameters = [*self._trained.parameters, *self._trained.left_out]
-                equalize(processes, [*parameters, *self._buffers.tensors])
+                equalize(processes, [*self._trained.parameters, *self._trained.left_out, *self._buffers.tensors])
             biased = bias(algorithm, schedule)
             if biased and processes.rank == 0:
                 warn_caller(biased)
@@ -162,8 +158,7 @@ class Optimizer(Resumable, Joinable, torch.optim.Optimizer):
     ) -> None:
         """Take over what is optimized, if it can be."""
         self._given = check_algorithm(algorithm)
-        self._rates = LearningRates(self._given)
-        self._decay = WeightDecay(self._given)
+        self._rates, self._decay = LearningRates(self._given), WeightDecay(self._given)
         if local is None:
             self._local, self._unbound = None, self._given
             self._make(params, {"lr": self._rates.first, "weight_decay": self._decay.default})
@@ -227,7 +222,7 @@ class Optimizer(Resumable, Joinable, torch.optim.Optimizer):
         self._seen = loss
         self._groups.check(self.param_groups)
         self._see_changes()
-        self._changes.expected = self._changes.fresh = False
+        self._changes.step()
         self._take_up()
         idle = () if self._follows else self._flat.collect()
         seen = loss_seen(math.nan if loss is None else loss, self._flat.gradient)
@@ -303,13 +298,13 @@ class Optimizer(Resumable, Joinable, torch.optim.Optimizer):
         """Within it, parameters and buffers are the exact average over all nodes; to evaluate or save. Collective.
 
         It is the average of the models that the algorithm outputs, which with some methods are not the parameters in
-        training. Afterwards everything is as before.
+        training, unless these were changed since the last step. Afterwards everything is as before.
         """
         self._check_not_averaged()
         self._begin(AVERAGE)
         self._see_changes()
         with torch.no_grad(), self.network.unrecorded():
-            mean = self.network.mean(self.algorithm.model(self._state))
+            mean = self.network.mean(self._state.x if self._changes.standing else self.algorithm.model(self._state))
             buffers = self._buffers.take_mean(self.network)
         self._flat.bind(mean[None])
         self._averaged = True
@@ -365,12 +360,6 @@ class Optimizer(Resumable, Joinable, torch.optim.Optimizer):
         self._state = restored(self._state, given["state"])
         self._changes.expect(self._flat)
         self._rates.show(self.algorithm, self.param_groups, self._state.step)
-
-    def __getstate__(self) -> dict[str, Any]:
-        raise TypeError(
-            "a gossip.Optimizer cannot be copied or pickled, as it is tied to its parameters and the other ranks: save "
-            "its state_dict() and load that into another one"
-        )
 
     @property
     def chosen(self) -> dict[str, Any]:

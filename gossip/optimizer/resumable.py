@@ -60,6 +60,12 @@ class Resumable:
         self._begin(STOPPING)
         return self._stopping.asked(self._state.step)
 
+    def __getstate__(self) -> dict[str, Any]:
+        raise TypeError(
+            "a gossip.Optimizer cannot be copied or pickled, as it is tied to its parameters and the other ranks: save "
+            "its state_dict() and load that into another one"
+        )
+
     def save(self, directory: str | Path, **parts: Any) -> None:
         """Save this optimizer, with what else belongs to the loop, in the place of what was saved there before.
 

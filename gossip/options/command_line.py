@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
-from algorithms.own_code import own_line
+from algorithms.own_code import is_of_project, own_line
 from gossip.errors import UsageError, of_own_code, traced
 from gossip.execution.training import Training
 from gossip.fields import descriptions
@@ -27,6 +27,7 @@ from topologies.command.own import Own, resolved
 
 NODES = 16  # in a single process
 STEPS = 200
+NULL = ("null", "~", "Null", "NULL", "")  # what YAML reads as nothing
 NOT_OPTIONS = ("start", "communicator", "progress", "config")  # fields that a command line has no words for
 DEFAULTS = {  # where nothing else is named
     "algorithm": {"class_path": "DecentralizedSGD", "init_args": {"lr": 0.05, "momentum": 0.9}},
@@ -62,14 +63,22 @@ def parse(arguments: Sequence[str], ranks: int) -> Training:
         topology = family(chosen.nodes)
         return Training(**given | {"topology": topology, "progress": not chosen.quiet, "config": config})
     except (ArgumentError, ValueError, TypeError) as error:
-        place = own_line(error)
-        said = UsageError(one_line(str(error)) + (f" ({place})" if place else ""))
-        raise traced(said, error if place else None) from error
+        place = None if is_of_project(error) else own_line(error)
+        said = _hint(arguments, error) + one_line(str(error)) + (f" ({place})" if place else "")
+        raise traced(UsageError(said), error if place else None) from error
     except Exception as error:  # what the constructor of a class of the user's own may raise
         said_of_own = of_own_code(error)
         if said_of_own is None:
             raise
         raise said_of_own from error
+
+
+def _hint(arguments: Sequence[str], error: Exception) -> str:
+    """What may have led to an error of type: the parser takes null for whatever has a default."""
+    absent = [f"--{name}" for name, values in _settings(arguments).items() if values[-1] in NULL]
+    if not absent or not isinstance(error, TypeError):
+        return ""
+    return f"{' and '.join(absent)} may not be null here: leave it out for its default; "
 
 
 def words(**options: object) -> list[str]:
@@ -129,7 +138,7 @@ def _literal(text: str) -> Any:
 def _settings(arguments: Sequence[str]) -> dict[str, list[str]]:
     """Option -> the values that it is given, in order."""
     found: dict[str, list[str]] = {}
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in pairwise([*arguments, ""]):
         if argument.startswith("--"):
             name, equals, value = argument.removeprefix("--").partition("=")
             found.setdefault(name, []).append(value if equals else following)

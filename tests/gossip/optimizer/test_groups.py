@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -232,4 +233,13 @@ def test_a_schedule_of_the_algorithm_goes_with_weight_decay() -> None:
         for group in by_hand.param_groups:
             group["lr"] = Cosine(lr=0.2, steps=5)(step)
         train(other, by_hand, range(step, step + 1))
+    torch.testing.assert_close(loss_of(net, 9), loss_of(other, 9))
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int64, torch.tensor])
+def test_numbers_of_other_kinds(kind: Callable[[float], Any]) -> None:
+    net, other = model(), model()
+    groups = [{"params": net.parameters(), "lr": kind(1), "weight_decay": kind(1)}]
+    train(net, gossip.Optimizer(groups, DecentralizedSGD()), range(2))
+    train(other, torch.optim.SGD(other.parameters(), lr=1.0, weight_decay=1.0), range(2))
     torch.testing.assert_close(loss_of(net, 9), loss_of(other, 9))

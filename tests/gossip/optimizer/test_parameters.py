@@ -278,3 +278,15 @@ def test_models_are_saved_whole() -> None:
     file.seek(0)
     assert torch.equal(vector(torch.load(file, weights_only=False)), vector(net))
     assert torch.equal(vector(pickle.loads(pickle.dumps(net))), vector(net))
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_average_is_that_of_changed_parameters(order: Any) -> None:
+    net = model()
+    optimizer = gossip.Optimizer(net.parameters(), DecentralizedSGD(lr=0.1, order=order, period=2))
+    train(net, optimizer, range(3))
+    net.load_state_dict(model(5).state_dict())
+    for _ in range(2):
+        with optimizer.average():
+            assert torch.equal(vector(net), vector(model(5)))
+        assert torch.equal(vector(net), vector(model(5)))

@@ -73,6 +73,7 @@ def test_two_optimizers_and_an_average_within(processes: Communicator) -> None:
             if step >= 2:
                 with second.average():
                     means.append(vector(nets[1]))
+            assert not first.stopping
     assert processes.gather((first._state.step, second._state.step)) == [(4, 4)] * n
     alike = [each[0] for each in processes.gather(means) if each]  # after three steps, of the ranks that made as many
     assert len(alike) == 2

@@ -32,15 +32,17 @@ def compare(processes: Communicator, name: str, **options: Any) -> None:
         assert_same(results_of(model, history), kept(f"models {name}", alone))
 
 
+CASES = [(name, "") for name in CHANGING] + [(name, how) for name in ("Ema", "Dropping") for how in RUNS if how]
+
+
 @pytest.mark.ranks(2, 3)
-@pytest.mark.parametrize("how", RUNS)
-@pytest.mark.parametrize("name", CHANGING)
+@pytest.mark.parametrize(("name", "how"), CASES)
 def test_kept(processes: Communicator, name: str, how: str) -> None:
     workload = TorchWorkload(f"{ZOO}.{name}", f"{ZOO}.Table")
     compare(processes, f"{name} {how}", workload=workload, **RUNS[how])
 
 
-@pytest.mark.ranks(2, 3)
+@pytest.mark.ranks(3)
 @pytest.mark.parametrize("name", ["Spectral", "Ema", "MovingEncoder"])
 def test_averaged(processes: Communicator, name: str) -> None:
     workload = TorchWorkload(f"{ZOO}.{name}", f"{ZOO}.Table", buffers="average")
