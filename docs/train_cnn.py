@@ -1,5 +1,7 @@
 """A small CNN on scikit-learn's digits, one node a rank: mpirun -n 4 python docs/train_cnn.py"""
 
+import sys
+
 import torch
 from sklearn.datasets import load_digits
 from torch import nn
@@ -19,12 +21,16 @@ scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 150)
 
 torch.manual_seed(optimizer.node)
 mine = torch.arange(297 + optimizer.node, len(labels), optimizer.n)  # this node's images; the first 297 are for testing
-for _ in range(150):
+parts = {"model": model, "scheduler": scheduler}
+for step in range(optimizer.load("saved", **parts).get("step", 0), 150):  # from the beginning if nothing is saved
     batch = mine[torch.randint(len(mine), (32,))]
     optimizer.zero_grad()
     cross_entropy(model(images[batch]), labels[batch]).backward()
     optimizer.step()  # one iteration of the algorithm
     scheduler.step()
+    if optimizer.stopping:  # by Ctrl-C, or by a batch system, which then queues the job again
+        optimizer.save("saved", **parts, step=step + 1)
+        sys.exit(75)
 
 model.eval()
 with optimizer.average(), torch.no_grad():  # the model is the average of all nodes' within

@@ -16,6 +16,12 @@ CHECKPOINT = re.compile(r"step-([0-9]{8}|[1-9][0-9]{8,})")
 UNFINISHED = re.compile(rf"\.(writing|removed)-{CHECKPOINT.pattern}(\.[0-9]+)?")
 """The folder of a checkpoint that is not there yet, or no longer."""
 
+SAVED = re.compile(r"saved-([0-9]{8}|[1-9][0-9]{8,})")
+"""What a `gossip.Optimizer` has saved of a loop of one's own."""
+
+UNSAVED = re.compile(rf"\.(writing-[0-9]{{8,}}|removed-{SAVED.pattern})(\.[0-9]+)?")
+"""The same, not there yet or no longer."""
+
 ROWS = re.compile(r"rank-([0-9]{4}|[1-9][0-9]{4,})\.safetensors")
 """What a rank has written into a checkpoint."""
 

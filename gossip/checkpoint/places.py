@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import shutil
-from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
-from itertools import count
 from pathlib import Path
 
 from gossip.errors import DataError
 from gossip.names import CHECKPOINT
+from gossip.records.replacing import free_names, rename
 
 FOLDER, MANIFEST = "checkpoints", "manifest.json"
 HISTORY, FIXED = "history.json", "fixed.safetensors"  # of a run, and what of its model is the same at every node
@@ -80,43 +77,6 @@ def _has_manifest(path: Path) -> bool:
         return (path / MANIFEST).exists()
     except OSError:
         return False
-
-
-def free_names(path: Path) -> Iterator[Path]:
-    """This path, then the same with .2, .3 and so on behind it: the first one that can be made is free."""
-    yield path
-    yield from (path.with_name(f"{path.name}.{number}") for number in count(2))
-
-
-def move_to_free(source: Path, targets: Iterable[Path]) -> Path:
-    """Rename to the first of these paths where nothing is, and say to which.
-
-    Raises:
-        OSError: It cannot be renamed.
-    """
-    for target in targets:
-        if os.path.lexists(target):
-            continue
-        try:
-            return rename(source, target)
-        except OSError as error:
-            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-                raise
-    raise AssertionError("names do not come to an end")
-
-
-def rename(source: Path, target: Path) -> Path:
-    """Rename, also where an NFS server says of what it has just done, as it is asked again, that it cannot be done.
-
-    Raises:
-        OSError: It cannot be renamed.
-    """
-    try:
-        return source.rename(target)
-    except FileNotFoundError:
-        if os.path.lexists(source) or not os.path.lexists(target):
-            raise
-        return target
 
 
 def set_aside(directory: Path, step: int) -> Path | None:

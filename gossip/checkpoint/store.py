@@ -28,10 +28,11 @@ import xxhash
 from torch import Tensor
 
 from gossip.checkpoint.manifest import check_history, check_manifest
-from gossip.checkpoint.places import FIXED, HISTORY, MANIFEST, checkpoints, free_names, move_to_free, rename, step_of
+from gossip.checkpoint.places import FIXED, HISTORY, MANIFEST, checkpoints, step_of
 from gossip.errors import DataError
 from gossip.names import CHECKPOINT, LITTER, ROWS, UNFINISHED
 from gossip.records.logs import log, warn
+from gossip.records.replacing import free_names, move_to_free, rename
 
 FORMAT = 2
 CHUNK = 1 << 22  # bytes read at once

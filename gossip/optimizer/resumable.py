@@ -13,24 +13,27 @@ import io
 import json
 import os
 import pickle
-import re
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 import xxhash
 
 from gossip.errors import DataError, UsageError
+from gossip.names import SAVED, UNSAVED
 from gossip.network import Communicator
 from gossip.optimizer.random_states import random_states, set_random_states
 from gossip.optimizer.stopping import Stopping
 from gossip.processes.calls import LOAD, SAVE, STOPPING
 from gossip.processes.signals import tell_batch_script
+from gossip.records.replacing import free_names, move_to_free
 
 MANIFEST = "manifest.json"
-SAVED = re.compile(r"saved-(\d{8,})")
+
+T = TypeVar("T")
 
 
 class Resumable:
@@ -82,14 +85,14 @@ class Resumable:
         processes, root = self._processes, Path(directory)
         content = processes.together(lambda: _packed({"optimizer": self.state_dict(), **_taken(parts)}))
         number = processes.from_root(lambda: max([0, *_saved(root)]) + 1)
-        folder, final = root / f".writing-{number:08d}", root / f"saved-{number:08d}"
+        final, folder = root / f"saved-{number:08d}", None
         try:
-            processes.from_root(lambda: _explained(final, lambda: _open(folder)))
+            folder = processes.from_root(lambda: _explained(final, lambda: _open(root, number)))
             processes.together(lambda: _explained(final, lambda: _write(folder / _name(processes.rank), content)))
             checksums = processes.gather(_checksum(content))
             processes.from_root(lambda: _explained(final, lambda: _close(folder, final, checksums)))
         except DataError:
-            if processes.rank == 0:
+            if processes.rank == 0 and folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)
             raise
         stopped_by = self._stopping.number
@@ -154,7 +157,8 @@ def _saved(root: Path) -> list[int]:
     """The numbers of what has been saved here."""
     if not root.is_dir():
         return []
-    return [int(found[1]) for path in root.iterdir() if (found := SAVED.fullmatch(path.name))]
+    found = ((SAVED.fullmatch(path.name), path) for path in root.iterdir())
+    return [int(name[1]) for name, path in found if name and path.is_dir() and not path.is_symlink()]
 
 
 def _name(rank: int) -> str:
@@ -165,19 +169,24 @@ def _checksum(content: bytes) -> str:
     return xxhash.xxh3_128_hexdigest(content)
 
 
-def _explained(final: Path, function: Callable[[], None]) -> None:
+def _explained(final: Path, function: Callable[[], T]) -> T:
     try:
-        function()
+        return function()
     except OSError as error:
         raise DataError(f"cannot write {final} ({error.strerror}); what was saved before is whole") from error
 
 
-def _open(folder: Path) -> None:
-    """Make room, without what an interrupted process may have left."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    for left in [*folder.parent.glob(".writing-*"), *folder.parent.glob(".removed-*")]:
-        shutil.rmtree(left, ignore_errors=True)
-    folder.mkdir()
+def _open(root: Path, number: int) -> Path:
+    """Make room, without what an interrupted process may have left, and say where."""
+    root.mkdir(parents=True, exist_ok=True)
+    for left in root.iterdir():
+        if UNSAVED.fullmatch(left.name):
+            shutil.rmtree(left, ignore_errors=True)
+    for folder in free_names(root / f".writing-{number:08d}"):
+        with suppress(FileExistsError):  # something there cannot be removed
+            folder.mkdir()
+            return folder
+    raise AssertionError("names do not come to an end")
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -192,12 +201,15 @@ def _close(folder: Path, final: Path, checksums: list[str]) -> None:
     _write(folder / MANIFEST, json.dumps({"checksums": checksums}).encode())
     _sync(folder)
     before = _saved(final.parent)
+    if os.path.lexists(final):  # a file or a link of somebody else's
+        move_to_free(final, free_names(final.with_name(f"{final.name}.before")))
     folder.rename(final)
     _sync(final.parent)
     for number in before:
         old = final.with_name(f"saved-{number:08d}")
-        hidden = old.rename(old.with_name(f".removed-{old.name}"))
-        shutil.rmtree(hidden, ignore_errors=True)
+        with suppress(OSError):  # what cannot be removed stays
+            hidden = move_to_free(old, free_names(old.with_name(f".removed-{old.name}")))
+            shutil.rmtree(hidden, ignore_errors=True)
 
 
 def _sync(folder: Path) -> None:
@@ -211,7 +223,9 @@ def _sync(folder: Path) -> None:
 def _checksums(folder: Path, ranks: int) -> list[str]:
     try:
         checksums: list[str] = json.loads((folder / MANIFEST).read_bytes())["checksums"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if not isinstance(checksums, list):
+            raise TypeError("checksums are no list")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{folder} is damaged: {MANIFEST} cannot be read ({_first_line(error)})") from error
     if len(checksums) != ranks:
         raise UsageError(
@@ -227,7 +241,12 @@ def _read(path: Path, checksum: str) -> dict[str, Any]:
         raise DataError(f"{path.parent} is damaged: {path.name} cannot be read ({error.strerror})") from error
     if _checksum(content) != checksum:
         raise DataError(f"{path.parent} is damaged: {path.name} is not what was written")
-    loaded: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    try:
+        loaded: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except (pickle.PickleError, RuntimeError, EOFError, LookupError, TypeError, ValueError) as error:
+        raise DataError(f"{path.parent} is damaged: {path.name} is no file of torch ({_first_line(error)})") from error
+    if not isinstance(loaded, dict) or not {"optimizer", "states", "values", "random"} <= loaded.keys():
+        raise DataError(f"{path.parent} is damaged: {path.name} has not what is saved of a loop")
     return loaded
 
 

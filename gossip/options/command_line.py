@@ -20,12 +20,14 @@ from gossip.fields import descriptions
 from gossip.network import TransportName
 from gossip.options.kinds import let_the_parser_know
 from gossip.options.messages import NotUnderstoodError, one_line
+from gossip.options.yaml_size import check_yaml
 from gossip.workloads import Workload
 from topologies import Schedule
 from topologies.command.own import Own, resolved
 
 NODES = 16  # in a single process
 STEPS = 200
+NULL = ("null", "~", "Null", "NULL", "")  # what YAML reads as nothing
 NOT_OPTIONS = ("start", "communicator", "progress", "config")  # fields that a command line has no words for
 DEFAULTS = {  # where nothing else is named
     "algorithm": {"class_path": "DecentralizedSGD", "init_args": {"lr": 0.05, "momentum": 0.9}},
@@ -62,13 +64,21 @@ def parse(arguments: Sequence[str], ranks: int) -> Training:
         return Training(**given | {"topology": topology, "progress": not chosen.quiet, "config": config})
     except (ArgumentError, ValueError, TypeError) as error:
         place = own_line(error)
-        said = UsageError(one_line(str(error)) + (f" ({place})" if place else ""))
-        raise traced(said, error if place else None) from error
+        said = _hint(arguments, error) + one_line(str(error)) + (f" ({place})" if place else "")
+        raise traced(UsageError(said), error if place else None) from error
     except Exception as error:  # what the constructor of a class of the user's own may raise
         said_of_own = of_own_code(error)
         if said_of_own is None:
             raise
         raise said_of_own from error
+
+
+def _hint(arguments: Sequence[str], error: Exception) -> str:
+    """What may have led to an error of type: the parser takes null for whatever has a default."""
+    absent = [f"--{name}" for name, values in _settings(arguments).items() if values[-1] in NULL]
+    if not absent or not isinstance(error, TypeError):
+        return ""
+    return f"{' and '.join(absent)} may not be null here: leave it out for its default; "
 
 
 def words(**options: object) -> list[str]:
@@ -128,7 +138,7 @@ def _literal(text: str) -> Any:
 def _settings(arguments: Sequence[str]) -> dict[str, list[str]]:
     """Option -> the values that it is given, in order."""
     found: dict[str, list[str]] = {}
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in pairwise([*arguments, ""]):
         if argument.startswith("--"):
             name, equals, value = argument.removeprefix("--").partition("=")
             found.setdefault(name, []).append(value if equals else following)
@@ -205,6 +215,7 @@ def _kept(arguments: Sequence[str]) -> dict[str, Any]:
     files = [value for option, value in pairwise(arguments) if option == "--config"]
     files += [argument.removeprefix("--config=") for argument in arguments if argument.startswith("--config=")]
     for file in map(Path, files):
+        check_yaml(file)
         try:
             kept = yaml.safe_load(file.read_text(encoding="utf-8"))
         except (OSError, ValueError, yaml.YAMLError):

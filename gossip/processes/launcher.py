@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
 WITH_ULFM = "OMPI_MCA_mpi_ft_enable"  # Open MPI's launcher sets it when it is told --with-ft ulfm
+SOON = 10.0  # seconds: so many may lie between the starts of ranks with which nothing is wrong
 THREAD_LEVELS = ("single", "funneled", "serialized", "multiple")  # in the order of MPI's constants
 
 
@@ -59,8 +60,9 @@ def world(doing: Sequence[str] = (), patience: float | None = None) -> Communica
 
     Args:
         doing: What this process is about to do with the others, who must do the same: a command and its arguments.
-        patience: Seconds in which all must have found each other, after which this process ends; and after which any
-            later wait for other ranks is given up. By default what the environment says, or 600.
+        patience: Seconds in which all must have found each other, after which this process ends, but not less than
+            `SOON`; and after which any later wait for other ranks is given up. By default what the environment says, or
+            600.
 
     Raises:
         UsageError: if processes were launched that MPI knows nothing of, or another number than it knows of, in which
@@ -71,7 +73,7 @@ def world(doing: Sequence[str] = (), patience: float | None = None) -> Communica
     if launch is None and "mpi4py.MPI" not in sys.modules:
         return Communicator()
     limit = start_timeout() if patience is None else patience
-    with limited(limit):
+    with limited(limit if patience is None else max(patience, SOON)):
         if _initialize(launch) == 1:
             return Communicator()
     from mpi4py import MPI

@@ -6,9 +6,10 @@ import json
 import os
 import shutil
 import socket
+import sys
 import traceback
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -22,6 +23,7 @@ from gossip.study.values import Options, words
 
 DECIDE_RECORDS = (*(name for name in DECIDE_MODELS if name != "seed"), "steps", "evaluate_every", "evaluate_nodes")
 DONE = ("finished", "diverged")  # what is not computed again; what has failed may work the next time
+OURS = ("algorithms", "gossip", "topologies")
 ABOUT = "cell.json"
 TRACE = "error.txt"
 
@@ -172,7 +174,24 @@ def _understood(given: tuple[str, ...]) -> tuple[dict[str, Any] | None, UsageErr
         training = parse(given, ranks=1)
     except UsageError as error:
         return None, error
-    return described(**{name: getattr(training, name) for name in DECIDE_RECORDS}), None
+    decide = {name: getattr(training, name) for name in DECIDE_RECORDS}
+    return {**described(**decide), **{module: _source(module) for module in sorted(_own_modules(decide))}}, None
+
+
+def _own_modules(value: Any) -> set[str]:
+    """The modules of the user's own classes in a configuration: with another code a run is another run."""
+    if isinstance(value, Mapping):
+        return set().union(*map(_own_modules, value.values()))
+    if not is_dataclass(value):
+        return set()
+    module = type(value).__module__
+    own = set() if module.partition(".")[0] in OURS else {module}
+    return own.union(*(_own_modules(getattr(value, each.name)) for each in fields(value)))
+
+
+def _source(module: str) -> str:
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return sha256(Path(file).read_bytes()).hexdigest() if file else ""
 
 
 def _digest(configuration: Mapping[str, Any]) -> str:

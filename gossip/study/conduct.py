@@ -69,10 +69,8 @@ def _compute(mine: list[Run], workers: Here | Workers, signals: Signals, progres
     if progress is not None:
         progress.add(mine)
     try:
-        for run, outcome in workers.compute(mine):
+        for run, outcome in workers.compute(mine, lambda: signals.received is not None):
             if progress is not None:
                 progress.done(run, outcome)
-            if signals.received is not None:
-                return
     except OSError as error:
         raise DataError(f"cannot write the runs ({error.strerror}); free some space, and start again") from error

@@ -119,7 +119,10 @@ def of_directories(paths: Iterable[Path]) -> list[Cell]:
         UsageError: There are none.
     """
     paths = list(paths)
-    found = sorted({file.parent.resolve() for path in paths for file in path.rglob("config.yaml")})
+    files = {file: file.relative_to(path) for path in paths for file in path.rglob("config.yaml")}
+    # What a study computes at this moment is in a folder that begins with a dot.
+    whole = [file for file, name in files.items() if not any(part.startswith(".") for part in name.parts)]
+    found = sorted({file.parent.resolve() for file in whole})
     runs = [kept for directory in found if (kept := read_run(directory)) is not None]
     if not runs:
         raise UsageError(f"there are no runs in {', '.join(map(str, paths))}; a run directory has a metrics.jsonl")

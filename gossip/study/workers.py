@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
@@ -17,6 +17,8 @@ from typing import Self
 from gossip.errors import DataError
 from gossip.processes.cores import share_cores, usable_cores
 from gossip.study.cells import Outcome, Run, Store
+
+LOOK_EVERY = 0.5  # seconds between two looks at whether it is stopped
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,11 @@ class Here:
     ) -> None:
         """Nothing is held."""
 
-    def compute(self, runs: Sequence[Run]) -> Iterator[tuple[Run, Outcome]]:
-        """Each run with how it ended, as they end."""
+    def compute(self, runs: Sequence[Run], stopped: Callable[[], bool]) -> Iterator[tuple[Run, Outcome]]:
+        """Each run with how it ended, as they end, until it is stopped, between two of them."""
         for run in runs:
+            if stopped():
+                return
             yield run, self._store.compute(run)
 
 
@@ -85,19 +89,19 @@ class Workers:
             worker.join()
         self._workers.clear()
 
-    def compute(self, runs: Sequence[Run]) -> Iterator[tuple[Run, Outcome]]:
-        """Each run with how it ended, as they end.
+    def compute(self, runs: Sequence[Run], stopped: Callable[[], bool]) -> Iterator[tuple[Run, Outcome]]:
+        """Each run with how it ended, as they end, until it is stopped, at once.
 
         Raises:
             DataError: One cannot be kept.
         """
         left, busy = list(reversed(runs)), dict[Connection, Run]()
-        while left or busy:
+        while (left or busy) and not stopped():
             while left and len(busy) < self._number:
                 connection = self._idle(busy)
                 busy[connection] = left.pop()
                 connection.send(busy[connection])
-            for ready in wait(list(busy)):
+            for ready in wait(list(busy), timeout=LOOK_EVERY):
                 assert isinstance(ready, Connection)
                 run = busy.pop(ready)
                 yield run, self._received(ready, run)

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from gossip.processes.communicator import Communicator
     from gossip.processes.signals import Signals
 
+READING = 60.0  # seconds that the options may take
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0, 2 for wrong usage, 3 for data or output, 4 for divergence, 75
@@ -44,7 +46,8 @@ def train(arguments: Sequence[str], processes: Communicator, signals: Signals) -
     from gossip.train import early
 
     signals.listen()
-    processes.patience = early.start_patience(arguments) or start_timeout()  # until the options say
+    # Until the options say; meanwhile rank 0 alone imports what reads them.
+    processes.patience = max(early.start_patience(arguments) or start_timeout(), READING)
     early.refuse_too_many(processes.size, processes.from_root(lambda: early.nodes(arguments)))
     from gossip.errors import DataError
     from gossip.execution.run import conduct

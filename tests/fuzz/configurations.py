@@ -11,6 +11,7 @@ What happens to be right trains for two steps.
 from __future__ import annotations
 
 import io
+import re
 import signal
 import sys
 from argparse import ArgumentParser
@@ -31,6 +32,7 @@ from gossip.workloads import Workload
 
 VALUES = ("-1", "0", "nan", "inf", "-inf", "1e400", "abc", "", "null", "[1,2]", "{}", "1.5", "99999999999999999999")
 VALUES += ("true", "é", "'", "{a: b}", "1", "3", "-0.0", "/dev/null", "/nonexistent/file", "ring", "[", "0x10", "2,3")
+UNCLEAR = re.compile("NoneType|not supported between|object has no attribute|positional argument|object is not")
 LIMIT = 120  # seconds
 BASE = ("--steps", "2", "--nodes", "4", "--workload", "Digits", "--output", "null", "--quiet")
 
@@ -97,7 +99,7 @@ MAKERS = {
 
 
 def treated(arguments: list[str]) -> str:
-    """What becomes of a command line: its exit code, or a kind of fault."""
+    """What becomes of a command line: its exit code and what it said, or a kind of fault."""
     out, error = io.StringIO(), io.StringIO()
     signal.alarm(LIMIT)
     try:
@@ -114,7 +116,9 @@ def treated(arguments: list[str]) -> str:
         return "trains" if not lines else f"an error and exit code 0: {lines[0]}"
     if len(lines) != 1 or not lines[0].startswith("gossip: error: ") or "Traceback" in error.getvalue():
         return f"{len(lines)} lines: {' / '.join(lines)[:300]}"
-    return f"exit code {code}"
+    if UNCLEAR.search(lines[0]) and "may not be null" not in lines[0]:
+        return f"an unclear line: {lines[0]}"
+    return f"exit code {code}: {lines[0].removeprefix('gossip: error: ')}"
 
 
 def main() -> int:
@@ -135,7 +139,7 @@ def main() -> int:
         found = treated(arguments)
         expected = found == "trains" or found.startswith("exit code")
         wrong += not expected
-        counts[found if expected else "fault"] += 1
+        counts[found.split(":")[0] if expected else "fault"] += 1
         if not expected or chosen.show:
             print(f"{' '.join(map(repr, arguments[len(BASE) :]))}: {found}", flush=True)
         if number % 50 == 49:

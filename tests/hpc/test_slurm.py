@@ -136,7 +136,11 @@ class Way:
     """Whether it is stopped before anything runs that listens."""
 
 
-WAYS = {
+OWN = str(Path(__file__).with_name("own.py"))
+WAYS = {  # in the order in which they are stopped; the first take the longest
+    "time-limit": Way(by_its_time_limit, "SIGUSR1", {"tasks_per_node": 2, "grace": 60}),
+    "preemption": Way(by_preemption, "SIGTERM", {"tasks_per_node": 2, "cpus_per_task": 8, "partition": "low"}),
+    "own-loop": Way(by_usr1, "SIGUSR1", {"nodes": 2, "tasks_per_node": 1, "script": OWN}),
     "usr1": Way(by_usr1, "SIGUSR1", {"nodes": 2, "tasks_per_node": 2}),
     "usr1-over-ucx": Way(by_usr1, "SIGUSR1", {"netmod": "ucx", "tasks_per_node": 2}),
     "usr1-mpirun": Way(by_usr1, "SIGUSR1", {"nodes": 2, "tasks_per_node": 1, "mpi": "mpirun", "netmod": "ucx"}),
@@ -145,11 +149,6 @@ WAYS = {
     ),
     "term-twice": Way(by_term_twice, "SIGTERM", {"nodes": 2, "tasks_per_node": 1}),
     "requeue": Way(by_requeue, "SIGTERM", {"tasks_per_node": 2}),
-    "preemption": Way(by_preemption, "SIGTERM", {"tasks_per_node": 2, "cpus_per_task": 8, "partition": "low"}),
-    "time-limit": Way(by_its_time_limit, "SIGUSR1", {"tasks_per_node": 2, "grace": 60}),
-    "own-loop": Way(
-        by_usr1, "SIGUSR1", {"nodes": 2, "tasks_per_node": 1, "script": str(Path(__file__).with_name("own.py"))}
-    ),
 }
 
 

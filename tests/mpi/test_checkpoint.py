@@ -89,3 +89,28 @@ def test_a_job_that_is_stopped_or_killed_goes_on(python: Run, tmp_path: Path) ->
         (folder,) = tmp_path.glob(f"{output}/*/*/checkpoints/step-{last:08d}")
         models.append(Checkpoint(folder).stack("algorithm.x", range(4)))
     assert torch.equal(*models)
+
+
+@pytest.mark.parametrize(("ranks", "number", "code"), [(0, "SIGTERM", 75), (0, "SIGINT", 130), (2, "SIGHUP", 75)])
+def test_a_script_of_ones_own_ends_with_the_exit_code_of_a_run_that_is_stopped(
+    python: Run, ranks: int, number: str, code: int
+) -> None:
+    program = str(REPOSITORY / "tests/mpi/programs/preempted.py")
+    done = python(program, str(max(ranks - 1, 0)), number, ranks=ranks)
+    assert done.returncode == code, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"gossip: stopped by {number} after step ") and "; go on with --resume runs/" in line
+
+
+def test_a_run_without_checkpoints_that_is_interrupted_says_so_in_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "gossip.train", *RUN, "--steps", FOREVER, "--evaluate-every", FOREVER]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(REPOSITORY)}, stderr=subprocess.PIPE, text=True
+    ) as run:
+        try:
+            wait_for(lambda: [*tmp_path.glob("runs/*/*/metrics.jsonl")])
+            run.send_signal(signal.SIGINT)
+            _, errors = run.communicate(timeout=LONGEST)
+        finally:
+            run.kill()
+    assert (run.returncode, errors) == (130, "gossip: interrupted\n")

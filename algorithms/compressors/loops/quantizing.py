@@ -242,17 +242,15 @@ def _bits_of(base):  # type: ignore[no-untyped-def]
 
 @cache
 def unpacker(kind: int, in_bits: bool, add: bool) -> Any:
-    """The reverse of `packer`, for bases that are powers of two (`in_bits`) or are not."""
+    """The reverse of `packer`, for bases that are powers of two (`in_bits`) or are not.
+
+    It writes the numbers that symbols stand for to `out` from entry `origin` on, or adds them times the weight, and
+    gives 0 if all are symbols. If not, what was written is wrong.
+    """
 
     @compiled
     def unpack(packed, origin, grid, form, weight, out):  # type: ignore[no-untyped-def]
-        """Write the numbers that symbols stand for to `out` from entry `origin` on, or add them times the weight.
-
-        Gives 0 if all are symbols. If not, what was written is wrong.
-
-        Args:
-            packed: The words, and their `symbols.Bounds`.
-        """
+        """`packed` are the words, and their `symbols.Bounds`."""
         (words, bounds), (s, scales, powers, tables, bucket), (base, count) = packed, grid, form
         rest, chunk = np.empty(STRIPE, np.uint64), np.empty(STRIPE, np.int32 if in_bits else np.float32)
         digits = digits_per_chunk(base, count)
@@ -286,10 +284,7 @@ def unpacker(kind: int, in_bits: bool, add: bool) -> Any:
                                 value = (out.dtype.type(digit) - most) * scale * down
                             else:  # no symbol is beyond the table but those that are wrong
                                 value = table[min(np.int32(digit), np.int32(table.size - 1))] * scale * down
-                            if add:
-                                target[i] += weight * value
-                            else:
-                                target[i] = value
+                            target[i] = target[i] + weight * value if add else value
                         begin = end
             first += width
         return wrong

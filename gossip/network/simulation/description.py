@@ -136,7 +136,7 @@ class SimulatedNetwork:
         if not path.suffix and not path.exists():
             raise ValueError(f"there is no network {str(what)!r}; it may be {', '.join(NETWORKS)}, or a YAML file")
         try:
-            kept = yaml.safe_load(path.read_text())
+            kept = yaml.safe_load(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise DataError(f"cannot read the network {path} ({error.strerror})") from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -84,14 +84,14 @@ WITHOUT_MPI = (
 )
 
 
-def unlike(tmp_path: Path, one: tuple[str, ...], other: tuple[str, ...]) -> subprocess.Popen[str]:
+def unlike(tmp_path: Path, one: tuple[str, ...], other: tuple[str, ...], **more: str) -> subprocess.Popen[str]:
     """A job of two ranks with different commands."""
     if not MPIRUN.exists():
         lacking("mpirun beside this Python", "install the extra mpich")
     return subprocess.Popen(
         [MPIRUN, "-n", "1", *one, ":", "-n", "1", *other],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"} | more,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -114,8 +114,8 @@ def unlike(tmp_path: Path, one: tuple[str, ...], other: tuple[str, ...]) -> subp
     ids=["arguments", "command", "no MPI", "stopped"],
 )
 def test_a_rank_that_is_not_like_the_others(tmp_path: Path, other: tuple[str, ...], code: int, says: str) -> None:
-    first = (*TRAIN, "--stall-timeout", "2") if other[0] == "sleep" else TRAIN
-    out, err = unlike(tmp_path, first, other).communicate(timeout=100)
+    limit = "2" if other[0] == "sleep" else "100"
+    out, err = unlike(tmp_path, TRAIN, other, GOSSIP_START_TIMEOUT=limit).communicate(timeout=100)
     (line,) = [line for line in err.splitlines() if line.startswith("gossip: ")]
     assert says in line
     assert out.replace("=", "").strip() == "" or "BAD TERMINATION" in out

@@ -130,9 +130,11 @@ def test_a_browser_draws_it_without_an_error(reported: Path, tmp_path: Path, wid
         lacking("browser", "apt-get install chromium")
     page = tmp_path / "page.html"
     errors = "<script>window.addEventListener('error', (e) => document.body.dataset.error = e.message)</script>"
-    wide = "<script>document.body.dataset.wide = document.documentElement.scrollWidth</script>"
+    wide = "document.body.dataset.wide = document.documentElement.scrollWidth"
+    hover = "Plotly.Fx.hover(document.querySelector('.plot'), [{curveNumber: 2, pointNumber: 1}])"
+    last = f"<script>{wide}; setTimeout(() => {hover}, 500)</script>"
     page.write_text(
-        (reported / "report.html").read_text().replace("<body>", f"<body>{errors}").replace("</body>", f"{wide}</body>")
+        (reported / "report.html").read_text().replace("<body>", f"<body>{errors}").replace("</body>", f"{last}</body>")
     )
     options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'chrome'}", "--dump-dom"]
     done = subprocess.run(
@@ -143,6 +145,7 @@ def test_a_browser_draws_it_without_an_error(reported: Path, tmp_path: Path, wid
     assert "data-error" not in done.stdout
     (wide_is,) = re.findall(r'data-wide="(\d+)"', done.stdout)
     assert int(wide_is) <= max(width, 500)  # a browser's window has a least width
+    assert 'class="hovertext"' in done.stdout
     assert done.stdout.count('class="main-svg"') >= 4
     assert done.stdout.count('class="trace scatter') >= 4 * 3
 

@@ -7,15 +7,22 @@ import os
 import random
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import yaml
 
+from gossip.errors import PreemptedError
 from gossip.options.command_line import parse
+from gossip.processes.communicator import Communicator
+from gossip.processes.signals import Signals
 from gossip.study import cells
 from gossip.study.__main__ import main
 from gossip.study.cells import Store
+from gossip.study.command import StudyOrder
+from gossip.study.command import parse as parse_study
+from gossip.study.conduct import conduct
 from tests.conftest import REPOSITORY, Run
 
 SMALL = "--set workload=Averaging nodes=4 steps=6 evaluate_every=2 algorithm=DecentralizedSGD"
@@ -28,8 +35,15 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def study(words: str) -> int:
-    return main([*SMALL.split(), "--processes", "1", *words.split()])
+def compute(words: Sequence[str]) -> None:
+    """What the command does, but for the page."""
+    order = parse_study([*words, "--processes", "1"], 1)
+    assert isinstance(order, StudyOrder)
+    conduct(order, Communicator(), Signals())
+
+
+def study(words: str) -> None:
+    compute([*SMALL.split(), *words.split()])
 
 
 def kept(directory: Path) -> dict[str, dict]:
@@ -48,13 +62,13 @@ def instants(directory: Path) -> dict[str, int]:
 
 
 def test_only_what_is_missing_is_computed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert study("--set topology=ring,star --seeds 2") == 0
+    study("--set topology=ring,star --seeds 2")
     assert "2 cells with 4 runs, 4 to compute now" in capsys.readouterr().out
     first = instants(Path("studies/study"))
     assert len(first) == 4
-    assert study("--set topology=ring,star --seeds 2") == 0
+    study("--set topology=ring,star --seeds 2")
     assert "2 cells with 4 runs, 0 to compute now" in capsys.readouterr().out
-    assert study("--set topology=ring,star,complete --seeds 2") == 0
+    study("--set topology=ring,star,complete --seeds 2")
     assert "3 cells with 6 runs, 2 to compute now" in capsys.readouterr().out
     later = instants(Path("studies/study"))
     assert len(later) == 6
@@ -62,7 +76,7 @@ def test_only_what_is_missing_is_computed(here: Path, capsys: pytest.CaptureFixt
 
 
 def test_a_cell_is_a_run_like_any_other(here: Path) -> None:
-    assert study("--set topology=ring --seeds 2") == 0
+    study("--set topology=ring --seeds 2")
     for directory in Path("studies/study/runs").iterdir():
         about = json.loads((directory / "cell.json").read_text())
         summary = json.loads((directory / "summary.json").read_text())
@@ -96,7 +110,7 @@ def test_what_fails_or_diverges_is_said_and_stops_nothing(here: Path, capsys: py
     diverged = next(run for run in kept(Path("studies/study")).values() if run["status"] == "diverged")
     assert diverged["records"] and "the run diverged" in diverged["line"]
     first = instants(Path("studies/study"))
-    main(words)
+    compute(words[:-2])
     later = instants(Path("studies/study"))  # what has failed is tried again, nothing else
     failed = {name for name, run in kept(Path("studies/study")).items() if run["status"] == "failed"}
     assert {name for name in later if later[name] != first[name]} == failed
@@ -115,6 +129,29 @@ def test_code_of_ones_own_that_fails(
     assert "KeyError: 'gone'; see error.txt" in capsys.readouterr().out
     (trace,) = here.glob("studies/study/runs/*/error.txt")
     assert "own_for_study.py" in trace.read_text()
+
+
+OWN = """
+from dataclasses import dataclass
+from algorithms import Identity
+
+@dataclass(frozen=True)
+class Own(Identity):
+    "One's own."
+"""
+
+
+def test_code_of_ones_own_that_has_changed_is_another_run(here: Path, python: Run) -> None:
+    """In processes of their own, as one that has loaded it does not load it again."""
+    found = []
+    options = {"nodes": 4, "algorithm": "ChocoSGD", "algorithm.compressor": "own_compressor.Own"}
+    for text in (OWN, f"{OWN}# changed"):
+        (here / "own_compressor.py").write_text(text)
+        say = f"from gossip.study.cells import Run; print([Run({options}, seed).identity for seed in (0, 0, 1)])"
+        done = python("-c", say, env={"PYTHONPATH": f"{here}:{REPOSITORY}"})
+        assert done.returncode == 0, done.stderr
+        found += done.stdout.strip("[]\n ").split(", ")
+    assert found[0] == found[1] and len(set(found)) == 4
 
 
 @pytest.mark.parametrize(
@@ -150,7 +187,7 @@ def test_an_objective_that_nobody_measures(here: Path, capsys: pytest.CaptureFix
 
 
 def test_tuned_cells_use_the_best_value_on_other_seeds(here: Path) -> None:
-    assert study("--set topology=ring --tune algorithm.lr=0.01..1 --seeds 2 --tuning-seeds 2") == 0
+    study("--set topology=ring --tune algorithm.lr=0.01..1 --seeds 2 --tuning-seeds 2")
     runs = kept(Path("studies/study")).values()
     counting = [run for run in runs if not run["tuning"]]
     assert [run["seed"] for run in sorted(counting, key=lambda run: run["seed"])] == [0, 1]
@@ -158,7 +195,7 @@ def test_tuned_cells_use_the_best_value_on_other_seeds(here: Path) -> None:
     assert {run["seed"] for run in trials} == {1_000_000, 1_000_001}
     assert len({run["options"]["algorithm.lr"] for run in counting}) == 1
     first = instants(Path("studies/study"))
-    assert study("--set topology=ring --tune algorithm.lr=0.01..1 --seeds 2 --tuning-seeds 2") == 0
+    study("--set topology=ring --tune algorithm.lr=0.01..1 --seeds 2 --tuning-seeds 2")
     assert instants(Path("studies/study")) == first
 
 
@@ -166,14 +203,14 @@ GRID = f"{SMALL} --set topology=ring,star,hypercube algorithm.lr=0.1,1e200".spli
 
 
 def reference(directory: Path) -> dict[str, dict]:
-    assert main([*GRID, "--processes", "1", "--output", str(directory)]) == 0
+    compute([*GRID, "--output", str(directory)])
     return kept(directory)
 
 
 def test_chunks_are_parts_of_the_study(here: Path) -> None:
     expected = reference(here / "one")
     for chunk in ("4/4", "1/4", "2/4", "3/4"):
-        main([*GRID, "--processes", "1", "--output", "chunks", "--chunk", chunk])
+        compute([*GRID, "--output", "chunks", "--chunk", chunk])
     assert kept(Path("chunks")) == expected
 
 
@@ -187,20 +224,28 @@ def deadly(n: int) -> Topology:
         os.kill(os.getpid(), signal.SIGKILL)
     return path(n)
 """
-START = "import os; os.environ['SPARED'] = str(os.getpid()); from gossip.study.__main__ import main; main({})"
+START = """
+import os, sys
+if __name__ == "__main__":
+    os.environ["SPARED"] = str(os.getpid())
+    from gossip.processes.communicator import Communicator
+    from gossip.processes.signals import Signals
+    from gossip.study.command import parse
+    from gossip.study.conduct import conduct
+    conduct(parse(sys.argv[1:], 1), Communicator(), Signals())
+"""
 
 
 def test_processes_give_the_same_results_and_one_that_dies_is_one_failed_run(here: Path, python: Run) -> None:
     (here / "deadly.py").write_text(DEADLY)
-    words = [*GRID, "--processes", "2", "--output", "two"]
+    words = [*GRID, "--processes", "2", "--output", "two", "--exclude", "topology=deadly.deadly", "algorithm.lr=0.1"]
     words[words.index("topology=ring,star,hypercube")] = "topology=deadly.deadly,ring,star,hypercube"
-    path = {"PYTHONPATH": f"{here}:{REPOSITORY}"}
-    done = python("-c", f"if __name__ == '__main__': {START.format(words)}", env=path)
+    done = python("-c", START, *words, env={"PYTHONPATH": f"{here}:{REPOSITORY}"}, timeout=600)
     assert "its process was killed by SIGKILL; is there enough memory?" in done.stdout, done.stderr
     found = kept(Path("two"))
-    dead = [name for name, run in found.items() if run["options"]["topology"] == "deadly.deadly"]
-    assert len(dead) == 2
-    assert {name: run for name, run in found.items() if name not in dead} == reference(here / "one")
+    (dead,) = [name for name, run in found.items() if run["options"]["topology"] == "deadly.deadly"]
+    assert found.pop(dead)["status"] == "failed"
+    assert found == reference(here / "one")
 
 
 def test_killed_at_any_instant_it_computes_nothing_twice(here: Path) -> None:
@@ -214,7 +259,8 @@ def test_killed_at_any_instant_it_computes_nothing_twice(here: Path) -> None:
         child = os.fork()
         if not child:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            os._exit(main([*GRID, "--processes", "1", "--output", "killed"]))
+            compute([*GRID, "--output", "killed"])
+            os._exit(0)
         time.sleep(instant.uniform(0.1, 0.7) * whole)
         ended, status = os.waitpid(child, os.WNOHANG)
         if not ended:
@@ -239,3 +285,15 @@ def test_what_is_not_whole_has_no_name(here: Path) -> None:
     assert store.outcome(run) is None
     store.clear()
     assert not aside.exists()
+
+
+def test_a_signal_stops_it_and_the_same_command_goes_on(here: Path) -> None:
+    order = parse_study([*GRID, "--processes", "1"], 1)
+    assert isinstance(order, StudyOrder)
+    signals = Signals()
+    signals.received = signal.SIGUSR1
+    with pytest.raises(PreemptedError, match="stopped by SIGUSR1; the same command goes on"):
+        conduct(order, Communicator(), signals)
+    assert not instants(Path("studies/study"))
+    conduct(order, Communicator(), Signals())
+    assert len(instants(Path("studies/study"))) == 6
