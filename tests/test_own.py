@@ -178,12 +178,6 @@ def test_what_is_wrong_takes_one_line(own: Path, arguments: str, says: str) -> N
     assert str(raised.value).count("PYTHONPATH") <= 1
 
 
-@pytest.mark.parametrize("option", ["--workload.width", "--workload.layers"])
-def test_null_where_there_must_be_a_number(option: str) -> None:
-    with pytest.raises(UsageError, match=f"^{option} may not be null here: leave it out for its default; "):
-        parse(["--workload", "Text", option, "null"], ranks=1)
-
-
 def test_topologies_takes_import_paths(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (own / "graphs.py").write_text(
         "import networkx as nx\ndef plain(n):\n    return nx.cycle_graph(n)\ndef wrong(n):\n    return 7\n"

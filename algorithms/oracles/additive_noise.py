@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +26,7 @@ class AdditiveNoise(Oracle[OracleState]):
         deviation: Standard deviation of the noise of each component, >= 0.
     """
 
-    oracle: Oracle[Any] = field(default_factory=Full)
+    oracle: Oracle = field(default_factory=Full)
     deviation: float = 1.0
 
     def __post_init__(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -60,7 +60,7 @@ class ZerothOrder(Oracle[OracleState]):
         directions: q >= 1, the random directions whose mean an estimate of GauSGE is; 1 in the paper. Not for CooSGE.
     """
 
-    oracle: Oracle[Any] = field(default_factory=Minibatch)
+    oracle: Oracle = field(default_factory=Minibatch)
     estimator: Literal["coordinate", "gaussian"] = "coordinate"
     smoothing: float = 1e-3
     directions: int = 1

@@ -18,6 +18,7 @@ from gossip.errors import UsageError, of_own_code, traced
 from gossip.execution.training import Training
 from gossip.fields import descriptions
 from gossip.network import TransportName
+from gossip.options.checks import check_values
 from gossip.options.kinds import let_the_parser_know
 from gossip.options.messages import NotUnderstoodError, one_line
 from gossip.options.yaml_size import check_yaml
@@ -27,7 +28,6 @@ from topologies.command.own import Own, resolved
 
 NODES = 16  # in a single process
 STEPS = 200
-NULL = ("null", "~", "Null", "NULL", "")  # what YAML reads as nothing
 NOT_OPTIONS = ("start", "communicator", "progress", "config")  # fields that a command line has no words for
 DEFAULTS = {  # where nothing else is named
     "algorithm": {"class_path": "DecentralizedSGD", "init_args": {"lr": 0.05, "momentum": 0.9}},
@@ -56,6 +56,8 @@ def parse(arguments: Sequence[str], ranks: int) -> Training:
     except (ArgumentError, ValueError, TypeError) as error:
         raise NotUnderstoodError(one_line(str(error))) from error
     try:
+        for name, value in vars(options).items():
+            check_values(name, value)
         config = parser.dump(options)
         chosen = parser.instantiate(options)
         given = {name: getattr(chosen, name) for name in option_names()}
@@ -64,21 +66,13 @@ def parse(arguments: Sequence[str], ranks: int) -> Training:
         return Training(**given | {"topology": topology, "progress": not chosen.quiet, "config": config})
     except (ArgumentError, ValueError, TypeError) as error:
         place = None if is_of_project(error) else own_line(error)
-        said = _hint(arguments, error) + one_line(str(error)) + (f" ({place})" if place else "")
+        said = one_line(str(error)) + (f" ({place})" if place else "")
         raise traced(UsageError(said), error if place else None) from error
     except Exception as error:  # what the constructor of a class of the user's own may raise
         said_of_own = of_own_code(error)
         if said_of_own is None:
             raise
         raise said_of_own from error
-
-
-def _hint(arguments: Sequence[str], error: Exception) -> str:
-    """What may have led to an error of type: the parser takes null for whatever has a default."""
-    absent = [f"--{name}" for name, values in _settings(arguments).items() if values[-1] in NULL]
-    if not absent or not isinstance(error, TypeError):
-        return ""
-    return f"{' and '.join(absent)} may not be null here: leave it out for its default; "
 
 
 def words(**options: object) -> list[str]:

@@ -8,6 +8,7 @@ import pytest
 
 from algorithms import (
     QSGD,
+    AdditiveNoise,
     Blocks,
     ChocoSGD,
     Composed,
@@ -16,10 +17,12 @@ from algorithms import (
     DecentralizedSGD,
     Induced,
     LocalSGD,
+    Minibatch,
     PerTensor,
     RandomK,
     Threshold,
     TopK,
+    ZerothOrder,
 )
 from gossip import SimulatedClock
 from gossip.errors import UsageError
@@ -103,6 +106,53 @@ def test_what_is_wrong_is_said_in_one_line(options: str, says: str) -> None:
     assert says in str(raised.value)
     assert "\n" not in str(raised.value)
     assert not any(f" {name}," in str(raised.value) for name in UNFINISHED)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ("--workload Text --workload.width null", "--workload.width may not be null; leave it out for its default"),
+        ("--algorithm SquarmSGD --algorithm.compressor null", "--algorithm.compressor may not be null; leave it out"),
+        ("--algorithm DecentralizedSGD --algorithm.lr null", "--algorithm.lr may not be null; leave it out"),
+        ("--topology ring --topology.weights null", "--topology.weights may not be null; leave it out"),
+        (
+            f"--workload Digits --workload.hidden {10**20}",
+            f"--workload.hidden = {10**20} is not allowed; whole numbers",
+        ),
+        (f"--seed {10**20}", f"--seed = {10**20} is not allowed; whole numbers are below 2^63"),
+        ("--oracle algorithms.Oracle", "--oracle: Oracle is what others derive from; name one of these"),
+        ("--algorithm ChocoSGD --algorithm.compressor Quantizer", "--algorithm.compressor"),
+    ],
+)
+def test_what_the_parser_lets_pass(options: str, says: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        parse([*options.split(), "--nodes", "4"], ranks=1)
+    assert says in str(raised.value) and "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("kind", [AdditiveNoise, ZerothOrder])
+def test_oracles_of_oracles(kind: type) -> None:
+    """Those that are named, and those that are so by default."""
+    options = ["--oracle", kind.__name__, "--nodes", "4"]
+    assert parse(options, ranks=1).oracle == kind()
+    named = parse([*options, "--oracle.oracle", "Minibatch", "--oracle.oracle.batch", "3"], ranks=1)
+    assert named.oracle == kind(oracle=Minibatch(3))
+
+
+def test_null_where_it_may_be() -> None:
+    options = [
+        "--algorithm",
+        "LocalSGD",
+        "--algorithm.optimizer",
+        "null",
+        "--stall-timeout",
+        "null",
+        "--output",
+        "null",
+    ]
+    training = parse([*options, "--nodes", "4"], ranks=1)
+    assert isinstance(training.algorithm, LocalSGD) and training.algorithm.optimizer is None
+    assert training.stall_timeout is None and training.output is None
 
 
 def test_a_clock(tmp_path: Path) -> None:
