@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from gossip.errors import DivergedError, GossipError, UsageError, explained
+from gossip.errors import DivergedError, GossipError, explained
 from gossip.execution.training import DECIDE_MODELS, Training
 from gossip.options.command_line import parse
 from gossip.records.configuration import described
@@ -158,7 +158,7 @@ def training_of(run: Run) -> Training:
     return replace(parse(run.words, ranks=1), progress=False, report=False)
 
 
-def refusal(options: Options) -> UsageError | None:
+def refusal(options: Options) -> GossipError | None:
     """Why no run can have these options; None if some can, as far as can be said before one is tried."""
     return _understood(tuple(words(options)))[1]
 
@@ -168,11 +168,11 @@ def _configuration(given: tuple[str, ...]) -> dict[str, Any] | None:
 
 
 @cache
-def _understood(given: tuple[str, ...]) -> tuple[dict[str, Any] | None, UsageError | None]:
+def _understood(given: tuple[str, ...]) -> tuple[dict[str, Any] | None, GossipError | None]:
     """What decides the records of a run with these words, but its seed, or why there is none."""
     try:
         training = parse(given, ranks=1)
-    except UsageError as error:
+    except GossipError as error:
         return None, error
     decide = {name: getattr(training, name) for name in DECIDE_RECORDS}
     return {**described(**decide), **{module: _source(module) for module in sorted(_own_modules(decide))}}, None
@@ -210,8 +210,16 @@ def _computed(run: Run, folder: Path) -> Outcome:
     except DivergedError as error:
         return Outcome("diverged", str(error), tuple(warnings))
     except (GossipError, ValueError, OSError, ImportError) as error:
-        return Outcome("failed", str(explained(error)))
+        said = explained(error)
+        return _failed(str(said), said.trace, folder)
     except Exception as error:  # of code of the user's own, which is not to stop the other cells
-        (folder / TRACE).write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-        return Outcome("failed", f"{type(error).__name__}: {' '.join(str(error).split())}; see {TRACE}")
+        line = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return _failed(line, "".join(traceback.format_exception(error)), folder)
     return Outcome("finished", "", tuple(warnings))
+
+
+def _failed(line: str, trace: str, folder: Path) -> Outcome:
+    if not trace:
+        return Outcome("failed", line)
+    (folder / TRACE).write_text(trace, encoding="utf-8")
+    return Outcome("failed", f"{line}; see {TRACE}")

@@ -20,7 +20,7 @@ from gossip.study.values import Options, text_of
 
 UNTOLD = (  # options that say nothing of the results
     *("output", "quiet", "config", "progress", "transport", "placement", "stall_timeout", "on_failure", "keep"),
-    *("checkpoint_every", "resume", "trace", "report", "seed"),
+    *("checkpoint_every", "resume", "trace", "traceback", "report", "seed"),
 )
 
 

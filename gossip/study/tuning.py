@@ -130,15 +130,12 @@ def _by_optuna(ranges: Mapping[str, Range], steps: int) -> Search:
         drawn = {name: trial.suggest_float(name, each.low, each.high, log=True) for name, each in ranges.items()}
         values = {name: float(f"{value:.4g}") for name, value in drawn.items()}
         (score,) = yield [Trial(values, steps)]
-        study.tell(trial, score if math.isfinite(score) else None, state=None if math.isfinite(score) else _failed())
+        if math.isfinite(score):
+            study.tell(trial, score)
+        else:
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
         best = min(best, (score, values), key=lambda each: each[0])
     return Found(best[1], f"{TRIALS} trials of Optuna")
-
-
-def _failed() -> object:
-    from optuna.trial import TrialState
-
-    return TrialState.FAIL
 
 
 def _values(ranges: Mapping[str, Range], place: Place) -> dict[str, float]:

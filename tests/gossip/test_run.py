@@ -178,6 +178,11 @@ def test_the_precision_of_the_start_is_kept(squares: LeastSquares) -> None:
         ({"seed": -1}, "seed = -1"),
         ({"evaluate_every": 0}, "evaluate_every = 0"),
         ({"evaluate_nodes": -1}, "evaluate_nodes = -1"),
+        (
+            {"transport": "shared_memory"},
+            "there is no transport 'shared_memory'; there are auto, shared-memory, peer-to",
+        ),
+        ({"transport": None}, "there is no transport None; there are auto, shared-memory, peer-to-peer"),
         ({"start": torch.zeros(4)}, r"of shape \(5,\) or \(8, 5\)"),
         ({"start": torch.zeros(5, dtype=torch.int64)}, "floating point"),
         ({"topology": ring(9)}, "9"),

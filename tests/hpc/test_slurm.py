@@ -203,7 +203,8 @@ def go_on(submitted: dict[str, Submitted]) -> None:
     for job in submitted.values():
         steps(job.folder, max(stopped) + 20)
         # Slurm would let two minutes pass; it fails a job that begins in the second in which it ended ("revoked").
-        slurm("scontrol", "update", f"JobId={job.number}", "StartTime=now+3")
+        # What was said of its end has become its time limit, which would stop it again on a busy machine.
+        slurm("scontrol", "update", f"JobId={job.number}", "StartTime=now+3", "TimeLimit=20")
     for job in submitted.values():
         job.until(lambda job=job: job.state == "COMPLETED")
 

@@ -121,7 +121,7 @@ def assert_not_written(small: Small, directory: Path, reason: int, errors: Captu
 def test_too_large_a_file(small: Small, capsys: CaptureFixture[str]) -> None:
     directory = small.first()
     sizes = [each.stat().st_size for each in (directory / "checkpoints" / "step-00000007").iterdir()]
-    with no_larger_files_than(max(sizes) - 1):
+    with no_larger_files_than(max(sizes) - 100):  # times may have fewer digits than before
         assert_not_written(small, directory, errno.EFBIG, capsys)
     assert torch.equal(small.run(resume=directory).model, small.run(output=None).model)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,10 +39,12 @@ from algorithms import (
     elastic_averaging_sgd,
 )
 from gossip.network import Communicator
+from gossip.records.numbers import to_json
 from gossip.records.recorder import Recorder
 from gossip.workloads import LeastSquares
 from tests.cases import Case as AnyCase
 from tests.cases.workloads import averaging
+from tests.conftest import no_larger_files_than
 from tests.mpi.helpers import Results, results_of
 from topologies import RandomizedGossip, elastic_averaging, one_peer_exponential, path, random_out, ring
 
@@ -132,3 +135,30 @@ def test_nodes_move_to_another_number_of_ranks(
         if whole is not None and resumed is not None:
             assert resumed.keys() == whole.keys()
             assert [name for name in whole if not np.array_equal(whole[name], resumed[name])] == [], f"{ranks} ranks"
+
+
+@pytest.mark.ranks(4)
+def test_all_ranks_pass_over_damage_and_outlive_a_disk_that_one_of_them_finds_full(
+    processes: Communicator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Recorder, "write_outcome", lambda to, summary, *_: to.replace("summary.json", to_json(summary)))
+    output = processes.from_root(lambda: tmp_path)
+    case = CASES["ChocoSGD"]
+    whole = go_on(case, STEPS, output / "whole")
+    with no_larger_files_than(1000) if processes.rank == 2 else nullcontext():
+        go_on(case, SAVED, output / "full", checkpoint_every=2)
+    said = capfd.readouterr().err
+    first = "step-00000002 (File too large); the ones before it are whole; the run goes on\n"
+    assert said.endswith(first) and said.count("\n") == 1 if processes.rank == 0 else said == ""
+
+    go_on(case, SAVED, output / "damaged", checkpoint_every=3)
+    processes.from_root(lambda: next(output.glob("damaged/*/*/checkpoints/*07/rank-0003.safetensors")).write_bytes(b""))
+    resumed = go_on(case, STEPS, output / "damaged")
+    said = capfd.readouterr().err
+    if processes.rank == 0:
+        assert "passes over damage" in said and "rank-0003.safetensors has 0 bytes" in said
+        assert "the run goes on after step 6" in said and said.count("\n") == 2
+    assert [name for name in whole if not np.array_equal(whole[name], resumed[name])] == []
+    go_on(case, STEPS, output / "damaged")  # which has come to its end
+    said = capfd.readouterr().err
+    assert said.endswith("step 12: nothing is left to do\n") if processes.rank == 0 else said == ""
