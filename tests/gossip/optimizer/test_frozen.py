@@ -82,7 +82,7 @@ def test_a_layer_that_is_frozen_later_stays(algorithm: Algorithm, set_to_none: b
             lambda p: torch.optim.RMSprop(p, lr=0.01),
         ),
     ],
-    ids=str,
+    ids=lambda each: str(each) if isinstance(each, Algorithm) else None,
 )
 def test_parameters_that_are_used_in_some_steps_alone(
     algorithm: Algorithm, reference: Callable[[Any], torch.optim.Optimizer]

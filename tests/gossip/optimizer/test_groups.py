@@ -60,7 +60,7 @@ def decayed(net: Net) -> list[dict[str, Any]]:
             lambda groups: torch.optim.Adam(groups, lr=0.02),
         ),
     ],
-    ids=str,
+    ids=lambda each: str(each) if isinstance(each, Algorithm) else None,
 )
 def test_weight_decay_of_groups_is_torchs(
     algorithm: Algorithm, reference: Callable[[Any], torch.optim.Optimizer]
