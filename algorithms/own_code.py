@@ -19,17 +19,23 @@ LIBRARIES = frozenset(
 )
 
 
-def own_line(error: BaseException) -> str | None:
+def own_line(error: BaseException, called: Callable[..., Any] | None = None) -> str | None:
     """ "file:line in function" of the innermost line of a user's own code that an exception, or what it was made of,
-    passed; None if of none."""
+    passed; or "file:line" of the class or function of theirs that could not be called so, of each where several have
+    its name. None if of none.
+
+    Args:
+        error: The exception.
+        called: What was called, if that is known.
+    """
     at: BaseException | None = error
     while at is not None:
         for frame, line in reversed(list(traceback.walk_tb(at.__traceback__))):
             if _is_own(frame):
                 return f"{_place(frame.f_code.co_filename, line)} in {frame.f_code.co_qualname}"
-        unfit = _unfit(at)
-        if unfit is not None:
-            return unfit
+        unfit = _unfit(at, called)
+        if unfit:
+            return " or ".join(sorted(unfit))
         at = at.__cause__ or at.__context__
     return None
 
@@ -38,7 +44,7 @@ def of_own_class(error: BaseException) -> bool:
     """Whether a user's own code that this project called has raised it; not one of the kinds that the project has."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     called = bool(frames) and _top(frames[0]) in PROJECT
-    own = any(map(_is_own, frames)) or _unfit(error) is not None
+    own = any(map(_is_own, frames)) or bool(_unfit(error))
     return called and own and type(error).__module__.split(".")[0] not in PROJECT
 
 
@@ -58,7 +64,7 @@ def reason(error: BaseException, called: Callable[..., Any] | None = None) -> st
         called: What was called, to be named where the exception came up in none of the user's lines.
     """
     text = " ".join(str(error).split()) or _lacking(error)
-    place = own_line(error) or (called and _definition(called))
+    place = own_line(error, called) or (called and _definition(called))
     return f"{type(error).__name__}{f': {text}' if text else ''}{f' ({place})' if place else ''}"
 
 
@@ -71,19 +77,24 @@ def _is_own_module(name: str) -> bool:
     return top not in PROJECT and top not in LIBRARIES and top not in sys.stdlib_module_names
 
 
-def _unfit(error: BaseException) -> str | None:
-    """Where the class or function of a user's own is that lacks what it was asked for, or takes other arguments."""
-    if isinstance(error, AttributeError) and error.obj is not None:
-        return _definition(type(error.obj))
+def _unfit(error: BaseException, called: Callable[..., Any] | None = None) -> set[str]:
+    """Where the class or function of a user's own is that lacks what it was asked for, or takes other arguments.
+
+    Python names what takes other arguments without its module, so that there may be several of that name.
+    """
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    if isinstance(error, NotImplementedError) and frames and "self" in frames[-1].f_locals:
-        return _definition(type(frames[-1].f_locals["self"]))
     signature = re.match(r"([\w.]+)\(\) (got|takes|missing)", str(error)) if isinstance(error, TypeError) else None
-    if signature is None:
-        return None
-    own = (module for name, module in list(sys.modules.items()) if _is_own_module(name))
-    found = (_attribute(module, signature[1]) for module in own)
-    return next((place for each in found if callable(each) and (place := _definition(each))), None)
+    unfit: list[Any] = []
+    if isinstance(error, AttributeError) and error.obj is not None:
+        unfit = [type(error.obj)]
+    elif isinstance(error, NotImplementedError) and frames and "self" in frames[-1].f_locals:
+        unfit = [type(frames[-1].f_locals["self"])]
+    elif signature is not None and signature[1].removesuffix(".__init__") == getattr(called, "__qualname__", None):
+        unfit = [called]
+    elif signature is not None:
+        own = [module for name, module in list(sys.modules.items()) if _is_own_module(name)]
+        unfit = [each for each in (_attribute(module, signature[1]) for module in own) if callable(each)]
+    return {place for each in unfit if (place := _definition(each)) is not None}
 
 
 def _lacking(error: BaseException) -> str:

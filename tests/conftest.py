@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -24,6 +25,14 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def lacking(what: str, way: str) -> NoReturn:
     """Skip a test for what this machine does not have, and say how to get it; in CI, which must have it, fail."""
     (pytest.fail if os.environ.get(REQUIRE_ALL) else pytest.skip)(f"no {what}: {way}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _heeded_signals() -> None:
+    """In the background of a script SIGINT is ignored, and under nohup SIGHUP; here they are as in a terminal."""
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 @pytest.fixture

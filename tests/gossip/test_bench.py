@@ -267,7 +267,7 @@ def test_the_frontier_as_pixels(python: Run, tmp_path: Path) -> None:
         ("train --momentum 1", 2, "momentum = 1.0 is not allowed"),
         ("scale --bogus", 2, "unrecognized arguments: --bogus"),
         ("compressors --json none/rows.json", 3, "cannot write none/rows.json"),
-        ("compressors --operator TopQ", 2, "argument --operator: invalid choice: 'TopQ'"),
+        ("compressors --operator TopQ", 2, "--operator does not know 'TopQ'; did you mean TopK?"),
         ("frontier --output none/picture.svg", 3, "cannot write none/picture.svg"),
         ("frontier --output picture.tex", 2, "output = 'picture.tex' is not allowed; it must be a name ending in"),
     ],
