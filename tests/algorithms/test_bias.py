@@ -56,7 +56,7 @@ BIASED = [
 def test_the_bias_of_the_others_shrinks_with_the_learning_rate(algorithm: Algorithm) -> None:
     problem = least_squares(16)
     biases = []
-    first, steps = (4, 5000) if isinstance(algorithm, ChocoSGD) else (2, 1250)
+    first, steps = (4, 3000) if isinstance(algorithm, ChocoSGD) else (2, 1250)
     for division in (first, 2 * first):
         smaller = replace(algorithm, lr=algorithm.lr / division)
         final = run(smaller, UNDIRECTED["erdos_renyi-16"], problem, common(problem), steps).final

@@ -45,7 +45,7 @@ def message(number: int, d: int, dtype: type) -> Message:
     return sample(EVERY[number], d, dtype)
 
 
-@settings(deadline=None, database=None, derandomize=True, max_examples=600, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, database=None, derandomize=True, max_examples=300, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, len(EVERY) - 1), st.sampled_from([3, 16, 41]), st.sampled_from(DTYPES), st.integers(0, 2**32 - 1))
 def test_any_damage_of_any_operator(number: int, d: int, dtype: type, seed: int) -> None:
     whole = message(number, d, dtype)

@@ -196,9 +196,10 @@ def test_no_bits_are_missing(compressor: Compressor) -> None:
     2020). For Gaussian vectors the mean error and the mean bits have it too, which is Shannon's bound and far sharper.
     """
     d = 200
-    error, bits = measured(compressor, hard_vectors(compressor, d))
-    assert not too_few(error.max(), bits.max(), d)
-    error, bits = measured(compressor, np.random.default_rng(1).standard_normal((20, d)))
+    with parts_of(COMPILED):
+        error, bits = measured(compressor, hard_vectors(compressor, d))
+        assert not too_few(error.max(), bits.max(), d)
+        error, bits = measured(compressor, np.random.default_rng(1).standard_normal((20, d)))
     assert not too_few(error.mean(), bits.mean(), d)
 
 

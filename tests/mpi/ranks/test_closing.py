@@ -11,6 +11,7 @@ import gossip
 from algorithms import DecentralizedSGD
 from gossip.errors import DivergedError, UsageError
 from gossip.network import Communicator
+from gossip.processes import launcher
 from gossip.workloads import LeastSquares
 from topologies import complete, ring
 
@@ -21,9 +22,13 @@ Count = Callable[[], tuple[int, int]]
 
 @pytest.fixture
 def duplicates(processes: Communicator) -> Iterator[Count]:
-    """How many duplicates of the world have been made, and how many of them freed: an attribute tells."""
+    """How many duplicates of the world have been made, and how many of them freed: an attribute tells.
+
+    That by which ranks keep an eye on each other is made with the first one, for as long as the process lasts.
+    """
     from mpi4py import MPI
 
+    launcher.world().close()
     made, freed = [], []
 
     def copy(communicator: MPI.Comm, key: int, value: object) -> object:

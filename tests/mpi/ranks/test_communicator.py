@@ -32,7 +32,7 @@ def test_all_hear_of_the_error_of_some(processes: Communicator) -> None:
         if processes.rank >= first:
             raise ValueError(f"given by\n  rank {processes.rank}")
 
-    with pytest.raises(UsageError, match=r"^given by rank 2$"):
+    with pytest.raises(UsageError, match=r"^given by rank 2 \(.*test_communicator.py:\d+ in .*fail_from\)$"):
         processes.together(lambda: fail_from(2))
     processes.barrier()
 
@@ -41,6 +41,6 @@ def test_all_hear_of_the_error_of_the_root(processes: Communicator) -> None:
     def unreadable() -> None:
         raise FileNotFoundError("no such data")
 
-    with pytest.raises(DataError, match=r"^no such data$"):
+    with pytest.raises(DataError, match=r"^no such data \(.*test_communicator.py:\d+ in .*unreadable\)$"):
         processes.from_root(unreadable)
     processes.barrier()
