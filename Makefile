@@ -10,11 +10,10 @@ BIN := .venv/bin
 train: .venv/installed
 	$(BIN)/mpirun -n 4 $(BIN)/python -m gossip.train
 
-# What starts jobs of a few ranks, which mostly wait, goes two at a time; long launches of ranks have the cores to themselves.
+# What starts several ranks itself has the cores to itself.
 test: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --ignore tests/mpi --ignore tests/hpc
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests/mpi --ignore tests/mpi/ranks
-	$(BIN)/python -m pytest tests/mpi/ranks tests/hpc
+	$(BIN)/python -m pytest tests/mpi tests/hpc
 
 check: .venv/installed
 	$(BIN)/ruff check .
