@@ -81,7 +81,7 @@ def test_several_processes_without_an_mpi_library(python: Run) -> None:
     ],
 )
 def test_bad_input_is_one_line_from_rank_0(python: Run, options: list[str], code: int, says: str) -> None:
-    done = python(*TRAIN, "--quiet", *options, ranks=2)
+    done = python(*TRAIN, "--quiet", *options, ranks=4)
     assert done.returncode == code, done.stderr
     lines = done.stderr.splitlines()
     assert len(lines) == 1, done.stderr

@@ -11,7 +11,8 @@ import gossip
 from algorithms import DecentralizedSGD
 from gossip.errors import DivergedError, UsageError
 from gossip.network import Communicator
-from gossip.processes import launcher
+from gossip.processes.calls import RUN
+from gossip.processes.gathering import gathered
 from gossip.workloads import LeastSquares
 from topologies import complete, ring
 
@@ -28,7 +29,7 @@ def duplicates(processes: Communicator) -> Iterator[Count]:
     """
     from mpi4py import MPI
 
-    launcher.world().close()
+    gathered(None, RUN, None).close()
     made, freed = [], []
 
     def copy(communicator: MPI.Comm, key: int, value: object) -> object:
