@@ -12,7 +12,7 @@ from torch.utils.hooks import RemovableHandle
 
 from gossip.optimizer.places import AS_INTEGERS, places_of, views
 
-SAMPLES = 1 << 14  # numbers of a vector that are looked at where neighbours read it, to see whether it was changed
+SAMPLES = 1 << 12  # numbers of a vector that are looked at where neighbours read it, to see whether it was changed
 
 
 class FlatParameters:
