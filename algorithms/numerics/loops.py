@@ -39,7 +39,7 @@ def largest_of(x, bucket, out):  # type: ignore[no-untyped-def]
         out[b] = largest
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def copy_into(out, x):  # type: ignore[no-untyped-def]
     """out = x, vectors as signed integers as in `largest_of`; gives the bits of the largest magnitude, as that does."""
     mask = without_sign(x)

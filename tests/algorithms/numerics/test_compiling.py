@@ -12,6 +12,7 @@ import numba
 import pytest
 
 from algorithms.numerics import compiling
+from tests.conftest import REPOSITORY
 
 SOURCE = """
 from algorithms.numerics.compiling import compiled
@@ -84,3 +85,13 @@ def test_where_it_is_kept(module: ModuleType, tmp_path: Path, monkeypatch: pytes
     assert folder is not None and folder.is_relative_to(tmp_path / "kept")
     monkeypatch.setattr(numba.core.caching.CacheImpl, "_locator_classes", [])
     assert compiling.cache_folder() is None
+
+
+def test_no_function_is_kept_in_another_way() -> None:
+    """numba's own cache ends with an error where there is no folder."""
+    files = [
+        file for package in ("algorithms", "gossip", "topologies") for file in (REPOSITORY / package).rglob("*.py")
+    ]
+    assert files
+    own = REPOSITORY / "algorithms/numerics/compiling.py"
+    assert [file for file in files if file != own and "cache=True" in file.read_text(encoding="utf-8")] == []
