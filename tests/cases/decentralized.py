@@ -122,6 +122,7 @@ CASES = {
     "RelaySGD": Case(RelaySGD(lr=0.03), path),
     "RelaySGD-star": Case(RelaySGD(lr=0.03, momentum=0.5), star, Minibatch(4)),
     "RelaySGD-binary-tree": Case(RelaySGD(lr=0.03, momentum=0.5, nesterov=True), binary_tree),
+    "RelaySGD-start": Case(RelaySGD(lr=0.03, momentum=0.5, unheard="start"), binary_tree),
     "GossipPGA": Case(GossipPGA(lr=0.05, period=3)),
     "GossipPGA-nesterov": Case(
         GossipPGA(lr=0.05, period=2, momentum=0.8, nesterov=True), one_peer_exponential, Minibatch(4)
