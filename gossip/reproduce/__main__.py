@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `gossip.train`
-    if asks_for_help(arguments) or "list" in arguments:
+    if asks_for_help(arguments) or arguments[:1] == ["list"]:
         return exit_code_alone(lambda _: code if isinstance(code := _parse(arguments), int) else 0)
     return exit_code(lambda processes: reproduce(arguments, processes), doing=("gossip.reproduce", *arguments))
 

@@ -50,6 +50,12 @@ def test_every_study_says_in_a_line_what_it_is_about(capsys: pytest.CaptureFixtu
         assert study.seeds >= 1
 
 
+def test_a_folder_may_be_called_list(coin: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["coin", "--output", "list"]) == 0
+    assert coin and (tmp_path / "list" / "results.json").is_file()
+
+
 @pytest.mark.usefixtures("coin")
 def test_claims_that_hold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert reproduce(["coin", "--output", str(tmp_path / "new" / "folder")], Communicator()) == 0
