@@ -15,7 +15,6 @@ Nothing else is touched: what has no such name, or has one without being a check
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -32,7 +31,7 @@ from gossip.checkpoint.places import FIXED, HISTORY, MANIFEST, checkpoints, step
 from gossip.errors import DataError
 from gossip.names import CHECKPOINT, LITTER, ROWS, UNFINISHED
 from gossip.records.logs import log, warn
-from gossip.records.replacing import free_names, move_to_free, rename
+from gossip.records.replacing import open_folder, put_in_place, remove_folder, write_through
 
 FORMAT = 2
 CHUNK = 1 << 22  # bytes read at once
@@ -56,15 +55,7 @@ class FolderWriter:
     def open(self) -> Path:
         """Make room, without what an interrupted process may have left, and say where to write."""
         with _explained(self.final):
-            self.final.parent.mkdir(parents=True, exist_ok=True)
-            for left in self.final.parent.iterdir():
-                if UNFINISHED.fullmatch(left.name):
-                    shutil.rmtree(left, ignore_errors=True)
-            for folder in free_names(self.final.with_name(f".writing-{self.final.name}")):
-                with suppress(FileExistsError):  # something there cannot be removed
-                    folder.mkdir()
-                    return folder
-        raise AssertionError("names do not come to an end")
+            return open_folder(self.final.with_name(f".writing-{self.final.name}"), UNFINISHED)
 
     def rank_file(self, rank: int, rows: Mapping[str, Tensor]) -> dict[str, Any]:
         """Write what this rank's nodes have, and say what has been written."""
@@ -92,12 +83,9 @@ class FolderWriter:
         self._write(MANIFEST, _sealed(_dump(manifest)))
         assert self.folder is not None
         with _explained(self.final):
-            _sync(self.folder)
-            if os.path.lexists(self.final):
-                there = move_to_free(self.final, free_names(self.final.with_name(f"{self.final.name}.before")))
-                warn(f"{self.final} was in the way of a checkpoint and is now {there}")
-            rename(self.folder, self.final)
-            _sync(self.final.parent)
+            there = put_in_place(self.folder, self.final)
+        if there is not None:
+            warn(f"{self.final} was in the way of a checkpoint and is now {there}")
 
     def discard(self) -> None:
         """Remove what has been written, as far as that is possible."""
@@ -106,10 +94,8 @@ class FolderWriter:
 
     def _write(self, name: str, content: bytes) -> dict[str, Any]:
         assert self.folder is not None
-        with _explained(self.final), (self.folder / name).open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        with _explained(self.final):
+            write_through(self.folder / name, content)
         return {"bytes": len(content), "checksum": _checksum(content)}
 
 
@@ -122,8 +108,7 @@ def remove_older(kept: Path, keep: int) -> None:
     older = [each for each in checkpoints(kept.parent.parent) if step_of(each) < step_of(kept) and _is_ours(each)]
     for each in older[: max(0, len(older) - (keep - 1))]:
         try:
-            hidden = move_to_free(each, free_names(each.with_name(f".removed-{each.name}")))
-            shutil.rmtree(hidden, ignore_errors=True)
+            remove_folder(each)
         except OSError as error:
             log.warning("%s stays: it cannot be removed (%s)", each, error.strerror)
 
@@ -296,14 +281,6 @@ def _explained(final: Path) -> Iterator[None]:
         raise DataError(
             f"cannot write the checkpoint {final} ({error.strerror}); the ones before it are whole"
         ) from error
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _dump(value: Any) -> bytes:

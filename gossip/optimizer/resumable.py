@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import pickle
 import shutil
 from collections.abc import Callable
@@ -29,7 +28,7 @@ from gossip.optimizer.random_states import random_states, set_random_states
 from gossip.optimizer.stopping import Stopping
 from gossip.processes.calls import LOAD, SAVE, STOPPING
 from gossip.processes.signals import tell_batch_script
-from gossip.records.replacing import free_names, move_to_free
+from gossip.records.replacing import open_folder, put_in_place, remove_folder, write_through
 
 MANIFEST = "manifest.json"
 
@@ -87,8 +86,10 @@ class Resumable:
         number = processes.from_root(lambda: max([0, *_saved(root)]) + 1)
         final, folder = root / f"saved-{number:08d}", None
         try:
-            folder = processes.from_root(lambda: _explained(final, lambda: _open(root, number)))
-            processes.together(lambda: _explained(final, lambda: _write(folder / _name(processes.rank), content)))
+            aside = root / f".writing-{number:08d}"
+            folder = processes.from_root(lambda: _explained(final, lambda: open_folder(aside, UNSAVED)))
+            file = folder / _name(processes.rank)
+            processes.together(lambda: _explained(final, lambda: write_through(file, content)))
             checksums = processes.gather(_checksum(content))
             processes.from_root(lambda: _explained(final, lambda: _close(folder, final, checksums)))
         except DataError:
@@ -176,48 +177,14 @@ def _explained(final: Path, function: Callable[[], T]) -> T:
         raise DataError(f"cannot write {final} ({error.strerror}); what was saved before is whole") from error
 
 
-def _open(root: Path, number: int) -> Path:
-    """Make room, without what an interrupted process may have left, and say where."""
-    root.mkdir(parents=True, exist_ok=True)
-    for left in root.iterdir():
-        if UNSAVED.fullmatch(left.name):
-            shutil.rmtree(left, ignore_errors=True)
-    for folder in free_names(root / f".writing-{number:08d}"):
-        with suppress(FileExistsError):  # something there cannot be removed
-            folder.mkdir()
-            return folder
-    raise AssertionError("names do not come to an end")
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def _close(folder: Path, final: Path, checksums: list[str]) -> None:
     """Put it in its place, and remove those before it."""
-    _write(folder / MANIFEST, json.dumps({"checksums": checksums}).encode())
-    _sync(folder)
+    write_through(folder / MANIFEST, json.dumps({"checksums": checksums}).encode())
     before = _saved(final.parent)
-    if os.path.lexists(final):  # a file or a link of somebody else's
-        move_to_free(final, free_names(final.with_name(f"{final.name}.before")))
-    folder.rename(final)
-    _sync(final.parent)
+    put_in_place(folder, final)  # a file or a link of somebody else's may be in the way
     for number in before:
-        old = final.with_name(f"saved-{number:08d}")
         with suppress(OSError):  # what cannot be removed stays
-            hidden = move_to_free(old, free_names(old.with_name(f".removed-{old.name}")))
-            shutil.rmtree(hidden, ignore_errors=True)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            remove_folder(final.with_name(f"saved-{number:08d}"))
 
 
 def _checksums(folder: Path, ranks: int) -> list[str]:
