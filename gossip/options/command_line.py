@@ -14,15 +14,15 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from algorithms.own_code import is_of_project, own_line
-from gossip.errors import UsageError, of_own_code, traced
+from gossip.errors import GossipError, UsageError, of_own_code, traced
 from gossip.execution.training import Training
 from gossip.fields import descriptions
 from gossip.network import TransportName
 from gossip.options.checks import check_values
 from gossip.options.kinds import let_the_parser_know
 from gossip.options.messages import NotUnderstoodError, one_line
-from gossip.options.yaml_size import check_yaml
 from gossip.workloads import Workload
+from gossip.yaml_files import check_yaml, read_yaml
 from topologies import Schedule
 from topologies.command.own import Own, resolved
 
@@ -211,8 +211,8 @@ def _kept(arguments: Sequence[str]) -> dict[str, Any]:
     for file in map(Path, files):
         check_yaml(file)
         try:
-            kept = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError, yaml.YAMLError):
+            kept = read_yaml(file)
+        except GossipError:
             continue  # the parser says what is wrong with it
         found |= kept if isinstance(kept, dict) else {}
     return found

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from gossip.errors import DataError, UsageError
+from gossip.errors import UsageError
 from gossip.study.grid import Grid, When
 from gossip.study.values import Range, assignments, checked_key, flat
+from gossip.yaml_files import read_yaml
 
 KEYS = ("run", "set", "zip", "exclude", "when", "tune", "seeds", "target", "objective")  # of a file
 
@@ -40,12 +39,7 @@ def read(path: Path) -> dict[str, Any]:
         DataError: It cannot be read.
         UsageError: It is no study.
     """
-    try:
-        kept = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"cannot read {path} ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+    kept = read_yaml(path)
     if not isinstance(kept, dict):
         raise UsageError(f"{path} is no study; it must have some of {', '.join(KEYS)}")
     unknown = [key for key in kept if key not in KEYS]

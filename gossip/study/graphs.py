@@ -11,6 +11,7 @@ import yaml
 from gossip.errors import GossipError
 from gossip.options.command_line import parse
 from gossip.study.results import Cell
+from gossip.yaml_files import parse_yaml
 from topologies import Schedule, contraction_per_round
 
 DENSE_NODES = 1000  # up to here a spectral gap takes a second at most
@@ -52,8 +53,8 @@ def graphs(cells: Sequence[Cell]) -> list[Graph | None]:
 
 def _part(config: str) -> dict[str, Any]:
     try:
-        kept = yaml.safe_load(config)
-    except yaml.YAMLError:
+        kept = parse_yaml(config)
+    except (ValueError, yaml.YAMLError):
         return {}
     return {key: kept[key] for key in ("topology", "nodes") if key in kept} if isinstance(kept, dict) else {}
 

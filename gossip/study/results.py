@@ -17,6 +17,7 @@ from gossip.study.cells import about_run
 from gossip.study.plan import Plan
 from gossip.study.statistics import Spread, number_in, reached, spread
 from gossip.study.values import Options, text_of
+from gossip.yaml_files import parse_yaml
 
 UNTOLD = (  # options that say nothing of the results
     *("output", "quiet", "config", "progress", "transport", "placement", "stall_timeout", "on_failure", "keep"),
@@ -148,7 +149,7 @@ def read_run(directory: Path) -> Kept | None:
         text = config.read_text(encoding="utf-8") if config.exists() else ""
         lines = metrics.read_text(encoding="utf-8").splitlines() if metrics.exists() else []
         history = [json.loads(line) for line in lines]
-        options = yaml.safe_load(text) or {}
+        options = parse_yaml(text) or {}
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise DataError(f"the run {directory} cannot be read: {' '.join(str(error).split())}") from error
     flat = {key: value for key, value in _told(options).items() if key.partition(".")[0] not in UNTOLD}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gossip.errors import UsageError
+from gossip.errors import GossipError, UsageError
 
 
 def start_patience(arguments: Sequence[str]) -> float | None:
@@ -62,10 +62,10 @@ def _options(arguments: Sequence[str]) -> list[tuple[str, str]]:
 
 def _kept(file: str) -> dict[str, Any]:
     """The options in a file."""
-    import yaml
+    from gossip.yaml_files import read_yaml
 
     try:
-        kept = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        kept = read_yaml(Path(file))
+    except GossipError:
         return {}
     return kept if isinstance(kept, dict) else {}

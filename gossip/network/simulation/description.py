@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from algorithms.checks import check
 from algorithms.randomness import generator
-from gossip.errors import DataError
+from gossip.yaml_files import read_yaml
 
 Nanoseconds = NDArray[np.int64]
 Jitter = Literal["none", "exponential", "lognormal", "pareto", "two_state"]
@@ -135,12 +134,7 @@ class SimulatedNetwork:
         path = Path(what)
         if not path.suffix and not path.exists():
             raise ValueError(f"there is no network {str(what)!r}; it may be {', '.join(NETWORKS)}, or a YAML file")
-        try:
-            kept = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise DataError(f"cannot read the network {path} ({error.strerror})") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+        kept = read_yaml(path, "the network")
         try:
             return cls(**_arguments(kept))
         except (TypeError, ValueError) as error:

@@ -201,6 +201,7 @@ def test_networks_of_a_file(tmp_path: Path) -> None:
         ("levels: []", "levels = () is not allowed; it must be one or more"),
         ("level: []", "a network has levels"),
         ("a: [", "is no YAML"),
+        ("a: " + 3000 * "[" + 3000 * "]", "to a depth of more than 50"),
     ],
 )
 def test_files_that_are_no_network(tmp_path: Path, text: str, says: str) -> None:

@@ -53,6 +53,7 @@ def test_how_long_a_start_may_take(line: str, seconds: float | None) -> None:
         ("--config=a.yaml --nodes 64", 64),
         ("--config none.yaml --nodes many", None),
         ("--config list.yaml", None),
+        ("--config deep.yaml", None),
         ("--nodes", None),
     ],
 )
@@ -61,6 +62,7 @@ def test_how_many_nodes_are_asked_for(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("a.yaml").write_text("nodes: 5\nsteps: 3\n")
+    Path("deep.yaml").write_text("nodes: " + 3000 * "[" + 3000 * "]")
     Path("list.yaml").write_bytes(b"- \xff\n")
     assert nodes(shlex.split(line)) == number
 

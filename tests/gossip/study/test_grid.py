@@ -129,7 +129,8 @@ def test_words_that_are_wrong(words: dict[str, Any], says: str) -> None:
 def test_files_that_are_no_study(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="No such file"):
         read(tmp_path / "none.yaml")
-    for text, says in (("- 1", "is no study"), ("a: [", "is no YAML"), ("sett: {}", "'sett', which no study has")):
+    wrong = (("- 1", "is no study"), ("a: [", "is no YAML"), ("sett: {}", "'sett', which no study has"))
+    for text, says in (*wrong, (3000 * "[" + 3000 * "]", "to a depth of more than 50")):
         (tmp_path / "study.yaml").write_text(text)
         with pytest.raises(UsageError, match=says):
             read(tmp_path / "study.yaml")

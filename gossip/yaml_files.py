@@ -1,14 +1,51 @@
-"""How large a YAML file becomes when it is read, which its length does not say."""
+"""YAML files of users, which may be anything: how large one becomes when it is read, its length does not say."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from gossip.errors import UsageError
+from gossip.errors import DataError, UsageError
 
 DEEPEST, MOST = 50, 100_000  # levels of nesting, and values; an alias counts as all that it stands for
+
+
+def read_yaml(file: Path, what: str = "") -> Any:
+    """What a file says.
+
+    Args:
+        file: The file.
+        what: What it is, for the error if it cannot be read.
+
+    Raises:
+        DataError: It cannot be read.
+        UsageError: It is no YAML, or would take a parser too long, or too deep.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"cannot read {f'{what} ' if what else ''}{file} ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file} is no YAML: {error}") from error
+    try:
+        return parse_yaml(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"{file} is no YAML: {' '.join(str(error).split())}") from error
+    except ValueError as error:
+        raise UsageError(f"{file} {error}") from None
+
+
+def parse_yaml(text: str) -> Any:
+    """What a text says.
+
+    Raises:
+        YAMLError: It is no YAML.
+        ValueError: It would take a parser too long, or too deep, or has a value that is none, such as the 99th of May.
+    """
+    _check_events(text)
+    return yaml.safe_load(text)
 
 
 def check_yaml(file: Path) -> None:
