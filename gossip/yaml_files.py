@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,24 @@ def parse_yaml(text: str) -> Any:
     """
     _check_events(text)
     return yaml.safe_load(text)
+
+
+class _Values(yaml.SafeLoader):
+    """1e-5 is a number, as on command lines; in YAML 1.1 it is a text, since it has no point."""
+
+
+_Values.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def parse_value(text: str) -> Any:
+    """What a word of a command line stands for: a number, a list or the like; else the text itself.
+
+    Raises:
+        YAMLError: It looks like a list or the like, and is none.
+    """
+    return yaml.load(text, Loader=_Values)
 
 
 def check_yaml(file: Path) -> None:

@@ -22,7 +22,7 @@ from gossip.options.checks import check_values
 from gossip.options.kinds import let_the_parser_know
 from gossip.options.messages import NotUnderstoodError, one_line
 from gossip.workloads import Workload
-from gossip.yaml_files import check_yaml, read_yaml
+from gossip.yaml_files import check_yaml, parse_value, read_yaml
 from topologies import Schedule
 from topologies.command.own import Own, resolved
 
@@ -124,7 +124,7 @@ def _function(text: str) -> Callable[[int], Schedule]:
 def _literal(text: str) -> Any:
     """A number, a list or the like; else the text itself."""
     try:
-        return yaml.safe_load(text)
+        return parse_value(text)
     except yaml.YAMLError:
         return text
 

@@ -13,6 +13,7 @@ import yaml
 
 from gossip.errors import UsageError
 from gossip.execution.training import DECIDE_MODELS
+from gossip.yaml_files import parse_value
 
 Options = Mapping[str, Any]
 """Dotted key, such as algorithm.lr -> a value as YAML has it."""
@@ -159,7 +160,7 @@ class Range:
 
 def _value(text: str) -> Any:
     try:
-        return yaml.safe_load(text)
+        return parse_value(text)
     except yaml.YAMLError as error:
         raise UsageError(f"{text!r} is not a value: {' '.join(str(error).split())}") from error
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gossip.errors import DataError, UsageError
@@ -137,6 +137,7 @@ def test_files_that_are_no_study(tmp_path: Path) -> None:
 
 
 @settings(deadline=None, max_examples=30)
+@example([1e-5, -2e17, [1, 2]])
 @given(st.lists(st.one_of(st.integers(), st.floats(-1e3, 1e3), st.booleans(), st.lists(st.integers(0, 9))), min_size=1))
 def test_values_are_read_as_they_are_written(values: list[Any]) -> None:
     assert split(",".join(map(text_of, values))) == values
