@@ -120,7 +120,7 @@ def attempt(
 
 def _write_outcome(setting: Setting, recorder: Recorder, summary: dict[str, Any]) -> str | None:
     drawn = setting.topology if setting.training.report else None
-    recorder.write_outcome(summary, drawn, configuration_text(setting.training, setting.topology))
+    recorder.write_outcome(summary, drawn, lambda: configuration_text(setting.training, setting.topology))
     return recorder.lost
 
 

@@ -124,10 +124,11 @@ class Recorder:
         if self._progress is not None:
             self._progress.close()
 
-    def write_outcome(self, summary: Mapping[str, Any], topology: Schedule | None, config: str) -> None:
+    def write_outcome(self, summary: Mapping[str, Any], topology: Schedule | None, config: Callable[[], str]) -> None:
         """Write summary.json, and metrics.jsonl where it is not complete, if there is a run directory.
 
-        And report.html with this topology, unless it is None. What cannot be written is in `unwritten`.
+        And report.html with this topology and what `config` gives, unless the topology is None. What cannot be written
+        is in `unwritten`.
         """
         if self.directory is None:
             return
@@ -139,7 +140,7 @@ class Recorder:
         from gossip.records.report.page import write_report
 
         def write(path: Path) -> None:
-            write_report(path, summary=summary, history=self.history, topology=topology, config=config)
+            write_report(path, summary=summary, history=self.history, topology=topology, config=config())
 
         self._try(REPORT, write)
 

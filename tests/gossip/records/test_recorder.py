@@ -89,14 +89,14 @@ def test_the_outcome_is_written_whole_or_not_at_all(
     (tmp_path / "summary.json").write_text("of before")
     (tmp_path / "copy").hardlink_to(tmp_path / "summary.json")
     with no_larger_files_than(30):
-        recorder.write_outcome({"status": "finished", "steps": 1000}, ring(4), "steps: 3\n")
+        recorder.write_outcome({"status": "finished", "steps": 1000}, ring(4), lambda: "steps: 3\n")
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["copy", "metrics.jsonl", "summary.json"]
     assert (tmp_path / "summary.json").read_text() == "of before"
     assert recorder.lost == f"cannot write {tmp_path / 'summary.json'} (File too large)"  # a report is no result
     assert [line.split()[4] for line in capsys.readouterr().err.splitlines()] == [
         str(tmp_path / name) for name in ("summary.json", "report.html")
     ]
-    recorder.write_outcome({"status": "finished", "steps": 1000}, ring(4), "steps: 3\n")
+    recorder.write_outcome({"status": "finished", "steps": 1000}, ring(4), lambda: "steps: 3\n")
     assert json.loads((tmp_path / "summary.json").read_text())["steps"] == 1000
     assert (tmp_path / "copy").read_text() == "of before"
     assert recorder.lost is None
