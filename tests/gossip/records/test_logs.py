@@ -33,7 +33,7 @@ def test_what_is_logged_warned_of_and_printed_is_kept(tmp_path: Path, capsys: py
         warnings.simplefilter("always")
         with logs(tmp_path, Rank(1)):
             log.info("said by this package")
-            logging.getLogger("another.library").warning("said by another")
+            logging.getLogger("another_package").warning("said by another")
             warnings.warn("something is odd", stacklevel=1)
             print("first\nsecond")
     text = text_of(tmp_path, 1)
