@@ -13,7 +13,7 @@ from torch import Tensor
 from algorithms import Algorithm, OracleState, Sample, State
 from gossip.drivers.gradients import Gradients, check_kind
 from gossip.drivers.moment import Look, Moment, Position
-from gossip.network import RunNetwork
+from gossip.network import RunNetwork, mix_beside
 from gossip.spans import NO_SPANS, Spans
 
 
@@ -84,10 +84,9 @@ class Lockstep:
     def _average_buffers(self, oracle: OracleState, ended: int) -> None:
         """Average them with the neighbours', as a part of the round that just ended."""
         stacks = [stack for stack in (oracle.buffers or {}).values() if stack.is_floating_point()]
-        self.network.round = ended
         # In single precision, as parameters are.
-        mixed = self.network.mix(torch.cat([stack.reshape(len(stack), -1).float() for stack in stacks], dim=1))
-        self.network.finish_step()
+        rows = torch.cat([stack.reshape(len(stack), -1).float() for stack in stacks], dim=1)
+        mixed = mix_beside(self.network, ended, rows)
         widths = [math.prod(stack.shape[1:]) for stack in stacks]
         for stack, part in zip(stacks, mixed.split(widths, dim=1), strict=True):
             stack.copy_(part.reshape(stack.shape))

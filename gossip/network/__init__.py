@@ -11,6 +11,7 @@ from gossip.network.clock import SimulatedClock as SimulatedClock
 from gossip.network.clocked import ClockedNetwork
 from gossip.network.network import Network as Network
 from gossip.network.run_network import RunNetwork as RunNetwork
+from gossip.network.run_network import mix_beside as mix_beside
 from gossip.network.simulation.description import SimulatedNetwork as SimulatedNetwork
 from gossip.network.simulation.times import NetworkTimes
 from gossip.network.transport import MakeTransport as MakeTransport

@@ -82,3 +82,17 @@ class RunNetwork(Network, Protocol):
         Nothing can be sent any more: what tries to raises RuntimeError. Closing again does nothing. Where an error
         has ended a run on all ranks alike, they can all close.
         """
+
+
+def mix_beside(network: RunNetwork, ended: int, rows: Tensor) -> Tensor:
+    """Mix further rows (k, w) of the local nodes as a part of the round that just ended, with its weights; collective.
+
+    Args:
+        network: Where nothing is under way.
+        ended: The number of that round.
+        rows: What nodes have beside the points of an algorithm.
+    """
+    network.round = ended
+    mixed = network.mix(rows)
+    network.finish_step()
+    return mixed

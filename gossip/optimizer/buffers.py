@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch._utils import _unflatten_dense_tensors as unflatten  # one call for all views, as DDP uses it
 
-from gossip.network import RunNetwork
+from gossip.network import RunNetwork, mix_beside
 
 
 class Buffers:
@@ -34,10 +34,7 @@ class Buffers:
 
     def mix(self, network: RunNetwork, ended: int) -> None:
         """Average them with the neighbours', as a part of the round that just ended; collective."""
-        network.round = ended
-        mixed = network.mix(self._flat())
-        network.finish_step()
-        self._set(mixed[0])
+        self._set(mix_beside(network, ended, self._flat())[0])
 
     def take_mean(self, network: RunNetwork) -> list[Tensor]:
         """Make them the average over all nodes, and give copies of what they were; collective."""
