@@ -112,6 +112,7 @@ def test_one_file(here: Run, on_ranks: Callable[..., list[OnRanks]], tmp_path: P
     (tmp_path / "held.py").write_text(FILE)
     (tmp_path / "program.py").write_text(PROGRAM)
 
+    # Each of these loads the file anew, and with it the class of what is remembered, as a notebook does.
     def model(method: str, steps: int, output: str, period: int = 4) -> list[float]:
         done = here("program.py", method, str(steps), output, str(period))
         assert done.returncode == 0, done.stderr

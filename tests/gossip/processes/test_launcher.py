@@ -56,7 +56,7 @@ BAD = [
     (["--nodes", "1"], 2, "2 ranks for 1 nodes"),
     (["--topology", "rin"], 2, "did you mean ring?"),
     (["--topology", "torus", "--nodes", "7"], 2, "7 is prime"),
-    (["--algorithm", "ExactDiffusion"], 2, "ExactDiffusion needs a topology that is symmetric"),
+    (["--algorithm", "ExactDiffusion", "--nodes", "4"], 2, "ExactDiffusion needs a topology that is symmetric"),
     (["--algorithm.momentum", "1"], 2, "momentum = 1.0 is not allowed; it must be in [0, 1)"),
     (
         "--algorithm ChocoSGD --algorithm.gamma theory --algorithm.compressor TopK "
@@ -119,7 +119,7 @@ class Failing(DecentralizedSGD):
 '''
 
 
-@pytest.mark.parametrize(("ranks", "node", "where"), [(2, 0, "rank 0"), (3, 1, "rank 1"), (2, -1, "ranks 0, 1")])
+@pytest.mark.parametrize(("ranks", "node", "where"), [(2, 0, "rank 0"), (3, 1, "rank 1"), (2, -1, "ranks 0-1")])
 def test_an_exception_on_any_rank_ends_the_job_and_is_printed_once(
     python: Run, tmp_path: Path, ranks: int, node: int, where: str
 ) -> None:
