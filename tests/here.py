@@ -61,7 +61,8 @@ def _as_it_was() -> Iterator[None]:
         os.environ.clear()
         os.environ.update(variables)
         for each, handler in handlers.items():
-            signal.signal(each, handler)
+            if handler is not None:  # which is one that Python does not know
+                signal.signal(each, handler)
         for name, module in [*sys.modules.items()]:
             if str(getattr(module, "__file__", None) or "").startswith(f"{os.getcwd()}/"):
                 del sys.modules[name]

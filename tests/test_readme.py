@@ -30,7 +30,7 @@ SMALL = {  # options that make a command short; those given last count
     "gossip.bench frontier": "--repeats 1 --hidden 2 --steps 2 --operator TopK QSGD --output frontier.svg",
 }
 EXAMPLE = str(REPOSITORY / "docs/train_cnn.py")
-SLOW = "cnn", "Contraction", "SparseDithering"  # words of commands that show as much on 4 nodes
+SLOW = "cnn", "Contraction", "SparseDithering"  # words of commands that show as much on 2 nodes
 BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 
 
@@ -59,7 +59,7 @@ def arguments(command: str) -> list[str]:
     (small,) = [options for start, options in SMALL.items() if f"-m {start} " in f"{command} "]
     kept = "--checkpoint-every" in command or "--resume" in command
     small = small.replace("--output null", "") if kept else small
-    return [*found, *small.split(), *(["--nodes", "4"] if any(word in found for word in SLOW) else [])]
+    return [*found, *small.split(), *(["--nodes", "2"] if any(word in found for word in SLOW) else [])]
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("python")])
