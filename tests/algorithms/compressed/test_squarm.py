@@ -37,9 +37,9 @@ from tests.algorithms.helpers import (
 )
 from topologies import Schedule, complete, ring
 
-STEPS = 100
-DECAY = StepDecay(lr=0.02, milestones=(30, 75), factor=0.4)
-GROWING = StepwiseThreshold(start=2.0, step=6.0, every=15, until=60)
+STEPS = 200
+DECAY = StepDecay(lr=0.02, milestones=(60, 150), factor=0.4)
+GROWING = StepwiseThreshold(start=2.0, step=6.0, every=30, until=120)
 TOPOLOGIES = {name: ALL[name] for name in ("ring-16", "ring-13", "erdos_renyi-13", "one_peer_exponential-13")}
 TOPOLOGIES["alternating-12"] = alternating(12)
 
@@ -118,8 +118,8 @@ def test_literal_transcription(compressor: str, H: int, beta: float, topology: S
     operator, compress = COMPRESSORS[compressor]
     algorithm = SquarmSGD(lr=DECAY, momentum=beta, period=H, threshold=GROWING, gamma=0.3, compressor=operator)
     got = run(algorithm, topology, problem, x, STEPS)
-    rate = lambda t: 0.02 if t < 30 else 0.008 if t < 75 else 0.0032  # noqa: E731
-    c = lambda t: 2.0 + 6.0 * (min(t, 60) // 15)  # noqa: E731
+    rate = lambda t: 0.02 if t < 60 else 0.008 if t < 150 else 0.0032  # noqa: E731
+    c = lambda t: 2.0 + 6.0 * (min(t, 120) // 30)  # noqa: E731
     models, fired = literal(x, problem.gradient, topology, STEPS, compress, rate, c, beta, H, 0.3)
     assert np.abs(got.models - models).max() <= 1e-10
     syncs = STEPS // H

@@ -128,11 +128,11 @@ def test_it_reaches_the_optimum_of_nodes_that_differ(name: str) -> None:
     topology = TREES[name]
     problem = least_squares(topology.n)
     for algorithm in (RelaySGD(lr=0.15), RelaySGD(lr=0.08, momentum=0.5), RelaySGD(lr=0.15, unheard="start")):
-        final = run(algorithm, topology, problem, starts(problem), 550).final
+        final = run(algorithm, topology, problem, starts(problem), 700).final
         assert np.abs(final - problem.optimum).max() <= 1e-8
     gossip = Topology(topology.graph)
     if not np.allclose(gossip.matrix.toarray(), 1 / topology.n):  # where gossip is not the exact average
-        biased = run(DecentralizedSGD(lr=0.15), gossip, problem, starts(problem), 550).final
+        biased = run(DecentralizedSGD(lr=0.15), gossip, problem, starts(problem), 700).final
         assert np.abs(biased - problem.optimum).max() > 1e-2
 
 
