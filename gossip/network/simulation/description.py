@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from algorithms.checks import check
 from gossip.network.simulation.compute import SECOND as SECOND
@@ -18,7 +18,8 @@ from gossip.network.simulation.failures import Failures, Outage
 from gossip.network.simulation.graph import LinkGraph, read_graphml
 from gossip.yaml_files import read_yaml
 
-PARTS = ("levels", "graph", "compute", "failures")  # of a network
+PARTS = ("levels", "graph", "compute", "failures", "sums")  # of a network
+Sums = Literal["ring", "tree"]
 TEXTS = ("jitter", "trace", "link")  # which are no numbers
 
 
@@ -64,16 +65,20 @@ class SimulatedNetwork:
         compute: How long gradients take.
         graph: The links in the place of levels.
         failures: When links are down.
+        sums: How sums over all nodes go: along a "ring", as in most libraries, or the "tree" of this project's own
+            transports, which gives the same bits on any number of ranks.
     """
 
     levels: Sequence[Level] = ()
     compute: Compute = field(default_factory=Compute)
     graph: LinkGraph | None = None
     failures: Failures = field(default_factory=Failures)
+    sums: Sums = "ring"
 
     def __post_init__(self) -> None:
         check(len(self.levels) >= 1 or self.graph is not None, self, "levels", "one or more")
         check(not self.levels or self.graph is None, self, "levels", "left out beside a graph")
+        check(self.sums in get_args(Sums), self, "sums", f"one of {', '.join(get_args(Sums))}")
         for level in self.levels[:-1]:
             check(level.members is not None, level, "members", "a number, but at the uppermost level")
 
@@ -119,7 +124,9 @@ def _arguments(kept: Any, folder: Path) -> dict[str, Any]:
     if unknown:
         raise ValueError(f"a network has no {unknown[0]!r}; it has {', '.join(PARTS)}")
     levels = tuple(_made(Level, level) for level in kept.get("levels", []))
-    arguments = {"levels": levels, "compute": _compute(kept.get("compute") or {}, folder)}
+    arguments: dict[str, Any] = {"levels": levels, "compute": _compute(kept.get("compute") or {}, folder)}
+    if "sums" in kept:
+        arguments["sums"] = kept["sums"]
     if "graph" in kept:
         arguments["graph"], timed = read_graphml(folder / str(kept["graph"]))
         if timed.trace is not None and kept.get("compute"):

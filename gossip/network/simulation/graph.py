@@ -153,7 +153,7 @@ def _quantity(value: Any, units: Mapping[str, Fraction], what: str) -> float:
     number, unit = match.groups() if match else ("", "")
     unit = unit or next(iter(units))
     try:
-        return float(Fraction(number) * units[unit])
+        return float(number) * units[unit].numerator / units[unit].denominator
     except (ValueError, LookupError):
         allowed = f"is no number, alone or with one of the units {', '.join(units)}"
         raise ValueError(f"{what} = {value!r} {allowed}") from None

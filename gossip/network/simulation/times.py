@@ -10,6 +10,7 @@ from heapq import heapify, heappop, heappush
 import numpy as np
 from numpy.typing import NDArray
 
+from gossip.network.plans.tree import NodeTree, TreePlan
 from gossip.network.simulation.description import SECOND, Nanoseconds, SimulatedNetwork, in_nanoseconds
 from gossip.network.simulation.failures import Cable, Outage
 from gossip.network.simulation.wiring import Wiring, wired
@@ -45,10 +46,11 @@ class NetworkTimes:
     these turns and then by the sender's number, so that they are the same wherever they are computed. What a link that
     is down does to messages, `Failures` says.
 
-    A sum over all nodes is an all-reduce along a ring of all nodes in the order of their numbers, which begins when the
-    last node comes to it: 2 (n - 1) rounds in which each sends an n-th of the bytes to the next; an all-gather takes
-    n - 1 such rounds. A round takes the largest latency on the ring, and the time in which the busiest link carries
-    what goes over it.
+    A sum over all nodes is, where the network says "ring", an all-reduce along a ring of all nodes in the order of
+    their numbers, which begins when the last node comes to it: 2 (n - 1) rounds in which each sends an n-th of the
+    bytes to the next; an all-gather takes n - 1 such rounds. A round takes the largest latency on the ring, and the
+    time in which the busiest link carries what goes over it. Where it says "tree", whole vectors go up and down the
+    binary tree along which ranks really sum, see `TreePlan`, and every node has its own time in it.
 
     Args:
         network: How fast nodes and links are.
@@ -113,13 +115,22 @@ class NetworkTimes:
     def reduce(self, row_bytes: NDArray[np.int64] | int) -> Nanoseconds:
         """Begin a sum over all nodes; (n,), when each node has it."""
         assert isinstance(row_bytes, int)  # the same for all nodes
-        return self._around(2 * (len(self.now) - 1), row_bytes)
+        n = len(self.now)
+        if self._network.sums == "tree":
+            return self._along_tree(np.full(n, row_bytes), np.full(n, row_bytes))
+        return self._around(2 * (n - 1), row_bytes)
 
     def gather(self, row_bytes: NDArray[np.int64] | int, nodes: Sequence[int]) -> Nanoseconds:
         """Begin to bring the rows of some nodes to all; (n,), when each node has them."""
         n = len(self.now)
-        size = int(np.broadcast_to(row_bytes, n)[np.unique(np.asarray(nodes, np.int64))].sum())
-        return self._around(n - 1, size)
+        wanted = np.zeros(n, np.int64)
+        wanted[np.unique(np.asarray(nodes, np.int64))] = 1
+        sizes = wanted * np.broadcast_to(row_bytes, n)
+        if self._network.sums == "tree":
+            before, stops = np.concatenate([[0], np.cumsum(sizes)]), np.concatenate([[n], NodeTree.build(n).stop])
+            up = before[stops] - before[:-1]
+            return self._along_tree(up, sizes.sum() - up)
+        return self._around(n - 1, int(sizes.sum()))
 
     def wait(self, there: Nanoseconds) -> None:
         """Each node goes on when it has what it waits for."""
@@ -143,6 +154,28 @@ class NetworkTimes:
         self.free = np.full(len(self.free), start + rounds * carrying + late)
         return np.full(n, start + rounds * (carrying + latency) + late)
 
+    def _along_tree(self, up: NDArray[np.int64], down: NDArray[np.int64]) -> Nanoseconds:
+        """(n,): when each node has all, if each but 0 sends so many bytes to its parent, and hears so many from it."""
+        plan = _tree(len(self.now))
+        there = self.now.tolist()
+        for join in plan.joins:
+            arrives = self._carry(join.right, join.left, int(up[join.right]), there[join.right])
+            there[join.left] = max(there[join.left], arrives)
+        for source, target in plan.shares:
+            there[target] = self._carry(source, target, int(down[target]), there[source])
+        return np.array(there, np.int64)
+
+    def _carry(self, sender: int, listener: int, size: int, time: int) -> int:
+        """Send one message, after all that was sent before; when it is there."""
+        links, latency = self._links.way(sender, listener)
+        end = time
+        for link in links:
+            needed = int(self._links.overheads[link]) + round(size * SECOND / float(self._links.bandwidths[link]))
+            time, ended = self._carried(link, max(time, int(self.free[link])), needed)
+            self.free[link] = ended
+            end = max(end, ended)
+        return end + latency
+
     def _carried(self, link: int, start: int, needed: int) -> tuple[int, int]:
         """When a link begins and ends to carry what it is given at `start`."""
         cable = self._cables.get(link)
@@ -161,6 +194,12 @@ class NetworkTimes:
         turns = (place * n + senders).tolist()
         links, latencies = [list(links) for links, _ in ways], [latency for _, latency in ways]
         return Ways(senders.tolist(), listeners.tolist(), turns, links, latencies)
+
+
+@lru_cache(maxsize=8)
+def _tree(n: int) -> TreePlan:
+    """That of a rank for each node."""
+    return TreePlan.build([[node] for node in range(n)])
 
 
 def check_links(network: SimulatedNetwork, n: int) -> None:

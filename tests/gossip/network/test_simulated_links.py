@@ -91,6 +91,25 @@ def test_each_message_has_an_overhead() -> None:
     assert seconds(times(linked).send(path(2), BYTES)) == [LATENCY + 0.25 + MESSAGE] * 2
 
 
+def test_sums_along_the_tree_send_whole_vectors_up_and_down() -> None:
+    """Of 8 nodes, three times up, and three times down, where node 0 sends to three others one after the other."""
+    each = NetworkTimes(SimulatedNetwork((Level(LATENCY, BANDWIDTH),), sums="tree"), 8, 0, seed=1)
+    one = LATENCY + MESSAGE
+    assert seconds(each.reduce(BYTES))[4] == 3 * one + one
+    there = seconds(NetworkTimes(SimulatedNetwork((Level(LATENCY, BANDWIDTH),), sums="tree"), 8, 0, 1).reduce(BYTES))
+    assert there[0] == 3 * one and max(there) == 6 * one
+    each = NetworkTimes(SimulatedNetwork((Level(LATENCY, BANDWIDTH),), sums="tree"), 4, 0, seed=1)
+    # Nodes 1 and 3 send a row, node 2 two of them; it hears the other two, and 1 and 3 the other three.
+    assert seconds(each.gather(BYTES, range(4))) == pytest.approx(
+        [
+            2 * LATENCY + 3 * MESSAGE,
+            3 * LATENCY + (3 + 2 + 3) * MESSAGE,
+            3 * LATENCY + 5 * MESSAGE,
+            4 * LATENCY + (5 + 3) * MESSAGE,
+        ]
+    )
+
+
 # What is down
 
 
@@ -243,6 +262,7 @@ def run(network: SimulatedNetwork | Path, n: int = 3) -> gossip.Result:
         ("failures: {outages: [{start: 1, end: 2, level: 0, member: 3}]}", "no member 3 at level 0 that could be down"),
         ("failures: {outages: [{start: 1, end: 2, link: [a, b]}]}", "is one of a graph; on levels give level"),
         ("failures: {outages: 3}", "outages = 3 is not a list"),
+        ("sums: star", "sums = 'star' is not allowed; it must be one of ring, tree"),
         ("failures: {often: 3}", "it has outages, rate, repair"),
         ("graph: none.graphml", "left out beside a graph"),
         ("compute: {trace: columns.csv, seconds: 1.0}", "seconds = 1.0 is not allowed; it must be left out beside"),
