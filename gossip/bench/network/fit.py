@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,73 +15,96 @@ from scipy.optimize import nnls
 from gossip.bench.command import TOPOLOGIES
 from gossip.bench.network.mirror import mirrored
 from gossip.bench.network.mix import mixing
-from gossip.bench.timing import Case
+from gossip.bench.timing import Case, repeated
 from gossip.network import Communicator, RunNetwork, SimulatedNetwork, TransportName, connect
-from gossip.network.simulation.description import Compute, Level
+from gossip.network.simulation.description import SECOND, Compute, Level
+from gossip.network.simulation.times import NetworkTimes
+from topologies import Schedule
 
 BYTES = 4  # of a number
 GRAPHS = ("one_peer_exponential", "ring", "complete")  # in which nodes send to one, to two and to all others
 FASTEST = 1e12  # bytes per second, where bytes take no time that could be measured
+UNITS = np.array([1e-5, 1e-5, 1e-9])  # of latency, overhead and seconds per byte, which are then of the same size
 
 
 @dataclass(frozen=True)
-class Exchange:
-    """Rounds of averaging between ranks, and the same in each rank by itself, which is what is no communication."""
+class Operation:
+    """Rounds of averaging with neighbours, or over all nodes, between ranks; and what a rank computes in them."""
 
-    graph: str
-    degree: int
-    """To how many others a node sends."""
+    graph: str | None
+    """Who talks to whom; None for averages over all."""
     dimension: int
     """Numbers of a row."""
 
     @property
     def name(self) -> str:
         """Of its case."""
-        return f"{self.graph} {self.dimension:,}"
+        return f"{self.graph or 'average'} {self.dimension:,}"
+
+    def case(self, network: RunNetwork) -> Case:
+        """On this network."""
+        if self.graph is not None:
+            return mixing(network, self.dimension, torch.float32)
+        x = torch.ones(len(network.nodes), self.dimension)
+
+        def average() -> None:
+            network.mean(x)
+            network.finish_step()
+
+        return repeated(average)
+
+    def network(self, n: int) -> Schedule:
+        """The graph of n nodes that it takes."""
+        return TOPOLOGIES[self.graph or "complete"](n)
+
+    def seconds(self, n: int, link: Level) -> float:
+        """How long it takes n nodes with such links, on the clock."""
+        times = NetworkTimes(fitted(link, 0.0), n, 0, seed=0)
+        row_bytes = self.dimension * BYTES
+        there = times.reduce(row_bytes) if self.graph is None else times.send(self.network(n)[0], row_bytes)
+        return float(there.max()) / SECOND
 
     def communication(self, seconds: Mapping[str, float]) -> float:
-        """Seconds of a round beyond what a rank computes in it."""
+        """Seconds beyond what a rank computes in it, as measured."""
         return max(seconds[self.name] - seconds[f"{self.name} alone"], 0.0)
 
 
-def exchanges(n: int, dimensions: Sequence[int]) -> list[Exchange]:
-    """What is measured between n ranks: each number of neighbours that there is, with rows of each length."""
+def operations(n: int, dimensions: Sequence[int]) -> list[Operation]:
+    """What is measured between n ranks: each number of neighbours that there is, and averages; rows of each length."""
     degrees = {int(TOPOLOGIES[name](n)[0].out_degrees[0]): name for name in reversed(GRAPHS)}
-    return [Exchange(name, degree, d) for degree, name in sorted(degrees.items()) for d in dimensions]
+    return [Operation(name, d) for name in [*(degrees[degree] for degree in sorted(degrees)), None] for d in dimensions]
 
 
 def cases(
-    wanted: Sequence[Exchange], processes: Communicator, transport: TransportName
+    wanted: Sequence[Operation], processes: Communicator, transport: TransportName
 ) -> tuple[dict[str, Case], list[RunNetwork]]:
-    """A case for each exchange and for what a rank computes in it, and the networks, to be closed; collective."""
+    """A case for each operation and for what a rank computes in it, and the networks, to be closed; collective."""
     found: dict[str, Case] = {}
     networks = []
-    for exchange in wanted:
-        graph = TOPOLOGIES[exchange.graph](processes.size)
-        between = connect(graph, processes, transport=transport)
-        networks.append(between)
-        found[exchange.name] = mixing(between, exchange.dimension, torch.float32)
-        alone = mirrored(graph, processes.rank)
-        found[f"{exchange.name} alone"] = mixing(alone, exchange.dimension, torch.float32)
+    for operation in wanted:
+        graph = operation.network(processes.size)
+        networks.append(connect(graph, processes, transport=transport))
+        found[operation.name] = operation.case(networks[-1])
+        found[f"{operation.name} alone"] = operation.case(mirrored(graph, processes.rank))
     return found, networks
 
 
-def fit(wanted: Sequence[Exchange], seconds: Mapping[str, float]) -> Level:
-    """The links that come closest: a round takes latency + messages (overhead + bytes / bandwidth).
+def fit(wanted: Sequence[Operation], seconds: Mapping[str, float], n: int) -> Level:
+    """The links between n ranks on which the clock comes closest to these seconds, by name of an operation.
 
-    By non-negative least squares of relative errors. Where all nodes have one neighbour, the overhead of a message
-    cannot be told from the latency, and counts as that.
+    By non-negative least squares of relative errors: on the clock, what each takes is linear in the latency, the
+    overhead of a message, and the seconds of a byte. Where the overhead cannot be told from the latency, as between two
+    ranks, it counts as that.
     """
-    one = len({exchange.degree for exchange in wanted}) == 1
-    columns = [
-        [1.0, 0.0 if one else exchange.degree, exchange.degree * exchange.dimension * BYTES] for exchange in wanted
-    ]
-    weights = np.array([1 / seconds[exchange.name] for exchange in wanted])
-    times = np.array([exchange.communication(seconds) for exchange in wanted])
-    scale = np.array([1e-5, 1e-5, 1e-9])  # so that all unknowns are of the same size
-    (latency, overhead, slowness), _ = nnls(np.array(columns) * scale * weights[:, None], times * weights)
-    bandwidth = min(FASTEST, 1 / (slowness * scale[2])) if slowness else FASTEST
-    return Level(float(latency * scale[0]), float(bandwidth), overhead=float(overhead * scale[1]))
+    units = Level(1.0, math.inf), Level(0.0, math.inf, overhead=1.0), Level(0.0, 1.0)
+    costs = np.array([[operation.seconds(n, unit) for unit in units] for operation in wanted]) * UNITS
+    if np.linalg.matrix_rank(costs[:, :2]) < 2:
+        costs[:, 1] = 0
+    weights = np.array([1 / seconds[operation.name] for operation in wanted])
+    times = np.array([operation.communication(seconds) for operation in wanted])
+    (latency, overhead, slowness), _ = nnls(costs * weights[:, None], times * weights)
+    bandwidth = min(FASTEST, 1 / (slowness * UNITS[2])) if slowness else FASTEST
+    return Level(float(latency * UNITS[0]), float(bandwidth), overhead=float(overhead * UNITS[1]))
 
 
 def fitted(link: Level, seconds: float) -> SimulatedNetwork:

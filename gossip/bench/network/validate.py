@@ -61,13 +61,17 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Validate(Command):
-    """The simulated clock against real runs, one node a rank, on the images of MNIST. Exchanges between the ranks, and
+    """The simulated clock against real runs, one node a rank, on the images of MNIST. Averages between the ranks, and
     what ranks compute in a step, are timed with all ranks at work, as they share cores and memory. A network is fitted
-    to the exchanges, on which the clock tells how long steps of D-SGD, local SGD and CHOCO-SGD take; and these are run
+    to the averages, on which the clock tells how long steps of D-SGD, local SGD and CHOCO-SGD take; and these are run
     and timed, interleaved with all else."""
 
     topology: str = option("ring", "who talks to whom", choices=TOPOLOGIES)
-    transport: str = option("auto", "what carries rows between ranks", choices=get_args(TransportName))
+    transport: str = option(
+        "peer-to-peer",
+        "what carries rows between ranks; sums over all nodes always go by such messages",
+        choices=get_args(TransportName),
+    )
     hidden: int = option(128, "width of the hidden layer: 100,000 parameters", whole)
     batch: int = option(32, "images of a node in a step", whole)
     save: str | None = option(None, "file for the network that was fitted, which --network takes")
@@ -78,7 +82,7 @@ class Validate(Command):
         graph = communicator.from_root(lambda: self._graph(n))
         workload = Mnist(hidden=self.hidden).shard(n, 0, communicator.from_root)
         d, transport = workload.layout.d, cast(TransportName, self.transport)
-        wanted = fit.exchanges(n, (1000, d // 10, d))
+        wanted = fit.operations(n, (1000, d // 10, d))
         with ExitStack() as open_until_measured:
             cases, networks = fit.cases(wanted, communicator, transport)
             for name, make in METHODS.items():
@@ -88,7 +92,7 @@ class Validate(Command):
             for network in networks:
                 open_until_measured.enter_context(closing(network))
             seconds = interleaved(cases, self.repeats, communicator)
-        link = fit.fit(wanted, seconds)
+        link = fit.fit(wanted, seconds, n)
         rows = communicator.from_root(lambda: [self._row(name, graph, workload, seconds, link) for name in METHODS])
         communicator.from_root(lambda: self._report(link, rows))
         return rows
