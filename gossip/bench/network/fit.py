@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
+from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from gossip.bench.command import TOPOLOGIES
@@ -59,7 +60,7 @@ class Operation:
 
     def seconds(self, n: int, link: Level) -> float:
         """How long it takes n nodes with such links, on the clock."""
-        times = NetworkTimes(fitted(link, 0.0), n, 0, seed=0)
+        times = NetworkTimes(fitted(link, Compute()), n, 0, seed=0)
         row_bytes = self.dimension * BYTES
         there = times.reduce(row_bytes) if self.graph is None else times.send(self.network(n)[0], row_bytes)
         return float(there.max()) / SECOND
@@ -107,9 +108,24 @@ def fit(wanted: Sequence[Operation], seconds: Mapping[str, float], n: int) -> Le
     return Level(float(latency * UNITS[0]), float(bandwidth), overhead=float(overhead * UNITS[1]))
 
 
-def fitted(link: Level, seconds: float) -> SimulatedNetwork:
-    """These links between all nodes, each of which takes so long for the gradient of a step."""
-    return SimulatedNetwork((link,), Compute(float(seconds)), sums="tree")
+def computing(blocks: NDArray[np.float64]) -> Compute:
+    """Shifted exponential times with the mean of those measured, and of the slowest rank of each step.
+
+    The mean of the largest of n exponential variables is their own times 1 + 1/2 + ... + 1/n. A block is what others
+    may have interrupted, so its means are taken, and of these the medians.
+
+    Args:
+        blocks: (ranks, blocks, steps) seconds.
+    """
+    mean, slowest = np.median(blocks.mean(axis=(0, 2))), np.median(blocks.max(axis=0).mean(axis=1))
+    varying = (slowest - mean) / sum(1 / k for k in range(2, len(blocks) + 1))
+    varying = min(max(varying, 0.0), mean / 2)  # a shift is left, whatever has happened
+    return Compute(float(mean - varying), "exponential", float(varying / (mean - varying)))
+
+
+def fitted(link: Level, compute: Compute) -> SimulatedNetwork:
+    """These links between all nodes, and sums as they go between ranks."""
+    return SimulatedNetwork((link,), compute, sums="tree")
 
 
 def text(network: SimulatedNetwork, about: Sequence[str]) -> str:
@@ -117,7 +133,7 @@ def text(network: SimulatedNetwork, about: Sequence[str]) -> str:
     (level,) = network.levels
     kept: dict[str, Any] = {
         "levels": [{name: float(getattr(level, name)) for name in ("latency", "bandwidth", "overhead")}],
-        "compute": {"seconds": network.compute.seconds},
+        "compute": {name: getattr(network.compute, name) for name in ("seconds", "jitter", "spread")},
         "sums": network.sums,
     }
     return "".join(f"# {line}\n" for line in about) + yaml.safe_dump(kept, sort_keys=False)
