@@ -1,10 +1,10 @@
 """Random orders of many nodes at once: those that NumPy's generators give, compiled.
 
-`generator(seed, purpose, node, epoch).permutation(size)` takes some 30 microseconds, most of them to seed the generator,
-which thousands of nodes pay at each epoch. Here are the same steps on plain integers: `numpy.random.SeedSequence`
-(O'Neill, "Developing a seed_seq alternative", 2015), PCG64 (XSL RR 128/64; O'Neill, "PCG: a family of simple fast
-space-efficient statistically good algorithms", HMC-CS-2014-0905), and Fisher and Yates' shuffle with numbers of as many bits
-as the bound has, drawn until one is within it. Imported where it is used: numba is heavy.
+`generator(seed, purpose, node, epoch).permutation(size)` takes some 30 microseconds, most of them to seed the
+generator, which thousands of nodes pay at each epoch. Here are the same steps on plain integers:
+`numpy.random.SeedSequence` (O'Neill, "Developing a seed_seq alternative", 2015), PCG64 (XSL RR 128/64; O'Neill, "PCG: a
+family of simple fast space-efficient statistically good algorithms", HMC-CS-2014-0905), and Fisher and Yates' shuffle
+with numbers of as many bits as the bound has, drawn until one is within it. Imported where it is used: numba is heavy.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _mixed(x, y):  # type: ignore[no-untyped-def]
 
 @njit(inline="always")
 def _seeded(words, pool, seeds):  # type: ignore[no-untyped-def]
-    """The first four words of 64 bits, seeds (4,), that follow from words (at least 4,) of 32 bits; pool (4,) is used."""
+    """The four words of 64 bits, seeds (4,), that follow from 4 or more words of 32 bits; pool (4,) is used."""
     factor = INIT_A
     for i in range(4):
         pool[i], factor = _hashed(words[i], factor, MULT_A)

@@ -20,14 +20,15 @@ PURPOSE = "synthetic"  # of the draws
 class SyntheticLogisticRegression(Workload):
     """Logistic regression on drawn data: node i has a model of its own, w_i, and examples that follow it.
 
-    As Synthetic(alpha, 0) of Li et al., "Federated optimization in heterogeneous networks", MLSys 2020 (1812.06127), here
-    with two classes. Features a are normal with mean 0 and variances from 1 down to 1 / condition, evenly spaced on a
-    logarithmic scale: without l2 and at x = 0, `condition` is the condition number of the expected loss's Hessian. The
-    label of a is +1 with probability 1 / (1 + exp(-a . w_i)), where w_i = w + heterogeneity u_i, w and all u_i standard
-    normal. What a node has depends on the seed of the run and its own number alone, not on how many nodes there are.
+    As Synthetic(alpha, 0) of Li et al., "Federated optimization in heterogeneous networks", MLSys 2020 (1812.06127),
+    here with two classes. Features a are normal with mean 0 and variances from 1 down to 1 / condition, evenly spaced
+    on a logarithmic scale: without l2 and at x = 0, `condition` is the condition number of the expected loss's
+    Hessian. The label of a is +1 with probability 1 / (1 + exp(-a . w_i)), where w_i = w + heterogeneity u_i, w and all
+    u_i standard normal. What a node has depends on the seed of the run and its own number alone, not on how many nodes
+    there are.
 
-    The loss is that of `LogisticRegression`, in float64, from parameters of zero. Test examples come from nodes that are
-    evenly spaced over all, so that they are as the nodes' are on average.
+    The loss is that of `LogisticRegression`, in float64, from parameters of zero. Test examples come from nodes that
+    are evenly spaced over all, so that they are as the nodes' are on average.
 
     Args:
         examples: Training examples of each node, >= 1.

@@ -38,7 +38,7 @@ def test_with_replacement_nodes_have_as_many_examples_as_they_ask_for():
     assert np.abs(counts - 240).max() < 5 * np.sqrt(240)
     assert min(len(np.unique(shard)) for shard in shards) < 40  # as often as 50 things can be drawn
     assert all(map(np.array_equal, WithReplacement(40).assign(labels, 3, seed=1), shards))
-    with pytest.raises(ValueError, match="^WithReplacement: examples = 0 is not allowed; it must be >= 1$"):
+    with pytest.raises(ValueError, match=r"^WithReplacement: examples = 0 is not allowed; it must be >= 1$"):
         WithReplacement(0)
 
 
