@@ -18,15 +18,13 @@ from algorithms import (
     SquarmSGD,
 )
 from gossip.advise.rates import (
-    EXACT,
     Deviation,
     Memory,
     Problem,
-    Slowdown,
+    compressed,
     corrected,
     memory,
     periodic,
-    slowed,
     tracked,
 )
 from topologies import Schedule, Topology
@@ -75,7 +73,8 @@ class Candidate:
     deviation: Callable[[Problem], Deviation]
     period: int = 1
     operator: Operator | None = None
-    slowdown: Slowdown | None = None
+    slowdown: float = 1.0
+    """How many times as long differences between nodes live as without compression."""
 
     @property
     def exact(self) -> bool:
@@ -109,7 +108,7 @@ def candidates(n: int, hosts: int | None, operators: list[Operator], heterogeneo
     ring = {"topology": "ring"}
     for period in PERIODS:
         name = "all-reduce SGD" if period == 1 else "local SGD"
-        yield _periodic(name, LocalSGD(period=period), (graphs["ring"][0], ring), EXACT, period)
+        yield _periodic(name, LocalSGD(period=period), (graphs["ring"][0], ring), None, period)
     for name, graph in graphs.items():
         for period in PERIODS:
             yield _periodic("D-SGD", DecentralizedSGD(period=period), graph, memories[name], period)
@@ -139,7 +138,9 @@ def _topologies(n: int, hosts: int | None) -> Iterator[tuple[str, Graph]]:
             yield name, (getattr(topologies, name)(n, hosts), {"topology": name, "topology.hosts": hosts})
 
 
-def _periodic(method: str, algorithm: Algorithm[Any], graph: Graph, remembered: Memory, period: int) -> Candidate:
+def _periodic(
+    method: str, algorithm: Algorithm[Any], graph: Graph, remembered: Memory | None, period: int
+) -> Candidate:
     topology, words = graph
     options = {**words, "algorithm": type(algorithm).__name__}
     if period > 1 or isinstance(algorithm, LocalSGD):
@@ -159,8 +160,8 @@ def _beside(graph: Graph, remembered: Memory) -> Candidate:
 def _compressed(graph: Graph, remembered: Memory, operator: Operator) -> Iterator[Candidate]:
     topology, words = graph
     assert isinstance(topology, Topology)
-    slowdown = slowed(topology, operator.alpha)
-    gamma = float(f"{slowdown.gamma:.2g}")
+    gamma = float(f"{operator.alpha:.2g}")  # which keeps the operators here stable; larger ones are faster at best
+    kept = compressed(topology, operator.alpha, gamma)
     named = {"algorithm.gamma": gamma, "algorithm.compressor": type(operator.compressor).__name__}
     named |= {f"algorithm.compressor.{key}": value for key, value in operator.options.items()}
     for period in (1, *COMPRESSED_PERIODS):
@@ -171,10 +172,10 @@ def _compressed(graph: Graph, remembered: Memory, operator: Operator) -> Iterato
         else:
             algorithm = SquarmSGD(gamma=gamma, period=period, momentum=0.0)
             options |= {"algorithm.period": period, "algorithm.momentum": 0.0}
-        deviation = periodic(remembered, topology.n, period * slowdown.times)
+        deviation = periodic(kept, topology.n, period)
         method = "CHOCO-SGD" if period == 1 else "SQuARM-SGD"
         yield Candidate(
-            method, topology, algorithm, options, lambda _, found=deviation: found, period, operator, slowdown
+            method, topology, algorithm, options, lambda _, found=deviation: found, period, operator, kept.over(remembered)
         )  # fmt: skip
 
 

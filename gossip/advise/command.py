@@ -11,12 +11,12 @@ from pathlib import Path
 from gossip.console.parser import Parser
 from gossip.errors import UsageError
 
-MOST_NODES = 1024  # on dense matrices and in Python's loops over messages; more take minutes
+MOST_NODES = 256  # on dense matrices and in Python's loops over messages; more take minutes
 LABELS = 10  # classes of the data, for Dirichlet's distribution
 ONE_LABEL = 1.0  # zeta^2 where each node has one class; measured on MNIST, see docs/advise.md
 NOISE = 0.125  # sigma^2 of batches of 32, likewise
 SHARE = 1 / 60  # of sigma^2 of one example, 4, that is left as zeta^2 by 240 examples a node, drawn at random
-TARGET = 0.01
+TARGET = 0.1
 EXAMPLES = """
   python -m gossip.advise --nodes 64 --hosts 8 --parameters 25e6 --network wan
   python -m gossip.advise --nodes 16 --hosts 2 --parameters 25e6 --network docs/two_centres.yaml --verify

@@ -87,6 +87,8 @@ def tried(ranking: Sequence[Prediction], network: SimulatedNetwork, problem: Pro
         ("latency doubled", altered(network, latency=2), problem),
         ("heterogeneity halved", network, replace(problem, heterogeneity=problem.heterogeneity / 2)),
         ("heterogeneity doubled", network, replace(problem, heterogeneity=problem.heterogeneity * 2)),
+        ("target halved", network, replace(problem, target=problem.target / 2)),
+        ("target doubled", network, replace(problem, target=min(1.0, problem.target * 2))),
         ("noise halved", network, replace(problem, noise=problem.noise / 2)),
         ("noise doubled", network, replace(problem, noise=problem.noise * 2)),
         ("computing twice as fast", replace(network, compute=fast), problem),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,35 +11,47 @@ from numpy.typing import NDArray
 from topologies import Schedule, Topology
 
 Matrix = NDArray[np.float64]
+Numbers = NDArray[np.float64]
 
 ENDLESS = 16  # rounds of a schedule that never repeats, repeated
 DOUBLINGS = 60
-CURVATURE = 0.1  # c, see `Problem` and docs/advise.md
-RATES = np.geomspace(1e-6, 1.0, 400)  # learning rates that are tried, in units of 1 / L
+RATES = np.geomspace(1e-3, 1.0, 61)  # learning rates that are tried, in units of 1 / L
+PULL = 0.4  # a, see `Memory`: fitted, see docs/advise.md
+CURVATURE = 0.1  # c, see `Problem`: fitted, see docs/advise.md
+FACTORS = 1 - np.geomspace(1e-4, 1.0, 25)  # for which the memory of a schedule is computed
 
 
 @dataclass(frozen=True)
 class Memory:
-    """How long differences between nodes live under averaging that takes place in every step.
+    """How long differences between nodes live under averaging: as functions of what is left of them at each round.
 
-    With D (n, d) the differences to the mean and G the gradients, D+ = (W - J)(D - lr G).
+    With D (n, d) the differences to the mean and B what is added to them between two rounds, D+ = (W - J)(f D + B),
+    where f = 1 would be without, and f < 1 is with, the pull of each node's own gradient towards its own optimum.
 
     Attributes:
-        noise: v; the mean over nodes of |D|^2 is lr^2 sigma^2 v where gradients have independent noise of variance
-            sigma^2. Of a symmetric W the mean over its eigenvalues but for the 1 of the average, taken as 0, of
-            lambda^2 / (1 - lambda^2).
-        drift: m; it is lr^2 zeta^2 m where the gradients of the nodes differ by the same zeta at all times: the mean of
-            (lambda / (1 - lambda))^2.
-        cross: The mean of lambda / (1 - lambda).
+        factors: (k,) ascending, f.
+        noise: (k,), v: the mean over nodes of |D|^2, if B is independent in each round, with |B|^2 = 1 on average. Of a
+            symmetric W it is the mean over its eigenvalues, that of the average taken as 0, of
+            lambda^2 / (1 - f^2 lambda^2).
+        drift: (k,), m: the same if B never changes, the mean of (lambda / (1 - f lambda))^2.
+        cross: (k,), c: the mean product of D and such a B, that of lambda / (1 - f lambda).
     """
 
-    noise: float
-    drift: float
-    cross: float
+    factors: Numbers
+    noise: Numbers
+    drift: Numbers
+    cross: Numbers
 
+    def over(self, other: Memory) -> float:
+        """How many times as long as in another one differences by noise live, where f is nearly 1."""
+        return float(self.noise[-1] / other.noise[-1])
 
-EXACT = Memory(0.0, 0.0, 0.0)
-"""That of exact averages."""
+    def at(self, factor: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+        """v, m and c at other f, by interpolation."""
+        place = np.log(np.maximum(1 - factor, 1 - self.factors[-1]))
+        known = np.log(1 - self.factors)[::-1]
+        v, m, c = (np.interp(place, known, each[::-1]) for each in (self.noise, self.drift, self.cross))
+        return v, m, c
 
 
 def memory(schedule: Schedule) -> Memory:
@@ -49,38 +60,44 @@ def memory(schedule: Schedule) -> Memory:
     Args:
         schedule: Whose matrices are doubly stochastic; its union is connected.
     """
-    n = schedule.n
+    factors = np.sort(FACTORS)
     if isinstance(schedule, Topology) and schedule.symmetric:
-        values = eigenvalues(schedule)
-        return Memory(*(float(sum_) / n for sum_ in (
-            np.sum(values**2 / (1 - values**2)), np.sum((values / (1 - values)) ** 2), np.sum(values / (1 - values))
-        )))  # fmt: skip
-    rounds = [each.matrix.toarray() - 1 / n for each in islice(_rounds(schedule), schedule.period or ENDLESS)]
-    apart = np.eye(n) - 1 / n
-    product, noise, drift = np.eye(n), np.zeros((n, n)), np.zeros((n, n))
-    for W in rounds:
-        product, noise, drift = W @ product, W @ (noise + apart) @ W.T, W @ (drift + apart)
-    noise, power = noise.copy(), product
-    for _ in range(DOUBLINGS):  # noise + P noise P^T + P^2 noise P^2^T + ...
-        if np.abs(power).max() < np.finfo(float).eps:
-            break
-        noise, power = noise + power @ noise @ power.T, power @ power
-    drift = np.linalg.solve(np.eye(n) - product, drift)
-    sums = np.zeros(3)
-    for W in rounds:
-        noise, drift = W @ (noise + apart) @ W.T, W @ (drift + apart)
-        sums += np.trace(noise), np.sum(drift**2), np.trace(drift)
-    return Memory(*(sums / len(rounds) / n).tolist())
+        of_modes = np.array([_of_modes(eigenvalues(schedule), f) for f in factors]) / schedule.n
+        return Memory(factors, *of_modes.T)
+    rounds = [schedule[t].matrix.toarray() - 1 / schedule.n for t in range(schedule.period or ENDLESS)]
+    return Memory(factors, *np.array([_of_rounds(rounds, f) for f in factors]).T)
 
 
-def eigenvalues(topology: Topology) -> NDArray[np.float64]:
-    """(n - 1,): those of a symmetric W, ascending, but for the one of the average."""
+def eigenvalues(topology: Topology) -> Numbers:
+    """(n - 1,): those of a symmetric W, but for the one of the average."""
     values = np.linalg.eigvalsh(topology.matrix.toarray() - 1 / topology.n)
     return np.delete(values, np.argmin(np.abs(values)))
 
 
-def _rounds(schedule: Schedule) -> Sequence[Topology]:
-    return [schedule[t] for t in range(schedule.period or ENDLESS)]
+def _of_modes(values: Numbers, factor: float) -> tuple[float, float, float]:
+    living = values / (1 - factor * values)
+    return float(np.sum(values**2 / (1 - (factor * values) ** 2))), float(np.sum(living**2)), float(np.sum(living))
+
+
+def _of_rounds(rounds: Sequence[Matrix], factor: float) -> tuple[float, float, float]:
+    """v, m and c of W - J of a period, on average over it, from where it repeats."""
+    n = len(rounds[0])
+    apart, product = np.eye(n) - 1 / n, np.eye(n)
+    noise, drift = np.zeros((n, n)), np.zeros((n, n))
+    for W in rounds:
+        noise, drift = W @ (factor**2 * noise + apart) @ W.T, W @ (factor * drift + apart)
+        product = factor * (W @ product)
+    drift = np.linalg.solve(np.eye(n) - product, drift)
+    for _ in range(DOUBLINGS):  # noise + P noise P^T + P^2 noise P^2^T + ...
+        if np.abs(product).max() < np.finfo(float).eps:
+            break
+        noise, product = noise + product @ noise @ product.T, product @ product
+    sums = np.zeros(3)
+    for W in rounds:
+        noise, drift = W @ (factor**2 * noise + apart) @ W.T, W @ (factor * drift + apart)
+        sums += np.trace(noise), np.sum(drift**2), np.trace(drift)
+    v, m, c = (sums / len(rounds) / n).tolist()
+    return v, m, c
 
 
 @dataclass(frozen=True)
@@ -88,39 +105,45 @@ class Deviation:
     """How far the nodes are from their mean: lr^2 (sigma^2 noise + zeta^2 drift), the mean over nodes of |D|^2.
 
     Attributes:
-        noise: Of independent noise.
-        drift: Of gradients that differ from node to node.
+        noise: (61,) Of independent noise, at each of `RATES`.
+        drift: (61,) Of gradients that differ from node to node.
         settling: Steps until that holds, for methods that learn how gradients differ; 0 for others.
     """
 
-    noise: float
-    drift: float
+    noise: Numbers
+    drift: Numbers
     settling: float = 0.0
 
 
-def periodic(memory: Memory, n: int, steps: float, *, beside: bool = False) -> Deviation:
-    """Averaging after every so many local steps, at each of which nodes go apart.
+def periodic(memory: Memory | None, n: int, steps: int, *, beside: bool = False) -> Deviation:
+    """Averaging after every so many local steps H, in each of which D <- q D - lr G with q = 1 - a lr L.
 
-    With v, m and c of `Memory` and u = (n - 1) / n, on average over the steps of a period,
+    With u = (n - 1) / n, s_j = 1 + q + ... + q^(j - 1), z_j = 1 + q^2 + ... + q^(2 j - 2), and v, m, c of `Memory` at
+    f = q^H, on average over the steps j = 0, ..., H - 1 after an averaging,
 
-        noise = H v + u (H - 1) / 2;   drift = H^2 m + H (H - 1) c + u (H - 1) (2 H - 1) / 6.
+        noise = mean q^2j z_H v + u z_j;   drift = mean q^2j s_H^2 m + 2 q^j s_j s_H c + u s_j^2.
 
-    Where all eigenvalues are the same, twice this noise is H (1 + lambda^2) / (1 - lambda^2) - 1, the term of the error
-    bound of Wang & Joshi, JMLR 22(213), 2021, arXiv 1808.07576, which takes the largest eigenvalue for all of them.
+    Without the pull, q = 1, and where all eigenvalues are the same, twice this noise is
+    H (1 + lambda^2) / (1 - lambda^2) - 1, the term of the error bound of Wang & Joshi, JMLR 22(213), 2021, arXiv
+    1808.07576, which takes the largest eigenvalue for all of them.
 
     Args:
-        memory: Of the averaging.
+        memory: Of the averaging; None if it is exact.
         n: Number of nodes.
-        steps: H, from one averaging to the next; compression counts as more of them, see `slowed`.
-        beside: Whether gradients are added after the averaging and not before, D+ = (W - J) D - lr G; with H = 1.
+        steps: H, from one averaging to the next.
+        beside: Whether gradients are added after the averaging and not before; with H = 1.
     """
     u, H = (n - 1) / n, steps
-    if beside:
-        return Deviation(memory.noise + u, memory.drift + 2 * memory.cross + u)
-    return Deviation(
-        H * memory.noise + u * (H - 1) / 2,
-        H**2 * memory.drift + H * (H - 1) * memory.cross + u * (H - 1) * (2 * H - 1) / 6,
-    )
+    q = (1 - PULL * RATES)[:, None]
+    powers = q ** np.arange(H + 1)
+    s, z = (1 - powers) / (1 - q), (1 - powers**2) / (1 - q**2)
+    v, m, c = memory.at(powers[:, H]) if memory is not None else (np.zeros(len(RATES)),) * 3
+    if beside:  # D+ = (W - J) D - lr G: what was added last is still there as it was
+        return Deviation(v + u, m + 2 * c + u)
+    before, inner, noise = powers[:, :-1], s[:, :-1], z[:, :-1]
+    s_H, z_H = s[:, H], z[:, H]
+    drift = (before**2).mean(1) * s_H**2 * m + 2 * (before * inner).mean(1) * s_H * c + u * (inner**2).mean(1)
+    return Deviation((before**2).mean(1) * z_H * v + u * noise.mean(1), drift)
 
 
 def corrected(topology: Topology, precision: float) -> Deviation:
@@ -130,8 +153,9 @@ def corrected(topology: Topology, precision: float) -> Deviation:
     recursion x+ = l (2 x - x_before - lr (g - g_before)); and it settles at the rate sqrt(l).
     """
     values = (1 + eigenvalues(topology)) / 2
-    noise = np.sum(2 * values**2 / ((1 - values) * (1 + 3 * values))) / topology.n
-    return Deviation(float(noise), 0.0, -np.log(precision) / -np.log(np.sqrt(values.max())))
+    noise = float(np.sum(2 * values**2 / ((1 - values) * (1 + 3 * values)))) / topology.n
+    settling = np.log(precision) / np.log(np.sqrt(values.max()))
+    return Deviation(np.full(len(RATES), noise), np.zeros(len(RATES)), float(settling))
 
 
 def tracked(topology: Topology, precision: float) -> Deviation:
@@ -141,48 +165,39 @@ def tracked(topology: Topology, precision: float) -> Deviation:
     y+ = l (y + g+ - g); and it settles at the rate l.
     """
     values = eigenvalues(topology)
-    noise = np.sum(2 * values**4 / (1 - values**2) ** 2) / topology.n
-    return Deviation(float(noise), 0.0, -np.log(precision) / -np.log(np.abs(values).max()))
+    noise = float(np.sum(2 * values**4 / (1 - values**2) ** 2)) / topology.n
+    settling = np.log(precision) / np.log(np.abs(values).max())
+    return Deviation(np.full(len(RATES), noise), np.zeros(len(RATES)), float(settling))
 
 
-@dataclass(frozen=True)
-class Slowdown:
-    """What compression costs in averaging."""
+def compressed(topology: Topology, alpha: float, gamma: float) -> Memory:
+    """That of CHOCO-Gossip with an operator of contraction alpha, in its place the mean operator C(x) = alpha x.
 
-    gamma: float
-    """The consensus step size at which it costs least."""
+    In the mode of eigenvalue l of W, the values x and the public copies h follow, with y = f x + B,
 
-    times: float
-    """How many rounds do as much as one without compression."""
+        h+ = h + alpha (y - h);   x+ = y + gamma (l - 1) h+,
 
-
-def slowed(topology: Topology, alpha: float) -> Slowdown:
-    """CHOCO-Gossip with an operator of contraction alpha, in its place the mean operator alpha x.
-
-    In the mode of eigenvalue l of W, values x and public copies h follow h+ = h + alpha (x - h) and
-    x+ = x + gamma (l - 1) h+. The gamma is that of the least spectral radius over all modes.
+    a linear recursion of two numbers, whose stationary variance and fixed point are v, m and c.
 
     Args:
-        topology: Static.
+        topology: Static, with a W that is symmetric or normal, as that of a circulant graph.
         alpha: In (0, 1].
+        gamma: Consensus step size.
     """
+    factors = np.sort(FACTORS)
     W = topology.matrix.toarray() - 1 / topology.n
     values = np.linalg.eigvalsh(W) if topology.symmetric else np.linalg.eigvals(W)
     values = np.delete(values, np.argmin(np.abs(values)))
-    radii = {gamma: _radius(values, gamma, alpha) for gamma in np.geomspace(1 / 256, 1, 33).tolist()}
-    best = min(radii, key=radii.__getitem__)
-    plain = float(np.abs(values).max())
-    if plain < 1e-12:  # one round is exact
-        return Slowdown(best, 1.0 if alpha == 1 else 1 - 1 / np.log(radii[best]))
-    return Slowdown(best, max(1.0, np.log(plain) / np.log(radii[best])))
-
-
-def _radius(values: NDArray[np.complexfloating | np.floating], gamma: float, alpha: float) -> float:
-    """The largest modulus of an eigenvalue of the recursion, over all modes."""
-    pull = gamma * (values - 1)
-    trace, product = 1 + pull * alpha + 1 - alpha, 1 - alpha  # of a 2 x 2 matrix, its determinant being 1 - alpha
-    root = np.sqrt(trace.astype(complex) ** 2 - 4 * product)
-    return float(np.maximum(np.abs(trace + root), np.abs(trace - root)).max() / 2)
+    f, pull = factors[:, None], gamma * (values - 1)
+    once = np.broadcast_arrays(f * (1 + pull * alpha), pull * (1 - alpha), f * alpha, 1 - alpha)
+    A = np.stack(once, axis=-1).reshape(*once[0].shape, 2, 2)
+    added = np.broadcast_to(np.stack(np.broadcast_arrays(1 + pull * alpha, alpha), axis=-1)[None], (*A.shape[:-2], 2))
+    twice = np.einsum("kmac,kmbd->kmabcd", A, A.conj()).reshape(*A.shape[:-2], 4, 4)
+    squares = np.einsum("kma,kmb->kmab", added, added.conj()).reshape(*A.shape[:-2], 4)
+    variance = np.linalg.solve(np.eye(4) - twice, squares[..., None])[..., 0, 0].real
+    fixed = np.linalg.solve(np.eye(2) - A, added[..., None])[..., 0, 0]
+    sums = ((each.sum(1) / topology.n) for each in (variance, np.abs(fixed) ** 2, fixed.real))
+    return Memory(factors, *sums)
 
 
 @dataclass(frozen=True)

@@ -106,11 +106,9 @@ def _reason(prediction: Prediction, answer: Answer) -> str:
         why = "averages are exact" if candidate.period == 1 else f"averages are exact, every {candidate.period} steps"
     else:
         why = f"the spectral gap is {gap(candidate):.2g}"
-        if candidate.operator is not None and candidate.slowdown is not None:
-            why += (
-                f", messages keep alpha = {candidate.operator.alpha:.2g} of a vector's square, which makes averaging "
-            )
-            why += f"{candidate.slowdown.times:.3g} times as slow"
+        if candidate.operator is not None:
+            why += f", messages keep {candidate.operator.alpha:.2g} of a vector's square, so that differences between "
+            why += f"nodes live {candidate.slowdown:.3g} times as long"
         if candidate.period > 1:
             why += f", and nodes go {candidate.period} steps alone"
     times = needed.steps / baseline.needed.steps
@@ -180,9 +178,8 @@ def record(prediction: Prediction) -> dict[str, Any]:
         "share_of_noise": prediction.needed.of_noise,
         "share_of_deviation_by_noise": prediction.needed.of_deviation,
         "share_of_deviation_by_data": prediction.needed.of_drift,
-        "deviation": asdict(prediction.deviation),
         "alpha": None if candidate.operator is None else candidate.operator.alpha,
-        "slowdown": None if candidate.slowdown is None else asdict(candidate.slowdown),
+        "slowdown": candidate.slowdown,
     }
 
 
