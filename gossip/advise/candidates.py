@@ -146,7 +146,7 @@ def _periodic(
     if period > 1 or isinstance(algorithm, LocalSGD):
         options["algorithm.period"] = period
     deviation = periodic(remembered, topology.n, period)
-    return Candidate(method, topology, algorithm, options, lambda _: deviation, period)
+    return Candidate(method, topology, algorithm, options, _always(deviation), period)
 
 
 def _beside(graph: Graph, remembered: Memory) -> Candidate:
@@ -154,7 +154,7 @@ def _beside(graph: Graph, remembered: Memory) -> Candidate:
     topology, words = graph
     options = {**words, "algorithm": "DecentralizedSGD", "algorithm.order": "consensus"}
     deviation = periodic(remembered, topology.n, 1, beside=True)
-    return Candidate("D-SGD, overlapped", topology, DecentralizedSGD(order="consensus"), options, lambda _: deviation)
+    return Candidate("D-SGD, overlapped", topology, DecentralizedSGD(order="consensus"), options, _always(deviation))
 
 
 def _compressed(graph: Graph, remembered: Memory, operator: Operator) -> Iterator[Candidate]:
@@ -173,10 +173,22 @@ def _compressed(graph: Graph, remembered: Memory, operator: Operator) -> Iterato
             algorithm = SquarmSGD(gamma=gamma, period=period, momentum=0.0)
             options |= {"algorithm.period": period, "algorithm.momentum": 0.0}
         deviation = periodic(kept, topology.n, period)
-        method = "CHOCO-SGD" if period == 1 else "SQuARM-SGD"
+        times = kept.over(remembered)
         yield Candidate(
-            method, topology, algorithm, options, lambda _, found=deviation: found, period, operator, kept.over(remembered)
-        )  # fmt: skip
+            "CHOCO-SGD" if period == 1 else "SQuARM-SGD",
+            topology,
+            algorithm,
+            options,
+            _always(deviation),
+            period,
+            operator,
+            times,
+        )
+
+
+def _always(deviation: Deviation) -> Callable[[Problem], Deviation]:
+    """For methods that are as far apart whatever is asked for."""
+    return lambda problem: deviation
 
 
 def _corrected(graph: Graph) -> Iterator[Candidate]:

@@ -13,10 +13,12 @@ from gossip.errors import UsageError
 
 MOST_NODES = 256  # on dense matrices and in Python's loops over messages; more take minutes
 LABELS = 10  # classes of the data, for Dirichlet's distribution
-ONE_LABEL = 1.0  # zeta^2 where each node has one class; measured on MNIST, see docs/advise.md
-NOISE = 0.125  # sigma^2 of batches of 32, likewise
-SHARE = 1 / 60  # of sigma^2 of one example, 4, that is left as zeta^2 by 240 examples a node, drawn at random
-TARGET = 0.1
+ONE_LABEL = 3.0  # zeta^2 where each node has one class; measured, see docs/advise.md
+ONE_EXAMPLE = 8.0  # sigma^2 of the gradient of one example, likewise
+BATCH, SHARD = 32, 240  # examples of a gradient, and of a node, that are assumed
+NOISE = ONE_EXAMPLE / BATCH
+IID = ONE_EXAMPLE / SHARD  # what is left as zeta^2 where examples are drawn at random
+TARGET = 0.05
 EXAMPLES = """
   python -m gossip.advise --nodes 64 --hosts 8 --parameters 25e6 --network wan
   python -m gossip.advise --nodes 16 --hosts 2 --parameters 25e6 --network docs/two_centres.yaml --verify
@@ -116,9 +118,9 @@ def _heterogeneity(text: str) -> float:
     except ValueError:
         value = math.nan
     if text == "iid":
-        return 4 * SHARE
+        return IID
     if kind == "dirichlet" and 0 < value < math.inf:
-        return ONE_LABEL / (1 + LABELS * value) + 4 * SHARE
+        return ONE_LABEL / (1 + LABELS * value) + IID
     if kind == "zeta" and 0 <= value < math.inf:
         return value
     raise UsageError(

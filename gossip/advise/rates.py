@@ -16,8 +16,8 @@ Numbers = NDArray[np.float64]
 ENDLESS = 16  # rounds of a schedule that never repeats, repeated
 DOUBLINGS = 60
 RATES = np.geomspace(1e-3, 1.0, 61)  # learning rates that are tried, in units of 1 / L
-PULL = 0.4  # a, see `Memory`: fitted, see docs/advise.md
-CURVATURE = 0.1  # c, see `Problem`: fitted, see docs/advise.md
+PULL = 0.8  # a, see `Memory`: fitted, see docs/advise.md
+CURVATURE = 0.02  # c, see `Problem`: fitted, see docs/advise.md
 FACTORS = 1 - np.geomspace(1e-4, 1.0, 25)  # for which the memory of a schedule is computed
 
 
@@ -83,7 +83,8 @@ def _of_rounds(rounds: Sequence[Matrix], factor: float) -> tuple[float, float, f
     """v, m and c of W - J of a period, on average over it, from where it repeats."""
     n = len(rounds[0])
     apart, product = np.eye(n) - 1 / n, np.eye(n)
-    noise, drift = np.zeros((n, n)), np.zeros((n, n))
+    noise: Matrix = np.zeros((n, n))
+    drift: Matrix = np.zeros((n, n))
     for W in rounds:
         noise, drift = W @ (factor**2 * noise + apart) @ W.T, W @ (factor * drift + apart)
         product = factor * (W @ product)
@@ -150,11 +151,12 @@ def corrected(topology: Topology, precision: float) -> Deviation:
     """Exact diffusion: no drift is left, in exchange for twice the noise of slow modes.
 
     With the eigenvalues l of (I + W) / 2 the noise is the mean of 2 l^2 / ((1 - l) (1 + 3 l)), the variance of the
-    recursion x+ = l (2 x - x_before - lr (g - g_before)); and it settles at the rate sqrt(l).
+    recursion x+ = l (2 x - x_before - lr (g - g_before)); and it settles at the rate sqrt(l), in its
+    square at l.
     """
     values = (1 + eigenvalues(topology)) / 2
     noise = float(np.sum(2 * values**2 / ((1 - values) * (1 + 3 * values)))) / topology.n
-    settling = np.log(precision) / np.log(np.sqrt(values.max()))
+    settling = np.log(precision) / np.log(values.max())
     return Deviation(np.full(len(RATES), noise), np.zeros(len(RATES)), float(settling))
 
 
@@ -162,11 +164,11 @@ def tracked(topology: Topology, precision: float) -> Deviation:
     """Gradient tracking, in the order adapt-then-combine: no drift is left, and noise is mixed twice.
 
     With the eigenvalues l of W the noise is the mean of 2 l^4 / (1 - l^2)^2, the variance of x+ = l (x - lr y),
-    y+ = l (y + g+ - g); and it settles at the rate l.
+    y+ = l (y + g+ - g); and it settles at the rate l, in its square at l^2.
     """
     values = eigenvalues(topology)
     noise = float(np.sum(2 * values**4 / (1 - values**2) ** 2)) / topology.n
-    settling = np.log(precision) / np.log(np.abs(values).max())
+    settling = np.log(precision) / np.log(np.abs(values).max() ** 2)
     return Deviation(np.full(len(RATES), noise), np.zeros(len(RATES)), float(settling))
 
 

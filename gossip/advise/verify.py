@@ -30,7 +30,8 @@ from gossip.workloads import Digits
 
 BEST = 3
 MOST_NODES = 128  # which then have 11 examples each
-WORKLOAD = {"workload": "Digits", "workload.hidden": 16, "oracle": "Minibatch", "oracle.batch": 8}
+HIDDEN = 16
+WORKLOAD = {"workload": "Digits", "workload.hidden": HIDDEN, "oracle": "Minibatch", "oracle.batch": 16}
 RATES = [0.05, 0.1, 0.2, 0.4, 0.8]
 METRIC = "node_test_loss"  # the mean over nodes of the loss of their own models
 PROGRESS = 0.85  # of the way of all-reduce SGD from its beginning to its end
@@ -128,9 +129,9 @@ def _target(cells: Sequence[Cell], tested: int) -> float | None:
     ends = [(end.mean, cell) for cell in _of(cells, tested - 1) if (end := cell.final(METRIC)) is not None]
     if not ends:
         return None
-    end, cell = min(ends, key=lambda each: each[0])
+    best, cell = min(ends, key=lambda each: each[0])
     begin = float(cell.histories[0][0][METRIC])
-    return begin - PROGRESS * (begin - end) if end < begin else None
+    return begin - PROGRESS * (begin - best) if best < begin else None
 
 
 def _of(cells: Sequence[Cell], place: int) -> list[Cell]:
@@ -145,7 +146,7 @@ def _name(place: int) -> str:
 def _order(tested: Sequence[Prediction], answer: Answer, how: Verification) -> StudyOrder:
     """The study as its file says it, which anybody can run again."""
     folder = how.output / "networks"
-    d = Digits(hidden=int(WORKLOAD["workload.hidden"])).shard(1, 0).layout.d
+    d = Digits(hidden=HIDDEN).shard(1, 0).layout.d
     files = [folder / f"{_name(place)}.yaml" for place in range(len(tested))]
     kept = {
         "run": {
