@@ -6,6 +6,7 @@ from algorithms import (
     QSGD,
     CompressedSGD,
     Cser,
+    DeepGradientCompression,
     Diana,
     DistEFSGD,
     DoubleCompressionSGD,
@@ -46,6 +47,9 @@ CASES = {
     ),
     "QsparseLocalSGD": Case(QsparseLocalSGD(lr=0.05, period=3, compressor=TopK(k=2), momentum=0.5)),
     "Cser": Case(Cser(lr=0.05, compressor=RandomBlock(ratio=4), reset_compressor=TopK(k=2), period=3, momentum=0.5)),
+    "DeepGradientCompression": Case(
+        DeepGradientCompression(lr=0.02, fraction=0.3, momentum=0.5, clip=3.0, warm_up=6, stages=2)
+    ),
     "Diana": Case(Diana(lr=0.05, compressor=RANDOM)),
     "Ef21": Case(Ef21(lr=0.05, compressor=TopK(k=2), momentum=0.5)),
     "Marina": Case(Marina(lr=0.05, compressor=PermK(nodes=NODES), probability=0.3), for_own_loops=False),
