@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from algorithms import (
     QSGD,
+    Accordion,
     CompressedSGD,
     Cser,
     DeepGradientCompression,
@@ -22,14 +23,27 @@ from algorithms import (
     RandomK,
     StepAheadSGD,
     StepDecay,
+    Switched,
     TopK,
 )
 from tests.cases import NODES, Case
+from tests.cases.workloads import digits
 
 DECAY = StepDecay(lr=0.05, milestones=(5, 8), factor=0.3)
+RANKS = Switched(light=PowerSGD(rank=2, warm_start=True), strong=PowerSGD(rank=1, warm_start=True))
 RANDOM = RandomK(k=2, unbiased=True)
 
 CASES = {
+    "Accordion": Case(
+        Accordion(ErrorFeedbackSGD(lr=0.05, compressor=Switched()), epoch=2, every=1), for_own_loops=False
+    ),
+    "Accordion-power": Case(
+        Accordion(ErrorFeedbackSGD(lr=0.05, compressor=RANKS), epoch=2, every=1, threshold=0.1),
+        workload=digits(),
+        oracle=Minibatch(8),
+        steps=8,
+        for_own_loops=False,
+    ),
     "CompressedSGD": Case(CompressedSGD(lr=0.05, compressor=QSGD(levels=3), momentum=0.5)),
     "ErrorFeedbackSGD": Case(ErrorFeedbackSGD(lr=DECAY, compressor=TopK(k=2), momentum=0.5, nesterov=True)),
     "ErrorFeedbackSGD-power": Case(
