@@ -47,6 +47,9 @@ class SwitchedMemory(Block):
 class Switched(LinearCompressor):
     """A light or a strong compression of each tensor of the model, for `Accordion`, which chooses.
 
+    Agarwal, Wang, Lee, Venkataraman, Papailiopoulos, "Adaptive Gradient Communication via Critical Learning Regime
+    Identification", MLSys 2021, arXiv 2010.16248.
+
     The tensors that are compressed lightly are one vector, and the others are another: an operator such as `PowerSGD`
     or `PerTensor` is told their shapes. It is linear where both operators are, and averages the two vectors one after
     the other. Its alpha and omega are the worse ones of both operators on all tensors, whichever are chosen; its bits
