@@ -32,10 +32,11 @@ BEST = 3
 MOST_NODES = 128  # which then have 11 examples each
 HIDDEN = 16
 WORKLOAD = {"workload": "Digits", "workload.hidden": HIDDEN, "oracle": "Minibatch", "oracle.batch": 16}
-RATES = [0.05, 0.1, 0.2, 0.4, 0.8]
+RATES = [0.1, 0.2, 0.4, 0.8]
 METRIC = "node_test_loss"  # the mean over nodes of the loss of their own models
 PROGRESS = 0.85  # of the way of all-reduce SGD from its beginning to its end
-LOOKS = 100  # at a run
+LOOKS = 60  # at a run
+NODES = 4  # whose own models are looked at
 VALUE_BYTES = 4
 
 
@@ -155,7 +156,7 @@ def _order(tested: Sequence[Prediction], answer: Answer, how: Verification) -> S
             "nodes": answer.question.nodes,
             "steps": how.steps,
             "evaluate_every": max(1, how.steps // LOOKS),
-            "evaluate_nodes": 8,
+            "evaluate_nodes": NODES,
         },
         "set": {"network": [str(file) for file in files], "algorithm.lr": RATES},
         "when": [
