@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from itertools import islice
@@ -79,6 +79,7 @@ def attempt(
     signals: Signals,
     all_models: bool,
     companion: Companion | None = None,
+    observers: Sequence[Observer] = (),
 ) -> Finished:
     """Train, and write down the outcome; collective.
 
@@ -89,6 +90,7 @@ def attempt(
         signals: May stop it.
         all_models: Whether every rank is to have the models of all nodes.
         companion: Accompanies it.
+        observers: Others who look at each moment, before it is recorded.
 
     Raises:
         GossipError: On every rank.
@@ -101,7 +103,8 @@ def attempt(
             if companion is not None:
                 stack.enter_context(closed_together(processes, companion.close))
             _settle_placement(setting, recorder, processes)
-            model = _trained(setting, recorder, processes, signals, companion, stack)
+            looking = [*observers] if companion is None else [companion, *observers]
+            model = _trained(setting, recorder, processes, signals, looking, stack)
             model = setting.network.all_rows(model)[: setting.topology.n] if all_models else model
     except DivergedError as error:
         stopped = error
@@ -141,13 +144,12 @@ def _trained(
     recorder: Recorder,
     processes: Communicator,
     signals: Signals,
-    companion: Companion | None,
+    observers: list[Observer],
     stack: ExitStack,
 ) -> Tensor:
     """The models (k, d) of the local nodes after all steps, in memory of their own."""
     training, network = setting.training, setting.network
     algorithm = processes.together(setting.algorithm)
-    observers: list[Observer] = [] if companion is None else [companion]
     if setting.keeps:
         writer = _checkpoint_writer(setting, algorithm, recorder, processes, signals)
         stack.enter_context(closed_together(processes, writer.close))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import wraps
@@ -13,6 +13,7 @@ from typing import ParamSpec, cast
 
 import torch
 
+from gossip.drivers.moment import Observer
 from gossip.errors import GossipError
 from gossip.execution.attempt import Finished, attempt, new_recorder
 from gossip.execution.checks import check, check_survival
@@ -47,6 +48,7 @@ def conduct(
     *,
     warn: Callable[[str], None],
     all_models: bool = False,
+    observers: Sequence[Observer] = (),
 ) -> Finished:
     """Train on these processes, until a signal stops it if there are to be checkpoints; collective.
 
@@ -56,6 +58,7 @@ def conduct(
         signals: May stop the run.
         warn: Tells the user, on rank 0, of what may be a mistake.
         all_models: Whether every rank is to have the models of all nodes, or those of its own.
+        observers: Look at each moment of a run that does not outlive its ranks, before it is recorded.
 
     Raises:
         GossipError: On every rank.
@@ -87,7 +90,9 @@ def conduct(
 
             return Survival(setting, cast(MpiCommunicator, processes), signals).conduct(all_models)
         recorder = new_recorder(setting, processes)
-        return attempt(setting, recorder, processes=processes, signals=signals, all_models=all_models)
+        return attempt(
+            setting, recorder, processes=processes, signals=signals, all_models=all_models, observers=observers
+        )
 
 
 def _refuse_disagreement(training: Training, topology: Schedule, processes: Communicator) -> None:
