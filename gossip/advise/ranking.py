@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from gossip.advise.candidates import Candidate
-from gossip.advise.networks import altered
+from gossip.advise.networks import altered, paced, varies
 from gossip.advise.plan import Plan, Sizes, plan
 from gossip.advise.rates import Deviation, Problem, Steps, steps
 from gossip.network import SimulatedNetwork
@@ -56,7 +56,7 @@ def predict(
     candidates: Iterable[Candidate], dense: int, network: SimulatedNetwork, problem: Problem
 ) -> list[Prediction]:
     """All of them, in their order."""
-    random = network.compute.jitter != "none"
+    random = varies(network)
     plans: dict[tuple[str, str, int], Plan] = {}  # which do not depend on the compressor
     found = []
     for each in candidates:
@@ -79,7 +79,7 @@ def ranked(predictions: Sequence[Prediction]) -> list[Prediction]:
 def tried(ranking: Sequence[Prediction], network: SimulatedNetwork, problem: Problem) -> list[Trial]:
     """The answer under other assumptions, among the candidates that come first and all exact ones."""
     checked = [*ranking[:CHECKED], *(each for each in ranking[CHECKED:] if each.candidate.exact)]
-    slow, fast = (replace(network.compute, seconds=network.compute.seconds * times) for times in (2, 0.5))
+    nodes = ranking[0].plan.nodes
     assumptions = (
         ("bandwidth halved", altered(network, bandwidth=0.5), problem),
         ("bandwidth doubled", altered(network, bandwidth=2), problem),
@@ -91,8 +91,8 @@ def tried(ranking: Sequence[Prediction], network: SimulatedNetwork, problem: Pro
         ("target doubled", network, replace(problem, target=min(1.0, problem.target * 2))),
         ("noise halved", network, replace(problem, noise=problem.noise / 2)),
         ("noise doubled", network, replace(problem, noise=problem.noise * 2)),
-        ("computing twice as fast", replace(network, compute=fast), problem),
-        ("computing twice as slow", replace(network, compute=slow), problem),
+        ("computing twice as fast", paced(network, nodes, 0.5), problem),
+        ("computing twice as slow", paced(network, nodes, 2), problem),
     )
     return [_trial(text, checked, other, changed) for text, other, changed in assumptions]
 

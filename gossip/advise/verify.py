@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from gossip.advise.command import Question, Verification
-from gossip.advise.networks import altered
+from gossip.advise.networks import altered, described
 from gossip.advise.operators import message_bytes
 from gossip.advise.ranking import Prediction
 from gossip.advise.words import Answer
@@ -146,6 +146,7 @@ def _name(place: int) -> str:
 
 def _order(tested: Sequence[Prediction], answer: Answer, how: Verification) -> StudyOrder:
     """The study as its file says it, which anybody can run again."""
+    described(answer.network)  # refuses what cannot be written
     folder = how.output / "networks"
     d = Digits(hidden=HIDDEN).shard(1, 0).layout.d
     files = [folder / f"{_name(place)}.yaml" for place in range(len(tested))]
@@ -184,12 +185,6 @@ def scaled(prediction: Prediction, network: SimulatedNetwork, d: int) -> Simulat
     operator = prediction.candidate.operator
     small = VALUE_BYTES * d if operator is None else message_bytes(operator.compressor, d)
     return altered(network, bandwidth=small / prediction.sizes.message)
-
-
-def described(network: SimulatedNetwork) -> dict[str, Any]:
-    """The network as its file says it."""
-    levels = [{key: value for key, value in asdict(level).items() if value is not None} for level in network.levels]
-    return {"levels": levels, "compute": {**asdict(network.compute), "slow": dict(network.compute.slow)}}
 
 
 def _split(question: Question) -> Mapping[str, Any]:

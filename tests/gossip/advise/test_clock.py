@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from algorithms import Algorithm, ChocoSGD, DecentralizedSGD, LocalSGD, SquarmSGD
-from gossip.advise.networks import altered, hosts_of, on_hosts
+from gossip.advise.networks import altered, computing, hosts_of, on_hosts, paced
 from gossip.advise.plan import Plan, Sizes, plan
 from gossip.errors import UsageError
 from gossip.network import SimulatedNetwork
 from gossip.network.simulation.description import Compute, Level
+from gossip.network.simulation.graph import Link, LinkGraph
 from topologies import Schedule, complete, one_peer_exponential, ring
 
 LATENCY, BANDWIDTH, COMPUTE = 1e-3, 1e6, 0.02
@@ -95,3 +96,14 @@ def _shift(n: int, by: int) -> Schedule:
 
     W = (np.eye(n) + np.roll(np.eye(n), by, axis=1)) / 2
     return Topology.from_matrix(W, connected=False)
+
+
+def test_altered_graphs() -> None:
+    graph = LinkGraph(("a", "b"), (Link("a", "b", 1.0, 8.0),))
+    found = altered(SimulatedNetwork(graph=graph), latency=2, bandwidth=0.5).graph
+    assert found is not None and found.links == (Link("a", "b", 2.0, 4.0),)
+
+
+def test_slower_computing_counts_once() -> None:
+    network = SimulatedNetwork((Level(0.0, 1.0),), Compute(0.5, slow={1: 3.0}))
+    assert computing(paced(network, 2, 2.0), 2) == pytest.approx((1.0 + 3.0) / 2)
