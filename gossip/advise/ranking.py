@@ -11,7 +11,9 @@ from gossip.advise.plan import Plan, Sizes, plan
 from gossip.advise.rates import Deviation, Problem, Steps, steps
 from gossip.network import SimulatedNetwork
 
-CLOSE = 1.1  # so many times the time of the best are no difference that the model can tell
+CLOSE = 1.4  # times that steps are mispredicted on average, see docs/advise.md: what the model cannot tell apart
+CLEAR = 2.0  # what it can
+MOST = 0.7  # of the assumptions
 CHECKED = 12  # candidates among which other assumptions are tried
 
 
@@ -114,16 +116,13 @@ def _again(before: Prediction, network: SimulatedNetwork, problem: Problem) -> P
 
 
 def confidence(ranking: Sequence[Prediction], trials: Sequence[Trial]) -> str:
-    """high, medium or low: by how far the next method is behind, and under how many assumptions the answer holds.
-
-    Variants of the same method on the same graph with the same compressor count as one.
-    """
-    best, other = ranking[0], next_other(ranking)
-    margin = other.seconds / best.seconds if other is not None and best.seconds else float("inf")
-    held = sum(trial.holds for trial in trials)
-    if margin >= 1.5 and held == len(trials):
+    """high, medium or low: by how far the next candidate is behind, and under how many assumptions the answer holds."""
+    best, other = ranking[0], ranking[1]
+    margin = other.seconds / best.seconds if best.seconds else 1.0
+    held = sum(trial.holds for trial in trials) / len(trials)
+    if margin >= CLEAR and held == 1:
         return "high"
-    return "medium" if margin >= CLOSE and held >= 0.7 * len(trials) else "low"
+    return "medium" if margin >= CLOSE and held >= MOST else "low"
 
 
 def next_other(ranking: Sequence[Prediction]) -> Prediction | None:

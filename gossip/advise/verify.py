@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import yaml
 from gossip.advise.command import Question, Verification
 from gossip.advise.networks import altered, described
 from gossip.advise.operators import message_bytes
-from gossip.advise.ranking import Prediction
+from gossip.advise.ranking import CLOSE, Prediction
 from gossip.advise.words import Answer
 from gossip.console.table import show
 from gossip.errors import DataError, DivergedError, UsageError
@@ -45,11 +45,19 @@ class Verdict:
     """What the study says of one candidate."""
 
     prediction: Prediction
+    cell: Cell
+    """That of the best learning rate; if none reached the target, that with the least loss at the end."""
+
     seconds: float
     """Until the target, on the simulated network, at the best learning rate; infinite if it was not reached."""
 
     steps: float
     lr: float
+
+    @property
+    def name(self) -> str:
+        """Of the candidate."""
+        return self.prediction.candidate.name
 
 
 def verify(answer: Answer, how: Verification) -> int:
@@ -77,8 +85,9 @@ def verify(answer: Answer, how: Verification) -> int:
     target = _target(cells, len(tested))
     if target is None:
         raise DivergedError("all-reduce SGD has not learned anything: give more --steps")
-    write_report("advice", cells, how.output, {METRIC: target})
-    show_verdicts(verdicts(cells, tested, target), target)
+    found = verdicts(cells, tested, target)
+    write_report("advice", [replace(each.cell, name=each.name) for each in found], how.output, {METRIC: target})
+    show_verdicts(found, target)
     print(f"report: {how.output / 'report.html'}", flush=True)
     return 0
 
@@ -87,13 +96,23 @@ def verdicts(cells: Sequence[Cell], tested: Sequence[Prediction], target: float)
     """What came of each candidate, in the order of the predictions."""
     found = []
     for place, prediction in enumerate(tested):
-        ends = []
-        for cell in _of(cells, place):
-            seconds, steps = (cell.until(name, METRIC, target) for name in ("simulated_seconds", "step"))
-            if seconds is not None and steps is not None and seconds.count == len(cell.runs):
-                ends.append((seconds.mean, steps.mean, float(cell.options["algorithm.lr"])))
-        found.append(Verdict(prediction, *min(ends, default=(math.inf, math.inf, math.nan))))
+        each = [_verdict(prediction, cell, target) for cell in _of(cells, place)]
+        found.append(min(each, key=lambda verdict: (verdict.seconds, _end(verdict.cell))))
     return found
+
+
+def _verdict(prediction: Prediction, cell: Cell, target: float) -> Verdict:
+    seconds, steps = (cell.until(name, METRIC, target) for name in ("simulated_seconds", "step"))
+    lr = float(cell.options["algorithm.lr"])
+    if seconds is None or steps is None or seconds.count < len(cell.runs):
+        return Verdict(prediction, cell, math.inf, math.inf, lr)
+    return Verdict(prediction, cell, seconds.mean, steps.mean, lr)
+
+
+def _end(cell: Cell) -> float:
+    """The loss at the end, infinite if there is none."""
+    end = cell.final(METRIC)
+    return math.inf if end is None else end.mean
 
 
 def show_verdicts(found: Sequence[Verdict], target: float) -> None:
@@ -103,7 +122,7 @@ def show_verdicts(found: Sequence[Verdict], target: float) -> None:
     least = predicted[0].prediction.seconds, simulated[0].seconds
     show(
         {
-            "case": [each.prediction.candidate.name for each in found],
+            "case": [each.name for each in found],
             "predicted rank": [str(predicted.index(each) + 1) for each in found],
             "simulated rank": [str(simulated.index(each) + 1) for each in found],
             "predicted / best": [f"{each.prediction.seconds / least[0]:.3g}" for each in found],
@@ -112,27 +131,33 @@ def show_verdicts(found: Sequence[Verdict], target: float) -> None:
             ],
             "simulated": [duration(each.seconds) if math.isfinite(each.seconds) else "-" for each in found],
             "steps": [f"{each.steps:.0f}" if math.isfinite(each.steps) else "-" for each in found],
-            "lr": [f"{each.lr:g}" if math.isfinite(each.lr) else "-" for each in found],
+            "lr": [f"{each.lr:g}" for each in found],
         }
     )
-    best = predicted[0]
-    if simulated[0] is best:
-        print(f"the study confirms the answer: {best.prediction.candidate.name} is the first at a loss of {target:.4g}")
+    best, first = predicted[0], simulated[0]
+    if not math.isfinite(first.seconds):
+        print(f"no run has come to a loss of {target:.4g}: give more --steps")
+    elif first is best:
+        print(f"the study confirms the answer: {best.name} is the first at a loss of {target:.4g}")
+    elif best.seconds <= CLOSE * first.seconds:
+        print(
+            f"the study does not tell them apart: {first.name} is the first at a loss of {target:.4g}, and {best.name} "
+            f"takes {best.seconds / first.seconds:.3g} times as long, which is within the error of the prediction"
+        )
     else:
         print(
-            f"the study does not confirm the answer: {simulated[0].prediction.candidate.name} is the first at a loss "
-            f"of {target:.4g}, and {best.prediction.candidate.name} is number {simulated.index(best) + 1}"
+            f"the study does not confirm the answer: {first.name} is the first at a loss of {target:.4g}, and "
+            f"{best.name} is number {simulated.index(best) + 1}"
         )
 
 
 def _target(cells: Sequence[Cell], tested: int) -> float | None:
     """So far on the way from the beginning to the end of all-reduce SGD, the last of those that are tested."""
-    ends = [(end.mean, cell) for cell in _of(cells, tested - 1) if (end := cell.final(METRIC)) is not None]
-    if not ends:
+    cell = min(_of(cells, tested - 1), key=_end)
+    if not math.isfinite(_end(cell)):
         return None
-    best, cell = min(ends, key=lambda each: each[0])
-    begin = float(cell.histories[0][0][METRIC])
-    return begin - PROGRESS * (begin - best) if best < begin else None
+    begin, end = float(cell.histories[0][0][METRIC]), _end(cell)
+    return begin - PROGRESS * (begin - end) if end < begin else None
 
 
 def _of(cells: Sequence[Cell], place: int) -> list[Cell]:

@@ -118,12 +118,13 @@ def _reason(prediction: Prediction, answer: Answer) -> str:
 
 
 def _surety(answer: Answer) -> list[str]:
-    other = next_other(answer.ranking)
+    best = answer.ranking[0]
     lines = [f"confidence: {answer.confidence}"]
-    if other is not None and answer.ranking[0].seconds:
-        times = other.seconds / answer.ranking[0].seconds
-        lines.append(f"  the next that is another method, graph or compressor takes {times:.3g} times as long: ")
-        lines[-1] += other.candidate.name
+    others = (("next", answer.ranking[1]), ("next with another graph or compressor", next_other(answer.ranking)))
+    for what, other in others:
+        if other is not None and best.seconds:
+            times = other.seconds / best.seconds
+            lines.append(f"  the {what} takes {times:.3g} times as long: {other.candidate.name}")
     for trial in answer.trials:
         if trial.winner.candidate is answer.ranking[0].candidate:
             verdict = "it stays the best"
