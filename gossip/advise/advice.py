@@ -61,8 +61,8 @@ def _network(question: Question) -> SimulatedNetwork:
     try:
         network = SimulatedNetwork.of(question.network)
         network.check_nodes(question.nodes)
+        if question.compute_seconds is not None:
+            network = replace(network, compute=replace(network.compute, seconds=question.compute_seconds))
     except (ValueError, OSError) as error:
         raise explained(error) from None
-    if question.compute_seconds is not None:
-        network = replace(network, compute=replace(network.compute, seconds=question.compute_seconds))
     return on_hosts(network, question.nodes, question.hosts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ DOUBLINGS = 60
 RATES = np.geomspace(1e-3, 1.0, 61)  # learning rates that are tried, in units of 1 / L
 PULL = 0.8  # a, see `Memory`: fitted, see docs/advise.md
 CURVATURE = 0.02  # c, see `Problem`: fitted, see docs/advise.md
-FACTORS = 1 - np.geomspace(1e-4, 1.0, 25)  # for which the memory of a schedule is computed
+FACTORS = 1 - np.geomspace(1.0, 1e-4, 25)  # for which the memory of a schedule is computed
 
 
 @dataclass(frozen=True)
@@ -54,15 +55,16 @@ class Memory:
         return v, m, c
 
 
-def memory(schedule: Schedule) -> Memory:
+def memory(schedule: Schedule, factors: Numbers = FACTORS) -> Memory:
     """That of a topology, or of a schedule on average over its rounds.
 
     Args:
         schedule: Whose matrices are doubly stochastic; its union is connected.
+        factors: (k,) f, ascending, below 1.
     """
-    factors = np.sort(FACTORS)
     if isinstance(schedule, Topology) and schedule.symmetric:
-        of_modes = np.array([_of_modes(eigenvalues(schedule), f) for f in factors]) / schedule.n
+        values = eigenvalues(schedule)
+        of_modes: Matrix = np.array([_of_modes(values, f) for f in factors]) / schedule.n
         return Memory(factors, *of_modes.T)
     rounds = [schedule[t].matrix.toarray() - 1 / schedule.n for t in range(schedule.period or ENDLESS)]
     return Memory(factors, *np.array([_of_rounds(rounds, f) for f in factors]).T)
@@ -83,8 +85,8 @@ def _of_rounds(rounds: Sequence[Matrix], factor: float) -> tuple[float, float, f
     """v, m and c of W - J of a period, on average over it, from where it repeats."""
     n = len(rounds[0])
     apart, product = np.eye(n) - 1 / n, np.eye(n)
-    noise: Matrix = np.zeros((n, n))
-    drift: Matrix = np.zeros((n, n))
+    noise: NDArray[Any] = np.zeros((n, n))
+    drift: NDArray[Any] = np.zeros((n, n))
     for W in rounds:
         noise, drift = W @ (factor**2 * noise + apart) @ W.T, W @ (factor * drift + apart)
         product = factor * (W @ product)
@@ -163,11 +165,11 @@ def corrected(topology: Topology, precision: float) -> Deviation:
 def tracked(topology: Topology, precision: float) -> Deviation:
     """Gradient tracking, in the order adapt-then-combine: no drift is left, and noise is mixed twice.
 
-    With the eigenvalues l of W the noise is the mean of 2 l^4 / (1 - l^2)^2, the variance of x+ = l (x - lr y),
+    With the eigenvalues l of W the noise is the mean of 2 l^4 / ((1 - l) (1 + l)^3), the variance of x+ = l (x - lr y),
     y+ = l (y + g+ - g); and it settles at the rate l, in its square at l^2.
     """
     values = eigenvalues(topology)
-    noise = float(np.sum(2 * values**4 / (1 - values**2) ** 2)) / topology.n
+    noise = float(np.sum(2 * values**4 / ((1 - values) * (1 + values) ** 3))) / topology.n
     settling = np.log(precision) / np.log(np.abs(values).max() ** 2)
     return Deviation(np.full(len(RATES), noise), np.zeros(len(RATES)), float(settling))
 
@@ -186,7 +188,7 @@ def compressed(topology: Topology, alpha: float, gamma: float) -> Memory:
         alpha: In (0, 1].
         gamma: Consensus step size.
     """
-    factors = np.sort(FACTORS)
+    factors = FACTORS
     W = topology.matrix.toarray() - 1 / topology.n
     values = np.linalg.eigvalsh(W) if topology.symmetric else np.linalg.eigvals(W)
     values = np.delete(values, np.argmin(np.abs(values)))

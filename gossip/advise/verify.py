@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from gossip.advise.command import Question, Verification
-from gossip.advise.networks import altered
+from gossip.advise.networks import altered, described
 from gossip.advise.operators import message_bytes
-from gossip.advise.ranking import Prediction
+from gossip.advise.ranking import CLOSE, Prediction
 from gossip.advise.words import Answer
 from gossip.console.table import show
 from gossip.errors import DataError, DivergedError, UsageError
@@ -32,10 +32,11 @@ BEST = 3
 MOST_NODES = 128  # which then have 11 examples each
 HIDDEN = 16
 WORKLOAD = {"workload": "Digits", "workload.hidden": HIDDEN, "oracle": "Minibatch", "oracle.batch": 16}
-RATES = [0.05, 0.1, 0.2, 0.4, 0.8]
+RATES = [0.1, 0.2, 0.4, 0.8]
 METRIC = "node_test_loss"  # the mean over nodes of the loss of their own models
 PROGRESS = 0.85  # of the way of all-reduce SGD from its beginning to its end
-LOOKS = 100  # at a run
+LOOKS = 60  # at a run
+NODES = 4  # whose own models are looked at
 VALUE_BYTES = 4
 
 
@@ -44,11 +45,19 @@ class Verdict:
     """What the study says of one candidate."""
 
     prediction: Prediction
+    cell: Cell
+    """That of the best learning rate; if none reached the target, that with the least loss at the end."""
+
     seconds: float
     """Until the target, on the simulated network, at the best learning rate; infinite if it was not reached."""
 
     steps: float
     lr: float
+
+    @property
+    def name(self) -> str:
+        """Of the candidate."""
+        return self.prediction.candidate.name
 
 
 def verify(answer: Answer, how: Verification) -> int:
@@ -76,8 +85,9 @@ def verify(answer: Answer, how: Verification) -> int:
     target = _target(cells, len(tested))
     if target is None:
         raise DivergedError("all-reduce SGD has not learned anything: give more --steps")
-    write_report("advice", cells, how.output, {METRIC: target})
-    show_verdicts(verdicts(cells, tested, target), target)
+    found = verdicts(cells, tested, target)
+    write_report("advice", [replace(each.cell, name=each.name) for each in found], how.output, {METRIC: target})
+    show_verdicts(found, target)
     print(f"report: {how.output / 'report.html'}", flush=True)
     return 0
 
@@ -86,13 +96,23 @@ def verdicts(cells: Sequence[Cell], tested: Sequence[Prediction], target: float)
     """What came of each candidate, in the order of the predictions."""
     found = []
     for place, prediction in enumerate(tested):
-        ends = []
-        for cell in _of(cells, place):
-            seconds, steps = (cell.until(name, METRIC, target) for name in ("simulated_seconds", "step"))
-            if seconds is not None and steps is not None and seconds.count == len(cell.runs):
-                ends.append((seconds.mean, steps.mean, float(cell.options["algorithm.lr"])))
-        found.append(Verdict(prediction, *min(ends, default=(math.inf, math.inf, math.nan))))
+        each = [_verdict(prediction, cell, target) for cell in _of(cells, place)]
+        found.append(min(each, key=lambda verdict: (verdict.seconds, _end(verdict.cell))))
     return found
+
+
+def _verdict(prediction: Prediction, cell: Cell, target: float) -> Verdict:
+    seconds, steps = (cell.until(name, METRIC, target) for name in ("simulated_seconds", "step"))
+    lr = float(cell.options["algorithm.lr"])
+    if seconds is None or steps is None or seconds.count < len(cell.runs):
+        return Verdict(prediction, cell, math.inf, math.inf, lr)
+    return Verdict(prediction, cell, seconds.mean, steps.mean, lr)
+
+
+def _end(cell: Cell) -> float:
+    """The loss at the end, infinite if there is none."""
+    end = cell.final(METRIC)
+    return math.inf if end is None else end.mean
 
 
 def show_verdicts(found: Sequence[Verdict], target: float) -> None:
@@ -102,7 +122,7 @@ def show_verdicts(found: Sequence[Verdict], target: float) -> None:
     least = predicted[0].prediction.seconds, simulated[0].seconds
     show(
         {
-            "case": [each.prediction.candidate.name for each in found],
+            "case": [each.name for each in found],
             "predicted rank": [str(predicted.index(each) + 1) for each in found],
             "simulated rank": [str(simulated.index(each) + 1) for each in found],
             "predicted / best": [f"{each.prediction.seconds / least[0]:.3g}" for each in found],
@@ -111,27 +131,33 @@ def show_verdicts(found: Sequence[Verdict], target: float) -> None:
             ],
             "simulated": [duration(each.seconds) if math.isfinite(each.seconds) else "-" for each in found],
             "steps": [f"{each.steps:.0f}" if math.isfinite(each.steps) else "-" for each in found],
-            "lr": [f"{each.lr:g}" if math.isfinite(each.lr) else "-" for each in found],
+            "lr": [f"{each.lr:g}" for each in found],
         }
     )
-    best = predicted[0]
-    if simulated[0] is best:
-        print(f"the study confirms the answer: {best.prediction.candidate.name} is the first at a loss of {target:.4g}")
+    best, first = predicted[0], simulated[0]
+    if not math.isfinite(first.seconds):
+        print(f"no run has come to a loss of {target:.4g}: give more --steps")
+    elif first is best:
+        print(f"the study confirms the answer: {best.name} is the first at a loss of {target:.4g}")
+    elif best.seconds <= CLOSE * first.seconds:
+        print(
+            f"the study does not tell them apart: {first.name} is the first at a loss of {target:.4g}, and {best.name} "
+            f"takes {best.seconds / first.seconds:.3g} times as long, which is within the error of the prediction"
+        )
     else:
         print(
-            f"the study does not confirm the answer: {simulated[0].prediction.candidate.name} is the first at a loss "
-            f"of {target:.4g}, and {best.prediction.candidate.name} is number {simulated.index(best) + 1}"
+            f"the study does not confirm the answer: {first.name} is the first at a loss of {target:.4g}, and "
+            f"{best.name} is number {simulated.index(best) + 1}"
         )
 
 
 def _target(cells: Sequence[Cell], tested: int) -> float | None:
     """So far on the way from the beginning to the end of all-reduce SGD, the last of those that are tested."""
-    ends = [(end.mean, cell) for cell in _of(cells, tested - 1) if (end := cell.final(METRIC)) is not None]
-    if not ends:
+    cell = min(_of(cells, tested - 1), key=_end)
+    if not math.isfinite(_end(cell)):
         return None
-    best, cell = min(ends, key=lambda each: each[0])
-    begin = float(cell.histories[0][0][METRIC])
-    return begin - PROGRESS * (begin - best) if best < begin else None
+    begin, end = float(cell.histories[0][0][METRIC]), _end(cell)
+    return begin - PROGRESS * (begin - end) if end < begin else None
 
 
 def _of(cells: Sequence[Cell], place: int) -> list[Cell]:
@@ -145,6 +171,7 @@ def _name(place: int) -> str:
 
 def _order(tested: Sequence[Prediction], answer: Answer, how: Verification) -> StudyOrder:
     """The study as its file says it, which anybody can run again."""
+    described(answer.network)  # refuses what cannot be written
     folder = how.output / "networks"
     d = Digits(hidden=HIDDEN).shard(1, 0).layout.d
     files = [folder / f"{_name(place)}.yaml" for place in range(len(tested))]
@@ -155,7 +182,7 @@ def _order(tested: Sequence[Prediction], answer: Answer, how: Verification) -> S
             "nodes": answer.question.nodes,
             "steps": how.steps,
             "evaluate_every": max(1, how.steps // LOOKS),
-            "evaluate_nodes": 8,
+            "evaluate_nodes": NODES,
         },
         "set": {"network": [str(file) for file in files], "algorithm.lr": RATES},
         "when": [
@@ -183,12 +210,6 @@ def scaled(prediction: Prediction, network: SimulatedNetwork, d: int) -> Simulat
     operator = prediction.candidate.operator
     small = VALUE_BYTES * d if operator is None else message_bytes(operator.compressor, d)
     return altered(network, bandwidth=small / prediction.sizes.message)
-
-
-def described(network: SimulatedNetwork) -> dict[str, Any]:
-    """The network as its file says it."""
-    levels = [{key: value for key, value in asdict(level).items() if value is not None} for level in network.levels]
-    return {"levels": levels, "compute": {**asdict(network.compute), "slow": dict(network.compute.slow)}}
 
 
 def _split(question: Question) -> Mapping[str, Any]:

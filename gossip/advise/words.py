@@ -12,6 +12,7 @@ from typing import Any
 
 from gossip.advise.candidates import Candidate
 from gossip.advise.command import Question
+from gossip.advise.networks import computing
 from gossip.advise.ranking import Prediction, Trial, next_other
 from gossip.advise.rates import Problem
 from gossip.console.table import show
@@ -93,10 +94,10 @@ def reasons(answer: Answer) -> list[str]:
 
 def _reason(prediction: Prediction, answer: Answer) -> str:
     candidate, needed, baseline = prediction.candidate, prediction.needed, answer.baseline
-    computing = answer.network.compute.seconds
+    spent = computing(answer.network, answer.question.nodes)
     sentences = [
         f"{candidate.name}: a step takes {duration(prediction.seconds_per_step)}, of which computing takes "
-        f"{duration(computing)}, for {byte_count(prediction.bytes_per_step)} that a node sends"
+        f"{duration(spent)}, for {byte_count(prediction.bytes_per_step)} that a node sends"
     ]
     if prediction.candidate is not baseline.candidate:
         sentences[0] += (
@@ -117,12 +118,13 @@ def _reason(prediction: Prediction, answer: Answer) -> str:
 
 
 def _surety(answer: Answer) -> list[str]:
-    other = next_other(answer.ranking)
+    best = answer.ranking[0]
     lines = [f"confidence: {answer.confidence}"]
-    if other is not None and answer.ranking[0].seconds:
-        times = other.seconds / answer.ranking[0].seconds
-        lines.append(f"  the next that is another method, graph or compressor takes {times:.3g} times as long: ")
-        lines[-1] += other.candidate.name
+    others = (("next", answer.ranking[1]), ("next with another graph or compressor", next_other(answer.ranking)))
+    for what, other in others:
+        if other is not None and best.seconds:
+            times = other.seconds / best.seconds
+            lines.append(f"  the {what} takes {times:.3g} times as long: {other.candidate.name}")
     for trial in answer.trials:
         if trial.winner.candidate is answer.ranking[0].candidate:
             verdict = "it stays the best"
@@ -136,7 +138,8 @@ def _surety(answer: Answer) -> list[str]:
 
 def unknown(answer: Answer) -> list[str]:
     """What the prediction does not know."""
-    question, compute = answer.question, answer.network.compute
+    question = answer.question
+    spent = computing(answer.network, question.nodes)
     source = "given" if question.compute_seconds is not None else "assumed, as the network says: --compute-seconds"
     return [
         "what this does not know:",
@@ -144,7 +147,7 @@ def unknown(answer: Answer) -> list[str]:
         f"{answer.problem.heterogeneity:.3g} ({question.said}) and the target {answer.problem.target:g} are assumed",
         "  generalization, and what momentum, adaptive methods or normalization layers change",
         "  your learning rate: every method is taken at its own best one, to be found by gossip.study --tune",
-        f"  the time of a gradient ({duration(compute.seconds)}: {source}), and that of packing messages, taken as 0",
+        f"  the time of a gradient ({duration(spent)}: {source}), and that of packing messages, taken as 0",
         "  other traffic and failures on your network",
     ]
 
