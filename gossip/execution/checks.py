@@ -9,6 +9,7 @@ from gossip.needs import check_needs
 from gossip.network import check_transport
 from gossip.processes.gathering import check_stall_timeout
 from gossip.processes.launcher import tolerates_failures
+from gossip.records.loggers.chosen import check_names
 from topologies import Schedule, Topology
 
 
@@ -20,6 +21,7 @@ def check(training: Training, ranks: int) -> Schedule:
     """
     _check_numbers(training)
     check_transport(training.transport)
+    check_names(training.loggers, written=training.output is not None)
     Interval.of(training.checkpoint_every)
     if training.keeps and training.output is None:
         raise ValueError("checkpoints are written into the run directory: output must say where that is to be made")
