@@ -38,6 +38,7 @@ class WandbLogger:
         settings = wandb.Settings(
             silent=True,
             console="off",
+            reinit="create_new",  # whatever runs the user has of their own in this process
             disable_git=True,
             save_code=False,
             init_timeout=START,
