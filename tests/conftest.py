@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 import pytest
 
+from gossip.processes.signals import WATCHED
 from tests import here as here_module
 from tests.here import run_here
 
@@ -39,6 +40,16 @@ def _heeded_signals() -> None:
     for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True)
+def _same_signals() -> Iterator[None]:
+    """A command ignores signals when it is done, and what is started then would ignore them too."""
+    before = {each: signal.getsignal(each) for each in WATCHED}
+    yield
+    for each, handler in before.items():
+        if handler is not None:  # which is one that Python does not know
+            signal.signal(each, handler)
 
 
 @pytest.fixture
