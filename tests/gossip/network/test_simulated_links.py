@@ -91,6 +91,13 @@ def test_each_message_has_an_overhead() -> None:
     assert seconds(times(linked).send(path(2), BYTES)) == [LATENCY + 0.25 + MESSAGE] * 2
 
 
+def test_an_oversubscribed_uplink_of_a_region_carries_all_that_crosses() -> None:
+    """Two regions of two hosts of two nodes; all else is fast, and 16 messages leave each region, at a quarter."""
+    levels = (Level(0.0, 1e9, members=2), Level(0.0, 1e9, members=2), Level(LATENCY, BANDWIDTH, up=BANDWIDTH / 4))
+    there = seconds(NetworkTimes(SimulatedNetwork(levels), 8, 0, seed=1).send(complete(8), BYTES))
+    assert max(there) == pytest.approx(LATENCY + 16 * 4 * MESSAGE)
+
+
 def test_sums_along_the_tree_send_whole_vectors_up_and_down() -> None:
     """Of 8 nodes, three times up, and three times down, where node 0 sends to three others one after the other."""
     each = NetworkTimes(SimulatedNetwork((Level(LATENCY, BANDWIDTH),), sums="tree"), 8, 0, seed=1)
