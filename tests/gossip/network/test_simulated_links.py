@@ -324,3 +324,13 @@ def test_computing_times_of_a_trace(tmp_path: Path) -> None:
     assert np.mean([compute.nanoseconds(2, 0, step)[0] for step in range(300)]) == pytest.approx(0.3e9)
     with pytest.raises(DataError, match="cannot read the trace"):
         Trace.read(tmp_path / "none.csv")
+
+
+def test_a_run_that_is_longer_than_a_trace_says_so() -> None:
+    def traced(*lengths: int) -> SimulatedNetwork:
+        return SimulatedNetwork((Level(0.0, 1e9),), Compute(trace=Trace([np.ones(length) for length in lengths])))
+
+    with pytest.warns(UserWarning, match="has 3 steps of node 1, and the run 4: it begins again where it ends"):
+        assert run(traced(5, 3, 4)).summary["simulated_seconds"] == pytest.approx(4.0)
+    run(traced(4, 5, 6))
+    run(traced(1, 1, 1))  # always the same
