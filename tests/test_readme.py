@@ -55,7 +55,7 @@ def test_command(python: Run, own_files: Path, command: str) -> None:
         arguments = arguments[: arguments.index(stop)] if stop in arguments else arguments
     if "--help" not in command and ".help" not in command and "--print_config" not in command:
         (small,) = [options for start, options in SMALL.items() if f"-m {start} " in f"{command} "]
-        kept = "--checkpoint-every" in command or "--resume" in command
+        kept = any(option in command for option in ("--checkpoint-every", "--resume", "--logger"))
         arguments += (small.replace("--output null", "") if kept else small).split()
     done = python(*arguments, ranks=ranks, env={"PYTHONPATH": f"{own_files}:{REPOSITORY}"})
     assert done.returncode == 0, done.stderr

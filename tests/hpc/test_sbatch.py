@@ -153,7 +153,10 @@ def test_a_study_is_an_array_of_its_cells_or_of_parts_of_them(tmp_path: Path, mo
         ("--study s.yaml --script s.py", "--script s.py is not allowed; it must be absent beside --study: the two"),
         ("--study s.yaml --chunks 4", "--chunks 4 is not allowed; it must be 1 to 3, the number of the study's cells"),
         ("--study s.yaml -- --chunk 1/2", "--chunk in the arguments is not allowed beside --study"),
-        ("--study s.yaml -- --set topology=rink", "no cell with topology=rink can be run: "),
+        (
+            "--study s.yaml -- --set topology=rink",
+            "no cell with algorithm=GossipAveraging can be run: --topology does not know 'rink'",
+        ),
         ("--study none.yaml", "cannot read none.yaml (No such file or directory)"),
         ("--chunks 4", "--chunks 4 is not allowed; it must be absent without --study"),
     ],
