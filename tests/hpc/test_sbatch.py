@@ -279,7 +279,10 @@ def test_who_is_still_starting_is_told_again(tmp_path: Path) -> None:
         (["--script", __file__, "--checkpoint-every", "9"], "--checkpoint-every 9 is not allowed"),
         (["--script", "missing.py"], "--script missing.py is not allowed; it must be a file that is there"),
         (["--seeds", "1", "2", "1"], "--seeds 1 2 1 is not allowed; it must be different from each other"),
-        (["--at-once", "2"], "--at-once 2 is not allowed; it must be absent without --configurations or --seeds"),
+        (
+            ["--at-once", "2"],
+            "--at-once 2 is not allowed; it must be absent without --configurations, --seeds or --study",
+        ),
         (["--seeds", "1", "2", "--", "--seed", "5"], "--seed 5 in the arguments takes the place of --seeds"),
         (["--configurations", *RING, "--seeds", "1", "--", "--seed", "5"], "takes the place of --seeds"),
         (["--configurations", *RING, *RING, "--"], "ring.yaml and hpc/slurm/ring.yaml make the same run"),
