@@ -14,6 +14,8 @@ from typing import NoReturn
 
 import pytest
 
+from gossip.processes.signals import WATCHED
+
 REPOSITORY = Path(__file__).parent.parent
 MPIRUN = Path(sys.executable).parent / "mpirun"
 
@@ -33,6 +35,16 @@ def _heeded_signals() -> None:
     for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True)
+def _same_signals() -> Iterator[None]:
+    """A command ignores signals when it is done, and what is started then would ignore them too."""
+    before = {each: signal.getsignal(each) for each in WATCHED}
+    yield
+    for each, handler in before.items():
+        if handler is not None:  # which is one that Python does not know
+            signal.signal(each, handler)
 
 
 @pytest.fixture

@@ -88,9 +88,9 @@ class Training:
     It stands as "simulated_seconds" in the history, and changes nothing else unless the algorithm acts on the time."""
 
     network: SimulatedNetwork | str | Path | None = None
-    """The same on a simulated network: lan, wan, hpc, edge, or a YAML file with levels of links and computing times.
+    """The same on a simulated network: lan, wan, hpc, edge, or a file of one's own: YAML or GraphML.
 
-    See `gossip.network.simulation`."""
+    It has links, shared or not, which may fail, and computing times: see docs/networks.md."""
 
     communicator: Intracomm | None = None
     """The mpi4py communicator to use, which is duplicated; all launched processes by default."""

@@ -19,6 +19,7 @@ rm -f "$$GOSSIP_STOPPED"
 stop='' step=''
 tell() { # again and again: a rank that is still starting does not hear it
     trap '' USR1
+    sleep 1 # the step, just begun, does not ignore it yet
     while kill -USR1 "$$step" 2> /dev/null; do sleep 5; done
 }
 trap 'stop=yes; if [ -n "$$step" ]; then tell & fi' USR1
