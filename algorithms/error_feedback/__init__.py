@@ -1,7 +1,9 @@
 """Methods around a compressed average of all nodes, most of them with error feedback, one file each."""
 
+from algorithms.error_feedback.accordion import Accordion as Accordion
 from algorithms.error_feedback.compressed_sgd import CompressedSGD as CompressedSGD
 from algorithms.error_feedback.cser import Cser as Cser
+from algorithms.error_feedback.deep_gradient_compression import DeepGradientCompression as DeepGradientCompression
 from algorithms.error_feedback.diana import Diana as Diana
 from algorithms.error_feedback.dist_ef_sgd import DistEFSGD as DistEFSGD
 from algorithms.error_feedback.double_compression_sgd import DoubleCompressionSGD as DoubleCompressionSGD

@@ -27,6 +27,9 @@ from gossip.execution.setting import Setting, configuration_text
 from gossip.network import Communicator
 from gossip.processes.ending import closed_together, first_calls
 from gossip.processes.signals import Signals
+from gossip.records.configuration import options_in
+from gossip.records.loggers.chosen import Loggers
+from gossip.records.loggers.logger import About
 from gossip.records.progress import Progress
 from gossip.records.recorder import Recorder
 from gossip.workloads.workload import HasStateDict
@@ -67,8 +70,12 @@ def new_recorder(setting: Setting, processes: Communicator) -> Recorder:
     """An empty history, which rank 0 writes down and shows if that was asked for."""
     if processes.rank:
         return Recorder(None)
-    training = setting.training
-    return Recorder(setting.written, Progress(training.steps) if training.progress else None)
+    training, written = setting.training, setting.written
+    loggers = None
+    if training.loggers and written is not None:
+        configuration = options_in(configuration_text(training, setting.topology))
+        loggers = Loggers(training.loggers, About(written, configuration))
+    return Recorder(written, Progress(training.steps) if training.progress else None, loggers)
 
 
 def attempt(
@@ -109,6 +116,7 @@ def attempt(
     except DivergedError as error:
         stopped = error
     except GossipError:
+        recorder.stopped()
         processes.barrier()
         raise
     losses = [] if companion is None else companion.losses

@@ -31,6 +31,7 @@ from gossip.processes.ending import closed_together, failing_together, speaking_
 from gossip.processes.gathering import gathered
 from gossip.processes.signals import Signals
 from gossip.processes.start import refusing
+from gossip.records.loggers.chosen import check_packages
 from gossip.records.logs import logs
 from gossip.records.sameness import refuse_disagreement
 from gossip.records.trace import traced
@@ -38,7 +39,7 @@ from topologies import Schedule
 
 Options = ParamSpec("Options")
 
-RANKS_MAY_DIFFER = ("communicator", "config", "output", "progress", "stall_timeout")  # of `Training`
+RANKS_MAY_DIFFER = ("communicator", "config", "loggers", "output", "progress", "stall_timeout")  # of `Training`
 
 
 def conduct(
@@ -69,6 +70,7 @@ def conduct(
     processes.traceback = training.traceback
     topology = processes.together(lambda: check(training, processes.size))
     _refuse_disagreement(training, topology, processes)
+    processes.from_root(lambda: check_packages(training.loggers))
     survives = training.on_failure != "abort"
     if training.on_failure == "continue":  # without whatever rank, that of a server too
         training = replace(training, algorithm=training.algorithm.replicated())

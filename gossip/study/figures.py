@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from gossip.study.across import lines, numeric_options
 from gossip.study.results import Cell
-from gossip.study.statistics import curve
+from gossip.study.statistics import Spread, curve
 from gossip.study.tables import QUANTITIES
 from topologies.pages.style import line
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DECADES = 1.5  # positive values that span more get a logarithmic axis
+FACTOR = 8  # and so do values of an option, if the largest is so many times the least
 
 
 def metrics(cells: Sequence[Cell]) -> list[str]:
@@ -48,17 +50,68 @@ def figure(cells: Sequence[Cell], x: str, y: str) -> Figure:
         axes.plot(found["x"], found["mean"], label=cell.name, **style)
         if not math.isnan(found["low"][0]):
             axes.fill_between(found["x"], found["low"], found["high"], color=style["color"], alpha=0.15, linewidth=0)
-    positive = [value for value in values if value > 0]
-    if positive and min(values) >= 0 and math.log10(max(positive) / min(positive)) >= DECADES:
+    if _spans_decades(values):
         axes.set_yscale("log", nonpositive="mask")
     axes.set(xlabel=_label(x), ylabel=_label(y))
     if values:
-        made.legend(loc="outside lower center", ncols=1 if max(len(cell.name) for cell in cells) > 40 else 2)
+        _add_legend(made, [cell.name for cell in cells])
     return made
 
 
-def write_figures(cells: Sequence[Cell], metric: str, folder: Path) -> list[Path]:
-    """A metric over each quantity, and the consensus distance over the steps, as SVG and PDF.
+def figure_across(cells: Sequence[Cell], key: str, label: str, of: Callable[[Cell], Spread | None]) -> Figure:
+    """A number of each cell over the values of an option, a line for cells that differ in nothing else, with confidence
+    intervals; the axis of the option is logarithmic where its values grow by about the same factor.
+
+    Args:
+        cells: All of the study.
+        key: One of their `numeric_options`.
+        label: What the number is, for the axis.
+        of: The number; left out where it is None.
+    """
+    from matplotlib.figure import Figure
+
+    made = Figure(figsize=(6.4, 4.0), layout="constrained")
+    axes = made.subplots()
+    found = lines(cells, key, of)
+    for place, points in enumerate(found.values()):
+        ends = [seen.interval or 0.0 for _, seen in points]
+        axes.errorbar(
+            [at for at, _ in points], [seen.mean for _, seen in points], ends, capsize=2, elinewidth=1, **line(place)
+        )
+    if _spans_decades([seen.mean for points in found.values() for _, seen in points]):
+        axes.set_yscale("log", nonpositive="mask")
+    ticks = sorted({at for points in found.values() for at, _ in points})
+    if ticks and ticks[0] > 0 and ticks[-1] >= FACTOR * ticks[0]:
+        axes.set_xscale("log")
+        axes.set_xticks(ticks, [f"{at:g}" for at in ticks])
+        axes.set_xticks([], minor=True)
+    axes.set(xlabel=_label(key.rpartition(".")[2]), ylabel=label)
+    _add_legend(made, list(found), handles=axes.containers)
+    return made
+
+
+def across_options(cells: Sequence[Cell], metric: str, target: float) -> list[tuple[str, Figure]]:
+    """For every option with at least three numbers: the metric at the end, and the steps to the target, across them."""
+    asked = [
+        (metric, _label(metric), lambda cell: cell.final(metric)),
+        ("steps-to-target", f"steps to a {_label(metric)} of {target:g}", lambda cell: _steps(cell, metric, target)),
+    ]
+    return [
+        (f"{name}-across-{key}", figure_across(cells, key, label, of))
+        for key in numeric_options(cells)
+        for name, label, of in asked
+        if lines(cells, key, of)
+    ]
+
+
+def _steps(cell: Cell, metric: str, target: float) -> Spread | None:
+    """Until all of its runs have come to the target; None if some never do."""
+    found = cell.until("step", metric, target)
+    return found if found and found.count == len(cell.runs) else None
+
+
+def write_figures(cells: Sequence[Cell], metric: str, target: float, folder: Path) -> list[Path]:
+    """A metric over each quantity, and the consensus distance over the steps, as SVG and PDF; and of `across_options`.
 
     Raises:
         OSError: One cannot be written.
@@ -68,13 +121,24 @@ def write_figures(cells: Sequence[Cell], metric: str, folder: Path) -> list[Path
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     with drawn():
-        for x, y in [*((x, metric) for x in quantities(cells)), ("step", "consensus_distance")]:
-            made = figure(cells, x, y)
+        curves = dict.fromkeys([*((x, metric) for x in quantities(cells)), ("step", "consensus_distance")])
+        figures = [(f"{y}-over-{x}", figure(cells, x, y)) for x, y in curves]
+        for name, made in [*figures, *across_options(cells, metric, target)]:
             for kind, undated in (("svg", {"Date": None}), ("pdf", {"CreationDate": None})):
-                path = folder / f"{y}-over-{x}.{kind}"
+                path = folder / f"{name}.{kind}"
                 made.savefig(path, metadata=undated)
                 written.append(path)
     return written
+
+
+def _spans_decades(values: Sequence[float]) -> bool:
+    positive = [value for value in values if value > 0]
+    return bool(positive) and min(values) >= 0 and math.log10(max(positive) / min(positive)) >= DECADES
+
+
+def _add_legend(made: Figure, names: Sequence[str], **handles: Any) -> None:
+    columns = 1 if max(map(len, names)) > 40 else 2
+    made.legend(loc="outside lower center", ncols=columns, **handles, **({"labels": names} if handles else {}))
 
 
 def _label(key: str) -> str:
