@@ -20,7 +20,7 @@ SENDING = BYTES / BANDWIDTH
 
 
 def planned(algorithm: Algorithm, topology: Schedule, period: int = 1) -> Plan:
-    return plan(algorithm, topology, period=period, random=False)
+    return plan(algorithm, topology, period=period, uneven=False)
 
 
 def seconds(algorithm: Algorithm, topology: Schedule, period: int = 1, message: int = BYTES) -> float:
