@@ -17,6 +17,7 @@ SMALL = {  # options that make a command short; those given last count
     "gossip.study --set topology=ring,star,exponential": "--set steps=2 workload=Averaging nodes=4 --processes 1",
     "gossip.study --set topology=ring,torus": "--set steps=2 nodes=9 --processes 1",
     "gossip.study --set topology=ring,star": "--set steps=2 nodes=4",
+    "gossip.advise": "--nodes 4 --hosts 2 --network lan --parameters 1000",
     "gossip.reproduce": "",
     "gossip.doctor": "--seconds 0.1",
     "gossip.hpc": "",
