@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,22 +46,19 @@ def figure(cells: Sequence[Cell], x: str, y: str) -> Figure:
 
     made = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes = made.subplots()
-    values: list[float] = []
-    ends: list[float] = []
-    for place, cell in enumerate(cells):
-        found = curve(cell.histories, x, y)
-        if not found["x"]:
-            continue
-        ends.append(found["x"][-1])
-        values += found["mean"]
+    curves = [(place, found) for place, cell in enumerate(cells) if (found := curve(cell.histories, x, y))["x"]]
+    ends = [found["x"][-1] for _, found in curves]
+    if x != "step" and ends and min(ends) > 0 and max(ends) >= FACTOR * min(ends):
+        axes.set_xscale("log")
+        curves = [(place, _positive(found)) for place, found in curves]
+    values = [value for _, found in curves for value in found["mean"]]
+    for place, found in curves:
         style = line(place)
-        axes.plot(found["x"], found["mean"], label=cell.name, **style)
+        axes.plot(found["x"], found["mean"], label=cells[place].name, **style)
         if not math.isnan(found["low"][0]):
             axes.fill_between(found["x"], found["low"], found["high"], color=style["color"], alpha=0.15, linewidth=0)
     if _spans_decades(values):
         axes.set_yscale("log", nonpositive="mask")
-    if x != "step" and ends and min(ends) > 0 and max(ends) >= FACTOR * min(ends):
-        axes.set_xscale("log", nonpositive="mask")
     axes.set(xlabel=_label(x), ylabel=_label(y))
     _show_units(axes.xaxis, x)
     _show_units(axes.yaxis, y)
@@ -106,16 +104,14 @@ def figure_across(
 
 
 def across_options(cells: Sequence[Cell], metric: str, target: float) -> list[tuple[str, Figure]]:
-    """For every option with at least three numbers: the metric at the end, and the steps to the target, across them."""
-    asked = [
-        (metric, metric, _label(metric), lambda cell: cell.final(metric)),
-        (
-            "steps-to-target",
-            "step",
-            f"steps to a {_label(metric)} of {target:g}",
-            lambda cell: _steps(cell, metric, target),
-        ),
-    ]
+    """Across every option with at least three numbers: the metric at the end, and the steps and simulated seconds until
+    the target."""
+    asked = [(metric, metric, _label(metric), partial(Cell.final, metric=metric))]
+    for quantity, words in (("step", "steps"), ("simulated_seconds", "simulated seconds")):
+        if quantity in quantities(cells):
+            until = partial(_until, quantity=quantity, metric=metric, target=target)
+            label = f"{words} to a {_label(metric)} of {target:g}"
+            asked.append((f"{words.replace(' ', '-')}-to-target", quantity, label, until))
     return [
         (f"{name}-across-{key}", figure_across(cells, key, unit, label, of))
         for key in numeric_options(cells)
@@ -124,9 +120,9 @@ def across_options(cells: Sequence[Cell], metric: str, target: float) -> list[tu
     ]
 
 
-def _steps(cell: Cell, metric: str, target: float) -> Spread | None:
-    """Until all of its runs have come to the target; None if some never do."""
-    found = cell.until("step", metric, target)
+def _until(cell: Cell, quantity: str, metric: str, target: float) -> Spread | None:
+    """What it needs until all of its runs have come to the target; None if some never do."""
+    found = cell.until(quantity, metric, target)
     return found if found and found.count == len(cell.runs) else None
 
 
@@ -149,6 +145,12 @@ def write_figures(cells: Sequence[Cell], metric: str, target: float, folder: Pat
                 made.savefig(path, metadata=undated)
                 written.append(path)
     return written
+
+
+def _positive(found: dict[str, list[float]]) -> dict[str, list[float]]:
+    """The part of a curve that a logarithmic axis has room for."""
+    first = sum(at <= 0 for at in found["x"])
+    return {name: numbers[first:] for name, numbers in found.items()}
 
 
 def _spans_decades(values: Sequence[float]) -> bool:
