@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ Numbers = NDArray[np.float64]
 
 ENDLESS = 16  # rounds of a schedule that never repeats, repeated
 DOUBLINGS = 60
+ROUNDING = 1e-12  # of a memory that is none
 RATES = np.geomspace(1e-3, 1.0, 61)  # learning rates that are tried, in units of 1 / L
 PULL = 0.8  # a, see `Memory`: fitted, see docs/advise.md
 CURVATURE = 0.02  # c, see `Problem`: fitted, see docs/advise.md
@@ -44,8 +46,11 @@ class Memory:
     cross: Numbers
 
     def over(self, other: Memory) -> float:
-        """How many times as long as in another one differences by noise live, where f is nearly 1."""
-        return float(self.noise[-1] / other.noise[-1])
+        """How many times as long as in another one differences by noise live, where f is nearly 1.
+
+        Infinite where they do not live at all in the other one, as on two or three nodes that are all linked.
+        """
+        return float(self.noise[-1] / other.noise[-1]) if other.noise[-1] > ROUNDING else math.inf
 
     def at(self, factor: Numbers) -> tuple[Numbers, Numbers, Numbers]:
         """v, m and c at other f, by interpolation."""
@@ -170,7 +175,7 @@ def tracked(topology: Topology, precision: float) -> Deviation:
     """
     values = eigenvalues(topology)
     noise = float(np.sum(2 * values**4 / ((1 - values) * (1 + values) ** 3))) / topology.n
-    settling = np.log(precision) / np.log(np.abs(values).max() ** 2)
+    settling = np.log(precision) / np.log(max(float(np.abs(values).max()), ROUNDING) ** 2)
     return Deviation(np.full(len(RATES), noise), np.zeros(len(RATES)), float(settling))
 
 

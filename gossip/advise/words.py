@@ -108,8 +108,9 @@ def _reason(prediction: Prediction, answer: Answer) -> str:
     else:
         why = f"the spectral gap is {gap(candidate):.2g}"
         if candidate.operator is not None:
-            why += f", messages keep {candidate.operator.alpha:.2g} of a vector's square, so that differences between "
-            why += f"nodes live {candidate.slowdown:.3g} times as long"
+            why += f", messages keep {candidate.operator.alpha:.2g} of a vector's square"
+        if math.isfinite(candidate.slowdown) and candidate.operator is not None:
+            why += f", so that differences between nodes live {candidate.slowdown:.3g} times as long"
         if candidate.period > 1:
             why += f", and nodes go {candidate.period} steps alone"
     times = needed.steps / baseline.needed.steps
@@ -182,7 +183,7 @@ def record(prediction: Prediction) -> dict[str, Any]:
         "share_of_deviation_by_noise": prediction.needed.of_deviation,
         "share_of_deviation_by_data": prediction.needed.of_drift,
         "alpha": None if candidate.operator is None else candidate.operator.alpha,
-        "slowdown": candidate.slowdown,
+        "slowdown": candidate.slowdown if math.isfinite(candidate.slowdown) else None,
     }
 
 

@@ -138,3 +138,11 @@ def test_what_is_more_apart_needs_more_steps() -> None:
     problem = Problem(0.25, 1.0, 0.05, CURVATURE)
     needed = [steps(problem, 16, periodic(memory(ring(16)), 16, H)).steps for H in (1, 2, 4, 16)]
     assert needed == sorted(needed) and needed[0] < needed[-1]
+
+
+def test_nodes_that_are_all_linked() -> None:
+    """Two or three nodes on a ring average exactly: nothing lives on, and only compression leaves anything."""
+    for n in (2, 3):
+        plain = memory(ring(n))
+        assert plain.noise.max() < 1e-12 and compressed(ring(n), 0.5, 0.5).over(plain) == np.inf
+        assert tracked(ring(n), 0.05).settling < 0.1
