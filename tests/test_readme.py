@@ -58,7 +58,7 @@ def arguments(command: str) -> list[str]:
     if "--help" in command or ".help" in command or "--print_config" in command:
         return found
     (small,) = [options for start, options in SMALL.items() if f"-m {start} " in f"{command} "]
-    kept = "--checkpoint-every" in command or "--resume" in command
+    kept = any(option in command for option in ("--checkpoint-every", "--resume", "--logger"))
     small = small.replace("--output null", "") if kept else small
     return [*found, *small.split(), *(["--nodes", "2"] if any(word in found for word in SLOW) else [])]
 
