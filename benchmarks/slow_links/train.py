@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from baselines import Averaged, DistributedDataParallel
+from baselines import Averaged, DistributedDataParallel, gloo
 from methods import BATCH, EVERY, METHODS, NODES, TARGET, WORKLOAD, oracle, settings
 
 from algorithms import ShardedWorkload
@@ -167,13 +167,14 @@ def bench(processes: Communicator, options: Namespace) -> int:
     shared = Bench(options, processes, workload)
     found: list[Measured] = []
     lr, compute = settings("all-reduce SGD")["lr"], computing["all-reduce SGD"]
-    for _ in range(1 if options.quick else options.repeats):
-        for name in METHODS:
-            found.append(shared.method(name, fit.fitted(link, computing[name])))
-        ring = SimulatedNetwork((link,), compute)
-        averaged = Averaged(workload, processes, oracle(), lr, SEED)
-        found.append(shared.baseline("all-reduce SGD, MPI_Allreduce", averaged, ring))
-        with closing(DistributedDataParallel(workload, processes, lr, SEED, options.address)) as ddp:
+    ring = SimulatedNetwork((link,), compute)
+    with gloo(processes, options.address):
+        for _ in range(1 if options.quick else options.repeats):
+            for name in METHODS:
+                found.append(shared.method(name, fit.fitted(link, computing[name])))
+            averaged = Averaged(workload, processes, oracle(), lr, SEED)
+            found.append(shared.baseline("all-reduce SGD, MPI_Allreduce", averaged, ring))
+            ddp = DistributedDataParallel(workload, processes, lr, SEED)
             found.append(shared.baseline("all-reduce SGD, DDP over gloo", ddp, ring))
     record: dict[str, Any] = {
         "rate": options.rate,
