@@ -33,7 +33,7 @@ def lines(record: dict[str, Any]) -> list[str]:
         )
         reached = "" if record["quick"] or accuracy >= TARGET else " (not reached)"
         found.append(
-            f"| {name} | {steps}{reached} | {accuracy:.3f} | {megabytes:.1f} | {real:.2f} | {clock:.2f} | "
+            f"| {name} | {steps}{reached} | {accuracy:.3f} | {megabytes:.2f} | {real:.2f} | {clock:.2f} | "
             f"{clock / real:.2f} |"
         )
     return [*found, ""]

@@ -30,7 +30,7 @@ from gossip.advise.rates import (
 from topologies import Schedule, Topology
 
 PERIODS = (1, 2, 4, 8, 16, 32, 64)  # steps from one averaging to the next
-COMPRESSED_PERIODS = (4, 16)
+COMPRESSED_PERIODS = (4, 16, 64)
 FLAT = ("ring", "torus", "exponential", "one_peer_exponential", "base_graph")
 ON_HOSTS = ("hierarchical", "alternating_hierarchical")
 COMPRESSED = ("ring", "torus", "exponential", "hierarchical")  # static ones

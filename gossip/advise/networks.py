@@ -75,11 +75,11 @@ def computing(network: SimulatedNetwork, nodes: int) -> float:
     return float(network.compute.nanoseconds(nodes, 0, 0).mean()) / SECOND
 
 
-def varies(network: SimulatedNetwork) -> bool:
-    """Whether steps differ by chance, or with time."""
-    failures = network.failures
-    traced = network.compute.trace is not None
-    return network.compute.jitter != "none" or traced or failures.rate > 0 or bool(failures.outages)
+def differs(network: SimulatedNetwork) -> bool:
+    """Whether steps take some nodes longer than others, or sometimes longer."""
+    compute, failures = network.compute, network.failures
+    uneven = compute.jitter != "none" or compute.trace is not None or len(compute.slow) > 0
+    return uneven or failures.rate > 0 or len(failures.outages) > 0
 
 
 def described(network: SimulatedNetwork) -> dict[str, Any]:

@@ -23,8 +23,8 @@ Event = Callable[[NetworkTimes, dict[int, Any], "Sizes"], None]
 """Moves the times on, given when what was sent before is there, by the number of the event that sent it."""
 
 ENTRIES = 16  # of the vectors that stand for the models while a plan is made
-ROUNDS = 4  # that are measured, at least
-RANDOM_ROUNDS = 48  # steps that are, where computing times are random
+STEPS, ROUNDS = 4, 2  # that are measured, at least
+UNEVEN_STEPS = 48  # that are, where computing times differ, and nodes wait for others that have waited
 ENDLESS = 16  # rounds of a schedule that never repeats
 
 
@@ -113,18 +113,18 @@ def _kind(row_bytes: NDArray[np.int64] | int) -> str:
     return "dense" if isinstance(row_bytes, int) else "message"
 
 
-def plan(algorithm: Algorithm[Any], topology: Schedule, *, period: int, random: bool) -> Plan:
+def plan(algorithm: Algorithm[Any], topology: Schedule, *, period: int, uneven: bool) -> Plan:
     """What a method does, by letting it run: with small vectors, on a network that puts down what it is asked for.
 
     Args:
         algorithm: The method, whose hyper-parameters are numbers.
         topology: Who talks to whom.
         period: Steps from one round to the next.
-        random: Whether the computing times will be, so that more steps are needed.
+        uneven: Whether computing times will differ, so that more steps are needed.
     """
     n = topology.n
     cycle = period * (topology.period or ENDLESS)
-    needed = max(ROUNDS * period, RANDOM_ROUNDS if random else 0)
+    needed = max(STEPS, ROUNDS * period, UNEVEN_STEPS if uneven else 0)
     half = cycle * math.ceil(needed / cycle)
     ledger = _Ledger(n)
     network = ClockedNetwork(cast(Network, connect(topology, Communicator())), cast(NetworkTimes, ledger))

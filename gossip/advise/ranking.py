@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from gossip.advise.candidates import Candidate
-from gossip.advise.networks import altered, paced, varies
+from gossip.advise.networks import altered, differs, paced
 from gossip.advise.plan import Plan, Sizes, plan
 from gossip.advise.rates import Deviation, Problem, Steps, steps
 from gossip.network import SimulatedNetwork
@@ -58,13 +58,13 @@ def predict(
     candidates: Iterable[Candidate], dense: int, network: SimulatedNetwork, problem: Problem
 ) -> list[Prediction]:
     """All of them, in their order."""
-    random = varies(network)
+    uneven = differs(network)
     plans: dict[tuple[str, str, int], Plan] = {}  # which do not depend on the compressor
     found = []
     for each in candidates:
         key = (each.method, each.topology.name, each.period)
         if key not in plans:
-            plans[key] = plan(each.algorithm, each.topology, period=each.period, random=random)
+            plans[key] = plan(each.algorithm, each.topology, period=each.period, uneven=uneven)
         sizes = Sizes(dense, each.operator.bytes if each.operator else dense)
         deviation = each.deviation(problem)
         needed = steps(problem, each.topology.n, deviation)

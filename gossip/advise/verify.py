@@ -138,7 +138,9 @@ def show_verdicts(found: Sequence[Verdict], target: float) -> None:
     if not math.isfinite(first.seconds):
         print(f"no run has come to a loss of {target:.4g}: give more --steps")
     elif first is best:
-        print(f"the study confirms the answer: {best.name} is the first at a loss of {target:.4g}")
+        print(
+            f"the study confirms the answer: {best.name} is the first at a loss of {target:.4g}{_narrowly(simulated)}"
+        )
     elif best.seconds <= CLOSE * first.seconds:
         print(
             f"the study does not tell them apart: {first.name} is the first at a loss of {target:.4g}, and {best.name} "
@@ -149,6 +151,14 @@ def show_verdicts(found: Sequence[Verdict], target: float) -> None:
             f"the study does not confirm the answer: {first.name} is the first at a loss of {target:.4g}, and "
             f"{best.name} is number {simulated.index(best) + 1}"
         )
+
+
+def _narrowly(simulated: Sequence[Verdict]) -> str:
+    """That the second one is as good, as far as the prediction can tell; "" if it is not."""
+    times = simulated[1].seconds / simulated[0].seconds
+    if times > CLOSE:
+        return ""
+    return f"; {simulated[1].name} takes {times:.3g} times as long, which is within the error of the prediction"
 
 
 def _target(cells: Sequence[Cell], tested: int) -> float | None:

@@ -55,6 +55,21 @@ def check(training: Training, ranks: int) -> Schedule:
     return topology
 
 
+def repeated_trace(training: Training) -> str | None:
+    """What is said of computing times that end before the run does, if they do; what never changes has no end."""
+    network = training.network
+    if not isinstance(network, SimulatedNetwork) or network.compute.trace is None:
+        return None
+    lengths = [len(times) for times in network.compute.trace.seconds]
+    node = lengths.index(min(lengths))
+    if max(lengths) == 1 or lengths[node] >= training.steps:
+        return None
+    return (
+        f"the trace of computing times has {lengths[node]} steps of node {node}, and the run {training.steps}: "
+        f"it begins again where it ends"
+    )
+
+
 def _check_numbers(training: Training) -> None:
     least = {"steps": 0, "seed": 0, "evaluate_every": 1, "evaluate_nodes": 0, "keep": 1}
     for name, allowed in least.items():

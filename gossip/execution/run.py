@@ -16,7 +16,7 @@ import torch
 from gossip.drivers.moment import Observer
 from gossip.errors import GossipError
 from gossip.execution.attempt import Finished, attempt, new_recorder
-from gossip.execution.checks import check, check_survival
+from gossip.execution.checks import check, check_survival, repeated_trace
 from gossip.execution.outcome import Result
 from gossip.execution.setting import prepare
 from gossip.execution.training import Training
@@ -84,8 +84,9 @@ def conduct(
             stack.enter_context(watched(processes, setting.written, CHECKPOINT.pattern))
         stack.enter_context(logs(setting.written, processes))
         biased = bias(training.algorithm, topology)
-        if biased and processes.rank == 0:
-            warn(biased)
+        for warning in (biased, repeated_trace(training)):
+            if warning and processes.rank == 0:
+                warn(warning)
         if survives:
             from gossip.execution.survival import Survival
             from gossip.processes.mpi import MpiCommunicator

@@ -153,7 +153,10 @@ def test_a_study_is_an_array_of_its_cells_or_of_parts_of_them(tmp_path: Path, mo
         ("--study s.yaml --script s.py", "--script s.py is not allowed; it must be absent beside --study: the two"),
         ("--study s.yaml --chunks 4", "--chunks 4 is not allowed; it must be 1 to 3, the number of the study's cells"),
         ("--study s.yaml -- --chunk 1/2", "--chunk in the arguments is not allowed beside --study"),
-        ("--study s.yaml -- --set topology=rink", "no cell with topology=rink can be run: "),
+        (
+            "--study s.yaml -- --set topology=rink",
+            "no cell with algorithm=GossipAveraging can be run: --topology does not know 'rink'",
+        ),
         ("--study none.yaml", "cannot read none.yaml (No such file or directory)"),
         ("--chunks 4", "--chunks 4 is not allowed; it must be absent without --study"),
     ],
@@ -276,7 +279,10 @@ def test_who_is_still_starting_is_told_again(tmp_path: Path) -> None:
         (["--script", __file__, "--checkpoint-every", "9"], "--checkpoint-every 9 is not allowed"),
         (["--script", "missing.py"], "--script missing.py is not allowed; it must be a file that is there"),
         (["--seeds", "1", "2", "1"], "--seeds 1 2 1 is not allowed; it must be different from each other"),
-        (["--at-once", "2"], "--at-once 2 is not allowed; it must be absent without --configurations or --seeds"),
+        (
+            ["--at-once", "2"],
+            "--at-once 2 is not allowed; it must be absent without --configurations, --seeds or --study",
+        ),
         (["--seeds", "1", "2", "--", "--seed", "5"], "--seed 5 in the arguments takes the place of --seeds"),
         (["--configurations", *RING, "--seeds", "1", "--", "--seed", "5"], "takes the place of --seeds"),
         (["--configurations", *RING, *RING, "--"], "ring.yaml and hpc/slurm/ring.yaml make the same run"),

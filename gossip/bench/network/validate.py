@@ -16,10 +16,11 @@ from algorithms import Algorithm, ChocoSGD, DecentralizedSGD, LocalSGD, Minibatc
 from gossip.bench.command import TOPOLOGIES, Command, option, whole
 from gossip.bench.network import fit
 from gossip.bench.network.mirror import mirrored
-from gossip.bench.timing import interleaved
+from gossip.bench.timing import SHORTEST, interleaved
 from gossip.console import table
 from gossip.drivers.gradients import Gradients
 from gossip.drivers.lockstep import Lockstep
+from gossip.needs import check_needs
 from gossip.network import Communicator, RunNetwork, SimulatedNetwork, TransportName, connect
 from gossip.network.simulation.description import Compute
 from gossip.workloads import Mnist
@@ -111,6 +112,7 @@ class Validate(Command):
     )
     hidden: int = option(128, "width of the hidden layer: 100,000 parameters", whole)
     batch: int = option(32, "images of a node in a step", whole)
+    block: float = option(SHORTEST, "seconds of a timed block, at least", float, least=0)
     save: str | None = option(None, "file for the network that was fitted, which --network takes")
 
     def run(self, communicator: Communicator) -> list[Prediction]:
@@ -129,7 +131,7 @@ class Validate(Command):
                 cases[f"{name} alone"] = alone[name]
             for network in networks:
                 open_until_measured.enter_context(closing(network))
-            seconds = interleaved(cases, self.repeats, communicator)
+            seconds = interleaved(cases, self.repeats, communicator, shortest=self.block)
         blocks = communicator.gather({name: each.seconds[-self.repeats :] for name, each in alone.items()})
         link = fit.fit(wanted, seconds, n)
         networks_fitted = {
@@ -140,7 +142,10 @@ class Validate(Command):
     def _graph(self, ranks: int) -> Schedule:
         if ranks < NODES:
             raise ValueError(f"validate needs ranks to measure between: start {NODES} or more, mpirun -n {NODES} ...")
-        return TOPOLOGIES[self.topology](ranks)
+        graph = TOPOLOGIES[self.topology](ranks)
+        for make in METHODS.values():
+            check_needs(make(), graph)
+        return graph
 
     def _rows(
         self,

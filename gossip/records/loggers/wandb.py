@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from gossip.records.loggers.logger import About, Record, numbers
@@ -16,7 +16,9 @@ os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # before it is imported
 
 import wandb
 
-FOLDER, STATE = "wandb", "gossip.json"
+from gossip.records.loggers.wandb_files import logged_steps
+
+FOLDER, STATE = "wandb", "gossip-run"
 START = 60.0  # seconds that its own process may take to start
 
 
@@ -31,9 +33,12 @@ class WandbLogger:
         """Start W&B's own process, and log what is missing."""
         self._state = about.directory / FOLDER / STATE
         self._state.parent.mkdir(parents=True, exist_ok=True)
-        state = json.loads(self._state.read_text(encoding="utf-8")) if self._state.exists() else {}
-        self._id, self._last = state.get("id", uuid.uuid4().hex[:12]), int(state.get("step", -1))
-        while [*self._state.parent.glob(f"*-{time.strftime('%Y%m%d_%H%M%S')}-{self._id}")]:
+        if not self._state.exists():
+            replace_file(self._state, f"{uuid.uuid4().hex[:12]}\n")
+        self._id = self._state.read_text(encoding="utf-8").strip()
+        folder = Path(os.environ.get("WANDB_DIR", about.directory))
+        self._known = logged_steps(folder / FOLDER, self._id)
+        while [*(folder / FOLDER).glob(f"*-{time.strftime('%Y%m%d_%H%M%S')}-{self._id}")]:
             time.sleep(0.1)  # W&B would write over what was begun in this second
         settings = wandb.Settings(
             silent=True,
@@ -50,7 +55,7 @@ class WandbLogger:
             id=self._id,
             name=about.name,
             config=dict(about.configuration),
-            dir=os.environ.get("WANDB_DIR", str(about.directory)),
+            dir=str(folder),
             mode=None if "WANDB_MODE" in os.environ else "offline",
             resume="allow",
             settings=settings,
@@ -61,11 +66,10 @@ class WandbLogger:
     def add(self, record: Record) -> None:
         """Log one row, if it is not there."""
         step = int(record["step"])
-        if step <= self._last:
+        if step in self._known:
             return
         self._run.log(numbers(record), step=step, commit=True)
-        self._last = step
-        replace_file(self._state, json.dumps({"id": self._id, "step": step}) + "\n")
+        self._known.add(step)
 
     def close(self, summary: Mapping[str, Any] | None) -> None:
         """Let W&B write all that it has, and end its process."""

@@ -11,6 +11,7 @@ from gossip.errors import UsageError
 from gossip.network import SimulatedNetwork
 from gossip.network.simulation.description import Compute, Level
 from gossip.network.simulation.graph import Link, LinkGraph
+from tests.conftest import REPOSITORY
 from topologies import Schedule, complete, one_peer_exponential, ring
 
 LATENCY, BANDWIDTH, COMPUTE = 1e-3, 1e6, 0.02
@@ -20,7 +21,7 @@ SENDING = BYTES / BANDWIDTH
 
 
 def planned(algorithm: Algorithm, topology: Schedule, period: int = 1) -> Plan:
-    return plan(algorithm, topology, period=period, random=False)
+    return plan(algorithm, topology, period=period, uneven=False)
 
 
 def seconds(algorithm: Algorithm, topology: Schedule, period: int = 1, message: int = BYTES) -> float:
@@ -75,6 +76,13 @@ def test_nodes_of_a_host_share_its_link() -> None:
     across = planned(DecentralizedSGD(), _shift(8, 4))
     assert across.seconds(network, Sizes(BYTES, BYTES)) == pytest.approx(4 * SENDING, rel=1e-6)
     assert hosts_of(network, 8, None) == 2
+
+
+def test_two_centres() -> None:
+    """The network of the documentation: between two sites of 8 nodes, 100 Mbit/s and 20 ms."""
+    network = SimulatedNetwork.of(REPOSITORY / "docs" / "two_centres.yaml")
+    assert hosts_of(network, 16, None) == 2 and on_hosts(network, 16, 2) == network
+    assert (network.levels[1].bandwidth, network.levels[1].latency) == (100e6 / 8, 0.02)
 
 
 def test_hosts_of_a_network_are_as_large_as_it_says() -> None:

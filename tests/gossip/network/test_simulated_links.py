@@ -91,6 +91,13 @@ def test_each_message_has_an_overhead() -> None:
     assert seconds(times(linked).send(path(2), BYTES)) == [LATENCY + 0.25 + MESSAGE] * 2
 
 
+def test_an_oversubscribed_uplink_of_a_region_carries_all_that_crosses() -> None:
+    """Two regions of two hosts of two nodes; all else is fast, and 16 messages leave each region, at a quarter."""
+    levels = (Level(0.0, 1e9, members=2), Level(0.0, 1e9, members=2), Level(LATENCY, BANDWIDTH, up=BANDWIDTH / 4))
+    there = seconds(NetworkTimes(SimulatedNetwork(levels), 8, 0, seed=1).send(complete(8), BYTES))
+    assert max(there) == pytest.approx(LATENCY + 16 * 4 * MESSAGE)
+
+
 def test_sums_along_the_tree_send_whole_vectors_up_and_down() -> None:
     """Of 8 nodes, three times up, and three times down, where node 0 sends to three others one after the other."""
     each = NetworkTimes(SimulatedNetwork((Level(LATENCY, BANDWIDTH),), sums="tree"), 8, 0, seed=1)
@@ -317,3 +324,13 @@ def test_computing_times_of_a_trace(tmp_path: Path) -> None:
     assert np.mean([compute.nanoseconds(2, 0, step)[0] for step in range(300)]) == pytest.approx(0.3e9)
     with pytest.raises(DataError, match="cannot read the trace"):
         Trace.read(tmp_path / "none.csv")
+
+
+def test_a_run_that_is_longer_than_a_trace_says_so() -> None:
+    def traced(*lengths: int) -> SimulatedNetwork:
+        return SimulatedNetwork((Level(0.0, 1e9),), Compute(trace=Trace([np.ones(length) for length in lengths])))
+
+    with pytest.warns(UserWarning, match="has 3 steps of node 1, and the run 4: it begins again where it ends"):
+        assert run(traced(5, 3, 4)).summary["simulated_seconds"] == pytest.approx(4.0)
+    run(traced(4, 5, 6))
+    run(traced(1, 1, 1))  # always the same
