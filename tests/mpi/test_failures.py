@@ -86,13 +86,14 @@ def test_ranks_with_other_code_are_refused(python: Run, tmp_path: Path) -> None:
         file.write("# another version\n")
     command = f"import os, sys; sys.path.insert(0, {str(other)!r} if os.environ['PMI_RANK'] == '1' else ''); "
     train = "from gossip.train.__main__ import main; sys.exit(main(['--steps', '1', '--output', 'null']))"
-    done = python("-P", "-c", command + train, ranks=3)
+    done = python("-P", "-c", command + train, ranks=3, anew=True)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert "rank 1 runs other code than rank 0" in line
     assert "gossip/execution/measure.py" in line
     assert str(other) in line
-    doctor = python("-P", "-c", command + "from gossip.doctor.__main__ import main; sys.exit(main([]))", ranks=2)
+    probe = command + "from gossip.doctor.__main__ import main; sys.exit(main([]))"
+    doctor = python("-P", "-c", probe, ranks=2, anew=True)
     assert doctor.returncode == 2 and doctor.stderr == ""
     launcher, code, fix, *_ = doctor.stdout.splitlines()
     assert launcher.split()[:2] == ["ok", "launcher"]  # which is not to blame
