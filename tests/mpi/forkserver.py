@@ -29,7 +29,7 @@ LOADED = (  # what a run loads sooner or later, but for MPI and the module that 
     "gossip.bench.train gossip.bench.network.mix gossip.bench.network.scale gossip.bench.compression.frontier "
     "gossip.bench.compression.compressors gossip.checkpoint gossip.console.table gossip.execution.run gossip.optimizer "
     "gossip.optimizer.optimizer gossip.options.command_line gossip.records.recorder gossip.train gossip.workloads "
-    "networkx numba scipy.sparse.linalg sklearn.datasets torch.func"
+    "networkx numba scipy.sparse.linalg sklearn.datasets torch._dynamo torch.func"
 ).split()
 MOST = 1 << 18  # bytes of what a rank is told
 HIGH = 100  # beyond the numbers of the files that a rank is given
