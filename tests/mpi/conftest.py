@@ -38,12 +38,16 @@ def forkserver() -> Iterator[Path]:
             server.communicate()
 
 
+def stand_in(forkserver: Path) -> list[str]:
+    """How to start, in the place of Python, a rank that is such a copy."""
+    return [sys.executable, "-I", "-S", str(HERE / "forked.py"), str(forkserver)]
+
+
 @pytest.fixture
 def python(python: Run, forkserver: Path) -> Run:
     """As for all tests, but ranks do not load anew what all need, unless they are told to: `python(..., anew=True)`."""
 
     def run(*arguments: str, anew: bool = False, **options: Any) -> subprocess.CompletedProcess[str]:
-        stand_in = () if anew else ("-I", "-S", str(HERE / "forked.py"), str(forkserver))
-        return python(*stand_in, *arguments, **options)
+        return python(*([] if anew else stand_in(forkserver)[1:]), *arguments, **options)
 
     return run

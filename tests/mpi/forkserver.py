@@ -32,7 +32,6 @@ LOADED = (  # what a run loads sooner or later, but for MPI and the module that 
     "networkx numba scipy.sparse.linalg sklearn.datasets torch._dynamo torch.func"
 ).split()
 MOST = 1 << 18  # bytes of what a rank is told
-HIGH = 100  # beyond the numbers of the files that a rank is given
 
 
 @dataclass
@@ -132,7 +131,7 @@ class Server:
 
 def place(files: list[int], numbers: list[int]) -> None:
     """Let these open files have these numbers."""
-    high = [fcntl.fcntl(file, fcntl.F_DUPFD, HIGH) for file in files]
+    high = [fcntl.fcntl(file, fcntl.F_DUPFD, max(numbers) + 1) for file in files]  # none of them is in the way there
     for file in files:
         os.close(file)
     for file, number in zip(high, numbers, strict=True):
