@@ -8,6 +8,7 @@ from algorithms.compressed import *
 from algorithms.compressors import *
 from algorithms.cooperative import *
 from algorithms.decentralized import *
+from algorithms.error_feedback import *
 from algorithms.federated import *
 from algorithms.layout import Layout as Layout
 from algorithms.matrix_network import MatrixNetwork as MatrixNetwork

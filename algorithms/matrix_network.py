@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -96,7 +96,9 @@ class MatrixNetwork:
         mixed = torch.full_like(rows, 0.0 if isinstance(sent, Message) else -0.0)
         for term in terms.unbind(dim=1):
             mixed += term
-        mixed[~edges.any(dim=1)] = 0
+        alone = ~W.any(axis=1)
+        if alone.any():
+            mixed[torch.from_numpy(alone)] = 0
         return mixed if plus is None else mixed + plus[0] * plus[1]
 
     def own_weights(self, ahead: int = 0) -> Tensor:
@@ -170,7 +172,8 @@ class MatrixNetwork:
     @contextmanager
     def unrecorded(self) -> Iterator[None]:
         """What is done meanwhile counts neither as traffic nor as a round, and leaves what was posted as it is."""
-        before = deepcopy(self.traffic), self._communicated, dict(self._posted)
+        sent = self.traffic.bytes.clone(), self.traffic.messages.clone()  # which are counted in place
+        before = Traffic(*sent), self._communicated, dict(self._posted)
         yield
         self.traffic, self._communicated, self._posted = before
 
@@ -203,10 +206,12 @@ class MatrixNetwork:
 
     def _gather(self, sizes: NDArray[np.int64], nodes: Sequence[int]) -> None:
         """Count what goes along the tree so that all have the rows of these nodes, of so many bytes."""
-        wanted = np.isin(np.arange(self.n), nodes)
+        wanted = np.zeros(self.n, bool)
+        wanted[list(nodes)] = True
         messages, sent = np.zeros(self.n, np.int64), np.zeros(self.n, np.int64)
         for parent, child, stop in _tree(range(self.n)):
-            below = wanted & (np.arange(self.n) >= child) & (np.arange(self.n) < stop)
+            below = np.zeros(self.n, bool)
+            below[child:stop] = wanted[child:stop]
             for node, carried in ((child, below), (parent, wanted & ~below)):
                 messages[node] += carried.any()
                 sent[node] += sizes[carried].sum()
@@ -235,9 +240,10 @@ def _sum(rows: Tensor) -> Tensor:
     return rows[0] if n == 1 else _sum(rows[: _middle(n)]) + _sum(rows[_middle(n) :])
 
 
-def _tree(nodes: range) -> list[tuple[int, int, int]]:
+@cache
+def _tree(nodes: range) -> tuple[tuple[int, int, int], ...]:
     """The edges that carry sums: (parent, child, end of the child's part), the parts being divided as in `_sum`."""
     if len(nodes) == 1:
-        return []
+        return ()
     middle = nodes.start + _middle(len(nodes))
-    return [(nodes.start, middle, nodes.stop), *_tree(range(nodes.start, middle)), *_tree(range(middle, nodes.stop))]
+    return (nodes.start, middle, nodes.stop), *_tree(range(nodes.start, middle)), *_tree(range(middle, nodes.stop))

@@ -20,7 +20,12 @@ WORD = (1 << 64) - 1
 
 def generator(seed: int, purpose: str, *counters: int) -> np.random.Generator:
     """An independent stream for this seed, purpose (any text) and these non-negative counters."""
-    return np.random.default_rng([seed, zlib.crc32(purpose.encode()), *counters])
+    return np.random.default_rng([seed, purpose_word(purpose), *counters])
+
+
+def purpose_word(purpose: str) -> int:
+    """The 32 bits that stand for a purpose."""
+    return zlib.crc32(purpose.encode())
 
 
 class _Words(ISeedSequence):
@@ -85,4 +90,4 @@ class Draw:
     @cached_property
     def common(self) -> int:
         """64 random bits that all nodes have in this round."""
-        return random_bits(self.seed, zlib.crc32(self.purpose.encode()), self.round)
+        return random_bits(self.seed, purpose_word(self.purpose), self.round)

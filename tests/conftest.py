@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
+
+from gossip.processes.signals import WATCHED
+from tests import here as here_module
+from tests.here import run_here
 
 REPOSITORY = Path(__file__).parent.parent
 MPIRUN = Path(sys.executable).parent / "mpirun"
@@ -33,6 +40,16 @@ def _heeded_signals() -> None:
     for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True)
+def _same_signals() -> Iterator[None]:
+    """A command ignores signals when it is done, and what is started then would ignore them too."""
+    before = {each: signal.getsignal(each) for each in WATCHED}
+    yield
+    for each, handler in before.items():
+        if handler is not None:  # which is one that Python does not know
+            signal.signal(each, handler)
 
 
 @pytest.fixture
@@ -60,6 +77,71 @@ def python(tmp_path: Path) -> Run:
             timeout=timeout,
             check=False,
         )
+
+    return run
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Runs Python as `python` does, `here("-m", "gossip.train", env={...})`, but in this process: that is much quicker.
+
+    For all that shows nothing by a process of its own.
+    """
+
+    def run(*arguments: str, ranks: int = 0, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        assert not ranks
+        with monkeypatch.context() as patch:
+            patch.chdir(tmp_path)
+            for name, value in (env or {}).items():
+                patch.setenv(name, value)
+            capfd.readouterr()
+            code = run_here(arguments)
+            sys.stdout.flush()
+            sys.stderr.flush()
+        said = capfd.readouterr()
+        return subprocess.CompletedProcess(arguments, code, said.out, said.err)
+
+    return run
+
+
+@dataclass(frozen=True)
+class OnRanks:
+    """What came of a program on several ranks.
+
+    Attributes:
+        codes: The exit code of each.
+        stdout: What each has printed.
+        stderr: The same on standard error.
+    """
+
+    codes: list[int]
+    stdout: list[str]
+    stderr: list[str]
+
+
+@pytest.fixture
+def on_ranks(python: Run, tmp_path: Path) -> Callable[..., list[OnRanks]]:
+    """Runs programs one after the other on the same ranks: `on_ranks([["-m", "gossip.train"], ["own.py"]], ranks=2)`.
+
+    For what leaves the job alive. Warnings are errors.
+    """
+
+    def run(programs: Sequence[Sequence[str]], *, ranks: int, timeout: float = 280, **options: Any) -> list[OnRanks]:
+        folder = Path(tempfile.mkdtemp(dir=tmp_path))
+        (folder / here_module.PROGRAMS).write_text(json.dumps(programs))
+        done = python("-W", "error", "-m", "tests.here", str(folder), ranks=ranks, timeout=timeout, **options)
+        assert done.returncode == 0, done.stderr
+        codes = [json.loads((folder / f"{rank}.codes").read_text()) for rank in range(ranks)]
+        return [
+            OnRanks(
+                [of_rank[i] for of_rank in codes],
+                *(
+                    [(folder / f"{i}-{rank}.{stream}").read_text() for rank in range(ranks)]
+                    for stream in here_module.STREAMS
+                ),
+            )
+            for i in range(len(programs))
+        ]
 
     return run
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import fields, is_dataclass
 
 import algorithms
-from algorithms import Algorithm, Federated, LocalOptimizer, Oracle
+from algorithms import Algorithm, Federated, LocalOptimizer, Oracle, TwoWayMethod
 from tests.cases import FAMILIES, NODES, every_case, table
 
-BASES = {Algorithm, Oracle, Federated}  # what others are made from
+BASES = {Algorithm, Oracle, Federated, TwoWayMethod}  # what others are made from
 
 
 def below(base: type) -> set[type]:

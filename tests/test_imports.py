@@ -132,7 +132,7 @@ RULES: dict[str, tuple[Callable[[str], bool], Callable[[str], bool]]] = {
     "records do not know the execution": (inside("gossip.records"), inside("gossip.execution")),
     "checkpoints do not know the execution": (inside("gossip.checkpoint"), inside("gossip.execution")),
 }
-ALLOWED = {("hpc", "train"), ("reproduce", "study")}  # commands that others are made from
+ALLOWED = {("hpc", "train"), ("hpc", "study"), ("reproduce", "study"), ("advise", "study")}  # made from others
 
 
 def offenders(importer: Callable[[str], bool], imported: Callable[[str], bool]) -> list[str]:

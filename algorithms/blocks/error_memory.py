@@ -8,7 +8,9 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from algorithms.blocks.averages import compressed_mean
 from algorithms.compressors import Compressor, Message
+from algorithms.network import Network
 from algorithms.randomness import Draw
 from algorithms.state import Block
 
@@ -38,15 +40,30 @@ class ErrorMemory(Block):
         """Nothing lost so far, of vectors like those in the stack x (k, d), for messages of this operator."""
         return cls(torch.zeros_like(x), compressor.start_like(x))
 
-    def compress(self, value: Tensor, compressor: Compressor, draw: Draw) -> Message:
+    def compress(self, value: Tensor, compressor: Compressor, draw: Draw, *, sent: Tensor | None = None) -> Message:
         """The message of a stack v (k, d) plus what was lost before; what is lost now is kept.
 
         Args:
             value: v.
             compressor: The operator C.
             draw: Its random streams.
+            sent: (k,) bool, the rows that are sent, all by default; what others have is kept.
         """
         corrected = value + self.lost
-        message = compressor.compress(corrected, draw, self.remembered)
+        message = compressor.compress(corrected, draw, self.remembered, sent=sent)
         self.lost = corrected - message.dense()
         return message
+
+    def average(self, value: Tensor, compressor: Compressor, network: Network, draw: Draw) -> Tensor:
+        """(1/n) sum_i C(v_i + e_i), (d,), the same on every rank; what each node has lost now is kept.
+
+        Args:
+            value: v, (k, d).
+            compressor: The operator C, see `algorithms.blocks.averages.compressed_mean`.
+            network: Averages.
+            draw: The operator's random streams.
+        """
+        corrected = value + self.lost
+        mean, own = compressed_mean(corrected, compressor, network, draw, self.remembered)
+        self.lost = corrected - own
+        return mean

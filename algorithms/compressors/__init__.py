@@ -7,6 +7,7 @@ from algorithms.compressors.combined.induced import Induced as Induced
 from algorithms.compressors.combined.per_tensor import PerTensor as PerTensor
 from algorithms.compressors.combined.q_top_k import QTopK as QTopK
 from algorithms.compressors.combined.sign_top_k import SignTopK as SignTopK
+from algorithms.compressors.combined.switched import Switched as Switched
 from algorithms.compressors.compressor import Compressor as Compressor
 from algorithms.compressors.identity import Identity as Identity
 from algorithms.compressors.linear import LinearCompressor as LinearCompressor

@@ -52,6 +52,11 @@ class LinearCompressor(Compressor):
         """R p: vectors (..., d) from projections (..., m) or averages of them, with `project`'s draw and memory."""
         raise NotImplementedError
 
+    @property
+    def linear(self) -> bool:
+        """Whether it is linear as it is set up."""
+        return True
+
     def mean(self, x: Tensor, network: Averaging, draw: Draw, memory: Block | None = None) -> Tensor:
         """The average over all nodes of what the operator makes of their rows, (d,), the same on every rank.
 
@@ -63,8 +68,15 @@ class LinearCompressor(Compressor):
             draw: The random streams of the round.
             memory: What `start` gave, if the operator remembers; it is brought up to date in place.
         """
-        average = network.mean(self.project(x, draw, memory))
-        return self.reconstruct(average, draw, memory, d=x.shape[1]).to(x.dtype)
+        return self.mean_and_own(x, network, draw, memory)[0]
+
+    def mean_and_own(
+        self, x: Tensor, network: Averaging, draw: Draw, memory: Block | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(what `mean` gives, (d,); what each local node has got across with it, (k, d), whose average that is)."""
+        p = self.project(x, draw, memory)
+        average = self.reconstruct(network.mean(p), draw, memory, d=x.shape[1])
+        return average.to(x.dtype), self.reconstruct(p, draw, memory, d=x.shape[1]).to(x.dtype)
 
 
 def entries_of(rows: Tensor, kept: Tensor, factor: float) -> Tensor:

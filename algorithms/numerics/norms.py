@@ -67,6 +67,11 @@ def row_norms(x: Tensor) -> Tensor:
         return sums_of_squares(rows.view(-1), d).sqrt()
 
 
+def clipped_rows(x: Tensor, limit: float) -> Tensor:
+    """(k, d): the rows of x, each scaled down to this l2 norm if it is longer."""
+    return x * (limit / row_norms(x)[:, None]).clamp(max=1).to(x.dtype)
+
+
 def part_norms(x: Tensor, places: Sequence[slice]) -> Tensor:
     """(k, parts) the l2 norms of these parts of the rows of x (k, d), in double precision."""
     with parts_of(x.nbytes):

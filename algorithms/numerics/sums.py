@@ -33,8 +33,8 @@ def add_scaled(x: Tensor, c: float, y: Tensor, out: Tensor | None = None) -> Ten
 def squared_norms(rows: Tensor) -> Tensor:
     """|row|^2 of each row (k, d), (k,) in float64 on the CPU; one by one, so that none's bits depend on the others."""
     squares = np.empty(len(rows))
-    for r, row in enumerate(rows):
-        values = row.cpu().numpy().astype(np.float64, copy=False)
+    for r, row in enumerate(rows.detach().cpu().numpy()):
+        values = row.astype(np.float64, copy=False)
         squares[r] = np.einsum("d,d->", values, values)
     return torch.from_numpy(squares)
 

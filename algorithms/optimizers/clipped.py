@@ -9,7 +9,7 @@ from torch import Tensor
 from algorithms.algorithm import Sample
 from algorithms.checks import check
 from algorithms.network import Network
-from algorithms.numerics.norms import row_norms
+from algorithms.numerics.norms import clipped_rows
 from algorithms.optimizers.optimizer import LocalOptimizer
 from algorithms.optimizers.sgd import SGD
 from algorithms.state import Block
@@ -56,5 +56,4 @@ class Clipped(LocalOptimizer[Block | None]):
         return self.optimizer.model(x, memory)
 
     def _clipped(self, gradient: Tensor) -> Tensor:
-        """(k, d): each row no longer than the limit."""
-        return gradient * (self.limit / row_norms(gradient)[:, None]).clamp(max=1).to(gradient.dtype)
+        return clipped_rows(gradient, self.limit)

@@ -15,7 +15,11 @@ from algorithms.algorithm import Sample
 from algorithms.checks import check
 from algorithms.numerics.norms import part_norms
 from algorithms.oracles.oracle import HasNorms, Oracle, OracleState, ShardedWorkload
-from algorithms.randomness import generator
+from algorithms.randomness import generator, purpose_word
+
+PURPOSE = "minibatch"  # of the draws
+MANY = 512  # nodes from which compiled orders pay for the import of numba
+FEW = 256  # examples of which an order is made anew for each batch in less time than one that is kept is found
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,7 @@ class Minibatch(Oracle[OracleState]):
         self, state: OracleState, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], step: int, seed: int
     ) -> Sample:
         state.gradients += self.batch
-        batches = [self.examples(workload.examples(node), node, step, seed) for node in nodes]
-        examples = torch.from_numpy(np.stack(batches))
+        examples = torch.from_numpy(self._batches(workload, nodes, step, seed))
         if self.microbatch is None:
             return workload.gradient(x, nodes, examples)
         if self.microbatch == 1 and isinstance(workload, HasNorms):
@@ -73,6 +76,18 @@ class Minibatch(Oracle[OracleState]):
             if sample is not None:
                 return sample
         return _in_parts(workload, x, nodes, examples.split(self.microbatch, dim=1))
+
+    def _batches(self, workload: ShardedWorkload, nodes: Sequence[int], step: int, seed: int) -> NDArray[np.int64]:
+        """(k, batch): the `examples` of all nodes."""
+        sizes = [workload.examples(node) for node in nodes]
+        if len(nodes) >= MANY and max(sizes) <= FEW:
+            from algorithms.numerics.orders import agree, batches
+
+            if agree():
+                known = np.asarray(nodes, np.int64), np.asarray(sizes, np.int64)
+                return batches(seed, purpose_word(PURPOSE), *known, step * self.batch, self.batch)
+        pairs = zip(sizes, nodes, strict=True)
+        return np.stack([self.examples(size, node, step, seed) for size, node in pairs])
 
     def examples(self, size: int, node: int, step: int, seed: int) -> NDArray[np.int64]:
         """(batch,): which of its `size` examples this node uses in this iteration."""
@@ -102,4 +117,4 @@ def _in_parts(workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], parts:
 
 @lru_cache(maxsize=2**16)
 def _order(size: int, node: int, epoch: int, seed: int) -> NDArray[np.int64]:
-    return generator(seed, "minibatch", node, epoch).permutation(size)
+    return generator(seed, PURPOSE, node, epoch).permutation(size)

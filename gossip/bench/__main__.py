@@ -56,6 +56,7 @@ def _parse(arguments: Sequence[str]) -> Command | int:
     from gossip.bench.network.consensus import Consensus
     from gossip.bench.network.mix import Mix
     from gossip.bench.network.scale import Scale
+    from gossip.bench.network.validate import Validate
     from gossip.bench.train import Train
 
     parser = Parser(
@@ -64,7 +65,7 @@ def _parse(arguments: Sequence[str]) -> Command | int:
         "Under mpirun or srun the slowest rank's time counts.",
     )
     subcommands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (Mix, Train, Scale, Consensus, Compressors, Frontier):
+    for command in (Mix, Train, Scale, Consensus, Compressors, Frontier, Validate):
         text = " ".join((command.__doc__ or "").split())
         each = subcommands.add_parser(
             command.__name__.lower(),

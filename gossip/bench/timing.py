@@ -29,7 +29,12 @@ def repeated(operation: Callable[[], object]) -> Case:
 
 
 def interleaved(
-    cases: Mapping[str, Case], repeats: int, communicator: Communicator, least: int = 1
+    cases: Mapping[str, Case],
+    repeats: int,
+    communicator: Communicator,
+    least: int = 1,
+    *,
+    shortest: float = SHORTEST,
 ) -> dict[str, float]:
     """Seconds per iteration of each case: the median over the repeats of the slowest rank's time; collective.
 
@@ -40,8 +45,9 @@ def interleaved(
         repeats: Timed blocks of each.
         communicator: The ranks, which start every block together.
         least: Iterations of a block, if these take long enough; else there are more.
+        shortest: Seconds of a block that are long enough.
     """
-    iterations = {name: _iterations(case, least, communicator) for name, case in cases.items()}
+    iterations = {name: _iterations(case, least, communicator, shortest) for name, case in cases.items()}
     seconds = np.array(
         [[_time(case, iterations[name], communicator) for name, case in cases.items()] for _ in range(repeats)]
     )
@@ -61,16 +67,16 @@ def once(case: Case, communicator: Communicator) -> float:
     return min(seconds)
 
 
-def _iterations(case: Case, least: int, communicator: Communicator) -> int:
+def _iterations(case: Case, least: int, communicator: Communicator, shortest: float) -> int:
     """How many iterations make a block, the same number on all ranks."""
     case(least)  # what is compiled or allocated on first use
     count = least
     while True:
         blocks = np.array([_time(case, count, communicator) for _ in range(TRIALS)])
         elapsed = float(_slowest(blocks, communicator).min())
-        if elapsed >= SHORTEST:
+        if elapsed >= shortest:
             return count
-        count = math.ceil(count * min(10, 1.2 * SHORTEST / max(elapsed, 1e-9)))
+        count = math.ceil(count * min(10, 1.2 * shortest / max(elapsed, 1e-9)))
 
 
 def _time(case: Case, iterations: int, communicator: Communicator) -> float:

@@ -197,14 +197,17 @@ def _class_name(kind: type[Block]) -> str:
 
 
 def _class_named(name: str, whose: str) -> type[Block]:
-    """The class of a block, one that is loaded: reading a checkpoint imports nothing."""
+    """The class of a block, one that is loaded: reading a checkpoint imports nothing.
+
+    Of several it is the one defined last: a cell of a notebook that is run again leaves the class of before behind.
+    """
     kinds = [Block]
     for kind in kinds:
         kinds += kind.__subclasses__()
-    found = next((kind for kind in kinds if _class_name(kind) == name), None)
-    if found is None:
+    found = [kind for kind in kinds if _class_name(kind) == name]
+    if not found:
         raise ValueError(f"what the checkpoint has as {whose} is a {name}, which nothing in this run uses")
-    return found
+    return found[-1]
 
 
 def _check_decodes(name: str, message: Message) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from itertools import islice
@@ -27,6 +27,9 @@ from gossip.execution.setting import Setting, configuration_text
 from gossip.network import Communicator
 from gossip.processes.ending import closed_together, first_calls
 from gossip.processes.signals import Signals
+from gossip.records.configuration import options_in
+from gossip.records.loggers.chosen import Loggers
+from gossip.records.loggers.logger import About
 from gossip.records.progress import Progress
 from gossip.records.recorder import Recorder
 from gossip.workloads.workload import HasStateDict
@@ -67,8 +70,12 @@ def new_recorder(setting: Setting, processes: Communicator) -> Recorder:
     """An empty history, which rank 0 writes down and shows if that was asked for."""
     if processes.rank:
         return Recorder(None)
-    training = setting.training
-    return Recorder(setting.written, Progress(training.steps) if training.progress else None)
+    training, written = setting.training, setting.written
+    loggers = None
+    if training.loggers and written is not None:
+        configuration = options_in(configuration_text(training, setting.topology))
+        loggers = Loggers(training.loggers, About(written, configuration))
+    return Recorder(written, Progress(training.steps) if training.progress else None, loggers)
 
 
 def attempt(
@@ -79,6 +86,7 @@ def attempt(
     signals: Signals,
     all_models: bool,
     companion: Companion | None = None,
+    observers: Sequence[Observer] = (),
 ) -> Finished:
     """Train, and write down the outcome; collective.
 
@@ -89,6 +97,7 @@ def attempt(
         signals: May stop it.
         all_models: Whether every rank is to have the models of all nodes.
         companion: Accompanies it.
+        observers: Others who look at each moment, before it is recorded.
 
     Raises:
         GossipError: On every rank.
@@ -101,11 +110,13 @@ def attempt(
             if companion is not None:
                 stack.enter_context(closed_together(processes, companion.close))
             _settle_placement(setting, recorder, processes)
-            model = _trained(setting, recorder, processes, signals, companion, stack)
+            looking = [*observers] if companion is None else [companion, *observers]
+            model = _trained(setting, recorder, processes, signals, looking, stack)
             model = setting.network.all_rows(model)[: setting.topology.n] if all_models else model
     except DivergedError as error:
         stopped = error
     except GossipError:
+        recorder.stopped()
         processes.barrier()
         raise
     losses = [] if companion is None else companion.losses
@@ -141,13 +152,12 @@ def _trained(
     recorder: Recorder,
     processes: Communicator,
     signals: Signals,
-    companion: Companion | None,
+    observers: list[Observer],
     stack: ExitStack,
 ) -> Tensor:
     """The models (k, d) of the local nodes after all steps, in memory of their own."""
     training, network = setting.training, setting.network
     algorithm = processes.together(setting.algorithm)
-    observers: list[Observer] = [] if companion is None else [companion]
     if setting.keeps:
         writer = _checkpoint_writer(setting, algorithm, recorder, processes, signals)
         stack.enter_context(closed_together(processes, writer.close))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from algorithms import Algorithm, Oracle, ShardedWorkload
 from gossip.checkpoint.interval import Interval
 from gossip.execution.training import Training
 from gossip.needs import check_needs
-from gossip.network import check_transport
+from gossip.network import SimulatedNetwork, check_transport
+from gossip.network.simulation.times import check_links
 from gossip.processes.gathering import check_stall_timeout
 from gossip.processes.launcher import tolerates_failures
+from gossip.records.loggers.chosen import check_names
 from topologies import Schedule, Topology
 
 
@@ -20,6 +24,7 @@ def check(training: Training, ranks: int) -> Schedule:
     """
     _check_numbers(training)
     check_transport(training.transport)
+    check_names(training.loggers, written=training.output is not None)
     Interval.of(training.checkpoint_every)
     if training.keeps and training.output is None:
         raise ValueError("checkpoints are written into the run directory: output must say where that is to be made")
@@ -44,8 +49,25 @@ def check(training: Training, ranks: int) -> Schedule:
         raise ValueError("clock and network both tell a simulated time: give one of them")
     if training.simulated is not None:
         training.simulated.check_nodes(topology.n - algorithm.auxiliary)
+    if training.network is not None:
+        check_links(cast(SimulatedNetwork, training.network), topology.n + algorithm.servers)
     check_needs(algorithm, topology)
     return topology
+
+
+def repeated_trace(training: Training) -> str | None:
+    """What is said of computing times that end before the run does, if they do; what never changes has no end."""
+    network = training.network
+    if not isinstance(network, SimulatedNetwork) or network.compute.trace is None:
+        return None
+    lengths = [len(times) for times in network.compute.trace.seconds]
+    node = lengths.index(min(lengths))
+    if max(lengths) == 1 or lengths[node] >= training.steps:
+        return None
+    return (
+        f"the trace of computing times has {lengths[node]} steps of node {node}, and the run {training.steps}: "
+        f"it begins again where it ends"
+    )
 
 
 def _check_numbers(training: Training) -> None:

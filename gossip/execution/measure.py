@@ -17,6 +17,7 @@ from gossip.drivers.moment import Look
 from gossip.network import Communicator, RunNetwork
 
 SENT = ("bytes_sent_per_node", "messages_sent_per_node")
+CACHED = 1 << 17  # bytes of rows whose distances are taken at once
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,8 @@ class Measure:
 
     def _without_servers(self, rows: Tensor) -> Tensor:
         """(k, ...): zeros in the place of the rows of servers."""
+        if not self.algorithm.servers:
+            return rows
         clients = sum(node < self.network.n - self.algorithm.servers for node in self.network.nodes)
         return rows if clients == len(rows) else torch.cat([rows[:clients], torch.zeros_like(rows[clients:])])
 
@@ -131,6 +134,7 @@ class Measure:
 def _squared_distances(rows: Tensor, point: Tensor) -> Tensor:
     """Squared distance of each row (k, d) from a point (d,), as (k,) in float64.
 
-    One row at a time, so that all but the row itself stays in the cache.
+    Some rows at a time, so that what is computed stays in the cache.
     """
-    return torch.cat([squared_norms((row - point)[None]) for row in rows])
+    size = max(1, CACHED // (rows.shape[1] * rows.element_size()))
+    return torch.cat([squared_norms(some - point) for some in rows.split(size)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import wraps
@@ -13,9 +13,10 @@ from typing import ParamSpec, cast
 
 import torch
 
+from gossip.drivers.moment import Observer
 from gossip.errors import GossipError
 from gossip.execution.attempt import Finished, attempt, new_recorder
-from gossip.execution.checks import check, check_survival
+from gossip.execution.checks import check, check_survival, repeated_trace
 from gossip.execution.outcome import Result
 from gossip.execution.setting import prepare
 from gossip.execution.training import Training
@@ -30,6 +31,7 @@ from gossip.processes.ending import closed_together, failing_together, speaking_
 from gossip.processes.gathering import gathered
 from gossip.processes.signals import Signals
 from gossip.processes.start import refusing
+from gossip.records.loggers.chosen import check_packages
 from gossip.records.logs import logs
 from gossip.records.sameness import refuse_disagreement
 from gossip.records.trace import traced
@@ -37,7 +39,7 @@ from topologies import Schedule
 
 Options = ParamSpec("Options")
 
-RANKS_MAY_DIFFER = ("communicator", "config", "output", "progress", "stall_timeout")  # of `Training`
+RANKS_MAY_DIFFER = ("communicator", "config", "loggers", "output", "progress", "stall_timeout")  # of `Training`
 
 
 def conduct(
@@ -47,6 +49,7 @@ def conduct(
     *,
     warn: Callable[[str], None],
     all_models: bool = False,
+    observers: Sequence[Observer] = (),
 ) -> Finished:
     """Train on these processes, until a signal stops it if there are to be checkpoints; collective.
 
@@ -56,6 +59,7 @@ def conduct(
         signals: May stop the run.
         warn: Tells the user, on rank 0, of what may be a mistake.
         all_models: Whether every rank is to have the models of all nodes, or those of its own.
+        observers: Look at each moment of a run that does not outlive its ranks, before it is recorded.
 
     Raises:
         GossipError: On every rank.
@@ -66,6 +70,7 @@ def conduct(
     processes.traceback = training.traceback
     topology = processes.together(lambda: check(training, processes.size))
     _refuse_disagreement(training, topology, processes)
+    processes.from_root(lambda: check_packages(training.loggers))
     survives = training.on_failure != "abort"
     if training.on_failure == "continue":  # without whatever rank, that of a server too
         training = replace(training, algorithm=training.algorithm.replicated())
@@ -79,15 +84,18 @@ def conduct(
             stack.enter_context(watched(processes, setting.written, CHECKPOINT.pattern))
         stack.enter_context(logs(setting.written, processes))
         biased = bias(training.algorithm, topology)
-        if biased and processes.rank == 0:
-            warn(biased)
+        for warning in (biased, repeated_trace(training)):
+            if warning and processes.rank == 0:
+                warn(warning)
         if survives:
             from gossip.execution.survival import Survival
             from gossip.processes.mpi import MpiCommunicator
 
             return Survival(setting, cast(MpiCommunicator, processes), signals).conduct(all_models)
         recorder = new_recorder(setting, processes)
-        return attempt(setting, recorder, processes=processes, signals=signals, all_models=all_models)
+        return attempt(
+            setting, recorder, processes=processes, signals=signals, all_models=all_models, observers=observers
+        )
 
 
 def _refuse_disagreement(training: Training, topology: Schedule, processes: Communicator) -> None:

@@ -6,6 +6,7 @@ The first paragraph beneath a field is its help on the command line.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from algorithms import Algorithm, Full, Oracle, ShardedWorkload
 from gossip.network import MakeTransport, SimulatedClock, SimulatedNetwork, TransportName
+from gossip.records.loggers.chosen import LoggerName
 from gossip.workloads.workload import Workload
 from topologies import Schedule
 from topologies.placement import Placement
@@ -86,9 +88,9 @@ class Training:
     It stands as "simulated_seconds" in the history, and changes nothing else unless the algorithm acts on the time."""
 
     network: SimulatedNetwork | str | Path | None = None
-    """The same on a simulated network: lan, wan, hpc, edge, or a YAML file with levels of links and computing times.
+    """The same on a simulated network: lan, wan, hpc, edge, or a file of one's own: YAML or GraphML.
 
-    See `gossip.network.simulation`."""
+    It has links, shared or not, which may fail, and computing times: see docs/networks.md."""
 
     communicator: Intracomm | None = None
     """The mpi4py communicator to use, which is duplicated; all launched processes by default."""
@@ -116,6 +118,11 @@ class Training:
     report: bool = True
     """Write the page report.html into the run directory at the end, which takes a second."""
 
+    loggers: Sequence[LoggerName] = ()
+    """Also log the rows of metrics.jsonl by csv, tensorboard, wandb, mlflow; --logger NAME for each on a command line.
+
+    In the run directory, W&B offline; see `gossip.records.loggers`. A logger that fails ends no run."""
+
     traceback: bool = False
     """Show all lines that an error in a class of one's own has passed, not only its own one."""
 
@@ -141,6 +148,7 @@ class Training:
     With two there is a whole one at any time, whatever happens to the last."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "loggers", (self.loggers,) if isinstance(self.loggers, str) else tuple(self.loggers))
         if isinstance(self.network, str | Path):
             object.__setattr__(self, "network", SimulatedNetwork.of(self.network))
 

@@ -63,8 +63,8 @@ def _parser() -> Parser:
         "sbatch",
         argument_default=SUPPRESS,
         help="write a batch script for Slurm",
-        description="Write a batch script for Slurm that runs `python -m gossip.train ARGUMENTS` (or a script of one's "
-        "own) on several hosts, is told before its time is up, saves, is queued again and goes on.",
+        description="Write a batch script for Slurm that runs `python -m gossip.train ARGUMENTS` (or a study, or a "
+        "script of one's own) on several hosts, is told before its time is up, saves, is queued again and goes on.",
         usage="python -m gossip.hpc sbatch [options] [-- ARGUMENTS]",
     )
     texts, kinds = descriptions(Job), get_type_hints(Job)

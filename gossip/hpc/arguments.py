@@ -12,6 +12,7 @@ from gossip.errors import UsageError
 from gossip.execution.checks import check
 from gossip.execution.training import Training
 from gossip.options.command_line import parse, words
+from gossip.study.command import planned
 
 EVERY = "600s"  # from one checkpoint to the next
 
@@ -49,6 +50,34 @@ def gossip_train(
         check(replace(training, **more), ranks)
     chosen = ['--config "$configuration"'] * bool(configurations) + ['--seed "$seed"'] * bool(seeds)
     return " ".join([*chosen, *map(shlex.quote, [*arguments, *words(**more)])])
+
+
+def gossip_study(file: str, arguments: Sequence[str], ranks: int, tasks: int | None) -> tuple[str, int, Path]:
+    """The options of gossip.study for the shell, with the part of one task of the array; how many there are; its page.
+
+    Args:
+        file: Says what the study is.
+        arguments: More of its options, as they are given.
+        ranks: Number of MPI processes of each task.
+        tasks: How many are asked for; one for each cell if None.
+
+    Raises:
+        UsageError: gossip.study would refuse them, or they are no study for an array.
+        DataError: The file cannot be read.
+    """
+    given = [file, *arguments]
+    if any(word == "--chunk" or word.startswith("--chunk=") for word in arguments):
+        raise UsageError("--chunk in the arguments is not allowed beside --study: each task of the array has its own")
+    try:
+        order = planned(given, ranks)
+    except SystemExit:
+        raise UsageError("these arguments of gossip.study make no study: leave out --help and the like") from None
+    cells = len(order.whole.cells)
+    tasks = cells if tasks is None else tasks
+    if not 1 <= tasks <= cells:
+        raise UsageError(f"--chunks {tasks} is not allowed; it must be 1 to {cells}, the number of the study's cells")
+    part = f'--chunk "$((SLURM_ARRAY_TASK_ID + 1))/{tasks}"'
+    return f"{shlex.join(given)} {part}", tasks, order.whole.store.directory / "report.html"
 
 
 def _parsed(arguments: Sequence[str], ranks: int) -> Training:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -47,8 +48,8 @@ class Job:
     nodes: int = 1
     """Hosts."""
 
-    tasks_per_node: int = 4
-    """Ranks on each host."""
+    tasks_per_node: int | None = None
+    """Ranks on each host; 4 by default, or 1 of a study, of which all cores of a rank compute runs side by side."""
 
     cpus_per_task: int = 1
     """Cores of each rank."""
@@ -90,11 +91,17 @@ class Job:
 
     By srun each is bound to its cores. For pmix Open MPI must have been built; mpirun is that of the environment."""
 
+    study: str | None = None
+    """A YAML file of gossip.study, in the place of gossip.train: an array whose tasks compute the cells."""
+
+    chunks: int | None = None
+    """How many tasks share the cells of the study; by default there is one for each cell."""
+
     script: str | None = None
     """A Python script of one's own in the place of gossip.train."""
 
     arguments: tuple[str, ...] = ()
-    """Arguments of gossip.train, or of the script."""
+    """Arguments of gossip.train, of gossip.study or of the script."""
 
     checkpoint_every: str | None = None
     """Steps, or seconds such as 600s, from one checkpoint of gossip.train to the next; 600s by default."""
@@ -110,7 +117,8 @@ class Job:
 
     def __post_init__(self) -> None:
         for name, least in (("nodes", 1), ("tasks_per_node", 1), ("cpus_per_task", 1), ("gpus_per_task", 0)):
-            _check(getattr(self, name) >= least, name, getattr(self, name), f">= {least}")
+            value = getattr(self, name)
+            _check(value is None or value >= least, name, value, f">= {least}")
         self._check_time()
         for name, (form, words) in WORDS.items():
             value = getattr(self, name)
@@ -122,19 +130,31 @@ class Job:
             self._check_option(option)
         _check(bool(self.python.split()), "python", repr(self.python), "a command")
         self._check_array()
-        if self.script is None:
-            self._options()
+        _check(self.study is not None or self.chunks is None, "chunks", self.chunks, "absent without --study")
+        if self.study is not None:
+            self._check_alone("study", "script", "configurations", "seeds", "checkpoint_every")
+            _ = self._parts
+        elif self.script is not None:
+            self._check_alone("script", "configurations", "seeds", "checkpoint_every")
+            _check(Path(self.script).is_file(), "script", self.script, "a file that is there")
         else:
-            self._check_script()
+            self._options()
+
+    @property
+    def tasks(self) -> int:
+        """Ranks on each host."""
+        return self.tasks_per_node or (4 if self.study is None else 1)
 
     @property
     def ranks(self) -> int:
         """Number of MPI processes."""
-        return self.nodes * self.tasks_per_node
+        return self.nodes * self.tasks
 
     @property
     def jobs(self) -> int:
         """Number of jobs of the array; 0 if it is none."""
+        if self.study is not None:
+            return self._parts[1]
         return max(len(self.configurations), 1) * max(len(self.seeds), 1) if self.configurations or self.seeds else 0
 
     def render(self) -> str:
@@ -143,7 +163,7 @@ class Job:
         options = {
             "job-name": self.name,
             "nodes": self.nodes,
-            "ntasks-per-node": self.tasks_per_node,
+            "ntasks-per-node": self.tasks,
             "cpus-per-task": self.cpus_per_task,
             "gpus-per-task": self.gpus_per_task or None,
             "mem": self.memory,
@@ -163,10 +183,13 @@ class Job:
             choose(self.configurations, self.seeds),
             "mpirun" if self.mpi == "mpirun" else SRUN.format(self.mpi),
             self._command(),
+            ending=self._ending,
         )
 
     def _command(self) -> str:
         python = shlex.join(shlex.split(self.python))
+        if self.study is not None:
+            return f"{python} -m gossip.study {self._parts[0]}"
         if self.script is not None:
             return f"{python} {shlex.join([self.script, *self.arguments])}"
         return f"{python} -m gossip.train {self._options()}"
@@ -181,6 +204,23 @@ class Job:
             seeds=self.seeds,
             checkpoint_every=self.checkpoint_every,
         )
+
+    @cached_property
+    def _parts(self) -> tuple[str, int, Path]:
+        """What each task of a study's array computes, how many there are, and where the page will be."""
+        from gossip.hpc.arguments import gossip_study
+
+        assert self.study is not None
+        return gossip_study(self.study, self.arguments, self.ranks, self.chunks)
+
+    @property
+    def _ending(self) -> str:
+        """What the script says at its end."""
+        if self.study is None:
+            return ""
+        again = shlex.join([*shlex.split(self.python), "-m", "gossip.study", self.study, *self.arguments])
+        said = f"the task that ends last makes {self._parts[2]}; if tasks were cancelled, this does: {again}"
+        return f"echo {shlex.quote(said)}\n"
 
     def _check_time(self) -> None:
         given = TIME.fullmatch(self.time)
@@ -215,14 +255,16 @@ class Job:
         _check(all(seed >= 0 for seed in self.seeds), "seeds", _joined(self.seeds), ">= 0")
         _check(len(set(self.seeds)) == len(self.seeds), "seeds", _joined(self.seeds), "different from each other")
         _check(self.at_once is None or self.at_once >= 1, "at_once", self.at_once, ">= 1")
-        array = bool(self.configurations or self.seeds)
-        _check(self.at_once is None or array, "at_once", self.at_once, "absent without --configurations or --seeds")
+        array = bool(self.configurations or self.seeds or self.study is not None)
+        absent = "absent without --configurations, --seeds or --study"
+        _check(self.at_once is None or array, "at_once", self.at_once, absent)
 
-    def _check_script(self) -> None:
-        for name in ("configurations", "seeds", "checkpoint_every"):
+    def _check_alone(self, mode: str, *others: str) -> None:
+        """Refuse options that have no effect in this mode."""
+        for name in others:
             value = getattr(self, name)
-            _check(not value, name, value, "absent beside --script: it is an option of gossip.train")
-        _check(Path(str(self.script)).is_file(), "script", self.script, "a file that is there")
+            why = "the two exclude each other" if name == "script" else "it is an option of gossip.train"
+            _check(not value, name, value, f"absent beside --{mode}: {why}")
 
 
 def _seconds(time: re.Match[str]) -> int:

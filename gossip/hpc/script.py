@@ -19,6 +19,7 @@ rm -f "$$GOSSIP_STOPPED"
 stop='' step=''
 tell() { # again and again: a rank that is still starting does not hear it
     trap '' USR1
+    sleep 1 # the step, just begun, does not ignore it yet
     while kill -USR1 "$$step" 2> /dev/null; do sleep 5; done
 }
 trap 'stop=yes; if [ -n "$$step" ]; then tell & fi' USR1
@@ -45,6 +46,7 @@ if [ -e "$$GOSSIP_STOPPED" ] || [ "$$code" -eq 75 ] || { [ "$$code" -gt 128 ] &&
     task=$${SLURM_ARRAY_JOB_ID:+$${SLURM_ARRAY_JOB_ID}_$$SLURM_ARRAY_TASK_ID}
     scontrol requeue "$${task:-$$SLURM_JOB_ID}"
 fi
+${ending}\
 exit "$$code"
 """)
 
@@ -65,7 +67,14 @@ SRUN = 'srun --mpi={} --export=ALL --cpus-per-task="$SLURM_CPUS_PER_TASK" --cpu-
 
 
 def render(
-    options: Mapping[str, object], grace: int, setup: Sequence[str], choice: str, launch: str, command: str
+    options: Mapping[str, object],
+    grace: int,
+    setup: Sequence[str],
+    choice: str,
+    launch: str,
+    command: str,
+    *,
+    ending: str = "",
 ) -> str:
     """The script.
 
@@ -76,6 +85,7 @@ def render(
         choice: Lines that set $configuration and $seed, of an array.
         launch: What starts the ranks.
         command: What each of them runs.
+        ending: Lines at the end.
     """
     given = [name if value is None else f"{name}={shlex.quote(str(value))}" for name, value in options.items()]
     return SCRIPT.substitute(
@@ -86,6 +96,7 @@ def render(
         steps=STEPS if launch.startswith("srun") else "",
         launch=launch,
         command=command,
+        ending=ending,
     )
 
 

@@ -156,8 +156,9 @@ class ClockedNetwork:
 
     def load_clock_state(self, state: dict[str, Any]) -> None:
         """See `RunNetwork`."""
-        now, free = np.array(state["now"], np.float64), np.array(state["free"], np.float64)
-        restored = [np.array(there, np.float64) for there in state["under_way"]]
+        kind: Any = self.times.now.dtype  # seconds, or whole nanoseconds
+        now, free = np.array(state["now"], kind), np.array(state["free"], kind)
+        restored = [np.array(there, kind) for there in state["under_way"]]
         if now.shape != self.times.now.shape or free.shape != self.times.free.shape:
             raise ValueError(f"it has the times of {now.shape} and {free.shape} nodes, not of {self.times.now.shape}")
         self._events.clear()

@@ -120,6 +120,14 @@ class FlatParameters:
                 _move_gradient(view, p)
         return idle
 
+    def diverged(self, step: int) -> bool:
+        """Whether the gradient holds a NaN or an infinite number, as far as others of its numbers show in each step.
+
+        A loss that is NaN leaves few that are not.
+        """
+        stride = self._stride
+        return not self.gradient[0, step % stride :: stride].isfinite().all()
+
     def release(self) -> None:
         """Leave parameters and gradients to themselves."""
         _remove(self._hooks)

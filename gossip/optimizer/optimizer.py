@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from algorithms import Algorithm, Layout, Sample, Traffic
+from algorithms import Algorithm, Layout, NonFiniteError, Sample, Traffic
 from gossip.needs import bias, warn_caller
 from gossip.network import Communicator, TransportName, connect
 from gossip.optimizer.agreement import agreed_topology, equalize, refuse_other_parameters, refuse_other_settings
@@ -210,6 +210,8 @@ class Optimizer(Resumable, Joinable, torch.optim.Optimizer):
 
         Raises:
             RuntimeError: if the parameters were changed while neighbours may have been reading them.
+            NonFiniteError: (an ArithmeticError) if the gradient has a NaN or an infinite number; of a large model a
+                sample is looked at, another one in each step.
             ValueError: if a parameter group has got an option or parameters that it cannot have, or a parameter was
                 unfrozen that cannot be trained with the others.
         """
@@ -276,6 +278,8 @@ class Optimizer(Resumable, Joinable, torch.optim.Optimizer):
         scale = getattr(self, "grad_scale", None)
         if scale is not None:
             self._flat.gradient.mul_(scale.double().reciprocal().to(self._flat.gradient))
+        if self._flat.diverged(self._state.step):  # before it spreads to the neighbours
+            raise NonFiniteError(f"the gradient of step {self._state.step + 1} has a NaN or an infinite number")
         if self._local is None:
             return self._flat.gradient
         return local_direction(self._local, self._flat, self._state.x, idle)

@@ -21,6 +21,7 @@ from gossip.network import TransportName
 from gossip.options.checks import check_values
 from gossip.options.kinds import let_the_parser_know
 from gossip.options.messages import NotUnderstoodError, one_line
+from gossip.records.loggers.chosen import LoggerName
 from gossip.workloads import Workload
 from gossip.yaml_files import check_yaml, parse_value, read_yaml
 from topologies import Schedule
@@ -49,7 +50,7 @@ def parse(arguments: Sequence[str], ranks: int) -> Training:
         SystemExit: after --help or --print_config.
     """
     try:
-        arguments, own = _own_topology(arguments)
+        arguments, own = _own_topology([_appending(argument) for argument in arguments])
         parser, named = _parser(ranks, own), _named(arguments)
         parser.set_defaults({name: default for name, default in DEFAULTS.items() if name not in named})
         options = parser.parse_args(list(arguments))
@@ -73,6 +74,12 @@ def parse(arguments: Sequence[str], ranks: int) -> Training:
         if said_of_own is None:
             raise
         raise said_of_own from error
+
+
+def _appending(argument: str) -> str:
+    """--logger NAME, which may stand several times, as jsonargparse takes it."""
+    option, equals, value = argument.partition("=")
+    return f"--loggers+{equals}{value}" if option == "--logger" else argument
 
 
 def words(**options: object) -> list[str]:
@@ -189,13 +196,14 @@ def _types() -> dict[str, Any]:
         "workload": Workload,
         "transport": TransportName,
         "network": str | None,
+        "loggers": list[LoggerName],
     }
 
 
 def _defaults() -> dict[str, Any]:
     """Field -> what it is where nothing is given, unless that depends on what else is given."""
     own = {field.name: field.default for field in fields(Training) if field.default is not MISSING}
-    return own | {"steps": STEPS, "topology": {"class_path": "exponential"}, "oracle": None}
+    return own | {"steps": STEPS, "loggers": [], "topology": {"class_path": "exponential"}, "oracle": None}
 
 
 def _named(arguments: Sequence[str]) -> set[str]:

@@ -46,6 +46,7 @@ UNFINISHED = {  # what others derive from
     "RandomSchedule",
     "Sparsifier",
     "Topology",
+    "TwoWayMethod",
 }
 
 

@@ -28,6 +28,15 @@ def description(**arguments: Any) -> str:
     return yaml.safe_dump({name: _plain(value) for name, value in arguments.items()}, sort_keys=False)
 
 
+def options_in(text: str) -> dict[str, Any]:
+    """The options of a run, nested, from its config.yaml; none of a text that is no such thing."""
+    try:
+        options = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return {}
+    return options if isinstance(options, dict) else {}
+
+
 def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str | None:
     """The first thing in which two configurations differ, in words; None if they are the same."""
     one, other = dict(flat(there)), dict(flat(here))

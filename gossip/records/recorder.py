@@ -15,6 +15,7 @@ from gossip.records.progress import Progress
 from gossip.records.replacing import replace_file
 
 if TYPE_CHECKING:
+    from gossip.records.loggers.chosen import Loggers
     from topologies import Schedule
 
 METRICS, REPORT = "metrics.jsonl", "report.html"
@@ -26,6 +27,7 @@ class Recorder:
     Args:
         directory: The run directory; None to write nothing.
         progress: Shows how the run stands; None to show nothing.
+        loggers: Are given the records, too.
 
     Attributes:
         directory: The run directory; None where nothing is written.
@@ -34,12 +36,15 @@ class Recorder:
         unwritten: What should be in the run directory, and why it is not.
     """
 
-    def __init__(self, directory: Path | None, progress: Progress | None = None) -> None:
+    def __init__(
+        self, directory: Path | None, progress: Progress | None = None, loggers: Loggers | None = None
+    ) -> None:
         self.directory = directory
         self.history: list[dict[str, Any]] = []
         self.chosen: dict[str, Any] = {}
         self.unwritten: dict[str, str] = {}
         self._progress = progress
+        self._loggers = loggers
 
     def settled(self, chosen: Mapping[str, Any]) -> None:
         """Keep, and show, what has been chosen for this run: hyper-parameters, a placement."""
@@ -67,6 +72,8 @@ class Recorder:
         log.info("step %d  %s", record["step"], self._status())
         late = METRICS in self.unwritten
         self._try(METRICS, self._write_history if late else lambda path: _append(path, to_json(record) + "\n"))
+        if self._loggers is not None:
+            self._loggers.add(record)
 
     def resume(self, history: list[dict[str, Any]]) -> None:
         """Go on after these records; what a stopped run has written after them is given up.
@@ -76,6 +83,8 @@ class Recorder:
         """
         self.history = history
         self.replace(METRICS, self._lines())
+        if self._loggers is not None:
+            self._loggers.resume(history)
 
     def replace(self, name: str, text: str) -> None:
         """Replace a file of the run directory, if there is one, at once.
@@ -119,6 +128,11 @@ class Recorder:
         if self._progress is not None:
             self._progress.at(step, self._status)
 
+    def stopped(self) -> None:
+        """The run has not come to its end: it may go on another time."""
+        if self._loggers is not None:
+            self._loggers.close(None)
+
     def close(self) -> None:
         """Leave the terminal as it was."""
         if self._progress is not None:
@@ -132,6 +146,8 @@ class Recorder:
         """
         if self.directory is None:
             return
+        if self._loggers is not None:
+            self._loggers.close(summary)
         if METRICS in self.unwritten:
             self._try(METRICS, self._write_history)
         self._try("summary.json", lambda path: replace_file(path, to_json(summary, indent=2) + "\n"))

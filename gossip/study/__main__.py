@@ -16,22 +16,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code.
 
     0 if at least one cell has come to its end, 2 for wrong usage, 3 for data that cannot be read or written, 4 if all
-    cells diverged, 75 if a signal has stopped the study, which the same command goes on with.
+    cells diverged, 75 if a signal has stopped the study, which the same command goes on with, 130 if that was Ctrl-C.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `gossip.train`
     from gossip.processes.signals import Signals
 
-    with Signals() as signals:
+    with Signals(until_exit=True) as signals:
         from gossip.console.frame import asks_for_help, exit_code, exit_code_alone
 
-        if asks_for_help(arguments) or arguments[:1] == ["report"]:
+        if asks_for_help(arguments) or list(arguments[:1]) == ["report"]:
             return exit_code_alone(lambda ranks: _alone(arguments, ranks))
         return exit_code(lambda processes: study(arguments, processes, signals), doing=("gossip.study", *arguments))
 
 
 def study(arguments: Sequence[str], processes: Communicator, signals: Signals) -> int:
     """Parse on rank 0, compute on all, report on rank 0."""
+    signals.listen()
     from gossip.processes.allocator import keep_freed_memory
     from gossip.processes.cores import share_cores
     from gossip.study.command import StudyOrder, parse

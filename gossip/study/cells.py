@@ -8,14 +8,15 @@ import shutil
 import socket
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from gossip.errors import DivergedError, GossipError, explained
+from gossip.drivers.moment import Moment
+from gossip.errors import DivergedError, GossipError, PreemptedError, explained
 from gossip.execution.training import DECIDE_MODELS, Training
 from gossip.options.command_line import parse
 from gossip.records.configuration import described
@@ -94,8 +95,8 @@ class Store:
         """How it ended; None if it has not been run."""
         return outcome_in(self.of(run))
 
-    def compute(self, run: Run) -> Outcome:
-        """Run it in this process, whatever comes of it, and keep it.
+    def compute(self, run: Run, stopped: Callable[[], bool] = lambda: False) -> Outcome | None:
+        """Run it in this process, whatever comes of it, and keep it; None if it was stopped, of which nothing is kept.
 
         Raises:
             OSError: Nothing can be written.
@@ -103,7 +104,11 @@ class Store:
         aside = self.runs / f".{run.identity}-{socket.gethostname()}-{os.getpid()}"
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True)
-        outcome = _computed(run, aside)
+        try:
+            outcome = _computed(run, aside, stopped)
+        except PreemptedError:
+            shutil.rmtree(aside, ignore_errors=True)
+            return None
         self._keep(run, outcome, aside)
         return outcome
 
@@ -198,15 +203,35 @@ def _digest(configuration: Mapping[str, Any]) -> str:
     return sha256(json.dumps(configuration, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _computed(run: Run, folder: Path) -> Outcome:
-    """Run it, with its run directory within this folder."""
+@dataclass(frozen=True)
+class _Stopping:
+    """An observer that ends a run between two of its steps."""
+
+    stopped: Callable[[], bool]
+
+    def at(self, moment: Moment) -> None:
+        """Go no further if it is stopped."""
+        if self.stopped():
+            raise PreemptedError(f"stopped after step {moment.step}")
+
+
+def _computed(run: Run, folder: Path, stopped: Callable[[], bool]) -> Outcome:
+    """Run it, with its run directory within this folder.
+
+    Raises:
+        PreemptedError: It was stopped.
+    """
     from gossip.execution.run import conduct
     from gossip.processes.communicator import Communicator
     from gossip.processes.signals import Signals
 
     warnings: list[str] = []
+    looking = [_Stopping(stopped)]
     try:
-        conduct(replace(training_of(run), output=folder), Communicator(), Signals(), warn=warnings.append)
+        training = replace(training_of(run), output=folder)
+        conduct(training, Communicator(), Signals(), warn=warnings.append, observers=looking)
+    except PreemptedError:
+        raise
     except DivergedError as error:
         return Outcome("diverged", str(error), tuple(warnings))
     except (GossipError, ValueError, OSError, ImportError) as error:

@@ -78,16 +78,27 @@ def parse(arguments: Sequence[str], ranks: int) -> StudyOrder | ReportOrder | in
         UsageError: It cannot be understood, or is no study.
         DataError: A file cannot be read, or nothing can be written.
     """
-    reporting = list(arguments[:1]) == ["report"]
     try:
-        options = (_report_parser() if reporting else _parser()).parse_args(list(arguments[1 if reporting else 0 :]))
+        if list(arguments[:1]) == ["report"]:
+            options = _report_parser().parse_args(list(arguments[1:]))
+            return ReportOrder(options.runs, options.output, _target(options.target) if options.target else {})
+        order = planned(arguments, ranks)
     except SystemExit as stop:
         return int(stop.code or 0)
-    if reporting:
-        return ReportOrder(options.runs, options.output, _target(options.target) if options.target else {})
-    order = _order(options, ranks)
-    check_words(order.whole.cells)
     _prepare(order)
+    return order
+
+
+def planned(arguments: Sequence[str], ranks: int) -> StudyOrder:
+    """The study that the command line asks for, which is not begun.
+
+    Raises:
+        UsageError: It cannot be understood, or is no study.
+        DataError: A file cannot be read.
+        SystemExit: After --help.
+    """
+    order = _order(_parser().parse_args(list(arguments)), ranks)
+    check_words(order.whole.cells)
     return order
 
 

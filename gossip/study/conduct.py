@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import partial
+from signal import Signals as Signal
 
 from gossip.errors import DataError, DivergedError, GossipError, PreemptedError
 from gossip.processes.communicator import Communicator
-from gossip.processes.signals import Signals
+from gossip.processes.signals import Signals, exit_code_of, tell_batch_script
 from gossip.records.report.words import counted
 from gossip.study.cells import Run
 from gossip.study.command import StudyOrder
@@ -40,7 +41,16 @@ def conduct(order: StudyOrder, processes: Communicator, signals: Signals) -> Non
             processes.together(partial(_compute, mine, workers, signals, progress))
             came = next((name for name in processes.gather(signals.received) if name is not None), None)
             if came is not None:
-                raise PreemptedError(f"the study was stopped by {came.name}; the same command goes on with it")
+                raise _stopped(came, order, processes, signals)
+
+
+def _stopped(came: Signal, order: StudyOrder, processes: Communicator, signals: Signals) -> PreemptedError:
+    """What is raised on all ranks as this signal has stopped the study; collective."""
+    signals.leave(came)
+    processes.from_root(lambda: tell_batch_script(came, order.whole.store.directory))
+    error = PreemptedError(f"the study was stopped by {came.name}; the same command goes on with it")
+    error.exit_code = exit_code_of(came)
+    return error
 
 
 def conclude(order: StudyOrder) -> int:

@@ -86,13 +86,23 @@ def from_words(
 
 
 def merged(kept: Mapping[str, Any], words: Mapping[str, Any]) -> dict[str, Any]:
-    """A file, and the command line's words beside it, which replace the values of options that both name."""
+    """A file, and the command line's words beside it, which replace what the file says of options that both name.
+
+    Raises:
+        UsageError: The file has them in a zip, where values belong together.
+    """
+    said = {*words["set"], *words["tune"]}
     zipped = {checked_key(key) for each in _list(kept, "zip") for key in each}
-    for key in words["set"]:
+    for key in said:
         if key in zipped:
             raise UsageError(f"{key} is zipped in the study's file, where its values belong to those of others")
-    both = {key: {**_mapping(kept, key), **words[key]} for key in ("set", "tune")}
-    run = {key: value for key, value in flat(_mapping(kept, "run")).items() if key not in words["set"]}
+
+    def unsaid(key: str) -> dict[str, Any]:
+        """What the file says there of other options."""
+        return {name: value for name, value in _mapping(kept, key).items() if checked_key(str(name)) not in said}
+
+    both = {key: {**unsaid(key), **words[key]} for key in ("set", "tune")}
+    run = {key: value for key, value in flat(_mapping(kept, "run")).items() if key not in said}
     lists = {key: [*_list(kept, key), *words[key]] for key in ("zip", "exclude", "when")}
     return {**kept, "run": run, **both, **lists}
 

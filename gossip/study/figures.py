@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from gossip.study.across import lines, numeric_options
 from gossip.study.results import Cell
-from gossip.study.statistics import curve
+from gossip.study.statistics import Spread, curve
 from gossip.study.tables import QUANTITIES
 from topologies.pages.style import line
 
 if TYPE_CHECKING:
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 DECADES = 1.5  # positive values that span more get a logarithmic axis
+FACTOR = 3  # and so do numbers of an option, or costs at the end of runs, if the largest is so many times the least
 
 
 def metrics(cells: Sequence[Cell]) -> list[str]:
@@ -33,32 +37,97 @@ def quantities(cells: Sequence[Cell]) -> list[str]:
 
 
 def figure(cells: Sequence[Cell], x: str, y: str) -> Figure:
-    """The mean of a metric over a quantity for each cell, with its confidence interval."""
+    """The mean of a metric over a quantity for each cell, with its confidence interval.
+
+    The axis of a cost is logarithmic where the cells' costs at the end lie far apart: then curves of the same form, of
+    which one costs a multiple of the other, are shifted sideways. The beginning, which costs nothing, is left out.
+    """
     from matplotlib.figure import Figure
 
     made = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes = made.subplots()
-    values: list[float] = []
-    for place, cell in enumerate(cells):
-        found = curve(cell.histories, x, y)
-        if not found["x"]:
-            continue
-        values += found["mean"]
+    curves = [(place, found) for place, cell in enumerate(cells) if (found := curve(cell.histories, x, y))["x"]]
+    ends = [found["x"][-1] for _, found in curves]
+    if x != "step" and ends and min(ends) > 0 and max(ends) >= FACTOR * min(ends):
+        axes.set_xscale("log")
+        curves = [(place, _positive(found)) for place, found in curves]
+    values = [value for _, found in curves for value in found["mean"]]
+    for place, found in curves:
         style = line(place)
-        axes.plot(found["x"], found["mean"], label=cell.name, **style)
+        axes.plot(found["x"], found["mean"], label=cells[place].name, **style)
         if not math.isnan(found["low"][0]):
             axes.fill_between(found["x"], found["low"], found["high"], color=style["color"], alpha=0.15, linewidth=0)
-    positive = [value for value in values if value > 0]
-    if positive and min(values) >= 0 and math.log10(max(positive) / min(positive)) >= DECADES:
+    if _spans_decades(values):
         axes.set_yscale("log", nonpositive="mask")
     axes.set(xlabel=_label(x), ylabel=_label(y))
+    _show_units(axes.xaxis, x)
+    _show_units(axes.yaxis, y)
     if values:
-        made.legend(loc="outside lower center", ncols=1 if max(len(cell.name) for cell in cells) > 40 else 2)
+        _add_legend(made, [cell.name for cell in cells])
     return made
 
 
-def write_figures(cells: Sequence[Cell], metric: str, folder: Path) -> list[Path]:
-    """A metric over each quantity, and the consensus distance over the steps, as SVG and PDF.
+def figure_across(
+    cells: Sequence[Cell], key: str, metric: str, label: str, of: Callable[[Cell], Spread | None]
+) -> Figure:
+    """A number of each cell over the values of an option, a line for cells that differ in nothing else, with confidence
+    intervals; the axis of the option is logarithmic where its values grow by about the same factor.
+
+    Args:
+        cells: All of the study.
+        key: One of their `numeric_options`.
+        metric: By whose unit the number is shown.
+        label: What the number is, for the axis.
+        of: The number; left out where it is None.
+    """
+    from matplotlib.figure import Figure
+
+    made = Figure(figsize=(6.4, 4.0), layout="constrained")
+    axes = made.subplots()
+    found = lines(cells, key, of)
+    for place, points in enumerate(found.values()):
+        ends = [seen.interval or 0.0 for _, seen in points]
+        axes.errorbar(
+            [at for at, _ in points], [seen.mean for _, seen in points], ends, capsize=2, elinewidth=1, **line(place)
+        )
+    if _spans_decades([seen.mean for points in found.values() for _, seen in points]):
+        axes.set_yscale("log", nonpositive="mask")
+    ticks = sorted({at for points in found.values() for at, _ in points})
+    if ticks[0] > 0 and ticks[-1] >= FACTOR * ticks[0]:
+        axes.set_xscale("log")
+    axes.set_xticks(ticks, [f"{at:g}" for at in ticks])
+    axes.set_xticks([], minor=True)
+    axes.set(xlabel=_label(key.rpartition(".")[2]), ylabel=label)
+    _show_units(axes.yaxis, metric)
+    _add_legend(made, list(found), handles=axes.containers)
+    return made
+
+
+def across_options(cells: Sequence[Cell], metric: str, target: float) -> list[tuple[str, Figure]]:
+    """Across every option with at least three numbers: the metric at the end, and the steps and simulated seconds until
+    the target."""
+    asked = [(metric, metric, _label(metric), partial(Cell.final, metric=metric))]
+    for quantity, words in (("step", "steps"), ("simulated_seconds", "simulated seconds")):
+        if quantity in quantities(cells):
+            until = partial(_until, quantity=quantity, metric=metric, target=target)
+            label = f"{words} to a {_label(metric)} of {target:g}"
+            asked.append((f"{words.replace(' ', '-')}-to-target", quantity, label, until))
+    return [
+        (f"{name}-across-{key}", figure_across(cells, key, unit, label, of))
+        for key in numeric_options(cells)
+        for name, unit, label, of in asked
+        if lines(cells, key, of)
+    ]
+
+
+def _until(cell: Cell, quantity: str, metric: str, target: float) -> Spread | None:
+    """What it needs until all of its runs have come to the target; None if some never do."""
+    found = cell.until(quantity, metric, target)
+    return found if found and found.count == len(cell.runs) else None
+
+
+def write_figures(cells: Sequence[Cell], metric: str, target: float, folder: Path) -> list[Path]:
+    """A metric over each quantity, and the consensus distance over the steps, as SVG and PDF; and of `across_options`.
 
     Raises:
         OSError: One cannot be written.
@@ -68,13 +137,42 @@ def write_figures(cells: Sequence[Cell], metric: str, folder: Path) -> list[Path
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     with drawn():
-        for x, y in [*((x, metric) for x in quantities(cells)), ("step", "consensus_distance")]:
-            made = figure(cells, x, y)
+        curves = dict.fromkeys([*((x, metric) for x in quantities(cells)), ("step", "consensus_distance")])
+        figures = [(f"{y}-over-{x}", figure(cells, x, y)) for x, y in curves]
+        for name, made in [*figures, *across_options(cells, metric, target)]:
             for kind, undated in (("svg", {"Date": None}), ("pdf", {"CreationDate": None})):
-                path = folder / f"{y}-over-{x}.{kind}"
+                path = folder / f"{name}.{kind}"
                 made.savefig(path, metadata=undated)
                 written.append(path)
     return written
+
+
+def _positive(found: dict[str, list[float]]) -> dict[str, list[float]]:
+    """The part of a curve that a logarithmic axis has room for."""
+    first = sum(at <= 0 for at in found["x"])
+    return {name: numbers[first:] for name, numbers in found.items()}
+
+
+def _spans_decades(values: Sequence[float]) -> bool:
+    positive = [value for value in values if value > 0]
+    return bool(positive) and min(values) >= 0 and math.log10(max(positive) / min(positive)) >= DECADES
+
+
+def _show_units(axis: Axis, key: str) -> None:
+    """Bytes, seconds and shares as people read them."""
+    from matplotlib.ticker import EngFormatter, PercentFormatter
+
+    if key.startswith("bytes"):
+        axis.set_major_formatter(EngFormatter("B"))
+    elif key.endswith("seconds"):
+        axis.set_major_formatter(EngFormatter("s"))
+    elif key.endswith("accuracy"):
+        axis.set_major_formatter(PercentFormatter(1.0))
+
+
+def _add_legend(made: Figure, names: Sequence[str], **handles: Any) -> None:
+    columns = 1 if max(map(len, names)) > 40 else 2
+    made.legend(loc="outside lower center", ncols=columns, **handles, **({"labels": names} if handles else {}))
 
 
 def _label(key: str) -> str:

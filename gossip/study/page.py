@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gossip.records.report.words import counted
-from gossip.study.figures import figure, metrics, quantities
+from gossip.study.figures import across_options, figure, metrics, quantities
 from gossip.study.graphs import DRAWN, DRAWN_NODES, Graph
 from gossip.study.results import Cell
 from gossip.study.statistics import curve, number_in
@@ -56,6 +56,7 @@ def study_page(title: str, cells: Sequence[Cell], graphs: Sequence[Graph | None]
             f"<section><dl>{_headlines(cells, found)}</dl></section>",
             *_plots(cells, graphs, found, library is not None),
             section("Table", _table(found), _caption(found)),
+            *_across(cells, found),
             *_drawings(graphs),
         ]
     parts += [_searches(cells), _unfinished(cells), _configurations(cells), _files()]
@@ -150,6 +151,16 @@ def _caption(found: Table) -> str:
         f"runs all have it. To target: the first evaluation with a {found.metric.replace('_', ' ')} of "
         f"{found.target:g}, for the seeds that come to it. Bytes and messages are those that a node sends on average. "
         f"On the front: no other cell is as good for as few bytes. A click on a head sorts."
+    )
+
+
+def _across(cells: Sequence[Cell], found: Table) -> list[str]:
+    """Pictures of what comes out across the numbers that an option has."""
+    figures = across_options(cells, found.metric, found.target)
+    shown = [svg(made, name.replace(".", "-"), name.replace("-", " ")) for name, made in figures]
+    note = "Means over the seeds with 95 % confidence intervals; a line for cells that differ in nothing else."
+    return (
+        [section("Across the values of an option", f'<div class="pair">{"".join(shown)}</div>', note)] if shown else []
     )
 
 

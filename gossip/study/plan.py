@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gossip.errors import UsageError
 from gossip.options.command_line import STEPS
@@ -18,6 +19,7 @@ from gossip.study.statistics import more_is_better
 from gossip.study.tuning import Found, Trial, Tuner, gone_through, search
 from gossip.study.values import text_of
 
+OF_NODES = "node_"  # how names of metrics of single nodes' models begin
 TUNING_SEED = 1_000_000  # and the next ones: far from the seeds that count
 
 
@@ -88,7 +90,9 @@ class Plan:
         return [Run(cell.options, seed) for seed in self.study.seeds]
 
     def _trying(self, cell: Cell, trial: Trial) -> list[Run]:
-        short = {"steps": trial.steps, "evaluate_every": max(1, trial.steps), "evaluate_nodes": 0}
+        short: dict[str, Any] = {"steps": trial.steps, "evaluate_every": max(1, trial.steps)}
+        if not self.study.objective.startswith(OF_NODES):  # models of single nodes, which then need not be evaluated
+            short["evaluate_nodes"] = 0
         options = {**cell.options, **short, **trial.values}
         return [Run(options, TUNING_SEED + number, tuning=True) for number in range(self.tuning_seeds)]
 

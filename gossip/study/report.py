@@ -51,7 +51,7 @@ def write_report(title: str, cells: Sequence[Cell], output: Path, target: Mappin
     try:
         output.mkdir(parents=True, exist_ok=True)
         if measured:
-            write_figures(cells, metric, output / "figures")
+            write_figures(cells, metric, value, output / "figures")
         for name, text in texts.items():
             aside = output / f".{name}-{os.getpid()}"
             aside.write_text(text, encoding="utf-8")

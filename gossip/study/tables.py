@@ -180,9 +180,10 @@ def shown(value: float, key: str) -> str:
 
 
 def _entries(spreads: Sequence[Spread | None], key: str, runs: Sequence[int], ranked: bool = True) -> list[Entry]:
-    """The best of those that all runs of a cell have."""
+    """The best of those that all runs of a cell have, unless all are alike."""
     whole = [each.mean for each, of in zip(spreads, runs, strict=True) if each is not None and each.count == of]
-    best = (max if more_is_better(key) else min)(whole, default=None) if ranked and len(runs) > 1 else None
+    differ = ranked and (len(set(whole)) > 1 or len(whole) < len(runs)) and len(runs) > 1
+    best = (max if more_is_better(key) else min)(whole, default=None) if differ else None
     entries = []
     for each, of in zip(spreads, runs, strict=True):
         if each is None:

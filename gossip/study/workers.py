@@ -57,11 +57,12 @@ class Here:
         """Nothing is held."""
 
     def compute(self, runs: Sequence[Run], stopped: Callable[[], bool]) -> Iterator[tuple[Run, Outcome]]:
-        """Each run with how it ended, as they end, until it is stopped, between two of them."""
+        """Each run with how it ended, as they end, until it is stopped, between two steps of one."""
         for run in runs:
-            if stopped():
+            outcome = None if stopped() else self._store.compute(run, stopped)
+            if outcome is None:
                 return
-            yield run, self._store.compute(run)
+            yield run, outcome
 
 
 class Workers:
@@ -155,7 +156,7 @@ def _work(connection: Connection, directory: Path, number: int) -> None:
         except EOFError:
             return
         try:
-            said: Outcome | DataError = store.compute(run)
+            said: Outcome | DataError | None = store.compute(run)
         except OSError as error:
             said = DataError(f"cannot write into {directory} ({error.strerror})")
         connection.send(said)

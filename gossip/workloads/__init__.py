@@ -5,6 +5,7 @@ from gossip.workloads.averaging import Averaging as Averaging
 from gossip.workloads.linear.least_squares import LeastSquares as LeastSquares
 from gossip.workloads.linear.logistic_regression import LogisticRegression as LogisticRegression
 from gossip.workloads.linear.sigmoid_loss import SigmoidLoss as SigmoidLoss
+from gossip.workloads.linear.synthetic import SyntheticLogisticRegression as SyntheticLogisticRegression
 from gossip.workloads.matrix_completion import MatrixCompletion as MatrixCompletion
 from gossip.workloads.neural.images import Digits as Digits
 from gossip.workloads.neural.images import Mnist as Mnist
@@ -15,4 +16,5 @@ from gossip.workloads.splits import ByLabel as ByLabel
 from gossip.workloads.splits import Dirichlet as Dirichlet
 from gossip.workloads.splits import Iid as Iid
 from gossip.workloads.splits import Split as Split
+from gossip.workloads.splits import WithReplacement as WithReplacement
 from gossip.workloads.workload import Workload as Workload

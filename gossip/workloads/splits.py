@@ -14,16 +14,19 @@ from gossip.errors import UsageError, blaming
 
 @dataclass(frozen=True)
 class Split:
-    """A rule that gives every training example to exactly one node. Its fields are its parameters."""
+    """A rule that gives training examples to nodes, each to one of them unless it says otherwise.
+
+    Its fields are its parameters.
+    """
 
     def assign(self, labels: NDArray, n: int, seed: int) -> list[NDArray[np.int64]]:
-        """The examples of each node: n index arrays that together hold 0..m-1 once, none of them empty.
+        """The examples of each node: n index arrays, none of them empty, that together hold 0..m-1 once as a rule.
 
         A pure function of its arguments.
 
         Args:
             labels: (m,), the label of each example.
-            n: Number of nodes, 1 <= n <= m.
+            n: Number of nodes, n >= 1; n <= m where an example is given to one node alone.
             seed: Decides what the rule leaves open.
 
         Raises:
@@ -96,6 +99,29 @@ class ByLabel(Split):
         _check_one_label_each(self, labels)
         order = generator(seed, "split").permutation(len(labels))
         return np.array_split(order[np.argsort(labels[order], kind="stable")], n)
+
+
+@dataclass(frozen=True)
+class WithReplacement(Split):
+    """So many examples for each node, drawn independently of each other from all of them, by the seed.
+
+    An example may lie on several nodes, or twice on one. For more nodes than a data set has enough examples for: 1,000
+    nodes of 32 images each from 4,000. What a node has does not depend on how many nodes there are.
+
+    Args:
+        examples: Of each node, >= 1.
+    """
+
+    examples: int = 32
+
+    def __post_init__(self) -> None:
+        check(self.examples >= 1, self, "examples", ">= 1")
+
+    def assign(self, labels: NDArray, n: int, seed: int) -> list[NDArray[np.int64]]:
+        """See `Split.assign`; n may be larger than m."""
+        if not len(labels) or n < 1:
+            _check_enough(labels, n)
+        return list(generator(seed, "split").integers(len(labels), size=(n, self.examples)))
 
 
 def shards_of(split: Split, labels: NDArray, n: int, seed: int) -> list[NDArray[np.int64]]:

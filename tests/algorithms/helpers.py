@@ -176,7 +176,7 @@ def fixed(W: Array) -> Topology:
 Equations = Callable[[Array, Callable[[Array], Array], Callable[[int], Array], Callable[[int], float], int], Array]
 
 
-def assert_follows(algorithm: Algorithm, topology: Schedule, equations: Equations, steps: int = 200) -> None:
+def assert_follows(algorithm: Algorithm, topology: Schedule, equations: Equations, steps: int = 100) -> None:
     """Compare a run, from a start of its own at every node, to the literal equations of a paper.
 
     Args:

@@ -12,7 +12,6 @@ from tests.algorithms.helpers import (
     UNDIRECTED,
     Array,
     LeastSquares,
-    common,
     dense,
     least_squares,
     run,
@@ -56,10 +55,11 @@ BIASED = [
 def test_the_bias_of_the_others_shrinks_with_the_learning_rate(algorithm: Algorithm) -> None:
     problem = least_squares(16)
     biases = []
-    first, steps = (4, 3000) if isinstance(algorithm, ChocoSGD) else (2, 1250)
+    at_optimum = np.tile(problem.optimum, (16, 1))  # from there it is not far
+    first, steps = (4, 400) if isinstance(algorithm, ChocoSGD) else (2, 1250)
     for division in (first, 2 * first):
         smaller = replace(algorithm, lr=algorithm.lr / division)
-        final = run(smaller, UNDIRECTED["erdos_renyi-16"], problem, common(problem), steps).final
+        final = run(smaller, UNDIRECTED["erdos_renyi-16"], problem, at_optimum, steps).final
         biases.append(distance(final, problem))
     assert biases[0] < 0.2
     assert biases[1] > 1e-4
@@ -70,7 +70,7 @@ def test_choco_keeps_a_bias_that_is_small() -> None:
     problem = least_squares(8)
     for order in ("icml", "overlapped"):
         algorithm = ChocoSGD(lr=0.01, gamma=0.3, compressor=TopK(fraction=0.4), order=order)
-        models = run(algorithm, ring(8), problem, starts(problem), 2000).models[-100:]
+        models = run(algorithm, ring(8), problem, starts(problem), 800).models[-100:]
         assert 1e-4 < distance(models, problem) < 0.5
 
 
@@ -137,10 +137,10 @@ def test_without_heterogeneity_there_is_no_bias() -> None:
     shared = LeastSquares(problem.A, np.einsum("nmd,d->nm", problem.A, np.arange(5.0)))
     for algorithm in (
         DecentralizedSGD(lr=0.05, momentum=0.5),
-        ChocoSGD(lr=0.05, gamma=0.3, compressor=TopK(k=2)),
+        ChocoSGD(lr=0.1, gamma=0.3, compressor=TopK(k=2)),
         ExactDiffusion(lr=0.05),
     ):
-        assert distance(limit(algorithm, ring(8), shared), shared) <= 1e-9
+        assert distance(limit(algorithm, ring(8), shared, 1500), shared) <= 1e-9
 
 
 @pytest.mark.parametrize(("n", "stable"), [(8, True), (12, True), (16, False), (32, False)])

@@ -26,7 +26,7 @@ from tests.algorithms import reference
 from tests.algorithms.helpers import ALL, STATIC, UNDIRECTED, Array, dense, least_squares, run, starts
 from topologies import Schedule, Topology
 
-STEPS = 100
+STEPS = 80
 LR = 0.02
 
 ORDERS = ("adapt-then-combine", "combine-then-adapt", "consensus")

@@ -44,8 +44,8 @@ def test_no_method_divides_by_it(name: str, schedule: str) -> None:
         topology,
         scheduled(case.algorithm, SCHEDULES[schedule]),
         oracle=case.oracle,
-        steps=14,
-        evaluate_every=7,
+        steps=10,
+        evaluate_every=5,
         clock=SimulatedClock(**clock) if clock else None,
         output=None,
     )

@@ -80,8 +80,8 @@ def check_speeds(rows: list[dict[str, Any]], output: str, ranks: int = 0) -> Non
             assert math.isclose(row["speedup_over_torch"], row["torch_seconds"] / row["encode_seconds"])
 
 
-def test_mixing_in_one_process(python: Run, tmp_path: Path) -> None:
-    rows = measured(python, tmp_path, "mix", *TINY["mix"], "--nodes", "6")
+def test_mixing_in_one_process(here: Run, tmp_path: Path) -> None:
+    rows = measured(here, tmp_path, "mix", *TINY["mix"], "--nodes", "6")
     assert [(row["topology"], row["dimension"], row["baseline"]) for row in rows] == [
         (topology, dimension, baseline)
         for topology in ("ring", "star")
@@ -93,16 +93,16 @@ def test_mixing_in_one_process(python: Run, tmp_path: Path) -> None:
         assert (row["ratio"] is None) == (row["baseline"] in ("isend_irecv", "allreduce"))
 
 
-def test_training_in_one_process(python: Run, tmp_path: Path) -> None:
-    rows = measured(python, tmp_path, "train", *TINY["train"], "--cases", "dsgd", "choco", "allreduce")
+def test_training_in_one_process(here: Run, tmp_path: Path) -> None:
+    rows = measured(here, tmp_path, "train", *TINY["train"], "--cases", "dsgd", "choco", "allreduce")
     assert [row["case"] for row in rows] == ["mlp-small dsgd", "mlp-small choco", "mlp-small allreduce"]
     assert {row["baseline"] for row in rows} == {"no_communication"}
     assert {row["dimension"] for row in rows} == {669_706}
     assert [row["transport"] for row in rows] == ["none", "none", None]
 
 
-def test_scale_in_one_process(python: Run, tmp_path: Path) -> None:
-    rows = measured(python, tmp_path, "scale", *TINY["scale"])
+def test_scale_in_one_process(here: Run, tmp_path: Path) -> None:
+    rows = measured(here, tmp_path, "scale", *TINY["scale"])
     assert [(row["case"], row["topology"], row["baseline"]) for row in rows] == [
         (case, topology, baseline)
         for topology in ("ring", "random_regular")
@@ -110,8 +110,8 @@ def test_scale_in_one_process(python: Run, tmp_path: Path) -> None:
     ]
 
 
-def test_consensus_in_one_process(python: Run, tmp_path: Path) -> None:
-    rows = measured(python, tmp_path, "consensus", *TINY["consensus"])
+def test_consensus_in_one_process(here: Run, tmp_path: Path) -> None:
+    rows = measured(here, tmp_path, "consensus", *TINY["consensus"])
     assert [(row["topology"], row["dimension"], row["baseline"]) for row in rows] == [
         ("ring", 16, "copy"),
         ("one_peer_exponential", 16, "copy"),
@@ -150,9 +150,9 @@ def test_every_compressor_can_be_built() -> None:
     assert [each.kept(1000) for each in curve(TopK)] == [1, 10, 50, 200, 500]  # type: ignore[attr-defined]
 
 
-def test_chosen_operators(python: Run, tmp_path: Path) -> None:
+def test_chosen_operators(here: Run, tmp_path: Path) -> None:
     rows, output, complaints = reported(
-        python, tmp_path, "compressors", "--operator", "TopK", "Identity", "--dimension", "1e3", "10"
+        here, tmp_path, "compressors", "--operator", "TopK", "Identity", "--dimension", "1e3", "10"
     )
     assert complaints == []
     check_speeds(rows, output)
@@ -223,8 +223,8 @@ def test_slow_operators_are_found_out_from_short_vectors(monkeypatch: pytest.Mon
     assert forecast.SHORTEST == 1000
 
 
-def test_the_frontier(python: Run, tmp_path: Path) -> None:
-    rows, output, left_out = reported(python, tmp_path, "frontier", *TINY["frontier"])
+def test_the_frontier(here: Run, tmp_path: Path) -> None:
+    rows, output, left_out = reported(here, tmp_path, "frontier", *TINY["frontier"])
     assert all(line.startswith("left out ") for line in left_out)
     assert {row["operator"] for row in rows} | {named(line) for line in left_out} == set(exported())
     d = 784 * 2 + 2 + 2 * 10 + 10
@@ -246,9 +246,9 @@ def test_the_frontier(python: Run, tmp_path: Path) -> None:
             assert text in picture
 
 
-def test_the_frontier_as_pixels(python: Run, tmp_path: Path) -> None:
+def test_the_frontier_as_pixels(here: Run, tmp_path: Path) -> None:
     arguments = ("--operator", "TopK", "ScaledSign", "--output", "small.png")
-    rows, *_ = reported(python, tmp_path, "frontier", *TINY["frontier"], *arguments)
+    rows, *_ = reported(here, tmp_path, "frontier", *TINY["frontier"], *arguments)
     assert [row["operator"] for row in rows] == ["TopK"] * 15 + ["ScaledSign"] * 3
     assert (tmp_path / "small.png").read_bytes().startswith(b"\x89PNG")
 
@@ -272,8 +272,8 @@ def test_the_frontier_as_pixels(python: Run, tmp_path: Path) -> None:
         ("frontier --output picture.tex", 2, "output = 'picture.tex' is not allowed; it must be a name ending in"),
     ],
 )
-def test_bad_input_is_one_line(python: Run, arguments: str, code: int, says: str) -> None:
-    done = python("-m", "gossip.bench", *arguments.split())
+def test_bad_input_is_one_line(here: Run, arguments: str, code: int, says: str) -> None:
+    done = here("-m", "gossip.bench", *arguments.split())
     assert done.returncode == code, done.stderr
     (line,) = done.stderr.splitlines()
     assert line.startswith("gossip: error: ")
@@ -281,8 +281,8 @@ def test_bad_input_is_one_line(python: Run, arguments: str, code: int, says: str
     assert done.stdout == ""
 
 
-def test_help_names_every_option(python: Run) -> None:
-    done = python("-m", "gossip.bench", "mix", "--help")
+def test_help_names_every_option(here: Run) -> None:
+    done = here("-m", "gossip.bench", "mix", "--help")
     assert done.returncode == 0, done.stderr
     for option in ("--transport", "--topology", "--dimension", "--repeats", "--json"):
         assert option in done.stdout

@@ -6,6 +6,7 @@ import ctypes
 import itertools
 import math
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from gossip.doctor import links, memory_access
 from gossip.doctor.disk import Disk
 from gossip.doctor.facts import Facts
 from gossip.doctor.findings import Finding, examine
-from tests.conftest import Run
+from tests.conftest import OnRanks, Run
 
 HEALTHY = Facts(
     host="a",
@@ -193,17 +194,21 @@ def lines(output: str) -> dict[str, tuple[str, str]]:
     return {row[9:30].strip(): (row[:9].strip(), row[30:]) for row in rows}
 
 
-def test_ranks_speak_with_one_voice(python: Run, tmp_path: Path) -> None:
-    done = python("-m", "gossip.doctor", "--seconds", "0.1", "--output", "new/runs", ranks=3)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    said = lines(done.stdout)
-    assert len(said) == sum(line.startswith(("ok ", "warning ")) for line in done.stdout.splitlines())
+def test_ranks_speak_with_one_voice(on_ranks: Callable[..., list[OnRanks]], tmp_path: Path) -> None:
+    doctor = ["-m", "gossip.doctor", "--seconds"]
+    done, refused = on_ranks([[*doctor, "0.1", "--output", "new/runs"], [*doctor, "0"]], ranks=3)
+    assert done.codes == [0, 0, 0], done.stderr
+    assert (done.stderr, done.stdout[1:]) == (["", "", ""], ["", ""])
+    said = lines(done.stdout[0])
+    assert len(said) == sum(line.startswith(("ok ", "warning ")) for line in done.stdout[0].splitlines())
     assert said["launcher"] == ("ok", "started 3 processes (PMI_SIZE=3), and the MPI library finds as many")
     assert said["shared windows"][1].startswith("work; ")
     assert "3 pairs" in said["links on a host"][1]
-    assert [line[0] for line in done.stdout.splitlines()[-4:-1]] == ["0", "1", "2"]
-    assert list(tmp_path.iterdir()) == []
+    assert [line[0] for line in done.stdout[0].splitlines()[-4:-1]] == ["0", "1", "2"]
+    assert not (tmp_path / "new").exists()
+    assert refused.codes == [2, 2, 2]
+    assert refused.stderr == ["gossip: error: --seconds 0.0 is not allowed; it must be > 0\n", "", ""]
+    assert refused.stdout == ["", "", ""]
 
 
 @pytest.mark.parametrize("variable", ["OMPI_COMM_WORLD_SIZE", "SLURM_NTASKS"])
@@ -232,10 +237,3 @@ def test_one_process_without_an_mpi_library_or_a_place_to_write(python: Run) -> 
     assert said["disk"][0] == "warning"
     assert said["versions"][1].startswith("Python ")
     assert "links on a host" not in said
-
-
-def test_bad_input_is_one_line(python: Run) -> None:
-    done = python("-m", "gossip.doctor", "--seconds", "0", ranks=2)
-    assert done.returncode == 2
-    assert done.stderr == "gossip: error: --seconds 0.0 is not allowed; it must be > 0\n"
-    assert done.stdout == ""

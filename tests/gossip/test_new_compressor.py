@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
-from tests.conftest import Run
+from tests.conftest import OnRanks, Run
 
 FILE = '''
 """Random-k whose entries are held for some messages, and a method that carries what its compressor remembers."""
@@ -104,29 +103,41 @@ if result.directory is not None:  # on rank 0
 """
 
 
-@pytest.mark.parametrize("method", ["ef", "choco"])
-def test_one_file(method: str, python: Run, tmp_path: Path) -> None:
+OPTIONS = "--algorithm held.CentralizedEF --algorithm.compressor held.HeldK --algorithm.compressor.fraction 0.2"
+OPTIONS += " --algorithm.compressor.period 2 --workload Digits --steps 3"
+METHODS = "ef", "choco"
+
+
+def test_one_file(here: Run, on_ranks: Callable[..., list[OnRanks]], tmp_path: Path) -> None:
     (tmp_path / "held.py").write_text(FILE)
     (tmp_path / "program.py").write_text(PROGRAM)
 
-    def model(steps: int, output: str, period: int = 4, ranks: int = 0) -> list[float]:
-        done = python("program.py", method, str(steps), output, str(period), ranks=ranks)
+    # Each of these loads the file anew, and with it the class of what is remembered, as a notebook does.
+    def model(method: str, steps: int, output: str, period: int = 4) -> list[float]:
+        done = here("program.py", method, str(steps), output, str(period))
         assert done.returncode == 0, done.stderr
-        found: list[float] = json.loads(next(x for x in done.stdout.splitlines() if x.startswith("model"))[6:])
-        return found
+        return found(done.stdout)
 
-    whole = model(8, "whole")
-    assert model(8, "forgetful", period=1) != whole  # it matters what is remembered
-    assert model(8, "ranks", ranks=3) == whole
-    assert model(5, "resumed") != whole
-    assert model(8, "resumed") == whole
+    *programs, command = on_ranks(
+        [
+            *(["program.py", method, "8", f"ranks-{method}", "4"] for method in METHODS),
+            ["-m", "gossip.train", *OPTIONS.split()],
+        ],
+        ranks=2,
+    )
+    for method, on_two in zip(METHODS, programs, strict=True):
+        whole = model(method, 8, f"whole-{method}")
+        assert model(method, 8, f"forgetful-{method}", period=1) != whole  # it matters what is remembered
+        assert on_two.codes == [0, 0], on_two.stderr
+        assert found(on_two.stdout[0]) == whole
+        assert model(method, 5, f"resumed-{method}") != whole
+        assert model(method, 8, f"resumed-{method}") == whole
+    assert command.codes == [0, 0], command.stderr
+    assert "step 3/3" in command.stdout[0]
+    (configuration,) = tmp_path.glob("runs/*/*/config.yaml")
+    assert "held.HeldK" in configuration.read_text()
 
 
-def test_on_the_command_line(python: Run, tmp_path: Path) -> None:
-    (tmp_path / "held.py").write_text(FILE)
-    options = "--algorithm held.CentralizedEF --algorithm.compressor held.HeldK --algorithm.compressor.fraction 0.2"
-    options += " --algorithm.compressor.period 2 --workload Digits --steps 3"
-    done = python("-m", "gossip.train", *options.split(), ranks=3)
-    assert done.returncode == 0, done.stderr
-    assert "step 3/3" in done.stdout
-    assert "held.HeldK" in next(tmp_path.rglob("config.yaml")).read_text()
+def found(said: str) -> list[float]:
+    model: list[float] = json.loads(next(line for line in said.splitlines() if line.startswith("model"))[6:])
+    return model

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.algorithms.helpers import least_squares
-from tests.conftest import Run
+from tests.conftest import OnRanks, Run
 
 FILE = '''
 """DoubleSqueeze: compression with error feedback on the way to a server and on the way back."""
@@ -89,18 +90,15 @@ def top_2(rows: np.ndarray) -> np.ndarray:
     return kept
 
 
-def test_one_file_with_error_memories_and_a_server(python: Run, tmp_path: Path) -> None:
+def test_one_file_with_error_memories_and_a_server(
+    here: Run, on_ranks: Callable[..., list[OnRanks]], tmp_path: Path
+) -> None:
     (tmp_path / "squeezed.py").write_text(FILE)
-    env = {"PYTHONPATH": f"{Path(__file__).parents[2]}:{tmp_path}"}
-
-    def trained(ranks: int) -> dict[str, np.ndarray]:
-        file = tmp_path / f"{ranks}.npz"
-        done = python("-c", PROGRAM, str(file), ranks=ranks, env=env)
-        assert done.returncode == 0, done.stderr
-        with np.load(file) as saved:
-            return dict(saved)
-
-    alone, together = trained(0), trained(3)
+    options = "--algorithm squeezed.Squeezed --algorithm.lr 0.05 --workload Digits --nodes 5 --steps 3".split()
+    program, command = on_ranks([["-c", PROGRAM, "ranks.npz"], ["-m", "gossip.train", *options]], ranks=2)
+    done = here("-c", PROGRAM, "alone.npz")
+    assert (program.codes, done.returncode) == ([0, 0], 0), (program.stderr, done.stderr)
+    alone, together = (dict(np.load(tmp_path / name)) for name in ("alone.npz", "ranks.npz"))
     for name in ("model", "sent"):
         np.testing.assert_array_equal(alone[name], together[name])
 
@@ -117,7 +115,5 @@ def test_one_file_with_error_memories_and_a_server(python: Run, tmp_path: Path) 
     row = 24 + 2 * 8 + 1 + 1
     assert alone["sent"].tolist() == pytest.approx([steps * 10 * row / 6 for steps in (0, 10, 20, 30)])
 
-    options = "--algorithm squeezed.Squeezed --algorithm.lr 0.05 --workload Digits --nodes 5 --steps 3".split()
-    done = python("-m", "gossip.train", *options, ranks=3, env=env)
-    assert done.returncode == 0, done.stderr
-    assert "Squeezed" in done.stdout
+    assert command.codes == [0, 0], command.stderr
+    assert "Squeezed" in command.stdout[0]

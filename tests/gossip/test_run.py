@@ -224,10 +224,10 @@ def test_a_biased_mixing_matrix_is_pointed_out_where_it_is_used(squares: LeastSq
     assert (warning.filename, line.strip()[:11]) == (__file__, "gossip.run(")
 
 
-def test_in_a_command_it_is_a_plain_line(python: Run) -> None:
+def test_in_a_command_it_is_a_plain_line(here: Run) -> None:
     options = ["--workload", "Averaging", "--algorithm", "GossipAveraging", "--steps", "1", "--output", "null"]
     star = ["--topology", "star", "--topology.weights", "uniform"]
-    done = python("-m", "gossip.train", *options, *star, "--quiet")
+    done = here("-m", "gossip.train", *options, *star, "--quiet")
     assert done.returncode == 0, done.stderr
     (line,) = done.stderr.splitlines()
     assert line.startswith("gossip: warning: the mixing matrix of star is not doubly stochastic: ")

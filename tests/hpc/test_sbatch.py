@@ -123,6 +123,54 @@ def test_an_array_goes_through_all_configurations_and_seeds(tmp_path: Path) -> N
     assert 'python -m gossip.train --seed "$seed" --algorithm' in Job(seeds=(4, 2), arguments=ONES).render()
 
 
+STUDY = """
+run: {workload: Averaging, algorithm: GossipAveraging, nodes: 4, steps: 2}
+set: {topology: [ring, path, star]}
+seeds: 2
+"""
+
+
+def test_a_study_is_an_array_of_its_cells_or_of_parts_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a study.yaml").write_text(STUDY)
+    script = Job(study="a study.yaml", arguments=("--output", "here"), at_once=2).render()
+    assert "#SBATCH --array=0-2%2\n" in script and "#SBATCH --ntasks-per-node=1\n" in script
+    assert "python -m gossip.study 'a study.yaml' --output here --chunk \"$((SLURM_ARRAY_TASK_ID + 1))/3\"\n" in script
+    assert "makes here/report.html; if tasks were cancelled, this does: python -m gossip.study" in script
+    assert "--checkpoint" not in script and "--resume" not in script
+    assert "#SBATCH --array=0-1\n" in Job(study="a study.yaml", chunks=2).render()
+    assert not Path("here").exists()  # nothing is begun
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--study s.yaml --seeds 1 2", "--seeds 1 2 is not allowed; it must be absent beside --study: it is an option"),
+        (
+            "--study s.yaml --checkpoint-every 5",
+            "--checkpoint-every 5 is not allowed; it must be absent beside --study",
+        ),
+        ("--study s.yaml --script s.py", "--script s.py is not allowed; it must be absent beside --study: the two"),
+        ("--study s.yaml --chunks 4", "--chunks 4 is not allowed; it must be 1 to 3, the number of the study's cells"),
+        ("--study s.yaml -- --chunk 1/2", "--chunk in the arguments is not allowed beside --study"),
+        (
+            "--study s.yaml -- --set topology=rink",
+            "no cell with algorithm=GossipAveraging can be run: --topology does not know 'rink'",
+        ),
+        ("--study none.yaml", "cannot read none.yaml (No such file or directory)"),
+        ("--chunks 4", "--chunks 4 is not allowed; it must be absent without --study"),
+    ],
+)
+def test_what_makes_no_array_of_a_study_is_refused_in_one_line(
+    words: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("s.yaml").write_text(STUDY)
+    assert main(["sbatch", *words.split()]) in (2, 3)
+    error = capsys.readouterr().err
+    assert error.startswith(f"gossip: error: {said}") and error.count("\n") == 1
+
+
 def test_options_of_sbatch_and_what_starts_python_are_passed_on() -> None:
     script = Job(
         sbatch=("exclusive", "mail-user=me@example.org", "constraint=a|b", "output=logs/%j.out"),
@@ -231,7 +279,10 @@ def test_who_is_still_starting_is_told_again(tmp_path: Path) -> None:
         (["--script", __file__, "--checkpoint-every", "9"], "--checkpoint-every 9 is not allowed"),
         (["--script", "missing.py"], "--script missing.py is not allowed; it must be a file that is there"),
         (["--seeds", "1", "2", "1"], "--seeds 1 2 1 is not allowed; it must be different from each other"),
-        (["--at-once", "2"], "--at-once 2 is not allowed; it must be absent without --configurations or --seeds"),
+        (
+            ["--at-once", "2"],
+            "--at-once 2 is not allowed; it must be absent without --configurations, --seeds or --study",
+        ),
         (["--seeds", "1", "2", "--", "--seed", "5"], "--seed 5 in the arguments takes the place of --seeds"),
         (["--configurations", *RING, "--seeds", "1", "--", "--seed", "5"], "takes the place of --seeds"),
         (["--configurations", *RING, *RING, "--"], "ring.yaml and hpc/slurm/ring.yaml make the same run"),

@@ -270,6 +270,31 @@ def test_an_array_of_configurations_and_seeds(real_slurm: None, tmp_path: Path) 
     assert ran == [("path", 1), ("path", 4), ("ring", 1), ("ring", 4)]
 
 
+STUDY = """
+run: {workload: Averaging, algorithm: GossipAveraging, nodes: 4, steps: 9}
+set: {topology: [ring, path]}
+seeds: 2
+"""
+
+
+def kept_runs(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """What the runs of a study have recorded, by their identities."""
+    return {run.name: history(run) for run in folder.glob("studies/study/runs/*")}
+
+
+def test_an_array_computes_a_study(real_slurm: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "slurm").mkdir()
+    for each in (tmp_path, tmp_path / "slurm"):
+        (each / "study.yaml").write_text(STUDY)
+    monkeypatch.chdir(tmp_path)
+    job = Submitted.of(tmp_path / "slurm", study="study.yaml")
+    page = tmp_path / "slurm/studies/study/report.html"
+    job.until(page.exists)
+    subprocess.run([sys.executable, "-m", "gossip.study", "study.yaml"], check=True, timeout=LONGEST)
+    assert len(kept_runs(tmp_path)) == 4
+    assert kept_runs(tmp_path / "slurm") == kept_runs(tmp_path)
+
+
 def test_cancelled_or_failed_it_is_not_queued_again(real_slurm: None, tmp_path: Path) -> None:
     (tmp_path / "fails.py").write_text("import sys\nsys.exit(3)\n")
     fails = Submitted.of(tmp_path / "fails", tasks_per_node=1, script=str(tmp_path / "fails.py"))

@@ -147,6 +147,13 @@ class PowerSGD(LowRank, LinearCompressor):
                 _right_of(part_memory(memory, matrices[part])).copy_(right)
         return _vector(others, numbers, matrices, lefts, rights).to(x)
 
+    def mean_and_own(
+        self, x: Tensor, network: Averaging, draw: Draw, memory: Block | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """What `mean` gives, twice: in the paper what a node has lost is the difference to that."""
+        average = self.mean(x, network, draw, memory)
+        return average, average.expand(len(x), -1)
+
     def project(self, x: Tensor, draw: Draw, memory: Block | None = None) -> Tensor:
         """(k, m) what is no matrix, then M Q of each matrix, for the Q that is remembered or drawn in common."""
         rows, (matrices, others) = self.working_rows(x), self._split(x.shape[1])

@@ -62,6 +62,10 @@ class RandomK(FixedSparsifier, LinearCompressor):
     def scale(self, payload: Tensor, d: int) -> float:
         return self._factor(d)
 
+    @property
+    def linear(self) -> bool:
+        return self.common
+
     def project(self, x: Tensor, draw: Draw, memory: Block | None = None) -> Tensor:
         """(k, number of kept entries) the kept entries of each row, scaled."""
         if not self.common:

@@ -8,18 +8,19 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import numpy as np
-from numpy.typing import NDArray
-
 from algorithms.checks import check
-from algorithms.randomness import generator
+from gossip.network.simulation.compute import SECOND as SECOND
+from gossip.network.simulation.compute import Compute as Compute
+from gossip.network.simulation.compute import Nanoseconds as Nanoseconds
+from gossip.network.simulation.compute import Trace
+from gossip.network.simulation.compute import in_nanoseconds as in_nanoseconds
+from gossip.network.simulation.failures import Failures, Outage
+from gossip.network.simulation.graph import LinkGraph, read_graphml
 from gossip.yaml_files import read_yaml
 
-Nanoseconds = NDArray[np.int64]
-Jitter = Literal["none", "exponential", "lognormal", "pareto", "two_state"]
-
-SECOND = 10**9  # nanoseconds
-SLOW_STATE = 10.0  # times as long
+PARTS = ("levels", "graph", "compute", "failures", "sums")  # of a network
+Sums = Literal["ring", "tree"]
+TEXTS = ("jitter", "trace", "link")  # which are no numbers
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Level:
         members: How many make a group, which is a member of the level above, >= 1; at the uppermost level all do.
         up: Bytes per second of an up-link, if that is another number.
         down: Bytes per second of a down-link, if that is another number.
+        overhead: Seconds, >= 0, that each message takes a link beyond its bytes.
     """
 
     latency: float
@@ -43,59 +45,15 @@ class Level:
     members: int | None = None
     up: float | None = None
     down: float | None = None
+    overhead: float = 0.0
 
     def __post_init__(self) -> None:
         check(0 <= self.latency < math.inf, self, "latency", ">= 0, in seconds")
         check(self.bandwidth > 0, self, "bandwidth", "> 0, in bytes per second")
+        check(0 <= self.overhead < math.inf, self, "overhead", ">= 0, in seconds")
         check(self.members is None or self.members >= 1, self, "members", ">= 1")
         for name in ("up", "down"):
             check(getattr(self, name) is None or getattr(self, name) > 0, self, name, "> 0, in bytes per second")
-
-
-@dataclass(frozen=True)
-class Compute:
-    """How long the gradient of a step takes each node.
-
-    With the jitter "none" always `seconds`; "exponential", seconds (1 + spread E) with E exponential of mean 1; with
-    "lognormal", seconds exp(spread N) with N standard normal; with "pareto", seconds (1 + P) with P + 1 of Pareto's
-    distribution of shape 1 / spread, >= 1; with "two_state", seconds, or in a share `spread` of the steps 10 times as
-    long. All independent for each node and step, by the seed of the run.
-
-    Args:
-        seconds: >= 0.
-        jitter: How it varies.
-        spread: How much, >= 0.
-        slow: Node -> how many times as long its gradients take, > 0.
-    """
-
-    seconds: float = 0.0
-    jitter: Jitter = "none"
-    spread: float = 0.0
-    slow: Mapping[int, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        check(0 <= self.seconds < math.inf, self, "seconds", ">= 0")
-        check(self.jitter in get_args(Jitter), self, "jitter", f"one of {', '.join(get_args(Jitter))}")
-        check(0 <= self.spread < math.inf, self, "spread", ">= 0")
-        check(self.jitter != "two_state" or self.spread <= 1, self, "spread", "in [0, 1], a share of the steps")
-        for node, times in self.slow.items():
-            check(node >= 0 and times > 0, self, "slow", "numbers of nodes with a factor > 0")
-
-    def nanoseconds(self, n: int, seed: int, step: int) -> Nanoseconds:
-        """(n,): that of this step."""
-        random = generator(seed, "compute seconds", step)
-        seconds = np.full(n, self.seconds)
-        if self.jitter == "exponential":
-            seconds *= 1 + self.spread * random.exponential(size=n)
-        elif self.jitter == "lognormal":
-            seconds *= np.exp(self.spread * random.standard_normal(n))
-        elif self.jitter == "pareto" and self.spread:
-            seconds *= 1 + random.pareto(1 / self.spread, n)
-        elif self.jitter == "two_state":
-            seconds *= np.where(random.random(n) < self.spread, SLOW_STATE, 1.0)
-        for node, times in self.slow.items():
-            seconds[node] *= times
-        return in_nanoseconds(seconds)
 
 
 @dataclass(frozen=True)
@@ -103,71 +61,110 @@ class SimulatedNetwork:
     """Nodes of some speed on links of some speed, on which a run is told to take its time; see `NetworkTimes`.
 
     Args:
-        levels: From the nodes up.
+        levels: From the nodes up,
         compute: How long gradients take.
+        graph: The links in the place of levels.
+        failures: When links are down.
+        sums: How sums over all nodes go: along a "ring", as in most libraries, or the "tree" of this project's own
+            transports, which gives the same bits on any number of ranks.
     """
 
-    levels: Sequence[Level]
-    compute: Compute = Compute()
+    levels: Sequence[Level] = ()
+    compute: Compute = field(default_factory=Compute)
+    graph: LinkGraph | None = None
+    failures: Failures = field(default_factory=Failures)
+    sums: Sums = "ring"
 
     def __post_init__(self) -> None:
-        check(len(self.levels) >= 1, self, "levels", "one or more")
+        check(len(self.levels) >= 1 or self.graph is not None, self, "levels", "one or more")
+        check(not self.levels or self.graph is None, self, "levels", "left out beside a graph")
+        check(self.sums in get_args(Sums), self, "sums", f"one of {', '.join(get_args(Sums))}")
         for level in self.levels[:-1]:
             check(level.members is not None, level, "members", "a number, but at the uppermost level")
 
     def check_nodes(self, n: int) -> None:
-        """Raise ValueError if a slow node is not among the n nodes with data."""
-        check(all(node < n for node in self.compute.slow), self.compute, "slow", f"nodes with data, 0 to {n - 1}")
+        """Raise ValueError if computing times are not those of n nodes with data."""
+        self.compute.check_nodes(n)
 
     @classmethod
     def of(cls, what: str | Path | Mapping[str, Any]) -> SimulatedNetwork:
-        """A network by its name, lan, wan, hpc or edge, by its file in YAML, or by what such a file says.
+        """A network by its name, lan, wan, hpc or edge, by its file in YAML or GraphML, or by what a file in YAML says.
 
         Raises:
             ValueError: It is none.
             DataError: The file cannot be read.
         """
         if isinstance(what, Mapping):
-            return cls(**_arguments(what))
+            return cls(**_arguments(what, Path()))
         if str(what) in NETWORKS:
             return NETWORKS[str(what)]
         path = Path(what)
         if not path.suffix and not path.exists():
-            raise ValueError(f"there is no network {str(what)!r}; it may be {', '.join(NETWORKS)}, or a YAML file")
+            raise ValueError(
+                f"there is no network {str(what)!r}; it may be {', '.join(NETWORKS)}, or a YAML or GraphML file"
+            )
+        if path.suffix == ".graphml":
+            graph, compute = read_graphml(path)
+            return cls(graph=graph, compute=compute)
         kept = read_yaml(path, "the network")
         try:
-            return cls(**_arguments(kept))
+            return cls(**_arguments(kept, path.parent))
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path}: {error}") from error
 
 
-def in_nanoseconds(seconds: Any) -> Nanoseconds:
-    """The nearest whole numbers of nanoseconds."""
-    return np.rint(np.asarray(seconds, float) * SECOND).astype(np.int64)
-
-
-def _arguments(kept: Any) -> dict[str, Any]:
-    """The arguments of a network that a file describes."""
-    if not isinstance(kept, Mapping) or not isinstance(kept.get("levels"), list):
-        raise ValueError("a network has levels, a list of mappings with latency and bandwidth, and maybe compute")
-    unknown = [key for key in kept if key not in ("levels", "compute")]
+def _arguments(kept: Any, folder: Path) -> dict[str, Any]:
+    """The arguments of a network that a file in this folder describes."""
+    if not isinstance(kept, Mapping) or not (isinstance(kept.get("levels"), list) or "graph" in kept):
+        raise ValueError(
+            "a network has levels, a list of mappings with latency and bandwidth, or a graph, the name of a GraphML "
+            "file, and maybe compute and failures"
+        )
+    unknown = [key for key in kept if key not in PARTS]
     if unknown:
-        raise ValueError(f"a network has no {unknown[0]!r}; it has levels and compute")
-    levels = [_made(Level, level) for level in kept["levels"]]
-    return {"levels": tuple(levels), "compute": _made(Compute, kept.get("compute") or {})}
+        raise ValueError(f"a network has no {unknown[0]!r}; it has {', '.join(PARTS)}")
+    levels = tuple(_made(Level, level) for level in kept.get("levels", []))
+    arguments: dict[str, Any] = {"levels": levels, "compute": _compute(kept.get("compute") or {}, folder)}
+    if "sums" in kept:
+        arguments["sums"] = kept["sums"]
+    if "graph" in kept:
+        arguments["graph"], timed = read_graphml(folder / str(kept["graph"]))
+        if timed.trace is not None and kept.get("compute"):
+            raise ValueError(
+                f"both compute and the nodes in {kept['graph']} say computing times; leave one of them out"
+            )
+        arguments["compute"] = timed if timed.trace is not None else arguments["compute"]
+    failures = dict(_mapping(kept.get("failures") or {}, Failures))
+    outages = failures.pop("outages", [])
+    if not isinstance(outages, list):
+        raise ValueError(f"outages = {outages!r} is not a list of mappings with start and end")
+    arguments["failures"] = _made(Failures, failures | {"outages": tuple(_made(Outage, each) for each in outages)})
+    return arguments
 
 
-def _made(kind: type, kept: Any) -> Any:
+def _compute(kept: Any, folder: Path) -> Compute:
+    file = _mapping(kept, Compute).get("trace")
+    trace = {} if file is None else {"trace": Trace.read(folder / str(file))}
+    compute: Compute = _made(Compute, {**kept, **trace})
+    return compute
+
+
+def _mapping(kept: Any, kind: type) -> Mapping[str, Any]:
     known = [each.name for each in fields(kind)]
     if not isinstance(kept, Mapping) or any(key not in known for key in kept):
         raise ValueError(f"{kept!r} is no {kind.__name__.lower()} of a network; it has {', '.join(known)}")
-    for key, value in kept.items():
-        if isinstance(value, str) and key not in ("jitter",):
+    return kept
+
+
+def _made(kind: type, kept: Any) -> Any:
+    for key, value in _mapping(kept, kind).items():
+        if isinstance(value, str) and key not in TEXTS:
             raise ValueError(f"{key} = {value!r} is not a number; in YAML a number such as 1e9 is written 1.0e+9")
     try:
         return kind(**kept)
     except TypeError as error:
-        raise ValueError(f"{kind.__name__.lower()} of a network: {str(error).partition('() ')[2]}") from error
+        reason = str(error).partition("() ")[2] or str(error)
+        raise ValueError(f"{kind.__name__.lower()} of a network: {reason}") from error
 
 
 NETWORKS = {

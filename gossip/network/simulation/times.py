@@ -10,7 +10,10 @@ from heapq import heapify, heappop, heappush
 import numpy as np
 from numpy.typing import NDArray
 
+from gossip.network.plans.tree import NodeTree, TreePlan
 from gossip.network.simulation.description import SECOND, Nanoseconds, SimulatedNetwork, in_nanoseconds
+from gossip.network.simulation.failures import Cable, Outage
+from gossip.network.simulation.wiring import Wiring, wired
 from topologies.links import Edges
 
 TOPOLOGIES = 64  # whose ways are kept; random schedules may have no end
@@ -35,17 +38,19 @@ class Ways:
 class NetworkTimes:
     """The simulated time of each node. Every rank has those of all nodes.
 
-    A message of b bytes takes every link on its way for b / bandwidth, one message after the other in the order in
-    which they come to the link. It is passed on while it comes (cut-through), and is there when it has left the slowest
-    link, and the latency of the level at which sender and listener meet has passed. A node hands its messages to its
-    up-link together, those to the next nodes by number first: so on circulant graphs no two come to a down-link at
-    once. All times are whole nanoseconds, and ties go by these turns and then by the sender's number, so that they are
-    the same wherever they are computed.
+    A message of b bytes takes every link on its way for overhead + b / bandwidth, one message after the other in the
+    order in which they come to the link. It is passed on while it comes (cut-through), and is there when it has left
+    the slowest link, and the latency of its way has passed: that of the level at which sender and listener meet, or the
+    sum over the links of a graph. A node hands its messages to its links together, those to the next nodes by number
+    first: so on circulant graphs no two come to a down-link at once. All times are whole nanoseconds, and ties go by
+    these turns and then by the sender's number, so that they are the same wherever they are computed. What a link that
+    is down does to messages, `Failures` says.
 
-    A sum over all nodes is an all-reduce along a ring of all nodes in the order of their numbers, which begins when the
-    last node comes to it: 2 (n - 1) rounds in which each sends an n-th of the bytes to the next; an all-gather takes
-    n - 1 such rounds. A round takes the largest latency on the ring, and the time in which the busiest link carries
-    what goes over it.
+    A sum over all nodes is, where the network says "ring", an all-reduce along a ring of all nodes in the order of
+    their numbers, which begins when the last node comes to it: 2 (n - 1) rounds in which each sends an n-th of the
+    bytes to the next; an all-gather takes n - 1 such rounds. A round takes the largest latency on the ring, and the
+    time in which the busiest link carries what goes over it. Where it says "tree", whole vectors go up and down the
+    binary tree along which ranks really sum, see `TreePlan`, and every node has its own time in it.
 
     Args:
         network: How fast nodes and links are.
@@ -62,20 +67,11 @@ class NetworkTimes:
         self._network = network
         self._seed = seed
         self._with_data = n - auxiliary
-        self._groups = _groups(network, n)
-        counts = [int(groups.max()) + 1 for groups in self._groups]
-        self._first = np.concatenate([[0], np.cumsum([2 * count for count in counts])])
-        self._bandwidths = np.concatenate(
-            [
-                np.full(count, bandwidth or level.bandwidth)
-                for level, count in zip(network.levels, counts, strict=True)
-                for bandwidth in (level.up, level.down)
-            ]
-        )
-        self._counts = counts
+        self._links = wired(network, n)
+        self._cables = _cables(network, self._links, seed)
         self._ways = lru_cache(maxsize=TOPOLOGIES)(self._find_ways)
         self.now: Nanoseconds = np.zeros(n, np.int64)
-        self.free: Nanoseconds = np.zeros(len(self._bandwidths), np.int64)
+        self.free: Nanoseconds = np.zeros(len(self._links.bandwidths), np.int64)
 
     @property
     def seconds(self) -> float:
@@ -93,7 +89,7 @@ class NetworkTimes:
         ways, n = self._ways(topology), len(self.now)
         sizes = np.broadcast_to(np.asarray(row_bytes, np.int64), n)
         # The time on each link of a message of each node, as Python's numbers: the loop is over messages.
-        slowness = SECOND / self._bandwidths
+        slowness, overheads = SECOND / self._links.bandwidths, self._links.overheads.tolist()
         free, there, ends = self.free.tolist(), [0] * n, [0] * len(ways.senders)
         now = self.now.tolist()
         queue = [
@@ -104,8 +100,9 @@ class NetworkTimes:
             time, turn, message, hop = heappop(queue)
             links = ways.links[message]
             link = links[hop]
-            began = max(time, free[link])
-            free[link] = ended = began + round(float(sizes[ways.senders[message]] * slowness[link]))
+            needed = overheads[link] + round(float(sizes[ways.senders[message]] * slowness[link]))
+            began, ended = self._carried(link, max(time, free[link]), needed)
+            free[link] = ended
             ends[message] = max(ends[message], ended)
             if hop + 1 < len(links):
                 heappush(queue, (began, turn, message, hop + 1))
@@ -118,13 +115,22 @@ class NetworkTimes:
     def reduce(self, row_bytes: NDArray[np.int64] | int) -> Nanoseconds:
         """Begin a sum over all nodes; (n,), when each node has it."""
         assert isinstance(row_bytes, int)  # the same for all nodes
-        return self._around(2 * (len(self.now) - 1), row_bytes)
+        n = len(self.now)
+        if self._network.sums == "tree":
+            return self._along_tree(np.full(n, row_bytes), np.full(n, row_bytes))
+        return self._around(2 * (n - 1), row_bytes)
 
     def gather(self, row_bytes: NDArray[np.int64] | int, nodes: Sequence[int]) -> Nanoseconds:
         """Begin to bring the rows of some nodes to all; (n,), when each node has them."""
         n = len(self.now)
-        size = int(np.broadcast_to(row_bytes, n)[np.unique(np.asarray(nodes, np.int64))].sum())
-        return self._around(n - 1, size)
+        wanted = np.zeros(n, np.int64)
+        wanted[np.unique(np.asarray(nodes, np.int64))] = 1
+        sizes = wanted * np.broadcast_to(row_bytes, n)
+        if self._network.sums == "tree":
+            before, stops = np.concatenate([[0], np.cumsum(sizes)]), np.concatenate([[n], NodeTree.build(n).stop])
+            up = before[stops] - before[:-1]
+            return self._along_tree(up, sizes.sum() - up)
+        return self._around(n - 1, int(sizes.sum()))
 
     def wait(self, there: Nanoseconds) -> None:
         """Each node goes on when it has what it waits for."""
@@ -136,12 +142,44 @@ class NetworkTimes:
         start = max(int(self.now.max()), int(self.free.max()))
         if n == 1:
             return np.full(n, start)
-        ways = [self._way(node, (node + 1) % n) for node in range(n)]
+        ways = [self._links.way(node, (node + 1) % n) for node in range(n)]
         load = np.bincount([link for links, _ in ways for link in links], minlength=len(self.free))
-        carrying = int(in_nanoseconds((load * row_bytes / n / self._bandwidths).max()))
-        latency = max(latency for _, latency in ways)
-        self.free = np.full(len(self.free), start + rounds * carrying)
-        return np.full(n, start + rounds * (carrying + latency))
+        needed = load * self._links.overheads + in_nanoseconds(load * row_bytes / n / self._links.bandwidths)
+        carrying, latency = int(needed.max()), max(latency for _, latency in ways)
+        late = 0  # since links were down
+        for each in range(rounds) if self._cables else ():
+            time = start + each * (carrying + latency) + late
+            ends = [self._carried(link, time, int(needed[link]))[1] for link in np.flatnonzero(load).tolist()]
+            late += max(0, max(ends) - time - carrying)
+        self.free = np.full(len(self.free), start + rounds * carrying + late)
+        return np.full(n, start + rounds * (carrying + latency) + late)
+
+    def _along_tree(self, up: NDArray[np.int64], down: NDArray[np.int64]) -> Nanoseconds:
+        """(n,): when each node has all, if each but 0 sends so many bytes to its parent, and hears so many from it."""
+        plan = _tree(len(self.now))
+        there = self.now.tolist()
+        for join in plan.joins:
+            arrives = self._carry(join.right, join.left, int(up[join.right]), there[join.right])
+            there[join.left] = max(there[join.left], arrives)
+        for source, target in plan.shares:
+            there[target] = self._carry(source, target, int(down[target]), there[source])
+        return np.array(there, np.int64)
+
+    def _carry(self, sender: int, listener: int, size: int, time: int) -> int:
+        """Send one message, after all that was sent before; when it is there."""
+        links, latency = self._links.way(sender, listener)
+        end = time
+        for link in links:
+            needed = int(self._links.overheads[link]) + round(size * SECOND / float(self._links.bandwidths[link]))
+            time, ended = self._carried(link, max(time, int(self.free[link])), needed)
+            self.free[link] = ended
+            end = max(end, ended)
+        return end + latency
+
+    def _carried(self, link: int, start: int, needed: int) -> tuple[int, int]:
+        """When a link begins and ends to carry what it is given at `start`."""
+        cable = self._cables.get(link)
+        return (start, start + needed) if cable is None else cable.carried(start, needed)
 
     def _find_ways(self, topology: Edges) -> Ways:
         indptr, senders, _ = topology.arrays
@@ -152,29 +190,33 @@ class NetworkTimes:
         order = np.lexsort(((listeners - senders) % n, senders))
         senders, listeners = senders[order], listeners[order]
         place = np.arange(len(senders)) - np.searchsorted(senders, senders)  # among its sender's
-        ways = [self._way(i, j) for i, j in zip(senders.tolist(), listeners.tolist(), strict=True)]
+        ways = [self._links.way(i, j) for i, j in zip(senders.tolist(), listeners.tolist(), strict=True)]
         turns = (place * n + senders).tolist()
         links, latencies = [list(links) for links, _ in ways], [latency for _, latency in ways]
         return Ways(senders.tolist(), listeners.tolist(), turns, links, latencies)
 
-    def _way(self, sender: int, listener: int) -> tuple[list[int], int]:
-        """The links from one node to another, and the nanoseconds of latency."""
-        up, down = [], []
-        for level, groups in enumerate(self._groups):
-            first, count = int(self._first[level]), self._counts[level]
-            up.append(first + int(groups[sender]))
-            down.append(first + count + int(groups[listener]))
-            above = self._groups[level + 1] if level + 1 < len(self._groups) else None
-            if above is None or above[sender] == above[listener]:
-                latency = int(in_nanoseconds(self._network.levels[level].latency))
-                return [*up, *reversed(down)], latency
-        raise AssertionError("the uppermost level is one group")
+
+@lru_cache(maxsize=8)
+def _tree(n: int) -> TreePlan:
+    """That of a rank for each node."""
+    return TreePlan.build([[node] for node in range(n)])
 
 
-def _groups(network: SimulatedNetwork, n: int) -> list[NDArray[np.int64]]:
-    """Of each level, the member that each node belongs to, as a number."""
-    groups = [np.arange(n)]
-    for level in network.levels[:-1]:
-        assert level.members is not None
-        groups.append(groups[-1] // level.members)
-    return groups
+def check_links(network: SimulatedNetwork, n: int) -> None:
+    """Refuse a network that has no such links, or not so many nodes.
+
+    Raises:
+        ValueError: It has not.
+    """
+    _cables(network, wired(network, n), seed=0)
+
+
+def _cables(network: SimulatedNetwork, links: Wiring, seed: int) -> dict[int, Cable]:
+    """That of each link that may be down."""
+    failures = network.failures
+    known: dict[int, list[Outage]] = {}
+    for outage in failures.outages:
+        known.setdefault(links.cable(outage), []).append(outage)
+    cables = range(len(links.cables)) if failures.rate else sorted(known)
+    made = {number: Cable(known.get(number, []), failures, seed, number) for number in cables}
+    return {link: cable for number, cable in made.items() for link in links.cables[number]}

@@ -130,7 +130,7 @@ class LinearModel:
     @ignoring_overflow
     def mean_loss(self, x: Array, predictions: Array, targets: Array) -> float:
         """The mean over any examples (m,) that were predicted at the point x (d,), plus l2/2 |x|^2."""
-        losses, _ = self._losses(predictions, targets)
+        losses = self._only_losses(predictions, targets)
         return float(losses.mean() + self.l2 / 2 * self.predictions(x, x[None])[0])
 
     @ignoring_overflow
@@ -160,6 +160,12 @@ class LinearModel:
         if self._loss == "logistic":
             return softplus, -targets * sigmoid
         return sigmoid, -targets * (sigmoid * np.exp(-softplus))
+
+    def _only_losses(self, predictions: Array, targets: Array) -> Array:
+        """The first of what `_losses` gives."""
+        if self._loss == "logistic":
+            return np.logaddexp(0, -targets * predictions)
+        return self._losses(predictions, targets)[0]
 
     def _in_one_pass(
         self, x: Array, nodes: NDArray[np.int64], examples: NDArray[np.int64] | None, loss: Array, gradient: Array

@@ -13,7 +13,7 @@ from tests.algorithms.helpers import STATIC, Array, dense, least_squares, run, s
 from tests.algorithms.reference import Gradient, Rate, top_k
 from topologies import Topology, ring
 
-STEPS = 200
+STEPS = 100
 
 
 def top(k: int) -> Operator:

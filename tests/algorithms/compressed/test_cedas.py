@@ -11,7 +11,7 @@ from tests.algorithms.helpers import UNDIRECTED, Array, dense, least_squares, ru
 from tests.algorithms.reference import Gradient, Rate
 from topologies import Topology, ring
 
-STEPS = 200
+STEPS = 100
 
 
 def cedas(

@@ -24,8 +24,8 @@ from tests.algorithms import reference
 from tests.algorithms.helpers import ALL, Array, alternating, common, dense, flat, least_squares, run, starts
 from topologies import Schedule, one_peer_exponential, randomized_gossip, ring
 
-STEPS = 200
-DECAY = StepDecay(lr=0.02, milestones=(60, 150), factor=0.4)
+STEPS = 100
+DECAY = StepDecay(lr=0.02, milestones=(30, 75), factor=0.4)
 VARYING = {name: ALL[name] for name in ("one_peer_exponential-16", "one_peer_exponential-13")}
 VARYING["alternating-12"] = alternating(12)
 
@@ -56,7 +56,7 @@ def test_literal_transcription_on_schedules(topology: Schedule) -> None:
     problem = least_squares(topology.n)
     x = starts(problem)
     got = run(ChocoSGD(lr=DECAY, gamma=0.3, compressor=TopK(k=2)), topology, problem, x, STEPS)
-    rate = lambda t: 0.02 if t < 60 else 0.008 if t < 150 else 0.0032  # noqa: E731
+    rate = lambda t: 0.02 if t < 30 else 0.008 if t < 75 else 0.0032  # noqa: E731
     wanted = literal(x, lambda X, t: X - rate(t) * problem.gradient(X), topology, 0.3, lambda x: reference.top_k(x, 2))
     assert np.abs(got.models - wanted).max() <= 1e-10
     assert got.messages.tolist() == [STEPS] * topology.n  # one listener in each round
@@ -92,7 +92,7 @@ def test_without_compression_it_is_decentralized_sgd_on_schedules(topology: Sche
 def test_gossip_reaches_consensus_on_the_mean(topology: Schedule, compressor: Any) -> None:
     problem = flat(topology.n, 5)
     x = starts(problem)
-    models = run(ChocoGossip(gamma=0.2, compressor=compressor), topology, problem, x, 600).models
+    models = run(ChocoGossip(gamma=0.4, compressor=compressor), topology, problem, x, 350).models
     assert np.abs(models.mean(axis=1) - x.mean(axis=0)).max() <= 1e-12
     assert np.abs(models[-1] - x.mean(axis=0)).max() < 1e-6
 

@@ -13,7 +13,7 @@ from tests.algorithms.helpers import ALL, Array, dense, flat, least_squares, run
 from tests.algorithms.reference import Gradient, Rate, top_k
 from topologies import Schedule, ring
 
-STEPS = 200
+STEPS = 100
 
 
 def deep_squeeze(

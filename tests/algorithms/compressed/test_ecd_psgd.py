@@ -11,7 +11,7 @@ from tests.algorithms.helpers import STATIC, Array, dense, least_squares, run, s
 from tests.algorithms.reference import Gradient, Rate
 from topologies import Topology, complete
 
-STEPS = 200
+STEPS = 100
 CASES = [
     *((topology, *UNBIASED["identity"], STEPS) for topology in STATIC.values()),
     (STATIC["exponential-13"], *UNBIASED["random"], 40),  # the public copies' noise grows, so rounding errors do

@@ -11,7 +11,7 @@ from tests.algorithms.compressed.literal import DECAY, LEAD, Operator, decay, le
 from tests.algorithms.helpers import UNDIRECTED, Array, dense, least_squares, run, starts
 from topologies import Topology, exponential, one_peer_exponential, ring
 
-STEPS = 200
+STEPS = 100
 
 
 @pytest.mark.parametrize(("topology", "compressor", "compress", "gamma", "alpha", "steps"), LEAD.values(), ids=LEAD)

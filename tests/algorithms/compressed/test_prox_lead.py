@@ -12,7 +12,7 @@ from tests.algorithms.compressed.literal import DECAY, LEAD, Operator, decay, le
 from tests.algorithms.helpers import UNDIRECTED, Array, dense, distance, least_squares, run, starts
 from topologies import Topology, ring
 
-STEPS = 200
+STEPS = 100
 WEIGHT = 0.3
 
 

@@ -26,7 +26,7 @@ from algorithms.randomness import Draw
 from tests.algorithms.compressors.helpers import EVERY
 from tests.algorithms.helpers import Array
 
-D, DRAWS = 9, 400
+D, DRAWS = 9, 250
 CASES: dict[str, Array] = {
     "normal": np.random.default_rng(0).standard_normal(D),
     "heavy tails": np.random.default_rng(1).standard_cauchy(D),

@@ -37,12 +37,12 @@ from tests.algorithms.helpers import (
 )
 from topologies import Schedule, Topology, complete, elastic_averaging, ring
 
-STEPS = 200
-DECAY = StepDecay(lr=0.05, milestones=(30, 101), factor=0.3)
+STEPS = 100
+DECAY = StepDecay(lr=0.05, milestones=(30, 61), factor=0.3)
 
 
 def rate(k: int) -> float:
-    return 0.05 if k < 30 else 0.015 if k < 101 else 0.0045
+    return 0.05 if k < 30 else 0.015 if k < 61 else 0.0045
 
 
 def with_auxiliary(m: int, v: int) -> LeastSquares:

@@ -12,13 +12,13 @@ from algorithms import ElasticAveraging, StepDecay
 from tests.algorithms.helpers import Array, LeastSquares, least_squares, network_of, run, starts
 from topologies import ring
 
-STEPS = 200
-DECAY = StepDecay(lr=0.05, milestones=(30, 101), factor=0.3)
+STEPS = 100
+DECAY = StepDecay(lr=0.05, milestones=(30, 61), factor=0.3)
 ORDERS = ("simultaneous", "sequential")
 
 
 def rate(k: int) -> float:
-    return 0.05 if k < 30 else 0.015 if k < 101 else 0.0045
+    return 0.05 if k < 30 else 0.015 if k < 61 else 0.0045
 
 
 def transcription(

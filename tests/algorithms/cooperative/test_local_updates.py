@@ -28,9 +28,9 @@ from tests.algorithms.helpers import Array, dense, least_squares, run, starts
 from tests.algorithms.optimizers.literal import LiteralAdamW
 from topologies import elastic_averaging, erdos_renyi, ring
 
-STEPS = 200
+STEPS = 100
 TAU = 3
-RATE = StepDecay(lr=0.03, milestones=(60, 61, 120), factor=0.3)
+RATE = StepDecay(lr=0.03, milestones=(40, 41, 80), factor=0.3)
 ADAMW = AdamW(beta1=0.8, beta2=0.95, epsilon=1e-4, weight_decay=0.1)
 CLASSES = [LocalSGD, CooperativeSGD, CocodSGD, OverlapLocalSGD, LeaderSGD, GossipPGA, DecentralizedSGD]
 

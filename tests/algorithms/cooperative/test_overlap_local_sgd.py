@@ -10,12 +10,12 @@ from algorithms import Algorithm, CocodSGD, MatrixNetwork, OverlapLocalSGD, Post
 from tests.algorithms.helpers import Array, LeastSquares, common, dense, flat, least_squares, run, starts
 from topologies import ring
 
-STEPS = 200
-DECAY = StepDecay(lr=0.05, milestones=(30, 101), factor=0.3)
+STEPS = 100
+DECAY = StepDecay(lr=0.05, milestones=(30, 61), factor=0.3)
 
 
 def rate(k: int) -> float:
-    return 0.05 if k < 30 else 0.015 if k < 101 else 0.0045
+    return 0.05 if k < 30 else 0.015 if k < 61 else 0.0045
 
 
 def overlap(

@@ -11,7 +11,7 @@ from algorithms import DecentralizedSGD, GossipPGA, LearningRate, StepDecay
 from tests.algorithms.helpers import ALL, Array, common, fixed, least_squares, run, starts
 from topologies import RandomizedGossip, Schedule, Topology, complete, ring
 
-STEPS = 200
+STEPS = 100
 DECAY = StepDecay(lr=0.03, milestones=(20, 90), factor=0.3)
 GRAPHS: dict[str, Schedule] = ALL | {"randomized-6": RandomizedGossip(ring(6), seed=2)}
 

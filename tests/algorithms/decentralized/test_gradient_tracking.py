@@ -61,7 +61,7 @@ def test_reaches_the_optimum(order: str, momentum: float, topology: Schedule) ->
     problem = least_squares(topology.n)
     lr = StepDecay(lr=0.05 * (1 - momentum), milestones=(300,), factor=0.6)
     algorithm = GradientTracking(lr=lr, order=order, momentum=momentum)
-    assert distance(run(algorithm, topology, problem, starts(problem), 1500).final, problem.optimum) <= 1e-8
+    assert distance(run(algorithm, topology, problem, starts(problem), 1200).final, problem.optimum) <= 1e-8
 
 
 @pytest.mark.parametrize("topology", [ring(13), one_peer_exponential(13)], ids=str)

@@ -14,7 +14,7 @@ from tests.algorithms.decentralized.push_sum_graphs import COLUMNS, DOUBLY, GRAP
 from tests.algorithms.helpers import Array, least_squares, network_of, run, starts
 from topologies import Schedule, Topology, random_out
 
-STEPS = 200
+STEPS = 100
 DECAY = StepDecay(lr=0.03, milestones=(20, 90), factor=0.3)
 
 
@@ -67,7 +67,7 @@ def test_it_tracks_the_sum_of_the_gradients_also_of_stochastic_ones(topology: Sc
 @pytest.mark.parametrize("topology", GRAPHS.values(), ids=GRAPHS)
 def test_it_reaches_the_optimum_with_a_constant_step(topology: Schedule) -> None:
     problem = least_squares(topology.n)
-    final = run(PushDiging(lr=0.03), topology, problem, starts(problem), 2500).final
+    final = run(PushDiging(lr=0.06), topology, problem, starts(problem), 800).final
     assert np.abs(final - problem.optimum).max() <= 1e-8
 
 

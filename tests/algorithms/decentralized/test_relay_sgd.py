@@ -16,7 +16,7 @@ from gossip.needs import check_needs
 from tests.algorithms.helpers import Array, common, least_squares, run, starts
 from topologies import Schedule, Topology, complete, path, random_out, ring, star
 
-STEPS = 200
+STEPS = 100
 DECAY = StepDecay(lr=0.03, milestones=(20, 90), factor=0.3)
 TREES = {
     "path-9": path(9),
@@ -128,11 +128,11 @@ def test_it_reaches_the_optimum_of_nodes_that_differ(name: str) -> None:
     topology = TREES[name]
     problem = least_squares(topology.n)
     for algorithm in (RelaySGD(lr=0.15), RelaySGD(lr=0.08, momentum=0.5), RelaySGD(lr=0.15, unheard="start")):
-        final = run(algorithm, topology, problem, starts(problem), 800).final
+        final = run(algorithm, topology, problem, starts(problem), 700).final
         assert np.abs(final - problem.optimum).max() <= 1e-8
     gossip = Topology(topology.graph)
     if not np.allclose(gossip.matrix.toarray(), 1 / topology.n):  # where gossip is not the exact average
-        biased = run(DecentralizedSGD(lr=0.15), gossip, problem, starts(problem), 800).final
+        biased = run(DecentralizedSGD(lr=0.15), gossip, problem, starts(problem), 700).final
         assert np.abs(biased - problem.optimum).max() > 1e-2
 
 

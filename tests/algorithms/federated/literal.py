@@ -15,9 +15,9 @@ from algorithms.randomness import Draw, stream
 from tests.algorithms.helpers import Array, LeastSquares, network_of, with_rows
 from topologies import ring, with_servers
 
-STEPS = 200
-RATE = StepDecay(lr=0.05, milestones=(60, 61, 124), factor=0.5)
-SERVER_RATE = StepDecay(lr=1.2, milestones=(10, 25), factor=0.7)
+STEPS = 100
+RATE = StepDecay(lr=0.05, milestones=(40, 41, 84), factor=0.5)
+SERVER_RATE = StepDecay(lr=1.2, milestones=(10, 15), factor=0.7)
 
 Weights = Callable[[int], Array]
 Server = Callable[[Array, Array, int], Array]

@@ -29,8 +29,8 @@ from tests.algorithms.helpers import ALL, Array, LeastSquares, dense, least_squa
 from tests.algorithms.optimizers.literal import LiteralAdamW
 from topologies import Schedule, ring
 
-STEPS = 200
-RATE = StepDecay(lr=0.03, milestones=(60, 61, 120), factor=0.3)
+STEPS = 100
+RATE = StepDecay(lr=0.03, milestones=(40, 41, 80), factor=0.3)
 ORDERS = ("adapt-then-combine", "combine-then-adapt", "consensus")
 
 

@@ -14,9 +14,9 @@ from algorithms import AdamW, Clars, DecentralizedSGD, Lamb, Lars, Layout, Local
 from tests.algorithms.helpers import Array, dense, least_squares, network_of, run, starts
 from topologies import complete, ring
 
-STEPS = 200
+STEPS = 100
 N = 4
-RATE = StepDecay(lr=0.5, milestones=(40, 41, 120), factor=0.3)
+RATE = StepDecay(lr=0.5, milestones=(40, 41, 80), factor=0.3)
 LAYOUT = Layout({"weight": (2, 3), "bias": (2,), "kernel": (1, 1, 4), "scale": (), "empty": (0, 3)})
 D = LAYOUT.d
 MATRICES = [slice(0, 6), slice(8, 12)]

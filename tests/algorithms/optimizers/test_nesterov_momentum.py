@@ -9,7 +9,7 @@ from algorithms import SGD, DecentralizedSGD, NesterovMomentum, StepDecay
 from tests.algorithms.helpers import least_squares, run, starts
 from topologies import ring
 
-RATE = StepDecay(lr=0.03, milestones=(60, 61, 120), factor=0.3)
+RATE = StepDecay(lr=0.03, milestones=(40, 41, 80), factor=0.3)
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.1])

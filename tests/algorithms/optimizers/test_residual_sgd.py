@@ -8,8 +8,8 @@ import pytest
 from algorithms import SGD, DecentralizedSGD, ResidualSGD, StepDecay
 from tests.algorithms.helpers import Array, LeastSquares, fixed, least_squares, run, starts
 
-STEPS = 200
-RATE = StepDecay(lr=0.05, milestones=(60, 61, 120), factor=0.3)
+STEPS = 100
+RATE = StepDecay(lr=0.05, milestones=(40, 41, 80), factor=0.3)
 N = 3
 APART = fixed(np.eye(N))
 

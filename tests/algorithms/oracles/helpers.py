@@ -19,7 +19,7 @@ from topologies import ring
 
 Array = NDArray[Any]
 SIZES = (9, 6, 11, 6, 7)
-STEPS = 200
+STEPS = 100
 
 
 @dataclass(frozen=True)

@@ -64,10 +64,10 @@ print(events, float(models.mean()), float((models - 3.5).abs().max()) < 1.0)
 """
 
 
-def test_one_file(python: Run, tmp_path: Path) -> None:
+def test_one_file(here: Run, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(FILE)
     (tmp_path / "program.py").write_text(PROGRAM)
-    done = python("program.py")
+    done = here("program.py")
     assert done.returncode == 0, done.stderr
     events, mean, near = done.stdout.split()
     assert int(events) == 8 + 8 * 40 * 3  # starts, timers, and two messages for each of these

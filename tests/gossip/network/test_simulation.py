@@ -213,7 +213,9 @@ def test_files_that_are_no_network(tmp_path: Path, text: str, says: str) -> None
 
 
 def test_networks_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="there is no network 'wlan'; it may be lan, hpc, wan, edge, or a YAML file"):
+    with pytest.raises(
+        UsageError, match="there is no network 'wlan'; it may be lan, hpc, wan, edge, or a YAML or GraphML file"
+    ):
         parse(["--network", "wlan"], 1)
     with pytest.raises(DataError, match="cannot read the network"):
         parse(["--network", str(tmp_path / "none.yaml")], 1)

@@ -16,14 +16,17 @@ CASES = {
 }
 # They keep iterates of before, what neighbours think that they have, or an anchor that pulls them.
 KEEPING = {
-    "ExactDiffusion",
     "D2",
-    "PushSumSGD",
-    "PushDiging",
     "DcdPSGD",
+    "DoubleCompressionSGD",
     "EcdPSGD",
     "ElasticAveraging",
+    "ExactDiffusion",
     "OverlapLocalSGD",
+    "PushDiging",
+    "PushSumSGD",
+    "QsparseLocalSGD",
+    "StepAheadSGD",
 }
 
 

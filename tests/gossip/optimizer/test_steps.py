@@ -17,6 +17,7 @@ from algorithms import (
     Cosine,
     DecentralizedAdamW,
     DecentralizedSGD,
+    NonFiniteError,
     PerTensor,
     TopK,
 )
@@ -280,6 +281,28 @@ def test_grad_scaler(local: Any, unscale: bool) -> None:
     assert torch.equal(vector(nets[0]), before)
     assert optimizers[0]._state.step == 4
     assert scaler.get_scale() == 512
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("local", [None, adamw])
+def test_a_gradient_that_has_diverged_is_refused_before_it_changes_anything(local: Any, bad: float) -> None:
+    net = model()
+    optimizer = gossip.Optimizer(net.parameters(), DecentralizedSGD(lr=0.1), local=local)
+    train(net, optimizer, range(2))
+    before = vector(net)
+    loss_of(net, 2).backward()
+    net[2].bias.grad[1] = bad
+    with pytest.raises(NonFiniteError, match="the gradient of step 3 has a NaN or an infinite number"):
+        optimizer.step()
+    assert torch.equal(vector(net), before)
+
+
+def test_of_a_large_gradient_a_sample_is_looked_at() -> None:
+    net = torch.nn.Linear(300, 300)
+    optimizer = gossip.Optimizer(net.parameters(), DecentralizedSGD(lr=0.1))
+    (net(torch.ones(2, 300)).sum() * torch.nan).backward()
+    with pytest.raises(NonFiniteError):
+        optimizer.step()
 
 
 def test_autocast_trains() -> None:

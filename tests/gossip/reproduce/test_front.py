@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -16,7 +16,7 @@ from gossip.network import Communicator
 from gossip.reproduce import NAMES, find
 from gossip.reproduce.__main__ import main, reproduce
 from gossip.reproduce.study import Claim, Findings, Say, Study, to_json
-from tests.conftest import Run
+from tests.conftest import OnRanks
 
 
 @pytest.fixture
@@ -121,13 +121,14 @@ def test_output_that_cannot_be_written_is_refused_before_anything_is_computed(tm
     assert coin == []
 
 
-def test_under_mpirun_one_rank_speaks(python: Run) -> None:
-    done = python("-m", "gossip.reproduce", "list", ranks=2)
-    assert done.returncode == 0, done.stderr
-    assert [line.split()[0] for line in done.stdout.splitlines()] == list(NAMES)
-    done = python("-m", "gossip.reproduce", "nothing", ranks=2)
-    assert done.returncode == 2
-    assert done.stderr.count("there is no study 'nothing'") == 1
+def test_under_mpirun_one_rank_speaks(on_ranks: Callable[..., list[OnRanks]]) -> None:
+    known, unknown = on_ranks([["-m", "gossip.reproduce", name] for name in ("list", "nothing")], ranks=2)
+    assert known.codes == [0, 0], known.stderr
+    assert [line.split()[0] for line in known.stdout[0].splitlines()] == list(NAMES)
+    assert known.stdout[1] == ""
+    assert unknown.codes == [2, 2]
+    assert unknown.stderr[0].count("there is no study 'nothing'") == 1
+    assert unknown.stderr[1] == ""
 
 
 def test_tables_have_four_digits() -> None:

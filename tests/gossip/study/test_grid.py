@@ -82,6 +82,14 @@ def test_words_replace_what_a_file_says() -> None:
     assert [dict(cell.options) for cell in study.grid.cells()] == [{"nodes": 4, "topology": "star", "steps": 5}]
 
 
+def test_words_that_tune_or_set_replace_the_other_in_a_file() -> None:
+    kept = {"run": {"algorithm": {"class_path": "ChocoSGD", "lr": 0.1}}, "tune": {"algorithm.gamma": "0.1..1"}}
+    study = study_of(merged(kept, from_words([["algorithm.gamma=0.3"]], [], [], [], [["algorithm.lr=0.01..1"]])))
+    (cell,) = study.grid.cells()
+    assert dict(cell.options) == {"algorithm": "ChocoSGD", "algorithm.gamma": 0.3}
+    assert list(cell.tuned) == ["algorithm.lr"]
+
+
 @pytest.mark.parametrize(
     ("kept", "says"),
     [

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -286,6 +287,22 @@ def test_what_is_not_whole_has_no_name(here: Path) -> None:
     assert store.outcome(run) is None
     store.clear()
     assert not aside.exists()
+
+
+def test_a_signal_stops_the_one_run_that_is_computed_between_two_steps(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endless = "--set topology=ring workload=Averaging nodes=4 steps=1000000000 --processes 1".split()
+    order = parse_study(endless, 1)
+    assert isinstance(order, StudyOrder)
+    monkeypatch.setenv("GOSSIP_STOPPED", str(here / "marker"))
+    signals = Signals()
+    threading.Timer(1.0, setattr, (signals, "received", signal.SIGTERM)).start()
+    with pytest.raises(PreemptedError, match="stopped by SIGTERM; the same command goes on") as error:
+        conduct(order, Communicator(), signals)
+    assert error.value.exit_code == 75
+    assert not list(order.whole.store.runs.iterdir())  # nothing half done is left
+    assert (here / "marker").exists()  # the batch script has the job queued again
 
 
 def test_a_signal_stops_it_and_the_same_command_goes_on(here: Path) -> None:

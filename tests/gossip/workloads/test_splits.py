@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gossip.workloads import ByLabel, Dirichlet, Iid
+from gossip.workloads import ByLabel, Dirichlet, Iid, WithReplacement
 from gossip.workloads.splits import Split, held_out
 
 rules = st.one_of(
@@ -30,7 +30,19 @@ def test_every_example_is_on_exactly_one_node_and_no_node_is_empty(rule, m, clas
         assert max(map(len, shards)) - min(map(len, shards)) <= 1
 
 
-@pytest.mark.parametrize("rule", [Iid(), Dirichlet(0.5), ByLabel()])
+def test_with_replacement_nodes_have_as_many_examples_as_they_ask_for():
+    labels = np.zeros(50)
+    shards = WithReplacement(40).assign(labels, 300, seed=1)
+    counts = np.bincount(np.concatenate(shards), minlength=50)
+    assert {len(shard) for shard in shards} == {40} and len(counts) == 50
+    assert np.abs(counts - 240).max() < 5 * np.sqrt(240)
+    assert min(len(np.unique(shard)) for shard in shards) < 40  # as often as 50 things can be drawn
+    assert all(map(np.array_equal, WithReplacement(40).assign(labels, 3, seed=1), shards))
+    with pytest.raises(ValueError, match=r"^WithReplacement: examples = 0 is not allowed; it must be >= 1$"):
+        WithReplacement(0)
+
+
+@pytest.mark.parametrize("rule", [Iid(), Dirichlet(0.5), ByLabel(), WithReplacement(9)])
 def test_the_seed_alone_decides(rule):
     labels = np.arange(200) % 7
     first, again, other = (rule.assign(labels, 6, seed) for seed in (3, 3, 4))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -16,11 +18,25 @@ ALGORITHMS = {  # rows to neighbours, packed rows of different lengths, and sums
 }
 
 
+FAILING = """levels:
+- {latency: 0.001, bandwidth: 1.0e+6, members: 4, overhead: 1.0e-5}
+- {latency: 0.02, bandwidth: 2.0e+5}
+compute: {seconds: 0.01, jitter: pareto, spread: 0.5}
+failures: {rate: 20.0, repair: 0.05, outages: [{level: 1, member: 0, start: 0.0, end: 0.1}]}
+sums: tree
+"""
+
+
 @pytest.mark.ranks(3)
+@pytest.mark.parametrize("network", ["wan", "failing"])
 @pytest.mark.parametrize("name", ALGORITHMS)
-def test_the_time_is_the_same(processes: Communicator, name: str) -> None:
-    words = "--nodes 11 --topology ring --workload LogisticRegression --steps 4 --network wan".split()
+def test_the_time_is_the_same(processes: Communicator, name: str, network: str, tmp_path: Path) -> None:
+    if network == "failing":
+        network = str(tmp_path / "failing.yaml")
+        processes.from_root(lambda: Path(network).write_text(FAILING))
+    words = "--nodes 11 --topology ring --workload LogisticRegression --steps 4".split()
     words += [
+        f"--network={network}",
         f"--algorithm={name}",
         *(f"--algorithm.{each}" for each in ALGORITHMS[name]),
         "--output=null",

@@ -131,7 +131,7 @@ def test_law_of_the_index_and_bits(error: float, block: int) -> None:
 def test_constants(error: float, block: int) -> None:
     """In expectation C(x) = sqrt(1 - a) m x, from which all follows; attained by every x."""
     compressor = Spherical(error, block)
-    x = np.random.default_rng(0).standard_normal((4000, block))
+    x = np.random.default_rng(0).standard_normal((1500, block))
     found = compress(compressor, x).dense().numpy()
     energy = (x**2).sum(1)
     lost, inner = ((found - x) ** 2).sum(1) / energy, (found * x).sum(1) / energy

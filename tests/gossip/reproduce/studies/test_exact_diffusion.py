@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from gossip.reproduce.studies import exact_diffusion
 from gossip.reproduce.studies.exact_diffusion import CURVATURE, DEVIATION, METHODS, closed_form, graphs
-from tests.conftest import Run
+from tests.conftest import OnRanks, Run
 
 
 def stationary(T: np.ndarray, noise: np.ndarray) -> np.ndarray:
@@ -91,16 +91,13 @@ def test_a_formula_that_is_wrong_is_noticed(monkeypatch: pytest.MonkeyPatch) -> 
     assert not findings.claims[0].holds
 
 
-def test_on_ranks_the_numbers_are_the_same(python: Run, tmp_path: Path) -> None:
+def test_on_ranks_the_numbers_are_the_same(here: Run, on_ranks: Callable[..., list[OnRanks]]) -> None:
     code = """
-import os
-from pathlib import Path
 from gossip.reproduce.studies.exact_diffusion import run
 findings = run([0], lambda text: None, rates=(0.1,), rows=2, columns=3, components=10, discarded=10, steps=20)
-Path(f"{os.getpid()}.numbers").write_text(repr(sorted(row["simulated"] for row in findings.rows)))
+print(sorted(row["simulated"] for row in findings.rows))
 """
-    for ranks in (0, 2):  # a file of each rank's own: printed lines of several ranks may run into each other
-        done = python("-c", code, ranks=ranks)
-        assert done.returncode == 0, done.stderr
-    numbers = [path.read_text() for path in tmp_path.glob("*.numbers")]
-    assert len(numbers) == 3 and len(set(numbers)) == 1
+    (together,) = on_ranks([["-c", code]], ranks=2)
+    alone = here("-c", code)
+    assert (together.codes, alone.returncode) == ([0, 0], 0), (together.stderr, alone.stderr)
+    assert together.stdout == [alone.stdout] * 2 and alone.stdout

@@ -1,0 +1,52 @@
+"""Markdown of what train.py has written, for one or more rates: `tables.py results/*.json`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from methods import MOMENTUM, NODES, SETTINGS, TARGET
+
+
+def lines(record: dict[str, Any]) -> list[str]:
+    """The table of one rate, by medians over repeats."""
+    link, runs = record["link"], record["runs"]
+    names = list(dict.fromkeys(run["method"] for run in runs))
+    repeats = len(runs) // len(names)
+    until = "20 steps (quick: no target)" if record["quick"] else f"accuracy {TARGET}"
+    found = [
+        f"### {NODES} ranks behind {record['rate']}, to {until}, {repeats} run{'s' if repeats > 1 else ''} each",
+        "",
+        f"Measured links: {1e3 * link['latency']:.2f} ms, {8e-6 * link['bandwidth']:.0f} Mbit/s, "
+        f"{1e3 * link['overhead']:.2f} ms a message beyond its bytes.",
+        "",
+        "| method | steps | accuracy | MB sent per node | seconds, real | on the clock | clock / real |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in names:
+        own = [run for run in runs if run["method"] == name]
+        real, clock, accuracy, megabytes, steps = (
+            median(run[key] for run in own) for key in ("seconds", "predicted", "accuracy", "megabytes", "steps")
+        )
+        reached = "" if record["quick"] or accuracy >= TARGET else " (not reached)"
+        found.append(
+            f"| {name} | {steps}{reached} | {accuracy:.3f} | {megabytes:.2f} | {real:.2f} | {clock:.2f} | "
+            f"{clock / real:.2f} |"
+        )
+    return [*found, ""]
+
+
+def main() -> None:
+    """Print all tables."""
+    for file in sys.argv[1:]:
+        print("\n".join(lines(json.loads(Path(file).read_text(encoding="utf-8")))))
+    kept = json.loads(SETTINGS.read_text(encoding="utf-8"))
+    tuned = ", ".join(f"{name} {each['lr']:g}" for name, each in kept["methods"].items())
+    print(f"Learning rates, fixed on the seeds {kept['tuned']['seeds']} by tune.py, momentum {MOMENTUM}: {tuned}.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Which method, on which graph, how often and how much compressed: ranked by predicted seconds, with the reasons."""

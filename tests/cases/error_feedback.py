@@ -1,0 +1,70 @@
+"""Methods around a compressed average, whose topology does not matter: by all-gather, all-reduce, and a server."""
+
+from __future__ import annotations
+
+from algorithms import (
+    QSGD,
+    Accordion,
+    CompressedSGD,
+    Cser,
+    DeepGradientCompression,
+    Diana,
+    DistEFSGD,
+    DoubleCompressionSGD,
+    DoubleSqueeze,
+    Ef21,
+    ErrorFeedbackSGD,
+    Marina,
+    Minibatch,
+    PermK,
+    PowerSGD,
+    QsparseLocalSGD,
+    RandomBlock,
+    RandomK,
+    StepAheadSGD,
+    StepDecay,
+    Switched,
+    TopK,
+)
+from tests.cases import NODES, Case
+from tests.cases.workloads import digits
+
+DECAY = StepDecay(lr=0.05, milestones=(5, 8), factor=0.3)
+RANKS = Switched(light=PowerSGD(rank=2, warm_start=True), strong=PowerSGD(rank=1, warm_start=True))
+RANDOM = RandomK(k=2, unbiased=True)
+
+CASES = {
+    "Accordion": Case(
+        Accordion(ErrorFeedbackSGD(lr=0.05, compressor=Switched()), epoch=2, every=1), for_own_loops=False
+    ),
+    "Accordion-power": Case(
+        Accordion(ErrorFeedbackSGD(lr=0.05, compressor=RANKS), epoch=2, every=1, threshold=0.1),
+        workload=digits(),
+        oracle=Minibatch(8),
+        steps=8,
+        for_own_loops=False,
+    ),
+    "CompressedSGD": Case(CompressedSGD(lr=0.05, compressor=QSGD(levels=3), momentum=0.5)),
+    "ErrorFeedbackSGD": Case(ErrorFeedbackSGD(lr=DECAY, compressor=TopK(k=2), momentum=0.5, nesterov=True)),
+    "ErrorFeedbackSGD-power": Case(
+        ErrorFeedbackSGD(lr=0.05, compressor=PowerSGD(rank=1, warm_start=True), momentum=0.5, momentum_of="average"),
+        oracle=Minibatch(3),
+    ),
+    "DoubleSqueeze": Case(DoubleSqueeze(lr=0.05)),
+    "DistEFSGD": Case(DistEFSGD(lr=DECAY, momentum=0.5, server_compressor=RandomK(k=3))),
+    "StepAheadSGD": Case(StepAheadSGD(lr=DECAY, momentum=0.5, average_every=4)),
+    "StepAheadSGD-replicated": Case(
+        StepAheadSGD(lr=0.05, coefficient=0.5, server_compressor=RandomK(k=3), server="replicated"), for_own_loops=False
+    ),
+    "DoubleCompressionSGD": Case(
+        DoubleCompressionSGD(lr=DECAY, period=3, compressor=TopK(k=2), momentum=0.5, momentum_at_exchange="average")
+    ),
+    "QsparseLocalSGD": Case(QsparseLocalSGD(lr=0.05, period=3, compressor=TopK(k=2), momentum=0.5)),
+    "Cser": Case(Cser(lr=0.05, compressor=RandomBlock(ratio=4), reset_compressor=TopK(k=2), period=3, momentum=0.5)),
+    "DeepGradientCompression": Case(
+        DeepGradientCompression(lr=0.02, fraction=0.3, momentum=0.5, clip=3.0, warm_up=6, stages=2)
+    ),
+    "Diana": Case(Diana(lr=0.05, compressor=RANDOM)),
+    "Ef21": Case(Ef21(lr=0.05, compressor=TopK(k=2), momentum=0.5)),
+    "Marina": Case(Marina(lr=0.05, compressor=PermK(nodes=NODES), probability=0.3), for_own_loops=False),
+}
