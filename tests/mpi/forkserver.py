@@ -182,4 +182,5 @@ if __name__ == "__main__":
         os.environ.update(job["environment"])
         os.chdir(job["folder"])
         del server
+        import_module("numpy.random").seed()  # as anew; Python's own `random` does so itself
         run(job["arguments"])
