@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Literal, get_args
@@ -87,13 +86,10 @@ class Loggers:
         logger.open(self._about, self._history)
         self._open[name] = logger
 
-    def _try(self, name: str, action: Any) -> None:
-        level = logging.root.level
+    def _try(self, name: str, action: Callable[[str], None]) -> None:
         try:
             action(name)
         except Exception as error:  # whatever a package of somebody else's raises
             self._open.pop(name, None)
             reason = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")
             warn(f"the logger {name} has failed ({reason[:300]}); the run goes on without it")
-        finally:
-            logging.root.setLevel(level)

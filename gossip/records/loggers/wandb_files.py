@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from google.protobuf.message import DecodeError
-from wandb.proto.wandb_internal_pb2 import Record
+from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]
 
 MAGIC, HEADER, BLOCK = 7, struct.Struct("<IHB"), 1 << 15  # bytes at the start; of a piece; of a block
 WHOLE, LAST = 1, 4  # kinds of pieces

@@ -21,7 +21,18 @@ from topologies import ring
 NAMES = [field.name for field in fields(Training)]
 DEPEND_ON_NOTHING = {  # what may change when a run goes on from a checkpoint
     *("steps", "evaluate_every", "evaluate_nodes", "transport", "placement", "communicator", "output", "progress"),
-    *("config", "stall_timeout", "on_failure", "report", "trace", "traceback", "checkpoint_every", "resume", "keep"),
+    *(
+        "config",
+        "stall_timeout",
+        "on_failure",
+        "report",
+        "trace",
+        "traceback",
+        "checkpoint_every",
+        "resume",
+        "keep",
+        "loggers",
+    ),
 }
 
 
