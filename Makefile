@@ -10,10 +10,11 @@ BIN := .venv/bin
 train: .venv/installed
 	$(BIN)/mpirun -n 4 $(BIN)/python -m gossip.train
 
-# What starts several ranks itself has the cores to itself.
+# What starts several ranks itself has the cores to itself; a half of that waits while the other one computes.
 test: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --ignore tests/mpi --ignore tests/hpc
-	$(BIN)/python -m pytest tests/mpi tests/hpc
+	$(BIN)/python -m pytest -n 2 tests/mpi
+	$(BIN)/python -m pytest tests/hpc
 
 check: .venv/installed
 	$(BIN)/ruff check .

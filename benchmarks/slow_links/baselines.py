@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
 import torch
 from methods import BATCH, MOMENTUM, NODES
 from torch import Tensor, nn
@@ -15,6 +19,8 @@ from gossip.drivers.gradients import Gradients
 from gossip.network import Communicator
 from gossip.workloads.neural.images import read_mnist
 from gossip.workloads.splits import held_out
+
+PATIENCE = 120  # seconds that a rank waits for others in gloo
 
 
 class Averaged:
@@ -52,6 +58,30 @@ class Averaged:
         return self._x[0]
 
 
+@contextmanager
+def gloo(processes: Communicator, address: str) -> Iterator[None]:
+    """torch's process group of all ranks, once in a process: a second one may wait for messages to the first.
+
+    Args:
+        processes: The ranks.
+        address: Of rank 0, with a free port.
+    """
+    from torch import distributed
+
+    distributed.init_process_group(
+        "gloo",
+        init_method=f"tcp://{address}",
+        rank=processes.rank,
+        world_size=processes.size,
+        timeout=timedelta(seconds=PATIENCE),
+    )
+    try:
+        yield
+        processes.barrier()  # the first rank's store must outlive the others' use of it
+    finally:
+        distributed.destroy_process_group()
+
+
 class DistributedDataParallel:
     """torch's own, over gloo, on as many images a rank, drawn in its own way.
 
@@ -60,17 +90,10 @@ class DistributedDataParallel:
         processes: A node each.
         lr: Learning rate.
         seed: Of the split and the batches.
-        address: Of rank 0, with a port.
     """
 
-    def __init__(self, workload: ShardedWorkload, processes: Communicator, lr: float, seed: int, address: str) -> None:
-        from torch import distributed
-
+    def __init__(self, workload: ShardedWorkload, processes: Communicator, lr: float, seed: int) -> None:
         images = processes.from_root(read_mnist)
-        distributed.init_process_group(
-            "gloo", init_method=f"tcp://{address}", rank=processes.rank, world_size=processes.size
-        )
-        self._processes = processes
         training = held_out(len(images["labels"]))[0]
         own = generator(seed, "slow links").permutation(training)[processes.rank :: NODES]
         pixels = (images["images"][own] - images["mean"]) / images["deviation"]
@@ -91,11 +114,3 @@ class DistributedDataParallel:
     def model(self) -> Tensor:
         """(d,), the same on all ranks."""
         return parameters_to_vector(self._model.parameters()).detach()
-
-    def close(self) -> None:
-        """Leave the process group."""
-        from torch import distributed
-
-        self._processes.barrier()
-        distributed.destroy_process_group()
-        self._processes.barrier()

@@ -90,8 +90,11 @@ def figure_across(
         axes.errorbar(
             [at for at, _ in points], [seen.mean for _, seen in points], ends, capsize=2, elinewidth=1, **line(place)
         )
-    if _spans_decades([seen.mean for points in found.values() for _, seen in points]):
+    means = [seen.mean for points in found.values() for _, seen in points]
+    if _spans_decades(means):
         axes.set_yscale("log", nonpositive="mask")
+    elif min(means, default=-1.0) >= 0:
+        axes.set_ylim(bottom=max(0.0, axes.get_ylim()[0]))  # of what is never negative, intervals may be
     ticks = sorted({at for points in found.values() for at, _ in points})
     if ticks[0] > 0 and ticks[-1] >= FACTOR * ticks[0]:
         axes.set_xscale("log")

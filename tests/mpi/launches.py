@@ -16,9 +16,11 @@ import pytest
 
 from tests.conftest import MPIRUN, REPOSITORY, lacking
 from tests.mpi.agreement import FOLDER, LIMIT, SHARED, ranks_of
+from tests.mpi.conftest import stand_in
 
 SILENCE = 600  # seconds without a word after which all ranks are ended; the first may have to load much
 LEAVING = 60  # seconds for the ranks to end after the last case
+ANEW = (2, 3, 4)  # numbers of ranks that start anew, and hash unlike each other; copies are the sooner at work
 DEATHS = 3  # launches that may end early before no other is tried
 
 
@@ -37,10 +39,14 @@ class Launch:
         ranks: How many.
         cases: The names (node ids) of the cases, in order.
         folder: What the ranks write, and what is kept for other launches, goes there.
+        python: How to start a rank, which loads all that it needs anew by default.
     """
 
-    def __init__(self, ranks: int, cases: Sequence[str], folder: Path) -> None:
+    def __init__(
+        self, ranks: int, cases: Sequence[str], folder: Path, python: Sequence[str] = (sys.executable,)
+    ) -> None:
         self.ranks = ranks
+        self._python = python
         self._left = list(cases)  # without a verdict
         self._folder = folder
         self._verdicts: dict[str, Verdict] = {}
@@ -108,7 +114,7 @@ class Launch:
         ]
         with (self._here / "out").open("wb") as out, (self._here / "err").open("wb") as err:
             self._process = subprocess.Popen(
-                [MPIRUN, "-n", str(self.ranks), sys.executable, "-m", "pytest", *options, f"@{self._here / 'cases'}"],
+                [MPIRUN, "-n", str(self.ranks), *self._python, "-m", "pytest", *options, f"@{self._here / 'cases'}"],
                 cwd=REPOSITORY,
                 env=clean | {"OMP_NUM_THREADS": "1"} | paths,
                 stdin=subprocess.DEVNULL,
@@ -170,10 +176,16 @@ class Launch:
 
 
 class Launches:
-    """One launch at a time; all of them write below this folder."""
+    """One launch at a time.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: All of them write below it.
+        copied: How to start a rank that has loaded already what it needs.
+    """
+
+    def __init__(self, folder: Path, copied: Sequence[str]) -> None:
         self._folder = folder
+        self._copied = copied
         self._launches: dict[int, Launch] = {}
 
     def verdict(self, item: pytest.Item) -> Verdict:
@@ -184,7 +196,8 @@ class Launches:
                 other.end()
         if ranks not in self._launches:
             cases = [each.nodeid for each in item.session.items if ranks_of(each) == ranks]
-            self._launches[ranks] = Launch(ranks, cases, self._folder)
+            python = (sys.executable,) if ranks in ANEW else self._copied
+            self._launches[ranks] = Launch(ranks, cases, self._folder, python)
         return self._launches[ranks].verdict(item.nodeid)
 
     def end(self) -> None:
@@ -194,8 +207,8 @@ class Launches:
 
 
 @pytest.fixture(scope="session")
-def launches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launches]:
-    found = Launches(tmp_path_factory.mktemp("launches"))
+def launches(tmp_path_factory: pytest.TempPathFactory, forkserver: Path) -> Iterator[Launches]:
+    found = Launches(tmp_path_factory.mktemp("launches"), stand_in(forkserver))
     yield found
     found.end()
 

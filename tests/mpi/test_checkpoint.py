@@ -15,6 +15,7 @@ import torch
 
 from gossip.checkpoint import Checkpoint
 from tests.conftest import MPIRUN, REPOSITORY, Run, lacking
+from tests.mpi.conftest import stand_in
 
 RUN = "--workload LogisticRegression --nodes 4 --topology ring --oracle Saga --quiet".split()
 FOREVER = str(10**9)
@@ -46,7 +47,7 @@ def ranks_of(launcher: int) -> list[int]:
 
 
 @pytest.mark.timeout(600)
-def test_a_job_that_is_stopped_or_killed_goes_on(python: Run, tmp_path: Path) -> None:
+def test_a_job_that_is_stopped_or_killed_goes_on(python: Run, forkserver: Path, tmp_path: Path) -> None:
     if not MPIRUN.exists():
         lacking("mpirun beside this Python", "install the extra mpich")
 
@@ -57,7 +58,7 @@ def test_a_job_that_is_stopped_or_killed_goes_on(python: Run, tmp_path: Path) ->
         """A run on so many ranks, of which one gets this signal when there is a checkpoint after this step."""
         arguments = ["--steps", FOREVER, "--evaluate-every", FOREVER, "--checkpoint-every", "50", "--resume", "auto"]
         with subprocess.Popen(
-            [str(MPIRUN), "-n", str(ranks), sys.executable, "-m", "gossip.train", *RUN, *arguments],
+            [str(MPIRUN), "-n", str(ranks), *stand_in(forkserver), "-m", "gossip.train", *RUN, *arguments],
             cwd=tmp_path,
             env=os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
             stderr=subprocess.PIPE,

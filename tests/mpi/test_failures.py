@@ -7,11 +7,12 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import MPIRUN, REPOSITORY, Run
+from tests.conftest import REPOSITORY, Run
 
 AWKWARD = ("-m", "gossip.train", "--quiet", "--steps", "12", "--algorithm", "awkward.Awkward")
 PATH = {"PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'tests/mpi/programs'}"}
@@ -86,13 +87,14 @@ def test_ranks_with_other_code_are_refused(python: Run, tmp_path: Path) -> None:
         file.write("# another version\n")
     command = f"import os, sys; sys.path.insert(0, {str(other)!r} if os.environ['PMI_RANK'] == '1' else ''); "
     train = "from gossip.train.__main__ import main; sys.exit(main(['--steps', '1', '--output', 'null']))"
-    done = python("-P", "-c", command + train, ranks=3)
+    done = python("-P", "-c", command + train, ranks=3, anew=True)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert "rank 1 runs other code than rank 0" in line
     assert "gossip/execution/measure.py" in line
     assert str(other) in line
-    doctor = python("-P", "-c", command + "from gossip.doctor.__main__ import main; sys.exit(main([]))", ranks=2)
+    probe = command + "from gossip.doctor.__main__ import main; sys.exit(main([]))"
+    doctor = python("-P", "-c", probe, ranks=2, anew=True)
     assert doctor.returncode == 2 and doctor.stderr == ""
     launcher, code, fix, *_ = doctor.stdout.splitlines()
     assert launcher.split()[:2] == ["ok", "launcher"]  # which is not to blame
@@ -114,10 +116,21 @@ def test_what_many_ranks_say(python: Run, tmp_path: Path) -> None:
         assert (f"said by node {rank}" in text) == (rank > 0)
 
 
-def test_the_watcher_ends_with_its_ranks(python: Run) -> None:
+def test_the_watcher_ends_with_its_ranks(python: Run, tmp_path: Path) -> None:
     done = python("-m", "gossip.train", "--quiet", "--steps", "2", "--output", "null", ranks=2)
     assert done.returncode == 0
     assert done.stderr == ""
-    running = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    assert f"{REPOSITORY}/gossip/processes/watcher.py" not in running
-    assert MPIRUN.parent == Path(sys.executable).parent
+    assert not programs_in(tmp_path)
+    with subprocess.Popen([sys.executable, "-c", "input()"], cwd=tmp_path, stdin=subprocess.PIPE) as other:
+        assert [program[0] for program in programs_in(tmp_path)] == [sys.executable]
+        other.communicate(b"\n")
+
+
+def programs_in(folder: Path) -> list[list[str]]:
+    """The arguments of all that runs in this folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has just ended
+            if (process / "cwd").readlink() == folder and (program := (process / "cmdline").read_text()):
+                found.append(program.split("\0"))
+    return found

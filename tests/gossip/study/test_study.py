@@ -188,6 +188,16 @@ def test_an_objective_that_nobody_measures(here: Path, capsys: pytest.CaptureFix
     assert "--objective speed is not measured by these runs; it may be one of " in capsys.readouterr().err
 
 
+def test_what_nodes_have_of_their_own_can_be_the_objective(here: Path) -> None:
+    """Then trials evaluate single nodes, which others leave out."""
+    words = "--set workload=Averaging nodes=2 steps=4 algorithm=DecentralizedSGD evaluate_every=4 --processes 1".split()
+    compute([*words, "--tune", "algorithm.lr=0.1..1:2", "--objective", "node_test_loss"])
+    compute([*words, "--tune", "algorithm.lr=0.1..1:2", "--output", "other"])
+    for folder, evaluated in (("studies/study", True), ("other", False)):
+        trials = [run for run in kept(Path(folder)).values() if run["tuning"]]
+        assert trials and {"node_test_loss" in run["records"][-1] for run in trials} == {evaluated}
+
+
 def test_tuned_cells_use_the_best_value_on_other_seeds(here: Path) -> None:
     study("--set topology=ring --tune algorithm.lr=0.01..1 --seeds 2 --tuning-seeds 2")
     runs = kept(Path("studies/study")).values()
