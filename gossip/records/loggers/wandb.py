@@ -20,6 +20,7 @@ from gossip.records.loggers.wandb_files import logged_steps
 
 FOLDER, STATE = "wandb", "gossip-run"
 START = 60.0  # seconds that its own process may take to start
+WRITING = 20.0  # seconds that it may take to write at the end
 
 
 class WandbLogger:
@@ -37,8 +38,9 @@ class WandbLogger:
             replace_file(self._state, f"{uuid.uuid4().hex[:12]}\n")
         self._id = self._state.read_text(encoding="utf-8").strip()
         folder = Path(os.environ.get("WANDB_DIR", about.directory))
-        self._known = logged_steps(folder / FOLDER, self._id)
-        while [*(folder / FOLDER).glob(f"*-{time.strftime('%Y%m%d_%H%M%S')}-{self._id}")]:
+        self._folder, self._offline = folder / FOLDER, os.environ.get("WANDB_MODE", "offline") == "offline"
+        self._known = logged_steps(self._folder, self._id)
+        while [*self._folder.glob(f"*-{time.strftime('%Y%m%d_%H%M%S')}-{self._id}")]:
             time.sleep(0.1)  # W&B would write over what was begun in this second
         settings = wandb.Settings(
             silent=True,
@@ -74,3 +76,6 @@ class WandbLogger:
     def close(self, summary: Mapping[str, Any] | None) -> None:
         """Let W&B write all that it has, and end its process."""
         self._run.finish(exit_code=None if summary is None or summary.get("status") == "finished" else 1)
+        ends = time.monotonic() + WRITING
+        while self._offline and not self._known <= logged_steps(self._folder, self._id) and time.monotonic() < ends:
+            time.sleep(0.02)  # `finish` may be back before it has
