@@ -9,14 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from xml.etree.ElementTree import ParseError
 
-import networkx as nx
 import numpy as np
 
 from gossip.errors import DataError
 from gossip.network.simulation.compute import Compute, Trace
+
+if TYPE_CHECKING:
+    import networkx as nx  # which every rank would pay for otherwise, whatever it simulates
 
 KINDS = ("node", "host", "switch")
 SECONDS = {unit: Fraction(1, parts) for unit, parts in (("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9))}
@@ -56,6 +58,8 @@ class LinkGraph:
     directed: bool = False
 
     def __post_init__(self) -> None:
+        import networkx as nx
+
         graph: nx.Graph = nx.DiGraph() if self.directed else nx.Graph()
         graph.add_nodes_from(self.nodes)
         for link in self.links:
@@ -95,6 +99,8 @@ def read_graphml(file: Path) -> tuple[LinkGraph, Compute]:
         DataError: It cannot be read.
         ValueError: It is none, or lacks something.
     """
+    import networkx as nx
+
     try:
         content = file.read_bytes()
     except OSError as error:

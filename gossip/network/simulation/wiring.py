@@ -7,7 +7,6 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Protocol
 
-import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
@@ -113,6 +112,8 @@ class GraphWiring:
     """Messages take the way of the shortest latency; of equal ones that over fewest links, and then the first found."""
 
     def __init__(self, graph: LinkGraph) -> None:
+        import networkx as nx
+
         self._nodes = graph.nodes
         ends = [(link.source, link.target) for link in graph.links]
         sides = 1 if graph.directed else 2
@@ -146,6 +147,8 @@ class GraphWiring:
         return next(number for number, links in enumerate(self.cables) if link in links)
 
     def _find_paths(self, sender: int) -> dict[str, list[str]]:
+        import networkx as nx
+
         return dict(nx.single_source_dijkstra_path(self._graph, self._nodes[sender]))
 
 
