@@ -53,7 +53,7 @@ def print_summary(summary: Mapping[str, Any], directory: Path | None) -> None:
 
     Args:
         summary: What the run was and how it ended.
-        directory: The run directory, if there is one.
+        directory: The run directory, if there is one with a report.
     """
     from rich.table import Table
 

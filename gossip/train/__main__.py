@@ -66,7 +66,7 @@ def train(arguments: Sequence[str], processes: Communicator, signals: Signals) -
     if training.progress and processes.rank == 0:
         from gossip.console.table import print_summary
 
-        print_summary(finished.summary, finished.directory)
+        print_summary(finished.summary, finished.directory if training.report else None)
     if not processes.bereaved:
         processes.barrier()  # ranks that are done early would spin in MPI's own finalization
     if finished.lost is not None:
