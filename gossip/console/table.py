@@ -48,12 +48,12 @@ def number(value: float) -> str:
     return f"{value:,.{2 if value < 10 else 1 if value < 100 else 0}f}"
 
 
-def print_summary(summary: Mapping[str, Any], directory: Path | None) -> None:
-    """The closing table of a run, and where its report is.
+def print_summary(summary: Mapping[str, Any], place: Path | None) -> None:
+    """The closing table of a run, and where to look.
 
     Args:
         summary: What the run was and how it ended.
-        directory: The run directory, if there is one with a report.
+        place: Its report or its directory, if there is one.
     """
     from rich.table import Table
 
@@ -61,6 +61,6 @@ def print_summary(summary: Mapping[str, Any], directory: Path | None) -> None:
     for name, value in summary.items():
         table.add_row(name.replace("_", " "), f"{value:.6g}" if isinstance(value, float) else str(value))
     console().print(table)
-    if directory is not None:
+    if place is not None:
         # Not through the console, which would break a long path into lines.
-        print(f"report: {directory / 'report.html'}", flush=True)
+        print(f"{'report' if place.suffix == '.html' else 'run directory'}: {place}", flush=True)
