@@ -205,7 +205,8 @@ def _order(tested: Sequence[Prediction], answer: Answer, how: Verification) -> S
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file, each in zip(files, tested, strict=True):
-            file.write_text(yaml.safe_dump(described(scaled(each, answer.network, d)), sort_keys=False), "utf-8")
+            network = described(scaled(each, answer.network, d))
+            file.write_text(yaml.safe_dump(network, sort_keys=False), encoding="utf-8")
         text.write_text(yaml.safe_dump(kept, sort_keys=False), encoding="utf-8")
     except OSError as error:
         raise DataError(f"cannot write into {how.output} ({error.strerror}); choose another --output") from error

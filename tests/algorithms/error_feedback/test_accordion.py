@@ -114,6 +114,11 @@ def test_without_a_change_the_method_is_the_same(method: Any) -> None:
     np.testing.assert_array_equal(found.models, trained(always, steps=20).models)
 
 
+def test_it_needs_what_the_method_needs() -> None:
+    for method in (ChocoSGD(compressor=SWITCHED), ErrorFeedbackSGD(compressor=SWITCHED)):
+        assert Accordion(method).needs == method.needs
+
+
 def test_what_it_sends_lies_between_the_static_ones() -> None:
     def sent(algorithm: Algorithm) -> int:
         return int(trained(algorithm.for_layout(TENSORS), steps=40).bytes.sum())

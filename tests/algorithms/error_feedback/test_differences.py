@@ -138,19 +138,23 @@ def test_without_compression_they_are_sgd(algorithm: Any) -> None:
     ],
     ids=["Diana", "Ef21", "Marina"],
 )
-def test_they_reach_the_optimum_where_compressed_sgd_does_not(algorithm: Any) -> None:
+def test_they_reach_the_optimum(algorithm: Any) -> None:
     problem, _, _ = problem_and_start()
-    assert np.abs(trained(algorithm, steps=3000).final - problem.optimum).max() < 1e-8
-    noisy = trained(CompressedSGD(lr=0.05, compressor=RandomK(k=2, unbiased=True)), steps=3000)
-    assert np.abs(noisy.final - problem.optimum).max() > 1e-3
+    assert np.abs(trained(algorithm, steps=700).final - problem.optimum).max() < 1e-6
+
+
+def test_the_noise_of_compressed_sgd_stays() -> None:
+    problem, _, _ = problem_and_start()
+    found = trained(CompressedSGD(lr=0.05, compressor=RandomK(k=2, unbiased=True)), steps=700)
+    assert np.abs(found.final - problem.optimum).max() > 1e-2
 
 
 def test_the_shifts_come_to_be_the_gradients_at_the_optimum() -> None:
     problem, _, _ = problem_and_start()
-    state: Any = trained(Diana(lr=0.05, compressor=RandomK(k=2, unbiased=True)), steps=3000).state
+    state: Any = trained(Diana(lr=0.05, compressor=RandomK(k=2, unbiased=True)), steps=700).state
     wanted = problem.gradient(np.tile(problem.optimum, (N, 1)))
     assert np.abs(wanted).max() > 0.1
-    np.testing.assert_allclose(state.shift.numpy(), wanted, atol=1e-7)
+    np.testing.assert_allclose(state.shift.numpy(), wanted, atol=1e-6)
 
 
 def test_permutations_are_exact_for_equal_gradients() -> None:
