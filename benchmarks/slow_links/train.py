@@ -33,7 +33,6 @@ from gossip.drivers.lockstep import Lockstep
 from gossip.network import Communicator, SimulatedNetwork, connect
 from gossip.network.simulation.description import Compute, Level
 from gossip.network.simulation.times import NetworkTimes
-from gossip.processes.cores import usable_cores
 
 SEED = 0  # settings were fixed on others
 MOST, QUICK = 400, 4 * EVERY  # steps at most
@@ -151,8 +150,7 @@ def measure_computing(processes: Communicator, workload: ShardedWorkload, repeat
         cases[name] = Stepping(method.make(tuned["lr"], tuned["gamma"]), workload, BATCH, network)
     interleaved(cases, repeats, processes)
     blocks = processes.gather({name: case.seconds[-repeats:] for name, case in cases.items()})
-    crowded = len(usable_cores()) < NODES  # all are on this machine, though behind links
-    return {name: fit.computing(np.array([each[name] for each in blocks]), crowded) for name in METHODS}
+    return {name: fit.computing(np.array([each[name] for each in blocks])) for name in METHODS}
 
 
 def bench(processes: Communicator, options: Namespace) -> int:

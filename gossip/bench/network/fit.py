@@ -108,20 +108,16 @@ def fit(wanted: Sequence[Operation], seconds: Mapping[str, float], n: int) -> Le
     return Level(float(latency * UNITS[0]), float(bandwidth), overhead=float(overhead * UNITS[1]))
 
 
-def computing(blocks: NDArray[np.float64], crowded: bool = False) -> Compute:
+def computing(blocks: NDArray[np.float64]) -> Compute:
     """Shifted exponential times with the mean of those measured, and of the slowest rank of each step.
 
     The mean of the largest of n exponential variables is their own times 1 + 1/2 + ... + 1/n. A block is what others
-    may have interrupted, so its means are taken, and of these the medians. Where ranks share cores, always the mean:
-    there a step that is late had to wait for a core, which in a run others leave to it while they wait for its message.
+    may have interrupted, so its means are taken, and of these the medians.
 
     Args:
         blocks: (ranks, blocks, steps) seconds.
-        crowded: Whether ranks share cores.
     """
     mean, slowest = np.median(blocks.mean(axis=(0, 2))), np.median(blocks.max(axis=0).mean(axis=1))
-    if crowded:
-        return Compute(float(mean))
     varying = (slowest - mean) / sum(1 / k for k in range(2, len(blocks) + 1))
     varying = min(max(varying, 0.0), mean / 2)  # a shift is left, whatever has happened
     return Compute(float(mean - varying), "exponential", float(varying / (mean - varying)))

@@ -134,10 +134,8 @@ class Validate(Command):
             seconds = interleaved(cases, self.repeats, communicator, shortest=self.block)
         blocks = communicator.gather({name: each.seconds[-self.repeats :] for name, each in alone.items()})
         link = fit.fit(wanted, seconds, n)
-        crowded = communicator.local_size > communicator.local_cores
         networks_fitted = {
-            name: fit.fitted(link, fit.computing(np.array([each[name] for each in blocks]), crowded))
-            for name in METHODS
+            name: fit.fitted(link, fit.computing(np.array([each[name] for each in blocks]))) for name in METHODS
         }
         return communicator.from_root(lambda: self._rows(graph, workload, networks_fitted, seconds))
 

@@ -44,8 +44,6 @@ def test_computing_times_have_the_mean_that_was_measured_and_that_of_the_slowest
     assert compute.seconds == pytest.approx(shift, rel=0.05)
     assert compute.seconds * compute.spread == pytest.approx(mean, rel=0.05)
     assert fit.computing(np.full((n, 2, 3), 0.5)).spread == 0
-    crowded = fit.computing(drawn, crowded=True)
-    assert crowded.jitter == "none" and crowded.seconds == pytest.approx(shift + mean, rel=0.01)
 
 
 def test_the_file_that_is_saved_is_a_network(tmp_path) -> None:
