@@ -112,7 +112,13 @@ def together(everyone: list[Said]) -> Said:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.pluginmanager.register(Agreement(Path(os.environ[FOLDER])))
+    folder = Path(os.environ[FOLDER])
+    agreement = Agreement(folder)
+    config.pluginmanager.register(agreement)
+    # Else ranks, and launches side by side, tidy up the same folders of earlier runs at the same time.
+    temporary = folder / f"tmp-{agreement.world.rank}"
+    temporary.mkdir()
+    os.environ["PYTEST_DEBUG_TEMPROOT"] = str(temporary)
 
 
 @pytest.fixture
