@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast
@@ -84,6 +85,12 @@ class Algorithm(Generic[S]):
     def takes_norms(self) -> bool:
         """Whether samples must have `norms`."""
         return False
+
+    def with_learning_rate(self, lr: float) -> Self:
+        """This algorithm, of those that have a learning rate, with another one, which may be 0 here."""
+        changed = copy.copy(self)
+        object.__setattr__(changed, "lr", lr)
+        return changed
 
     def replicated(self) -> Self:
         """This method where there can be no server: all nodes keep and do alike what the server would."""

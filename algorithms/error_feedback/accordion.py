@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -30,6 +31,7 @@ class AccordionState(State):
         total: (k, d), the sum of the gradients of an epoch that is looked at.
         norms: (tensors,) of the last such epoch; empty before there is one.
         light: (tensors,) which are compressed lightly.
+        lr: The learning rate of the iteration before; 0 before there is one.
     """
 
     past: ClassVar[tuple[str, ...]] = ("total",)
@@ -38,6 +40,7 @@ class AccordionState(State):
     total: Tensor
     norms: tuple[float, ...]
     light: tuple[bool, ...]
+    lr: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,9 @@ class Accordion(Algorithm[AccordionState]):
     def takes_norms(self) -> bool:
         return self.algorithm.takes_norms
 
+    def with_learning_rate(self, lr: float) -> Self:
+        return replace(self, algorithm=self.algorithm.with_learning_rate(lr))
+
     def replicated(self) -> Self:
         return replace(self, algorithm=self.algorithm.replicated())
 
@@ -127,9 +133,10 @@ class Accordion(Algorithm[AccordionState]):
         return self._of(state).idle(state.method, network)
 
     def step(self, state: AccordionState, sample: Sample, network: Network) -> None:
-        t = state.step
-        if t and learning_rate(self.lr, t) < learning_rate(self.lr, t - 1):
+        t, lr = state.step, learning_rate(self.lr, state.step)
+        if lr < state.lr:
             state.light = (True,) * len(state.light)
+        state.lr = lr
         looks = t // self.epoch % self.every == 0
         if looks:
             state.total = state.total + sample.gradient
@@ -179,4 +186,6 @@ class Accordion(Algorithm[AccordionState]):
 
 @lru_cache(maxsize=64)
 def _with_levels(algorithm: Any, light: tuple[bool, ...]) -> Any:
-    return replace(algorithm, compressor=replace(algorithm.compressor, chosen=light))
+    changed = copy.copy(algorithm)  # unchecked: a learning rate may have come to 0
+    object.__setattr__(changed, "compressor", replace(algorithm.compressor, chosen=light))
+    return changed

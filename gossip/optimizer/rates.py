@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -108,10 +107,7 @@ class LearningRates:
 
 def with_learning_rate(algorithm: Algorithm, lr: float) -> Algorithm:
     """The same algorithm with another learning rate, which may be 0 here."""
-    if learning_rate_of(algorithm) != lr:
-        algorithm = copy.copy(algorithm)
-        object.__setattr__(algorithm, "lr", lr)
-    return algorithm
+    return algorithm if learning_rate_of(algorithm) == lr else algorithm.with_learning_rate(lr)
 
 
 def learning_rate_of(algorithm: Algorithm) -> float | LearningRate | None:

@@ -34,9 +34,7 @@ RANKS = Switched(light=PowerSGD(rank=2, warm_start=True), strong=PowerSGD(rank=1
 RANDOM = RandomK(k=2, unbiased=True)
 
 CASES = {
-    "Accordion": Case(
-        Accordion(ErrorFeedbackSGD(lr=0.05, compressor=Switched()), epoch=2, every=1), for_own_loops=False
-    ),
+    "Accordion": Case(Accordion(ErrorFeedbackSGD(lr=0.05, compressor=Switched()), epoch=2, every=1)),
     "Accordion-power": Case(
         Accordion(ErrorFeedbackSGD(lr=0.05, compressor=RANKS), epoch=2, every=1, threshold=0.1),
         workload=digits(),

@@ -145,3 +145,17 @@ def test_other_numbers_of_tensors_are_refused() -> None:
         SWITCHED.for_layout(TENSORS).groups(6)
     with pytest.raises(ValueError, match="3 choices for 1 tensors"):
         Switched(chosen=(True,) * 3).groups(N)
+
+
+def test_it_is_light_from_where_somebody_lowers_the_learning_rate() -> None:
+    """As a scheduler of torch does."""
+    method = ErrorFeedbackSGD(lr=0.1, compressor=SWITCHED)
+    algorithm: Any = Accordion(method, epoch=1, every=4).for_layout(Layout({"a": (1,), "b": (1,)}))
+    network = network_of(ring(2))
+    state = algorithm.start(torch.zeros(2, 2, dtype=torch.float64), network)
+    found = []
+    for lr in (0.1,) * 6 + (0.05,) * 4:
+        sample = Sample(torch.ones(2, 2, dtype=torch.float64), torch.zeros(2))
+        algorithm.with_learning_rate(lr).advance(state, sample, network)
+        found.append(state.light[0])
+    assert found == [True, True, True, True, False, False, True, True, False, False]

@@ -12,13 +12,17 @@ from torch import Tensor, nn
 
 import gossip
 from algorithms import (
+    Accordion,
     Algorithm,
     ChocoSGD,
     Cosine,
     DecentralizedAdamW,
     DecentralizedSGD,
+    ErrorFeedbackSGD,
+    Identity,
     NonFiniteError,
     PerTensor,
+    Switched,
     TopK,
 )
 from tests.gossip.optimizer.helpers import (
@@ -295,6 +299,20 @@ def test_a_gradient_that_has_diverged_is_refused_before_it_changes_anything(loca
     with pytest.raises(NonFiniteError, match="the gradient of step 3 has a NaN or an infinite number"):
         optimizer.step()
     assert torch.equal(vector(net), before)
+
+
+def test_a_method_within_another_follows_a_scheduler() -> None:
+    method = ErrorFeedbackSGD(lr=0.1, compressor=Switched(light=Identity(), strong=Identity()))
+    found = []
+    for algorithm in (method, Accordion(method)):
+        net = model()
+        optimizer = gossip.Optimizer(net.parameters(), algorithm)
+        scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=2)
+        for step in range(5):
+            train(net, optimizer, range(step, step + 1))
+            scheduler.step()
+        found.append(vector(net))
+    assert torch.equal(*found)
 
 
 def test_of_a_large_gradient_a_sample_is_looked_at() -> None:
