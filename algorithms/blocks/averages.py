@@ -13,8 +13,8 @@ from algorithms.state import Block
 
 def compressed_mean(
     value: Tensor, compressor: Compressor, network: Network, draw: Draw, memory: Block | None = None
-) -> tuple[Tensor, Tensor]:
-    """((1/n) sum_i C(v_i), (d,), the same on every rank; C(v_i) of the local nodes, (k, d)).
+) -> Tensor:
+    """(1/n) sum_i C(v_i), (d,), the same on every rank.
 
     Sent: where the operators of all nodes are one linear map, an average of projections, up and down a binary tree over
     the nodes: an all-reduce in the compressed domain. Otherwise each node's message to all others, along that tree: an
@@ -28,11 +28,15 @@ def compressed_mean(
         memory: What the operator remembers of such vectors, which is brought up to date.
     """
     if isinstance(compressor, LinearCompressor) and compressor.linear:
+        return compressor.mean(value, network, draw, memory)
+    return network.mean(compressor.compress(value, draw, memory))
+
+
+def compressed_mean_and_own(
+    value: Tensor, compressor: Compressor, network: Network, draw: Draw, memory: Block | None = None
+) -> tuple[Tensor, Tensor]:
+    """(what `compressed_mean` gives, (d,); C(v_i) of the local nodes, (k, d), for those who keep it in mind)."""
+    if isinstance(compressor, LinearCompressor) and compressor.linear:
         return compressor.mean_and_own(value, network, draw, memory)
     message = compressor.compress(value, draw, memory)
     return network.mean(message), message.dense()
-
-
-def common_start(x: Tensor, network: Network) -> Tensor:
-    """(k, d): the mean of what the nodes start from, in equal rows of their own."""
-    return network.mean(x).repeat(len(x), 1)

@@ -8,7 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from algorithms.blocks.averages import compressed_mean
+from algorithms.blocks.averages import compressed_mean_and_own
 from algorithms.compressors import Compressor, Message
 from algorithms.network import Network
 from algorithms.randomness import Draw
@@ -64,6 +64,6 @@ class ErrorMemory(Block):
             draw: The operator's random streams.
         """
         corrected = value + self.lost
-        mean, own = compressed_mean(corrected, compressor, network, draw, self.remembered)
+        mean, own = compressed_mean_and_own(corrected, compressor, network, draw, self.remembered)
         self.lost = corrected - own
         return mean

@@ -68,7 +68,8 @@ class LinearCompressor(Compressor):
             draw: The random streams of the round.
             memory: What `start` gave, if the operator remembers; it is brought up to date in place.
         """
-        return self.mean_and_own(x, network, draw, memory)[0]
+        average = network.mean(self.project(x, draw, memory))
+        return self.reconstruct(average, draw, memory, d=x.shape[1]).to(x.dtype)
 
     def mean_and_own(
         self, x: Tensor, network: Averaging, draw: Draw, memory: Block | None = None

@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample
-from algorithms.blocks.averages import common_start, compressed_mean
+from algorithms.blocks.averages import compressed_mean
 from algorithms.blocks.momentum import Momentum, check_momentum
 from algorithms.compressors import QSGD, Compressor
 from algorithms.network import Network
@@ -74,10 +74,10 @@ class CompressedSGD(Algorithm[CompressedSGDState]):
     def start(self, x: Tensor, network: Network) -> CompressedSGDState:
         self.compressor.check_dimension(x.shape[1])
         momentum = Momentum.start(x, self.momentum, self.nesterov)
-        return CompressedSGDState(common_start(x, network), momentum, self.compressor.start_like(x))
+        return CompressedSGDState(network.mean(x).repeat(len(x), 1), momentum, self.compressor.start_like(x))
 
     def step(self, state: CompressedSGDState, sample: Sample, network: Network) -> None:
         lr, draw = learning_rate(self.lr, state.step), network.draw("compression")
-        mean, _ = compressed_mean(sample.gradient, self.compressor, network, draw, state.remembered)
+        mean = compressed_mean(sample.gradient, self.compressor, network, draw, state.remembered)
         direction = state.momentum.descend(mean.expand_as(state.x).contiguous())
         state.x = proximal_step(self.prox, add_scaled(state.x, -lr, direction), lr)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample
-from algorithms.blocks.averages import common_start, compressed_mean
+from algorithms.blocks.averages import compressed_mean_and_own
 from algorithms.blocks.momentum import Momentum, check_momentum
 from algorithms.checks import check
 from algorithms.compressors import Compressor, RandomBlock
@@ -94,7 +94,7 @@ class Cser(Algorithm[CserState]):
         check_contraction(self, self.reset_compressor, x.shape[1])
         remembered = of_gradients, self.reset_compressor.start_like(x)
         momentum = Momentum.start(x, self.momentum, nesterov=True)
-        return CserState(common_start(x, network), torch.zeros_like(x), momentum, remembered)
+        return CserState(network.mean(x).repeat(len(x), 1), torch.zeros_like(x), momentum, remembered)
 
     def step(self, state: CserState, sample: Sample, network: Network) -> None:
         lr, (of_gradients, of_errors) = learning_rate(self.lr, state.step), state.remembered
@@ -113,6 +113,6 @@ def psync(
     value: Tensor, compressor: Compressor, network: Network, purpose: str, memory: Block | None
 ) -> tuple[Tensor, Tensor]:
     """A partial synchronization of vectors v (k, d): (v', r), both (k, d)."""
-    mean, own = compressed_mean(value, compressor, network, network.draw(purpose), memory)
+    mean, own = compressed_mean_and_own(value, compressor, network, network.draw(purpose), memory)
     lost = value - own
     return lost + mean, lost

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample
-from algorithms.blocks.averages import common_start
 from algorithms.blocks.momentum import check_momentum
 from algorithms.checks import check, positive
 from algorithms.compressors import PerTensor, TopK
@@ -101,7 +100,7 @@ class DeepGradientCompression(Algorithm[DeepGradientState]):
 
     def start(self, x: Tensor, network: Network) -> DeepGradientState:
         self.operator(0).check_dimension(x.shape[1])
-        return DeepGradientState(common_start(x, network), torch.zeros_like(x), torch.zeros_like(x))
+        return DeepGradientState(network.mean(x).repeat(len(x), 1), torch.zeros_like(x), torch.zeros_like(x))
 
     def step(self, state: DeepGradientState, sample: Sample, network: Network) -> None:
         gradient = sample.gradient

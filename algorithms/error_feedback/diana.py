@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample
-from algorithms.blocks.averages import common_start, compressed_mean
+from algorithms.blocks.averages import compressed_mean_and_own
 from algorithms.checks import check
 from algorithms.compressors import QSGD, Compressor
 from algorithms.compressors.theory import check_unbiased
@@ -77,12 +77,12 @@ class Diana(Algorithm[DianaState]):
     def start(self, x: Tensor, network: Network) -> DianaState:
         check_unbiased(self, self.compressor, x.shape[1])
         shifts = torch.zeros_like(x), torch.zeros_like(x)
-        return DianaState(common_start(x, network), *shifts, self.compressor.start_like(x))
+        return DianaState(network.mean(x).repeat(len(x), 1), *shifts, self.compressor.start_like(x))
 
     def step(self, state: DianaState, sample: Sample, network: Network) -> None:
         lr, alpha = learning_rate(self.lr, state.step), self._alpha(state)
         draw, difference = network.draw("compression"), sample.gradient - state.shift
-        mean, own = compressed_mean(difference, self.compressor, network, draw, state.remembered)
+        mean, own = compressed_mean_and_own(difference, self.compressor, network, draw, state.remembered)
         state.x = proximal_step(self.prox, add_scaled(state.x, -lr, state.mean_shift + mean), lr)
         state.shift = state.shift + alpha * own
         state.mean_shift = state.mean_shift + alpha * mean

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample
-from algorithms.blocks.averages import common_start, compressed_mean
+from algorithms.blocks.averages import compressed_mean_and_own
 from algorithms.checks import check
 from algorithms.compressors import Compressor, TopK
 from algorithms.compressors.theory import check_contraction
@@ -79,7 +79,7 @@ class Ef21(Algorithm[Ef21State]):
     def start(self, x: Tensor, network: Network) -> Ef21State:
         check_contraction(self, self.compressor, x.shape[1])
         smoothed, estimate, mean = (torch.zeros_like(x) for _ in range(3))
-        return Ef21State(common_start(x, network), smoothed, estimate, mean, self.compressor.start_like(x))
+        return Ef21State(network.mean(x).repeat(len(x), 1), smoothed, estimate, mean, self.compressor.start_like(x))
 
     def step(self, state: Ef21State, sample: Sample, network: Network) -> None:
         kept = 0.0 if state.first else self.momentum
@@ -88,7 +88,7 @@ class Ef21(Algorithm[Ef21State]):
             mean, own = network.mean(state.smoothed), state.smoothed
         else:
             difference, draw = state.smoothed - state.estimate, network.draw("compression")
-            mean, own = compressed_mean(difference, self.compressor, network, draw, state.remembered)
+            mean, own = compressed_mean_and_own(difference, self.compressor, network, draw, state.remembered)
         state.first = False
         state.estimate = state.estimate + own
         state.mean_estimate = state.mean_estimate + mean

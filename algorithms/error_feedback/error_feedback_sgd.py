@@ -8,7 +8,6 @@ from typing import ClassVar, Literal
 from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample
-from algorithms.blocks.averages import common_start
 from algorithms.blocks.error_memory import ErrorMemory
 from algorithms.blocks.momentum import Momentum, check_momentum
 from algorithms.checks import check
@@ -79,7 +78,7 @@ class ErrorFeedbackSGD(Algorithm[ErrorFeedbackState]):
     def start(self, x: Tensor, network: Network) -> ErrorFeedbackState:
         check_contraction(self, self.compressor, x.shape[1])
         momentum = Momentum.start(x, self.momentum, self.nesterov)
-        return ErrorFeedbackState(common_start(x, network), ErrorMemory.start(x, self.compressor), momentum)
+        return ErrorFeedbackState(network.mean(x).repeat(len(x), 1), ErrorMemory.start(x, self.compressor), momentum)
 
     def step(self, state: ErrorFeedbackState, sample: Sample, network: Network) -> None:
         before = self.momentum_of == "gradient"

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample
-from algorithms.blocks.averages import common_start, compressed_mean
+from algorithms.blocks.averages import compressed_mean
 from algorithms.checks import check
 from algorithms.compressors import Compressor, RandomK
 from algorithms.compressors.theory import check_unbiased
@@ -80,7 +80,7 @@ class Marina(Algorithm[MarinaState]):
     def start(self, x: Tensor, network: Network) -> MarinaState:
         check_unbiased(self, self.compressor, x.shape[1])
         nothing = torch.zeros_like(x), torch.zeros_like(x)
-        return MarinaState(common_start(x, network), *nothing, self.compressor.start_like(x))
+        return MarinaState(network.mean(x).repeat(len(x), 1), *nothing, self.compressor.start_like(x))
 
     def step(self, state: MarinaState, sample: Sample, network: Network) -> None:
         coin = stream(network.draw("coin").common).random()
@@ -88,7 +88,7 @@ class Marina(Algorithm[MarinaState]):
             state.estimate = network.mean(sample.gradient).repeat(len(state.x), 1)
         else:
             difference, draw = sample.gradient - state.gradient, network.draw("compression")
-            mean, _ = compressed_mean(difference, self.compressor, network, draw, state.remembered)
+            mean = compressed_mean(difference, self.compressor, network, draw, state.remembered)
             state.estimate = state.estimate + mean
         state.gradient, state.first = sample.gradient, False
         state.x = add_scaled(state.x, -learning_rate(self.lr, state.step), state.estimate)

@@ -18,8 +18,6 @@ from algorithms.layout import Layout
 from algorithms.randomness import Draw, Key
 from algorithms.state import Block
 
-LIGHT, STRONG = 0, 1
-
 
 class Group(NamedTuple):
     """The tensors that one of the operators compresses together."""
@@ -97,11 +95,7 @@ class Switched(LinearCompressor):
 
     def groups(self, d: int) -> tuple[Group | None, Group | None]:
         """The tensors of the light operator and those of the strong one; None for no tensors."""
-        layout = self.tensors(d)
-        chosen = self.chosen or (False,) * len(layout.shapes)
-        if len(chosen) != len(layout.shapes):
-            raise ValueError(f"Switched: {len(chosen)} choices for {len(layout.shapes)} tensors")
-        return _groups(self.light, self.strong, tuple(layout.shapes.values()), chosen)
+        return _groups(self.light, self.strong, tuple(self.tensors(d).shapes.values()), self._choice(d))
 
     def start(self, layout: Layout, k: int, *, dtype: torch.dtype = torch.float32) -> Block | None:
         if not any(self._whole(each, layout.d).start(layout, k, dtype=dtype) for each in (self.light, self.strong)):
@@ -169,6 +163,14 @@ class Switched(LinearCompressor):
             for group, packed in zip(present, payloads, strict=True)
         )
 
+    def _choice(self, d: int) -> tuple[bool, ...]:
+        """Which tensors are compressed lightly."""
+        tensors = len(self.tensors(d).shapes)
+        chosen = self.chosen or (False,) * tensors
+        if len(chosen) != tensors:
+            raise ValueError(f"Switched: {len(chosen)} choices for {tensors} tensors")
+        return chosen
+
     def _whole(self, operator: Compressor, d: int) -> Compressor:
         """One of the operators for all tensors."""
         return operator.for_layout(self.tensors(d))
@@ -178,7 +180,7 @@ class Switched(LinearCompressor):
         if memory is None:
             return
         assert isinstance(memory, SwitchedMemory), "a memory that Switched.start gave"
-        chosen = self.chosen or (False,) * len(self.tensors(d).shapes)
+        chosen = self._choice(d)
         if memory.chosen != chosen:
             light, strong = (group and group.compressor.start(group.layout, k, dtype=dtype) for group in self.groups(d))
             memory.chosen, memory.parts = chosen, (light or None, strong or None)
