@@ -7,20 +7,46 @@ that take part send or receive anything.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
+from typing import Any, Literal, Self, cast, get_args
 
 import torch
 from torch import Tensor
 
+from algorithms.checks import check
 from algorithms.compressors.message import Message
 from algorithms.network import Network
 from algorithms.numerics.tree_sum import tree_sum
 from algorithms.star import Star, from_server, to_server
 
+ServerForm = Literal["node", "replicated"]
+"""A server is a node of its own, or all nodes keep and do alike what it would."""
+
 STARS = 16  # in each direction, kept for exchanges among the same clients
 
 _up = lru_cache(maxsize=STARS)(to_server)
 _down = lru_cache(maxsize=STARS)(from_server)
+
+
+class HasServer:
+    """What methods share that have a server, which may be replicated: this is a field of theirs."""
+
+    server: ServerForm
+
+    @property
+    def servers(self) -> int:
+        """See `algorithms.Algorithm`."""
+        return int(self.server == "node")
+
+    def replicated(self) -> Self:
+        """See `algorithms.Algorithm`."""
+        return cast(Self, replace(cast(Any, self), server="replicated"))
+
+    def check_server(self) -> None:
+        """Refuse another form."""
+        forms = get_args(ServerForm)
+        check(self.server in forms, self, "server", f"one of {', '.join(forms)}")
 
 
 def _star(make: Callable[[int, int, Sequence[int]], Star], clients: Sequence[int], network: Network) -> Star:

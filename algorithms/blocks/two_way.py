@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, Self
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from algorithms.blocks.error_memory import ErrorMemory
-from algorithms.blocks.server import collect_mean, distribute, server_rows
+from algorithms.blocks.server import ServerForm, collect_mean, distribute, server_rows
 from algorithms.compressors import Compressor, Message
 from algorithms.network import Network
 from algorithms.state import Block
-
-ServerForm = Literal["node", "replicated"]
 
 
 @dataclass

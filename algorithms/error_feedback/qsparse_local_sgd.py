@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import ClassVar, Self
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 from torch import Tensor
 
 from algorithms.algorithm import Sample
 from algorithms.blocks.error_memory import ErrorMemory
 from algorithms.blocks.local_updates import LocalState, LocalUpdates
-from algorithms.blocks.two_way import ServerForm, average_at_server
+from algorithms.blocks.server import HasServer, ServerForm
+from algorithms.blocks.two_way import average_at_server
 from algorithms.checks import check
 from algorithms.compressors import Compressor, SignTopK
 from algorithms.compressors.theory import check_contraction
@@ -33,7 +34,7 @@ class QsparseState(LocalState):
 
 
 @dataclass(frozen=True)
-class QsparseLocalSGD(LocalUpdates[QsparseState]):
+class QsparseLocalSGD(HasServer, LocalUpdates[QsparseState]):
     """Qsparse-local-SGD, the synchronous one: local SGD with compressed differences and error feedback.
 
     Basu, Data, Karakus, Diggavi, "Qsparse-local-SGD: Distributed SGD with Quantization, Sparsification, and Local
@@ -74,14 +75,7 @@ class QsparseLocalSGD(LocalUpdates[QsparseState]):
     def __post_init__(self) -> None:
         self.check_updates()
         check(isinstance(self.period, int), self, "period", "an integer")
-        check(self.server in ("node", "replicated"), self, "server", '"node" or "replicated"')
-
-    @property
-    def servers(self) -> int:
-        return int(self.server == "node")
-
-    def replicated(self) -> Self:
-        return replace(self, server="replicated")
+        self.check_server()
 
     def start(self, x: Tensor, network: Network) -> QsparseState:
         check_contraction(self, self.compressor, x.shape[1])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import ClassVar, Self, TypeVar
+from dataclasses import dataclass, field
+from typing import ClassVar, TypeVar
 
 from torch import Tensor
 
 from algorithms.algorithm import Algorithm
-from algorithms.blocks.two_way import ServerForm, TwoWay, average_at_server
-from algorithms.checks import check
+from algorithms.blocks.server import HasServer, ServerForm
+from algorithms.blocks.two_way import TwoWay, average_at_server
 from algorithms.compressors import Compressor, ScaledSign
 from algorithms.compressors.theory import check_contraction
 from algorithms.network import Network
@@ -32,7 +32,7 @@ S = TypeVar("S", bound=TwoWayState)
 
 
 @dataclass(frozen=True)
-class TwoWayMethod(Algorithm[S]):
+class TwoWayMethod(HasServer, Algorithm[S]):
     """A method whose nodes send compressed vectors to a server, which answers with a compressed average.
 
     All nodes start from the mean of their parameters, which is sent up and down uncompressed. W is not used. With
@@ -55,14 +55,7 @@ class TwoWayMethod(Algorithm[S]):
 
     def __post_init__(self) -> None:
         check_learning_rate(self, self.lr)
-        check(self.server in ("node", "replicated"), self, "server", '"node" or "replicated"')
-
-    @property
-    def servers(self) -> int:
-        return int(self.server == "node")
-
-    def replicated(self) -> Self:
-        return replace(self, server="replicated")
+        self.check_server()
 
     @property
     def operators(self) -> tuple[Compressor, Compressor]:

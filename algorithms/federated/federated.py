@@ -14,7 +14,7 @@ from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample
 from algorithms.blocks.period import Every
-from algorithms.blocks.server import collect, collect_mean, distribute, server_of
+from algorithms.blocks.server import HasServer, ServerForm, collect, collect_mean, distribute, server_of
 from algorithms.checks import NonFiniteError, check
 from algorithms.federated.sampling import (
     SAMPLINGS,
@@ -33,8 +33,6 @@ from algorithms.optimizers import SGD, LocalOptimizer
 from algorithms.randomness import stream
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
 from algorithms.state import Block, State
-
-FORMS = ("node", "replicated")
 
 
 @dataclass
@@ -64,7 +62,7 @@ S = TypeVar("S", bound=FederatedState)
 
 
 @dataclass(frozen=True)
-class Federated(Algorithm[S]):
+class Federated(HasServer, Algorithm[S]):
     """A federated method, whose clients are the nodes of the topology; its links do not matter.
 
     One `step` is one local iteration: a gradient at each client's own parameters u_k. A round is `local_steps` of them,
@@ -120,7 +118,7 @@ class Federated(Algorithm[S]):
     optimizer: LocalOptimizer = field(default_factory=SGD)
     candidates: int | None = None
     client_steps: tuple[int, ...] | None = None
-    server: Literal["node", "replicated"] = field(default="node", kw_only=True)
+    server: ServerForm = field(default="node", kw_only=True)
 
     def __post_init__(self) -> None:
         check_learning_rate(self, self.lr)
@@ -150,11 +148,7 @@ class Federated(Algorithm[S]):
         plain = self.client_steps is None or type(self.optimizer).model is LocalOptimizer.model
         check(plain, self, "client_steps", "None with this optimizer, whose models are not where gradients are taken")
         check(not self.optimizer.communicates, self, "optimizer", "one that sends nothing in local iterations")
-        check(self.server in FORMS, self, "server", f"one of {', '.join(FORMS)}")
-
-    @property
-    def servers(self) -> int:
-        return 1 if self.server == "node" else 0
+        self.check_server()
 
     @property
     def proportional(self) -> bool:
@@ -164,9 +158,6 @@ class Federated(Algorithm[S]):
     def server_rule(self) -> LocalOptimizer:
         """How the server moves w along g."""
         return SGD()
-
-    def replicated(self) -> Self:
-        return replace(self, server="replicated")
 
     def for_examples(self, examples: Sequence[int]) -> Self:
         return replace(self, weights=tuple(map(float, examples))) if self.weights == "examples" else self

@@ -48,12 +48,13 @@ def number(value: float) -> str:
     return f"{value:,.{2 if value < 10 else 1 if value < 100 else 0}f}"
 
 
-def print_summary(summary: Mapping[str, Any], place: Path | None) -> None:
+def print_summary(summary: Mapping[str, Any], directory: Path | None, report: bool) -> None:
     """The closing table of a run, and where to look.
 
     Args:
         summary: What the run was and how it ended.
-        place: Its report or its directory, if there is one.
+        directory: The run directory, if there is one.
+        report: Whether there is a report in it.
     """
     from rich.table import Table
 
@@ -61,6 +62,7 @@ def print_summary(summary: Mapping[str, Any], place: Path | None) -> None:
     for name, value in summary.items():
         table.add_row(name.replace("_", " "), f"{value:.6g}" if isinstance(value, float) else str(value))
     console().print(table)
-    if place is not None:
+    if directory is not None:
         # Not through the console, which would break a long path into lines.
-        print(f"{'report' if place.suffix == '.html' else 'run directory'}: {place}", flush=True)
+        place = f"report: {directory / 'report.html'}" if report else f"run directory: {directory}"
+        print(place, flush=True)

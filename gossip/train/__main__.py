@@ -65,10 +65,8 @@ def train(arguments: Sequence[str], processes: Communicator, signals: Signals) -
     finished = conduct(training, processes, signals, warn=warn)
     if training.progress and processes.rank == 0:
         from gossip.console.table import print_summary
-        from gossip.records.recorder import REPORT
 
-        directory = finished.directory
-        print_summary(finished.summary, directory / REPORT if directory and training.report else directory)
+        print_summary(finished.summary, finished.directory, training.report)
     if not processes.bereaved:
         processes.barrier()  # ranks that are done early would spin in MPI's own finalization
     if finished.lost is not None:
