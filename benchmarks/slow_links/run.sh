@@ -2,7 +2,7 @@
 # Real training of 8 ranks behind slow links: each in a network namespace of its own, on a bridge, with a token bucket in
 # each direction. As root, with MPICH:
 #
-#   benchmarks/slow_links/run.sh            10 to 15 minutes; writes results/*.json and results.md beside this file
+#   benchmarks/slow_links/run.sh            5 minutes when quiet; writes results/*.json and results.md beside this file
 #   benchmarks/slow_links/run.sh --quick    a minute or two; prints the same table, of 20 steps each, and writes nothing
 #
 # PYTHON says which Python (.venv/bin/python by default), with mpirun beside it. The namespaces are taken down however
