@@ -21,6 +21,7 @@ from algorithms import (
     QsparseLocalSGD,
     RandomBlock,
     RandomK,
+    SignSGD,
     StepAheadSGD,
     StepDecay,
     Switched,
@@ -50,6 +51,8 @@ CASES = {
     ),
     "DoubleSqueeze": Case(DoubleSqueeze(lr=0.05)),
     "DistEFSGD": Case(DistEFSGD(lr=DECAY, momentum=0.5, server_compressor=RandomK(k=3))),
+    "SignSGD": Case(SignSGD(lr=DECAY, weight_decay=0.01)),
+    "SignSGD-momentum": Case(SignSGD(lr=0.05, momentum=0.5, server="replicated"), for_own_loops=False),
     "StepAheadSGD": Case(StepAheadSGD(lr=DECAY, momentum=0.5, average_every=4)),
     "StepAheadSGD-replicated": Case(
         StepAheadSGD(lr=0.05, coefficient=0.5, server_compressor=RandomK(k=3), server="replicated"), for_own_loops=False
