@@ -5,6 +5,7 @@ from __future__ import annotations
 from algorithms import (
     QSGD,
     Accordion,
+    ChocoSGD,
     CompressedSGD,
     Cser,
     DeepGradientCompression,
@@ -32,6 +33,7 @@ from tests.cases.workloads import digits
 
 DECAY = StepDecay(lr=0.05, milestones=(5, 8), factor=0.3)
 RANKS = Switched(light=PowerSGD(rank=2, warm_start=True), strong=PowerSGD(rank=1, warm_start=True))
+LEVELS = Switched(light=TopK(fraction=0.5), strong=TopK(fraction=0.1))
 RANDOM = RandomK(k=2, unbiased=True)
 
 CASES = {
@@ -42,6 +44,12 @@ CASES = {
         oracle=Minibatch(8),
         steps=8,
         for_own_loops=False,
+    ),
+    "Accordion-overlapped": Case(
+        Accordion(ChocoSGD(lr=0.05, gamma=0.2, compressor=LEVELS, order="overlapped"), epoch=2, every=1, threshold=0.1),
+        workload=digits(),
+        oracle=Minibatch(8),
+        steps=8,
     ),
     "CompressedSGD": Case(CompressedSGD(lr=0.05, compressor=QSGD(levels=3), momentum=0.5)),
     "ErrorFeedbackSGD": Case(ErrorFeedbackSGD(lr=DECAY, compressor=TopK(k=2), momentum=0.5, nesterov=True)),
