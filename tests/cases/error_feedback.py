@@ -5,6 +5,7 @@ from __future__ import annotations
 from algorithms import (
     QSGD,
     Accordion,
+    AccordionBatch,
     ChocoSGD,
     CompressedSGD,
     Cser,
@@ -50,6 +51,17 @@ CASES = {
         workload=digits(),
         oracle=Minibatch(8),
         steps=8,
+    ),
+    "AccordionBatch": Case(
+        AccordionBatch(CompressedSGD(lr=StepDecay(0.05, (10,), 0.5), momentum=0.5), epoch=2, every=1, accumulate=3),
+        oracle=Minibatch(3),
+        steps=16,
+        for_own_loops=False,
+    ),
+    "AccordionBatch-overlapped": Case(
+        AccordionBatch(ChocoSGD(lr=0.02, gamma=0.2, order="overlapped"), epoch=1, every=1, threshold=2.0, accumulate=2),
+        oracle=Minibatch(3),
+        for_own_loops=False,
     ),
     "CompressedSGD": Case(CompressedSGD(lr=0.05, compressor=QSGD(levels=3), momentum=0.5)),
     "ErrorFeedbackSGD": Case(ErrorFeedbackSGD(lr=DECAY, compressor=TopK(k=2), momentum=0.5, nesterov=True)),
