@@ -12,5 +12,6 @@ from algorithms.error_feedback.ef21 import Ef21 as Ef21
 from algorithms.error_feedback.error_feedback_sgd import ErrorFeedbackSGD as ErrorFeedbackSGD
 from algorithms.error_feedback.marina import Marina as Marina
 from algorithms.error_feedback.qsparse_local_sgd import QsparseLocalSGD as QsparseLocalSGD
+from algorithms.error_feedback.sign_sgd import SignSGD as SignSGD
 from algorithms.error_feedback.step_ahead_sgd import StepAheadSGD as StepAheadSGD
 from algorithms.error_feedback.two_way_method import TwoWayMethod as TwoWayMethod

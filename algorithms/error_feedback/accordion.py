@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Any, ClassVar, Self
 
 import torch
@@ -184,8 +183,7 @@ class Accordion(Algorithm[AccordionState]):
         return compressor.tensors(x.shape[1])
 
 
-@lru_cache(maxsize=64)
 def _with_levels(algorithm: Any, light: tuple[bool, ...]) -> Any:
     changed = copy.copy(algorithm)  # unchecked: a learning rate may have come to 0
-    object.__setattr__(changed, "compressor", replace(algorithm.compressor, chosen=light))
+    object.__setattr__(changed, "compressor", algorithm.compressor.at_level(light))
     return changed

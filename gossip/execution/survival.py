@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import fields, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -196,10 +196,12 @@ def _mass(algorithm: Algorithm, state: State, network: RunNetwork) -> float | No
 
 
 def later(algorithm: Algorithm, steps: int) -> Algorithm:
-    """The same one, with the learning rates that its schedules have so many steps later."""
-    schedules = {
-        field.name: Later(value, steps)
-        for field in fields(algorithm)
-        if isinstance(value := getattr(algorithm, field.name), LearningRate)
-    }
-    return replace(algorithm, **schedules) if schedules else algorithm
+    """The same one, with the learning rates that its schedules have so many steps later, and a method's within it."""
+    changed: dict[str, Any] = {}
+    for field in fields(algorithm):
+        value = getattr(algorithm, field.name)
+        if isinstance(value, LearningRate):
+            changed[field.name] = Later(value, steps)
+        elif isinstance(value, Algorithm):
+            changed[field.name] = later(value, steps)
+    return replace(algorithm, **changed) if changed else algorithm

@@ -5,6 +5,7 @@ from __future__ import annotations
 from algorithms import (
     QSGD,
     Accordion,
+    ChocoSGD,
     CompressedSGD,
     Cser,
     DeepGradientCompression,
@@ -21,6 +22,7 @@ from algorithms import (
     QsparseLocalSGD,
     RandomBlock,
     RandomK,
+    SignSGD,
     StepAheadSGD,
     StepDecay,
     Switched,
@@ -31,6 +33,7 @@ from tests.cases.workloads import digits
 
 DECAY = StepDecay(lr=0.05, milestones=(5, 8), factor=0.3)
 RANKS = Switched(light=PowerSGD(rank=2, warm_start=True), strong=PowerSGD(rank=1, warm_start=True))
+LEVELS = Switched(light=TopK(fraction=0.5), strong=TopK(fraction=0.1))
 RANDOM = RandomK(k=2, unbiased=True)
 
 CASES = {
@@ -42,6 +45,12 @@ CASES = {
         steps=8,
         for_own_loops=False,
     ),
+    "Accordion-overlapped": Case(
+        Accordion(ChocoSGD(lr=0.05, gamma=0.2, compressor=LEVELS, order="overlapped"), epoch=2, every=1, threshold=0.1),
+        workload=digits(),
+        oracle=Minibatch(8),
+        steps=8,
+    ),
     "CompressedSGD": Case(CompressedSGD(lr=0.05, compressor=QSGD(levels=3), momentum=0.5)),
     "ErrorFeedbackSGD": Case(ErrorFeedbackSGD(lr=DECAY, compressor=TopK(k=2), momentum=0.5, nesterov=True)),
     "ErrorFeedbackSGD-power": Case(
@@ -50,6 +59,8 @@ CASES = {
     ),
     "DoubleSqueeze": Case(DoubleSqueeze(lr=0.05)),
     "DistEFSGD": Case(DistEFSGD(lr=DECAY, momentum=0.5, server_compressor=RandomK(k=3))),
+    "SignSGD": Case(SignSGD(lr=DECAY, weight_decay=0.01)),
+    "SignSGD-momentum": Case(SignSGD(lr=0.05, momentum=0.5, server="replicated"), for_own_loops=False),
     "StepAheadSGD": Case(StepAheadSGD(lr=DECAY, momentum=0.5, average_every=4)),
     "StepAheadSGD-replicated": Case(
         StepAheadSGD(lr=0.05, coefficient=0.5, server_compressor=RandomK(k=3), server="replicated"), for_own_loops=False
