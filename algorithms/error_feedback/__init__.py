@@ -1,6 +1,7 @@
 """Methods around a compressed average of all nodes, most of them with error feedback, one file each."""
 
 from algorithms.error_feedback.accordion import Accordion as Accordion
+from algorithms.error_feedback.adiana import Adiana as Adiana
 from algorithms.error_feedback.compressed_sgd import CompressedSGD as CompressedSGD
 from algorithms.error_feedback.cser import Cser as Cser
 from algorithms.error_feedback.deep_gradient_compression import DeepGradientCompression as DeepGradientCompression

@@ -5,6 +5,7 @@ from __future__ import annotations
 from algorithms import (
     QSGD,
     Accordion,
+    Adiana,
     ChocoSGD,
     CompressedSGD,
     Cser,
@@ -51,6 +52,7 @@ CASES = {
         oracle=Minibatch(8),
         steps=8,
     ),
+    "Adiana": Case(Adiana(lr=0.02, compressor=RANDOM, probability=0.4)),
     "CompressedSGD": Case(CompressedSGD(lr=0.05, compressor=QSGD(levels=3), momentum=0.5)),
     "ErrorFeedbackSGD": Case(ErrorFeedbackSGD(lr=DECAY, compressor=TopK(k=2), momentum=0.5, nesterov=True)),
     "ErrorFeedbackSGD-power": Case(
