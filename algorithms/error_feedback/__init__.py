@@ -14,3 +14,4 @@ from algorithms.error_feedback.marina import Marina as Marina
 from algorithms.error_feedback.qsparse_local_sgd import QsparseLocalSGD as QsparseLocalSGD
 from algorithms.error_feedback.step_ahead_sgd import StepAheadSGD as StepAheadSGD
 from algorithms.error_feedback.two_way_method import TwoWayMethod as TwoWayMethod
+from algorithms.error_feedback.zeno_ps import ZenoPS as ZenoPS
