@@ -16,3 +16,4 @@ from algorithms.error_feedback.qsparse_local_sgd import QsparseLocalSGD as Qspar
 from algorithms.error_feedback.sign_sgd import SignSGD as SignSGD
 from algorithms.error_feedback.step_ahead_sgd import StepAheadSGD as StepAheadSGD
 from algorithms.error_feedback.two_way_method import TwoWayMethod as TwoWayMethod
+from algorithms.error_feedback.zeno_ps import ZenoPS as ZenoPS

@@ -111,6 +111,14 @@ class Accordion(Algorithm[AccordionState]):
     def takes_norms(self) -> bool:
         return self.algorithm.takes_norms
 
+    @property
+    def takes_losses(self) -> bool:
+        return self.algorithm.takes_losses
+
+    @property
+    def trusted(self) -> int:
+        return self.algorithm.trusted
+
     def with_learning_rate(self, lr: float) -> Self:
         return replace(self, algorithm=self.algorithm.with_learning_rate(lr))
 
