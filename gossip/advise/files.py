@@ -54,6 +54,4 @@ def _write_trace(trace: Trace, file: Path) -> None:
 
 def _given(part: Any) -> dict[str, Any]:
     kept = asdict(part)
-    return {
-        key: list(value) if isinstance(value, tuple) else value for key, value in kept.items() if value is not None
-    }
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in kept.items() if value is not None}

@@ -74,11 +74,11 @@ def memory(schedule: Schedule, factors: Numbers = FACTORS) -> Memory:
     """
     if isinstance(schedule, Topology) and schedule.symmetric:
         values = eigenvalues(schedule)
-        of_modes: Matrix = np.array([_of_modes(values, f) for f in factors]) / schedule.n
-        return Memory(factors, *of_modes.T, left=lambda count: float(np.sum(values ** (2 * count))) / schedule.n)
+        v, m, c = np.array([_of_modes(values, f) for f in factors]).T / schedule.n
+        return Memory(factors, v, m, c, lambda count: float(np.sum(values ** (2 * count))) / schedule.n)
     rounds = [schedule[t].matrix.toarray() - 1 / schedule.n for t in range(schedule.period or ENDLESS)]
-    found = np.array([_of_rounds(rounds, f) for f in factors]).T
-    return Memory(factors, *found, left=lambda count: _left(rounds, count))
+    v, m, c = np.array([_of_rounds(rounds, f) for f in factors]).T
+    return Memory(factors, v, m, c, lambda count: _left(rounds, count))
 
 
 def _left(rounds: Sequence[Matrix], count: int) -> float:
@@ -245,14 +245,14 @@ def compressed(topology: Topology, alpha: float, gamma: float) -> Memory:
     squares = np.einsum("kma,kmb->kmab", added, added.conj()).reshape(*A.shape[:-2], 4)
     variance = np.linalg.solve(np.eye(4) - twice, squares[..., None])[..., 0, 0].real
     fixed = np.linalg.solve(np.eye(2) - A, added[..., None])[..., 0, 0]
-    sums = ((each.sum(1) / topology.n) for each in (variance, np.abs(fixed) ** 2, fixed.real))
+    v, m, c = (each.sum(1) / topology.n for each in (variance, np.abs(fixed) ** 2, fixed.real))
     free = np.stack(np.broadcast_arrays(1 + pull * alpha, pull * (1 - alpha), alpha, 1 - alpha), axis=-1)
 
     def left(count: int) -> float:
         after = np.linalg.matrix_power(free.reshape(-1, 2, 2), count)
         return float(np.sum(np.abs(after[:, 0, 0]) ** 2)) / topology.n
 
-    return Memory(factors, *sums, left=left)
+    return Memory(factors, v, m, c, left)
 
 
 @dataclass(frozen=True)
