@@ -12,7 +12,7 @@ from gossip.network import SimulatedNetwork, check_transport
 from gossip.network.simulation.times import check_links
 from gossip.processes.gathering import check_stall_timeout
 from gossip.processes.launcher import tolerates_failures
-from gossip.records.loggers.chosen import check_names
+from gossip.records.loggers.chosen import check_loggers
 from topologies import Schedule, Topology
 
 
@@ -24,7 +24,7 @@ def check(training: Training, ranks: int) -> Schedule:
     """
     _check_numbers(training)
     check_transport(training.transport)
-    check_names(training.loggers, written=training.output is not None)
+    check_loggers(training.loggers, written=training.output is not None)
     Interval.of(training.checkpoint_every)
     if training.keeps and training.output is None:
         raise ValueError("checkpoints are written into the run directory: output must say where that is to be made")
