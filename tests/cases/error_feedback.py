@@ -28,6 +28,7 @@ from algorithms import (
     StepDecay,
     Switched,
     TopK,
+    ZenoPS,
 )
 from tests.cases import NODES, Case
 from tests.cases.workloads import digits
@@ -77,5 +78,6 @@ CASES = {
     ),
     "Diana": Case(Diana(lr=0.05, compressor=RANDOM)),
     "Ef21": Case(Ef21(lr=0.05, compressor=TopK(k=2), momentum=0.5)),
+    "ZenoPS": Case(ZenoPS(lr=DECAY, period=3, compressor=TopK(k=4), momentum=0.5, threshold=-1.0, excess=4.0)),
     "Marina": Case(Marina(lr=0.05, compressor=PermK(nodes=NODES), probability=0.3), for_own_loops=False),
 }

@@ -20,7 +20,6 @@ from gossip.options.command_line import parse
 from gossip.records.loggers.chosen import Loggers, check_packages
 from gossip.records.loggers.logger import About
 from gossip.workloads import Averaging
-from tests.conftest import Run
 from topologies import ring
 
 ALL = ("csv", "tensorboard", "wandb", "mlflow")
@@ -236,18 +235,6 @@ def test_a_logger_of_ones_own(tmp_path: Path, capfd: pytest.CaptureFixture[str])
     again = Counting()
     gossip.run(Averaging(), ring(4), GossipAveraging(), steps=6, resume=first.directory, loggers=again, **options)
     assert again.said == [("open", [0, 2]), ("add", 4), ("add", 6), ("close", "finished")]
-
-
-def test_a_logger_of_ones_own_on_a_command_line(tmp_path: Path, python: Run) -> None:
-    (tmp_path / "printing.py").write_text(
-        "class Printing:\n"
-        "    def open(self, about, history): print('open', about.name.startswith('GossipAveraging'))\n"
-        "    def add(self, record): print('add', record['step'])\n"
-        "    def close(self, summary): print('close', summary['status'])\n"
-    )
-    words = "--workload Averaging --algorithm GossipAveraging --oracle Full --nodes 4 --steps 1 --quiet --report false"
-    done = python("-m", "gossip.train", *words.split(), "--logger", "printing.Printing", "--output", "runs")
-    assert done.stdout.splitlines()[:4] == ["open True", "add 0", "add 1", "close finished"], done.stderr
 
 
 def test_a_command_line_names_one_or_several() -> None:
