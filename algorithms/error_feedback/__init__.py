@@ -2,6 +2,7 @@
 
 from algorithms.error_feedback.accordion import Accordion as Accordion
 from algorithms.error_feedback.accordion_batch import AccordionBatch as AccordionBatch
+from algorithms.error_feedback.adiana import Adiana as Adiana
 from algorithms.error_feedback.compressed_sgd import CompressedSGD as CompressedSGD
 from algorithms.error_feedback.cser import Cser as Cser
 from algorithms.error_feedback.deep_gradient_compression import DeepGradientCompression as DeepGradientCompression
@@ -16,3 +17,4 @@ from algorithms.error_feedback.qsparse_local_sgd import QsparseLocalSGD as Qspar
 from algorithms.error_feedback.sign_sgd import SignSGD as SignSGD
 from algorithms.error_feedback.step_ahead_sgd import StepAheadSGD as StepAheadSGD
 from algorithms.error_feedback.two_way_method import TwoWayMethod as TwoWayMethod
+from algorithms.error_feedback.zeno_ps import ZenoPS as ZenoPS

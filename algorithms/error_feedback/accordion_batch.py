@@ -71,7 +71,7 @@ class AccordionBatch(Controller[AccordionBatchState]):
     accumulate: int = 8
 
     def __post_init__(self) -> None:
-        valid = hasattr(self.algorithm, "lr") and not self.algorithm.takes_norms
+        valid = getattr(self.algorithm, "lr", None) is not None and not self.algorithm.takes_norms
         valid &= not isinstance(self.algorithm, Controller)
         check(valid, self, "algorithm", "a method with a learning rate, without norms, that is no Accordion itself")
         check(self.accumulate >= 2, self, "accumulate", ">= 2")
@@ -97,7 +97,8 @@ class AccordionBatch(Controller[AccordionBatchState]):
         state.gradient, state.loss = state.gradient + sample.gradient, state.loss + sample.loss
         state.count += 1
         if state.count >= self._wanted(state):
-            method, large = state.method, Sample(state.gradient / state.count, state.loss / state.count)
+            gradient, loss = state.gradient / state.count, state.loss / state.count
+            method, large = state.method, Sample(gradient, loss, losses=sample.losses)
             method.x = state.x
             self.algorithm.with_learning_rate(lr * state.count).step(method, large, network)
             method.step += 1

@@ -141,6 +141,14 @@ class Controller(Algorithm[S]):
     def takes_norms(self) -> bool:
         return self.algorithm.takes_norms
 
+    @property
+    def takes_losses(self) -> bool:
+        return self.algorithm.takes_losses
+
+    @property
+    def trusted(self) -> int:
+        return self.algorithm.trusted
+
     def with_learning_rate(self, lr: float) -> Self:
         return replace(self, algorithm=self.algorithm.with_learning_rate(lr))
 

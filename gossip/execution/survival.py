@@ -170,7 +170,7 @@ class Survival:
 
     def _heal(self, topology: Schedule, survivors: Sequence[int]) -> Schedule:
         algorithm = self._setting.training.algorithm
-        if not set(range(topology.n - algorithm.auxiliary, topology.n)) <= set(survivors):
+        if not set(range(topology.n - algorithm.auxiliary - algorithm.trusted, topology.n)) <= set(survivors):
             raise UsageError(f"{type(algorithm).__name__} cannot go on without a node that it needs and that was lost")
         healed = heal(topology, survivors)
         check_needs(algorithm, healed)

@@ -6,6 +6,7 @@ from algorithms import (
     QSGD,
     Accordion,
     AccordionBatch,
+    Adiana,
     ChocoSGD,
     CompressedSGD,
     Cser,
@@ -28,6 +29,7 @@ from algorithms import (
     StepDecay,
     Switched,
     TopK,
+    ZenoPS,
 )
 from tests.cases import NODES, Case
 from tests.cases.workloads import digits
@@ -63,6 +65,7 @@ CASES = {
         oracle=Minibatch(3),
         for_own_loops=False,
     ),
+    "Adiana": Case(Adiana(lr=0.02, compressor=RANDOM, probability=0.4)),
     "CompressedSGD": Case(CompressedSGD(lr=0.05, compressor=QSGD(levels=3), momentum=0.5)),
     "ErrorFeedbackSGD": Case(ErrorFeedbackSGD(lr=DECAY, compressor=TopK(k=2), momentum=0.5, nesterov=True)),
     "ErrorFeedbackSGD-power": Case(
@@ -87,5 +90,6 @@ CASES = {
     ),
     "Diana": Case(Diana(lr=0.05, compressor=RANDOM)),
     "Ef21": Case(Ef21(lr=0.05, compressor=TopK(k=2), momentum=0.5)),
+    "ZenoPS": Case(ZenoPS(lr=DECAY, period=3, compressor=TopK(k=4), momentum=0.5, threshold=-1.0, excess=4.0)),
     "Marina": Case(Marina(lr=0.05, compressor=PermK(nodes=NODES), probability=0.3), for_own_loops=False),
 }
