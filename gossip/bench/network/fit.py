@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from topologies import Schedule
 BYTES = 4  # of a number
 GRAPHS = ("one_peer_exponential", "ring", "complete")  # in which nodes send to one, to two and to all others
 FASTEST = 1e12  # bytes per second, where bytes take no time that could be measured
-EVALUATIONS = 400  # of a search, at most
+EVALUATIONS = 150  # of a search, at most
 UNITS = np.array([1e-5, 1e-5, 1e-9])  # of latency, overhead and seconds per byte, which are then of the same size
 
 
@@ -58,7 +59,7 @@ class Operation:
 
     def network(self, n: int) -> Schedule:
         """The graph of n nodes that it takes."""
-        return TOPOLOGIES[self.graph or "complete"](n)
+        return _graph(self.graph or "complete", n)
 
     def seconds(self, n: int, link: Level, host: Host | None = None) -> float:
         """How long it takes n nodes with such links, and on such hosts, on the clock."""
@@ -74,6 +75,11 @@ class Operation:
     def communication(self, seconds: Mapping[str, float]) -> float:
         """Seconds beyond what a rank computes in it, as measured."""
         return max(seconds[self.name] - seconds[f"{self.name} alone"], 0.0)
+
+
+@cache
+def _graph(name: str, n: int) -> Schedule:
+    return TOPOLOGIES[name](n)
 
 
 def operations(n: int, dimensions: Sequence[int]) -> list[Operation]:
@@ -150,7 +156,7 @@ def fit_beside(wanted: Sequence[Operation], seconds: Mapping[str, float], n: int
         return float(np.sum(np.log(np.maximum(told, 1 / SECOND) / times) ** 2))
 
     begin = np.log(np.maximum(np.array([start.latency, start.overhead, 1 / start.bandwidth]) / UNITS, 0.1))
-    found = minimize(error, begin, method="Nelder-Mead", options={"maxfev": EVALUATIONS, "xatol": 1e-3, "fatol": 1e-6})
+    found = minimize(error, begin, method="Nelder-Mead", options={"maxfev": EVALUATIONS, "xatol": 1e-2, "fatol": 1e-4})
     return level(np.clip(found.x, np.log(1e-6), np.log(1e6)))
 
 
