@@ -27,6 +27,7 @@ KEEPING = {
     "PushSumSGD",
     "QsparseLocalSGD",
     "StepAheadSGD",
+    "ZenoPS",
 }
 
 
