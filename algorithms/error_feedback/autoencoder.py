@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -29,13 +30,15 @@ class Autoencoder:
     the innovation if there is one, which is one more. A leaky ReLU (0.01) follows each but the last. L is filled up
     with zeros to a multiple of 2^S, so that the code has code L / 2^S numbers: a quarter of L by default.
 
-    Weights are first uniform in +-1/sqrt(kernel times channels that come in), and learn by plain SGD.
+    Weights are first uniform, with the variance that keeps that of a signal (He et al. 2015), and biases 0. Both learn
+    by plain SGD.
 
     Args:
         encoder: Channels after each stage of the encoder.
         code: Channels of the code, >= 1.
         decoder: Channels after each stage of the decoder, as many as of the encoder.
-        lr: The learning rate of the weights, > 0.
+        lr: The learning rate of the weights, > 0, for errors that are means over entries. The authors are said to have
+            0.001, of sums.
         reconstruction: Weight of the mean squared error of what is decoded, >= 0.
         similarity: Weight of the mean squared difference of the codes of two nodes, >= 0; where there is a server.
     """
@@ -43,7 +46,7 @@ class Autoencoder:
     encoder: tuple[int, ...] = (64, 128, 256, 64)
     code: int = 4
     decoder: tuple[int, ...] = (32, 64, 128, 32)
-    lr: float = 0.001
+    lr: float = 0.1
     reconstruction: float = 0.5
     similarity: float = 0.5
 
@@ -160,8 +163,9 @@ def _parts(weights: Tensor, shapes: Sequence[tuple[int, ...]]) -> list[tuple[Ten
 
 def _first(shapes: Sequence[tuple[int, ...]], key: int, transposed: bool) -> Tensor:
     random, pieces = stream(key), []
-    for i, (kernel, bias) in enumerate(zip(shapes[::2], shapes[1::2], strict=True)):
-        coming = kernel[0] if transposed and 2 * i + 2 < len(shapes) else kernel[1]
-        bound = 1 / math.sqrt(coming * kernel[2])
-        pieces += [random.uniform(-bound, bound, math.prod(kernel)), random.uniform(-bound, bound, *bias)]
+    for kernel, bias in zip(shapes[::2], shapes[1::2], strict=True):
+        # An entry that comes out of a transposed stage is made of every other entry of the kernel.
+        terms = kernel[0] * kernel[2] / 2 if transposed and kernel[2] == KERNEL else kernel[1] * kernel[2]
+        bound = math.sqrt(6 / terms)
+        pieces += [random.uniform(-bound, bound, math.prod(kernel)), np.zeros(bias)]
     return torch.cat([torch.from_numpy(piece) for piece in pieces])
