@@ -99,15 +99,16 @@ class Autoencoder:
     def trained_on_mean(self, encoder: Tensor, decoder: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, float]:
         """A step of SGD towards decoding the mean of vectors (n, L) from the mean of their codes.
 
-        Gives the new weights of the encoder and of the decoder, and the mean squared error before.
+        Gives the new weights of the encoder and of the decoder, and what is lost before, as a share of |mean|^2.
         """
         with one_thread(), torch.enable_grad():
             encoder, decoder = (weights.detach().requires_grad_() for weights in (encoder, decoder))
             code = self._codes(encoder, rows).mean(dim=0)
-            error = (self._decoded(decoder, code, rows.shape[1]) - rows.mean(dim=0)).square().mean()
+            mean = rows.mean(dim=0)
+            error = (self._decoded(decoder, code, rows.shape[1]) - mean).square().mean()
             slopes = torch.autograd.grad(error, (encoder, decoder))
         with torch.no_grad():
-            return encoder - self.lr * slopes[0], decoder - self.lr * slopes[1], error.item()
+            return encoder - self.lr * slopes[0], decoder - self.lr * slopes[1], _share(error, mean)
 
     def trained_on_each(
         self, encoder: Tensor, decoders: Tensor, rows: Tensor, innovations: Tensor, leader: int
@@ -119,7 +120,7 @@ class Autoencoder:
             loss = reconstruction mean_i |D_i(e_leader, innovation_i) - r_i|^2 / L + similarity mean_{i != j, entries}
             (e_i - e_j)^2
 
-        Gives the new weights of the encoder and of the decoders, and the mean squared error of reconstruction before.
+        Gives the new weights of the encoder and of the decoders, and what is lost before, as a share of sum_i |r_i|^2.
         """
         n = len(rows)
         with one_thread(), torch.enable_grad():
@@ -131,7 +132,7 @@ class Autoencoder:
             apart = (codes - codes.mean(dim=0)).square().mean() * (2 * n / max(1, n - 1))
             slopes = torch.autograd.grad(self.reconstruction * error + self.similarity * apart, (encoder, decoders))
         with torch.no_grad():
-            return encoder - self.lr * slopes[0], decoders - self.lr * slopes[1], error.item()
+            return encoder - self.lr * slopes[0], decoders - self.lr * slopes[1], _share(error, rows)
 
     def _codes(self, weights: Tensor, rows: Tensor) -> Tensor:
         """(k, code length) those of vectors (k, L)."""
@@ -159,6 +160,12 @@ def _parts(weights: Tensor, shapes: Sequence[tuple[int, ...]]) -> list[tuple[Ten
     pieces = weights.split([math.prod(shape) for shape in shapes])
     tensors = [piece.view(shape) for piece, shape in zip(pieces, shapes, strict=True)]
     return list(zip(tensors[::2], tensors[1::2], strict=True))
+
+
+def _share(error: Tensor, wanted: Tensor) -> float:
+    """A mean squared error by the mean square of what it is an error of; 0 of zeros."""
+    square = wanted.square().mean().item()
+    return error.item() / square if square > 0 else 0.0
 
 
 def _first(shapes: Sequence[tuple[int, ...]], key: int, transposed: bool) -> Tensor:

@@ -38,7 +38,7 @@ class LearnedCompressionState(State):
         velocity: (k, d), v_i: momentum that has not been sent.
         encoder: For each local node the weights of the encoder, float64; empty where they are not known.
         decoders: For each local node (decoders, weights) float64; none at those who do not decode.
-        error: (k,) float64, the mean squared error of the last training; 0 at those who do not train.
+        lost: (k,) float64, the share of the square that the autoencoder lost when it last learnt; 0 where none does.
         iterations: Since the start, which the phases follow.
     """
 
@@ -48,7 +48,7 @@ class LearnedCompressionState(State):
     velocity: Tensor
     encoder: list[Tensor]
     decoders: list[Tensor]
-    error: Tensor
+    lost: Tensor
     iterations: int = 0
 
 
@@ -196,7 +196,7 @@ class LearnedCompression(Algorithm[LearnedCompressionState]):
         state.x = add_scaled(state.x, -learning_rate(self.lr, state.step), update)
 
     def report(self, state: LearnedCompressionState) -> dict[str, Tensor]:
-        return {} if self.server else {"squared_error_of_autoencoder": state.error}
+        return {} if self.server else {"share_lost_by_autoencoder": state.lost}
 
     def _update(self, state: LearnedCompressionState, network: Network) -> Tensor:
         """(k, d) what x moves along, after which what has been sent is 0 in the velocity."""
@@ -271,17 +271,17 @@ class LearnedCompression(Algorithm[LearnedCompressionState]):
         """One step, with the values (n, L) of all nodes; all who decode have the same weights."""
         learner, encoder, decoders = self.autoencoder, state.encoder[decoding[0]], state.decoders[decoding[0]]
         if self.server is None:
-            encoder, decoder, error = learner.trained_on_mean(encoder, decoders[0], rows)
+            encoder, decoder, lost = learner.trained_on_mean(encoder, decoders[0], rows)
             decoders = decoder[None]
         else:
             innovations = torch.zeros_like(rows)
             for row, innovation in zip(rows, innovations, strict=True):
                 kept = largest_entries(row, TopK(fraction=self.innovation).kept(len(row)))
                 innovation[kept] = row[kept]
-            encoder, decoders, error = learner.trained_on_each(encoder, decoders, rows, innovations, leader)
-        state.error = torch.zeros_like(state.error)
+            encoder, decoders, lost = learner.trained_on_each(encoder, decoders, rows, innovations, leader)
+        state.lost = torch.zeros_like(state.lost)
         for row in decoding:
-            state.encoder[row], state.decoders[row], state.error[row] = encoder, decoders, error
+            state.encoder[row], state.decoders[row], state.lost[row] = encoder, decoders, lost
 
     def _share_encoder(self, state: LearnedCompressionState, like: Tensor, network: Network) -> None:
         """The encoder as it comes to be at all nodes, in the precision of the model."""
