@@ -105,6 +105,11 @@ class Algorithm(Generic[S]):
         """Whether samples must have `losses`."""
         return False
 
+    @property
+    def sets_batch_size(self) -> bool:
+        """Whether it makes a batch of several samples while it trains, so that its iterations are not all steps."""
+        return False
+
     def with_learning_rate(self, lr: float) -> Self:
         """This algorithm, of those that have a learning rate, with another one, which may be 0 here."""
         changed = copy.copy(self)

@@ -1,6 +1,7 @@
 """Methods around a compressed average of all nodes, most of them with error feedback, one file each."""
 
 from algorithms.error_feedback.accordion import Accordion as Accordion
+from algorithms.error_feedback.accordion_batch import AccordionBatch as AccordionBatch
 from algorithms.error_feedback.adiana import Adiana as Adiana
 from algorithms.error_feedback.autoencoder import Autoencoder as Autoencoder
 from algorithms.error_feedback.compressed_sgd import CompressedSGD as CompressedSGD

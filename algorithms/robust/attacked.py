@@ -85,6 +85,10 @@ class Attacked(Algorithm[State]):
     def takes_losses(self) -> bool:
         return self.algorithm.takes_losses
 
+    @property
+    def sets_batch_size(self) -> bool:
+        return self.algorithm.sets_batch_size
+
     def with_learning_rate(self, lr: float) -> Self:
         return replace(self, algorithm=self.algorithm.with_learning_rate(lr))
 

@@ -7,6 +7,7 @@ from typing import Any
 from algorithms import (
     QSGD,
     Accordion,
+    AccordionBatch,
     Adiana,
     Autoencoder,
     ChocoSGD,
@@ -63,6 +64,17 @@ CASES = {
         workload=digits(),
         oracle=Minibatch(8),
         steps=8,
+    ),
+    "AccordionBatch": Case(
+        AccordionBatch(CompressedSGD(lr=StepDecay(0.05, (10,), 0.5), momentum=0.5), epoch=2, every=1, accumulate=3),
+        oracle=Minibatch(3),
+        steps=16,
+        for_own_loops=False,
+    ),
+    "AccordionBatch-overlapped": Case(
+        AccordionBatch(ChocoSGD(lr=0.02, gamma=0.2, order="overlapped"), epoch=1, every=1, threshold=2.0, accumulate=2),
+        oracle=Minibatch(3),
+        for_own_loops=False,
     ),
     "Adiana": Case(Adiana(lr=0.02, compressor=RANDOM, probability=0.4)),
     "CompressedSGD": Case(CompressedSGD(lr=0.05, compressor=QSGD(levels=3), momentum=0.5)),
