@@ -23,8 +23,8 @@ class Attacked(Algorithm[State]):
 
     From iteration `since` on, whatever an attacker sends by the method, to its neighbours, to a server or into an
     average, is what the attack makes of it. At the start, and in what a method gathers of single numbers, all are
-    honest. An attacker computes and keeps what the method says; its own model is evaluated like those of others. What
-    attackers train on may be false too: see the workload `FlippedLabels`.
+    honest. An attacker computes what the method says, from the forged row where its own is averaged with others; its
+    model is evaluated like theirs. What nodes train on may be false too: see the workload `FlippedLabels`.
 
     A forged row travels as the true one would, in as many bytes; where that is a compressed message, receivers get the
     forged row exactly, as if the operator could express it. What colluding attackers tell each other is not counted.

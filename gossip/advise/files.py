@@ -30,6 +30,8 @@ def write_network(network: SimulatedNetwork, file: Path) -> None:
         compute = {"trace": file.with_suffix(".csv").name, "slow": compute["slow"]}
         _write_trace(network.compute.trace, file.with_suffix(".csv"))
     failures = _given(network.failures) | {"outages": [_given(outage) for outage in network.failures.outages]}
+    if network.host is not None:
+        kept["host"] = _given(network.host)
     kept |= {"compute": compute, "failures": failures, "sums": network.sums}
     file.write_text(yaml.safe_dump(kept, sort_keys=False), encoding="utf-8")
 

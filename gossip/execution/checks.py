@@ -113,11 +113,16 @@ def check_losses(algorithm: Algorithm, workload: ShardedWorkload) -> None:
     Raises:
         ValueError: It does.
     """
-    if algorithm.takes_losses and not isinstance(workload, HasLosses):
+    if not algorithm.takes_losses:
+        return
+    name = type(algorithm).__name__
+    if not isinstance(workload, HasLosses):
         raise ValueError(
-            f"{type(algorithm).__name__} asks for losses at other points, and {type(workload).__name__} does not give "
-            f"those of single examples: it has no method losses(x, nodes, examples)"
+            f"{name} asks for losses at other points, and {type(workload).__name__} does not give those of single "
+            f"examples: it has no method losses(x, nodes, examples)"
         )
+    if getattr(workload, "least_batch", 1) > 1:
+        raise ValueError(f"{name} asks for losses of single examples, and BatchNorm needs batches of at least 2")
 
 
 def check_buffers(algorithm: Algorithm, topology: Schedule, workload: ShardedWorkload) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from algorithms import (
     QSGD,
     Accordion,
     AccordionBatch,
     Adiana,
+    Autoencoder,
     ChocoSGD,
     CompressedSGD,
     Cser,
@@ -17,6 +20,7 @@ from algorithms import (
     DoubleSqueeze,
     Ef21,
     ErrorFeedbackSGD,
+    LearnedCompression,
     Marina,
     Minibatch,
     PermK,
@@ -37,6 +41,13 @@ from tests.cases.workloads import digits
 DECAY = StepDecay(lr=0.05, milestones=(5, 8), factor=0.3)
 RANKS = Switched(light=PowerSGD(rank=2, warm_start=True), strong=PowerSGD(rank=1, warm_start=True))
 LEVELS = Switched(light=TopK(fraction=0.5), strong=TopK(fraction=0.1))
+PHASES: dict[str, Any] = {
+    "lr": DECAY,
+    "momentum": 0.5,
+    "dense_steps": 2,
+    "training_steps": 4,
+    "autoencoder": Autoencoder(encoder=(3, 2), code=1, decoder=(2, 3), lr=0.05),
+}
 RANDOM = RandomK(k=2, unbiased=True)
 
 CASES = {
@@ -87,6 +98,21 @@ CASES = {
     "Cser": Case(Cser(lr=0.05, compressor=RandomBlock(ratio=4), reset_compressor=TopK(k=2), period=3, momentum=0.5)),
     "DeepGradientCompression": Case(
         DeepGradientCompression(lr=0.02, fraction=0.3, momentum=0.5, clip=3.0, warm_up=6, stages=2)
+    ),
+    "LearnedCompression": Case(LearnedCompression(fraction=0.6, dense_tensors=0, sparse_tensors=0, **PHASES)),
+    "LearnedCompression-tensors": Case(
+        LearnedCompression(fraction=0.1, sparse_tensors=0, **PHASES),
+        workload=digits(),
+        oracle=Minibatch(8),
+        steps=9,
+        for_own_loops=False,
+    ),
+    "LearnedCompression-server": Case(
+        LearnedCompression(fraction=0.2, dense_tensors=0, sparse_tensors=1, innovation=0.2, server="node", **PHASES),
+        workload=digits(),
+        oracle=Minibatch(8),
+        steps=9,
+        for_own_loops=False,
     ),
     "Diana": Case(Diana(lr=0.05, compressor=RANDOM)),
     "Ef21": Case(Ef21(lr=0.05, compressor=TopK(k=2), momentum=0.5)),
