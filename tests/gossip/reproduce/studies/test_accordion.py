@@ -28,7 +28,7 @@ def table(light: float = 0.93, strong: float = 0.9, own: float = 0.925, megabyte
         ({}, [True, True]),
         ({"own": 0.94}, [True, True]),
         ({"own": 0.92}, [False, True]),
-        ({"megabytes": 6.5}, [True, False]),
+        ({"megabytes": 6.7}, [True, False]),
         ({"megabytes": math.nan}, [True, False]),
     ],
     ids=["as the paper", "better", "beyond the spread", "too many bytes", "diverged"],
@@ -58,6 +58,13 @@ def test_at_a_tiny_size() -> None:
             levels = [metrics[f"level {i}"] for i in range(len(TENSORS))]
             assert metrics["tensors_compressed_lightly"] == sum(levels) / len(levels)
         assert history[0]["tensors_compressed_lightly"] == history[1]["tensors_compressed_lightly"] == 1
+
+
+def test_the_levels_of_each_epoch() -> None:
+    """The learning rate of 6 epochs drops with the fourth and the sixth of them, after what is measured before them."""
+    history = [{"level 0": float(light)} for light in (1, 1, 0, 0, 1, 0, 1)]
+    assert accordion.levels(history, 0) == [True, True, False, True, True, True]
+    assert accordion.levels([], 0) == []
 
 
 def test_a_run_that_diverged() -> None:
