@@ -46,14 +46,14 @@ def test_what_has_its_own_learning_rate_is_not_compared() -> None:
 
 def test_at_a_tiny_size() -> None:
     assert STUDY.seeds == 3
-    findings = run([0], lambda text: None, epochs=3, hidden=3)
+    findings = run([0], lambda text: None, epochs=6, hidden=3)
     lines = sum(len({RATES[name][LIGHT], RATES[name][schedule]}) for name in OPERATORS for schedule in RATES[name])
     complete(findings, lines)
     for name in OPERATORS:
         sent = {row["compression"]: row["MB"] for row in findings.rows if row["operator"] == name}
         assert sent[STRONG] < sent[ACCORDION] < sent[LIGHT]
         (history, *_) = next(iter(findings.curves[name][ACCORDION].values()))
-        assert len(history) == 4
+        assert len(history) == 7
         for metrics in history:
             levels = [metrics[f"level {i}"] for i in range(len(TENSORS))]
             assert metrics["tensors_compressed_lightly"] == sum(levels) / len(levels)
