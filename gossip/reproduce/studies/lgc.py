@@ -1,0 +1,237 @@
+"""TODO"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+from torch.utils.data import TensorDataset
+
+import gossip
+from algorithms import (
+    Algorithm,
+    Autoencoder,
+    CompressedSGD,
+    DeepGradientCompression,
+    Identity,
+    LearnedCompression,
+    Minibatch,
+    Sample,
+    ShardedWorkload,
+)
+from gossip.errors import DivergedError
+from gossip.reproduce.study import Claim, Findings, Say, Study
+from gossip.workloads import TorchWorkload
+from gossip.workloads.neural.images import read_digits
+from topologies import ring
+
+NODES, BATCH, MOMENTUM = 4, 16, 0.9
+FRACTION = 0.02
+LAST = 5  # evaluations over which accuracies in the end are averaged
+AUTOENCODER = Autoencoder(encoder=(16, 32, 32, 16), decoder=(16, 32, 32, 16), lr=0.1)
+ENDS = {"dense_tensors": 2, "sparse_tensors": 2}  # kernel and bias of the first layer and of the last
+NO_ENDS = {"dense_tensors": 0, "sparse_tensors": 0}
+SGD, DGC = "SGD", "DGC"
+ALL_REDUCE, SERVER, VALUES, FROZEN = "LGC, all-reduce", "LGC, server", "values, no codes", "middle layers frozen"
+WHOLE, WHOLE_VALUES = "LGC, whole model", "values, whole model"
+RATES = {
+    SGD: 0.05,
+    DGC: 0.05,
+    ALL_REDUCE: 0.05,
+    SERVER: 0.05,
+    VALUES: 0.05,
+    WHOLE: 0.05,
+    WHOLE_VALUES: 0.05,
+}
+
+
+def network() -> nn.Module:
+    """Three convolutions of images 8 x 8 and a linear layer: 80, 1,168, 4,640 and 1,290 parameters."""
+    first, second, third = (
+        nn.Conv2d(channels, 2 * max(channels, 4), 3, padding=1) for channels in (1, 8, 16)
+    )
+    relu, pool = nn.ReLU(), nn.MaxPool2d(2)
+    return nn.Sequential(first, relu, second, relu, pool, third, relu, pool, nn.Flatten(), nn.Linear(128, 10))
+
+
+def images() -> TensorDataset:
+    """scikit-learn's digits, standardised."""
+    digits = read_digits()
+    pixels = torch.from_numpy((digits["images"] - digits["mean"]) / digits["deviation"]).float()
+    return TensorDataset(pixels.view(-1, 1, 8, 8), torch.from_numpy(digits["labels"].astype(np.int64)))
+
+
+@dataclass(frozen=True)
+class Phases:
+    """How long a run is.
+
+    Args:
+        dense: Iterations of the dense phase.
+        training: Of the training of the autoencoder.
+        codes: Of the phase of codes.
+        every: From one evaluation to the next, which divides these.
+    """
+
+    dense: int = 30
+    training: int = 120
+    codes: int = 150
+    every: int = 10
+
+    @property
+    def steps(self) -> int:
+        return self.dense + self.training + self.codes
+
+
+def learned(lr: float, phases: Phases, **options: Any) -> LearnedCompression:
+    """LGC with the settings that all its forms share."""
+    chosen = {"dense_steps": phases.dense, "training_steps": phases.training, **options}
+    return LearnedCompression(lr=lr, fraction=FRACTION, momentum=MOMENTUM, autoencoder=AUTOENCODER, **chosen)
+
+
+def contenders(phases: Phases, rates: Mapping[str, float]) -> dict[str, Algorithm]:
+    """What is compared, with these learning rates."""
+    without_codes = {"training_steps": phases.steps}
+    return {
+        SGD: CompressedSGD(rates[SGD], Identity(), momentum=MOMENTUM),
+        DGC: DeepGradientCompression(rates[DGC], fraction=FRACTION, momentum=MOMENTUM, warm_up=phases.dense),
+        ALL_REDUCE: learned(rates[ALL_REDUCE], phases, **ENDS),
+        SERVER: learned(rates[SERVER], phases, server="node", **ENDS),
+        VALUES: learned(rates[VALUES], phases, **ENDS | without_codes),
+        WHOLE: learned(rates[WHOLE], phases, **NO_ENDS),
+        WHOLE_VALUES: learned(rates[WHOLE_VALUES], phases, **NO_ENDS | without_codes),
+    }
+
+
+def trained(
+    shards: ShardedWorkload, algorithm: Algorithm, steps: int, every: int, seed: int, start: Tensor | None = None
+) -> Any:
+    """(the history, the model); an empty history if it diverged."""
+    try:
+        found = gossip.run(
+            shards,  # type: ignore[arg-type]
+            ring(NODES),
+            algorithm,
+            oracle=Minibatch(batch=BATCH),
+            steps=steps,
+            seed=seed,
+            start=start,
+            evaluate_every=every,
+            evaluate_nodes=0,
+            output=None,
+        )
+    except DivergedError:
+        return [], None
+    return found.history, found.model[0]
+
+
+def accuracy(history: Sequence[Mapping[str, float]]) -> float:
+    """The mean over the last evaluations; 0 if the run diverged."""
+    return float(np.mean([metrics["test_accuracy"] for metrics in history[-LAST:]])) if history else 0.0
+
+
+class Frozen:
+    """A workload some of whose parameters have gradients of 0, and so stay where they are.
+
+    Args:
+        shards: The workload.
+        columns: Which parameters these are.
+    """
+
+    def __init__(self, shards: Any, columns: slice) -> None:
+        self._shards, self._columns = shards, columns
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._shards, name)
+
+    def gradient(self, x: Tensor, nodes: Sequence[int], examples: Tensor | None = None) -> Sample:
+        """That of the workload, with zeros."""
+        sample = self._shards.gradient(x, nodes, examples)
+        gradient = sample.gradient.clone()
+        gradient[:, self._columns] = 0
+        return replace(sample, gradient=gradient)
+
+
+def frozen(shards: Any, phases: Phases, lr: float, seed: int) -> list[Mapping[str, float]]:
+    """The history of LGC whose middle layers stay as they are from where codes would be sent on."""
+    algorithm = learned(lr, phases, **ENDS)
+    before = phases.dense + phases.training
+    history, model = trained(shards, algorithm, before, phases.every, seed)
+    if not history:
+        return []
+    columns = algorithm.for_layout(shards.layout).places(shards.layout.d).coded
+    ends_only = replace(algorithm, dense_steps=0, training_steps=phases.steps)
+    after, _ = trained(Frozen(shards, columns), ends_only, phases.codes, phases.every, seed, model)
+    return [*history, *({**metrics, "step": metrics["step"] + before} for metrics in after[1:])] if after else []
+
+
+def run(seeds: Sequence[int], say: Say, *, phases: Phases = Phases(), rates: Mapping[str, float] = RATES) -> Findings:
+    """Every contender with its learning rate, on all seeds.
+
+    Args:
+        phases: Iterations of the phases of LGC.
+        rates: The learning rate of each contender.
+    """
+    shards = {seed: TorchWorkload(network, images).shard(NODES, seed) for seed in seeds}  # read once
+    histories: dict[str, list[Any]] = {}
+    for name, algorithm in contenders(phases, rates).items():
+        say(name)
+        histories[name] = [trained(shards[seed], algorithm, phases.steps, phases.every, seed)[0] for seed in seeds]
+    say(FROZEN)
+    histories[FROZEN] = [frozen(shards[seed], phases, rates[ALL_REDUCE], seed) for seed in seeds]
+    table = [
+        {
+            "method": name,
+            "learning rate": rates.get(name, rates[ALL_REDUCE]),
+            "accuracy": float(np.mean([accuracy(history) for history in histories[name]])),
+            "spread": float(np.ptp([accuracy(history) for history in histories[name]])),
+            "kB per iteration": float(np.mean([traffic(history, name, phases) for history in histories[name]])),
+            "share lost": float(np.mean([lost(history, phases) for history in histories[name]])),
+        }
+        for name in histories
+    ]
+    curves = {name: found[0] for name, found in histories.items()}
+    return Findings(table, claims(table), lambda figure: _draw(figure, curves, phases), curves)
+
+
+def traffic(history: Sequence[Mapping[str, float]], name: str, phases: Phases) -> float:
+    """What all nodes, and the server, send in an iteration of the last phase; not a number if the run diverged."""
+    if not history or name == FROZEN:
+        return math.nan
+    first, last = (_at(history, step)["bytes_sent_per_node"] for step in (phases.steps - phases.codes, phases.steps))
+    return 1e-3 * (last - first) * (NODES + (name == SERVER)) / phases.codes
+
+
+def lost(history: Sequence[Mapping[str, float]], phases: Phases) -> float:
+    """The share of the square that the autoencoder loses, mean over the second half of its training."""
+    steps = range(phases.dense + phases.training // 2, phases.dense + phases.training + 1)
+    shares = [m["share_lost_by_autoencoder"] for m in history if m["step"] in steps and "share_lost_by_autoencoder" in m]
+    return float(np.mean(shares)) if shares else math.nan
+
+
+def _at(history: Sequence[Mapping[str, float]], step: int) -> Mapping[str, float]:
+    return next(metrics for metrics in history if metrics["step"] == step)
+
+
+def _draw(figure: Figure, curves: Mapping[str, Any], phases: Phases) -> None:
+    """Accuracy over iterations, and over bytes."""
+    figure.set_size_inches(10, 4.4)
+    over_steps, over_bytes = figure.subplots(1, 2, sharey=True)
+    for i, (name, history) in enumerate(curves.items()):
+        found = [metrics["test_accuracy"] for metrics in history]
+        over_steps.plot([metrics["step"] for metrics in history], found, color=f"C{i}", label=name)
+        if name != FROZEN:  # two runs, whose bytes are counted apart
+            nodes = NODES + (name == SERVER)
+            sent = [1e-6 * nodes * metrics["bytes_sent_per_node"] for metrics in history]
+            over_bytes.semilogx(sent[1:], found[1:], color=f"C{i}")
+    for step in (phases.dense, phases.dense + phases.training):
+        over_steps.axvline(step, color="0.7", linewidth=0.8)
+    over_steps.set_xlabel("iterations; lines: where the phases of LGC end")
+    over_bytes.set_xlabel("MB sent by all nodes")
+    over_steps.set_ylabel("test accuracy")
+    over_steps.legend(fontsize=8, frameon=False)
