@@ -1,6 +1,7 @@
 """Methods around a compressed average of all nodes, most of them with error feedback, one file each."""
 
 from algorithms.error_feedback.accordion import Accordion as Accordion
+from algorithms.error_feedback.accordion_batch import AccordionBatch as AccordionBatch
 from algorithms.error_feedback.adiana import Adiana as Adiana
 from algorithms.error_feedback.autoencoder import Autoencoder as Autoencoder
 from algorithms.error_feedback.compressed_sgd import CompressedSGD as CompressedSGD
@@ -15,5 +16,7 @@ from algorithms.error_feedback.error_feedback_sgd import ErrorFeedbackSGD as Err
 from algorithms.error_feedback.learned_compression import LearnedCompression as LearnedCompression
 from algorithms.error_feedback.marina import Marina as Marina
 from algorithms.error_feedback.qsparse_local_sgd import QsparseLocalSGD as QsparseLocalSGD
+from algorithms.error_feedback.sign_sgd import SignSGD as SignSGD
 from algorithms.error_feedback.step_ahead_sgd import StepAheadSGD as StepAheadSGD
 from algorithms.error_feedback.two_way_method import TwoWayMethod as TwoWayMethod
+from algorithms.error_feedback.zeno_ps import ZenoPS as ZenoPS

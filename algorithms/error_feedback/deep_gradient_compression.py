@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from torch import Tensor
 from algorithms.algorithm import Algorithm, Sample
 from algorithms.blocks.momentum import check_momentum
 from algorithms.checks import check, positive
-from algorithms.compressors import PerTensor, TopK
+from algorithms.compressors import Identity, PerTensor, TopK
 from algorithms.layout import Layout
 from algorithms.network import Network
 from algorithms.numerics.norms import clipped_rows
@@ -51,7 +51,8 @@ class DeepGradientCompression(Algorithm[DeepGradientState]):
 
     The share of entries goes down in stages e = 0, 1, ..., E - 1 of the warm-up, fraction^((e + 1) / (E + 1)), to
     `fraction`. With every entry sent this is SGD, whose momentum has no effect: u_i is masked everywhere.
-    The authors' code leaves tensors of one dimension uncompressed; here all are compressed, a single entry at least.
+    The authors' code sends tensors of one dimension, such as biases, whole, and does not mask their momentum: these are
+    trained by momentum SGD. That is `vectors="whole"`; by default all are compressed, to a single entry at least.
 
     Sent: each node's message to all others. All nodes start from the mean of their parameters. W is not used.
 
@@ -63,6 +64,7 @@ class DeepGradientCompression(Algorithm[DeepGradientState]):
         clip: Norm to which gradients are clipped, times 1/sqrt(n), > 0; None not to.
         warm_up: Iterations of the warm-up, >= 0.
         stages: Its stages, E >= 1.
+        vectors: Whether tensors of one dimension are "compressed" like the others or sent "whole"; this needs shapes.
         shapes: Of the tensors of the model, in order; filled in by `for_layout`. Without, the vector is one tensor.
     """
 
@@ -75,6 +77,7 @@ class DeepGradientCompression(Algorithm[DeepGradientState]):
     clip: float | None = None
     warm_up: int = 0
     stages: int = 5
+    vectors: Literal["compressed", "whole"] = "compressed"
     shapes: tuple[tuple[int, ...], ...] | None = None
 
     def __post_init__(self) -> None:
@@ -84,6 +87,7 @@ class DeepGradientCompression(Algorithm[DeepGradientState]):
         check(self.clip is None or positive(self.clip), self, "clip", "> 0, or None")
         check(self.warm_up >= 0, self, "warm_up", ">= 0")
         check(self.stages >= 1, self, "stages", ">= 1")
+        check(self.vectors in ("compressed", "whole"), self, "vectors", '"compressed" or "whole"')
 
     @property
     def proportional(self) -> bool:
@@ -96,9 +100,12 @@ class DeepGradientCompression(Algorithm[DeepGradientState]):
         """What is kept of each tensor in iteration t = 0, 1, ..."""
         stage = self.stages * t // self.warm_up if t < self.warm_up else self.stages
         fraction = self.fraction ** ((stage + 1) / (self.stages + 1))
-        return PerTensor(TopK(fraction=fraction), shapes=self.shapes)
+        return PerTensor(TopK(fraction=fraction), self.shapes, Identity() if self.vectors == "whole" else None)
 
     def start(self, x: Tensor, network: Network) -> DeepGradientState:
+        if self.vectors == "whole":
+            both = {len(shape) > 1 for shape in self.shapes or ()} == {True, False}
+            check(both, self, "vectors", '"compressed" for a model that has not tensors of one dimension and of more')
         self.operator(0).check_dimension(x.shape[1])
         return DeepGradientState(network.mean(x).repeat(len(x), 1), torch.zeros_like(x), torch.zeros_like(x))
 
@@ -109,10 +116,19 @@ class DeepGradientCompression(Algorithm[DeepGradientState]):
         self._accumulate(state, gradient)
         message = self.operator(state.step).compress(state.velocity, network.draw("compression"))
         sent = message.dense()
-        state.momentum = state.momentum.masked_fill(sent != 0, 0)
+        state.momentum = state.momentum.masked_fill((sent != 0) & self._masked(state.x), 0)
         state.velocity = state.velocity - sent
         mean = network.mean(message).expand_as(state.x).contiguous()
         state.x = add_scaled(state.x, -learning_rate(self.lr, state.step), mean)
+
+    def _masked(self, x: Tensor) -> Tensor:
+        """(d,): which entries lose their momentum when they are sent."""
+        masked = torch.ones(x.shape[1], dtype=torch.bool, device=x.device)
+        if self.vectors == "whole":
+            layout = Layout({str(number): shape for number, shape in enumerate(self.shapes or ())})
+            for shape, place in zip(layout.shapes.values(), layout.places, strict=True):
+                masked[place] = len(shape) > 1
+        return masked
 
     def _accumulate(self, state: DeepGradientState, gradient: Tensor) -> None:
         if self.nesterov:

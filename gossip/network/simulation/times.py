@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gossip.network.plans.tree import NodeTree, TreePlan
 from gossip.network.simulation.description import SECOND, Nanoseconds, SimulatedNetwork, in_nanoseconds
 from gossip.network.simulation.failures import Cable, Outage
-from gossip.network.simulation.wiring import Wiring, wired
+from gossip.network.simulation.wiring import Way, Wiring, wired
 from topologies.links import Edges
 
 TOPOLOGIES = 64  # whose ways are kept; random schedules may have no end
@@ -29,7 +29,8 @@ class Ways:
     """In which order the messages of all nodes are handed over: first the first one of each."""
 
     links: list[list[int]]
-    """Of each message, from the sender's to the listener's."""
+    """Of each message, from the sender's to the listener's, with the hosts that handle it as the first and last ones,
+    if that takes time."""
 
     latencies: list[int]
     """Of each message, in nanoseconds."""
@@ -44,7 +45,7 @@ class NetworkTimes:
     sum over the links of a graph. A node hands its messages to its links together, those to the next nodes by number
     first: so on circulant graphs no two come to a down-link at once. All times are whole nanoseconds, and ties go by
     these turns and then by the sender's number, so that they are the same wherever they are computed. What a link that
-    is down does to messages, `Failures` says.
+    is down does to messages, `Failures` says, and what the cores of hosts do, `Host`.
 
     A sum over all nodes is, where the network says "ring", an all-reduce along a ring of all nodes in the order of
     their numbers, which begins when the last node comes to it: 2 (n - 1) rounds in which each sends an n-th of the
@@ -60,7 +61,8 @@ class NetworkTimes:
 
     Attributes:
         now: (n,) nanoseconds.
-        free: (links,) when each link has carried all that it was given.
+        free: (links + cores,) when each link has carried all that it was given, and each core of a host, if the network
+            says how many there are, has done it.
     """
 
     def __init__(self, network: SimulatedNetwork, n: int, auxiliary: int, seed: int) -> None:
@@ -68,10 +70,17 @@ class NetworkTimes:
         self._seed = seed
         self._with_data = n - auxiliary
         self._links = wired(network, n)
+        self._hosts = 0 if network.host is None else network.host.count(n)
+        self._bandwidths, self._overheads = self._links.bandwidths, self._links.overheads
+        if network.host is not None:
+            handled = 1 / network.host.byte if network.host.byte else np.inf
+            self._bandwidths = np.append(self._bandwidths, np.full(self._hosts, handled))
+            self._overheads = np.append(self._overheads, in_nanoseconds(np.full(self._hosts, network.host.message)))
         self._cables = _cables(network, self._links, seed)
         self._ways = lru_cache(maxsize=TOPOLOGIES)(self._find_ways)
         self.now: Nanoseconds = np.zeros(n, np.int64)
-        self.free: Nanoseconds = np.zeros(len(self._links.bandwidths), np.int64)
+        cores = 0 if network.host is None else network.host.cores
+        self.free: Nanoseconds = np.zeros(len(self._links.bandwidths) + self._hosts * cores, np.int64)
 
     @property
     def seconds(self) -> float:
@@ -82,14 +91,21 @@ class NetworkTimes:
         """All nodes with data that are busy, 1 and not 0, compute the gradient of this step."""
         needed = np.zeros(len(self.now), np.int64)
         needed[: self._with_data] = self._network.compute.nanoseconds(self._with_data, self._seed, step)
-        self.now = self.now + busy * needed
+        if self._network.host is None:
+            self.now = self.now + busy * needed
+            return
+        self.now, needed = self.now.copy(), busy * needed
+        for node in np.argsort(self.now, kind="stable").tolist():
+            if needed[node]:
+                host = len(self._links.bandwidths) + self._network.host.of_node(node)
+                self.now[node] = self._taken(self.free, host, int(self.now[node]), int(needed[node]))[1]
 
     def send(self, topology: Edges, row_bytes: NDArray[np.int64] | int) -> Nanoseconds:
         """Begin an exchange over the edges of a matrix; (n,), when each node has what it needs of it."""
         ways, n = self._ways(topology), len(self.now)
         sizes = np.broadcast_to(np.asarray(row_bytes, np.int64), n)
         # The time on each link of a message of each node, as Python's numbers: the loop is over messages.
-        slowness, overheads = SECOND / self._links.bandwidths, self._links.overheads.tolist()
+        slowness, overheads = SECOND / self._bandwidths, self._overheads.tolist()
         free, there, ends = self.free.tolist(), [0] * n, [0] * len(ways.senders)
         now = self.now.tolist()
         queue = [
@@ -101,8 +117,7 @@ class NetworkTimes:
             links = ways.links[message]
             link = links[hop]
             needed = overheads[link] + round(float(sizes[ways.senders[message]] * slowness[link]))
-            began, ended = self._carried(link, max(time, free[link]), needed)
-            free[link] = ended
+            began, ended = self._taken(free, link, time, needed)
             ends[message] = max(ends[message], ended)
             if hop + 1 < len(links):
                 heappush(queue, (began, turn, message, hop + 1))
@@ -143,9 +158,10 @@ class NetworkTimes:
         if n == 1:
             return np.full(n, start)
         ways = [self._links.way(node, (node + 1) % n) for node in range(n)]
-        load = np.bincount([link for links, _ in ways for link in links], minlength=len(self.free))
+        load = np.bincount([link for links, _ in ways for link in links], minlength=len(self._links.bandwidths))
         needed = load * self._links.overheads + in_nanoseconds(load * row_bytes / n / self._links.bandwidths)
-        carrying, latency = int(needed.max()), max(latency for _, latency in ways)
+        carrying = max(int(needed.max()), self._handling(row_bytes / n))
+        latency = max(latency for _, latency in ways)
         late = 0  # since links were down
         for each in range(rounds) if self._cables else ():
             time = start + each * (carrying + latency) + late
@@ -167,14 +183,43 @@ class NetworkTimes:
 
     def _carry(self, sender: int, listener: int, size: int, time: int) -> int:
         """Send one message, after all that was sent before; when it is there."""
-        links, latency = self._links.way(sender, listener)
+        links, latency = self._way(sender, listener)
         end = time
         for link in links:
-            needed = int(self._links.overheads[link]) + round(size * SECOND / float(self._links.bandwidths[link]))
-            time, ended = self._carried(link, max(time, int(self.free[link])), needed)
-            self.free[link] = ended
+            needed = int(self._overheads[link]) + round(size * SECOND / float(self._bandwidths[link]))
+            time, ended = self._taken(self.free, link, time, needed)
             end = max(end, ended)
         return end + latency
+
+    def _way(self, sender: int, listener: int) -> Way:
+        """The links, between the hosts that handle the message, if that takes time."""
+        links, latency = self._links.way(sender, listener)
+        host, first = self._network.host, len(self._links.bandwidths)
+        if host is None or not (host.message or host.byte):
+            return links, latency
+        return [first + host.of_node(sender), *links, first + host.of_node(listener)], latency
+
+    def _handling(self, size: float) -> int:
+        """How long the cores take where each node sends and hears a message of so many bytes, all at once."""
+        host, n = self._network.host, len(self.now)
+        if host is None:
+            return 0
+        each = in_nanoseconds(host.message + host.byte * size)
+        return int(-(-2 * min(n, host.nodes or n) // host.cores) * each)
+
+    def _taken(self, free: list[int] | Nanoseconds, link: int, time: int, needed: int) -> tuple[int, int]:
+        """When a link, or a host by the core that is free first, begins and ends what comes to it at this time."""
+        core = link - len(self._links.bandwidths)
+        if core < 0:
+            began, ended = self._carried(link, max(time, int(free[link])), needed)
+        else:
+            assert self._network.host is not None
+            first = len(self._links.bandwidths) + core * self._network.host.cores
+            link = min(range(first, first + self._network.host.cores), key=free.__getitem__)
+            began = max(time, int(free[link]))
+            ended = began + needed
+        free[link] = ended
+        return began, ended
 
     def _carried(self, link: int, start: int, needed: int) -> tuple[int, int]:
         """When a link begins and ends to carry what it is given at `start`."""
@@ -190,7 +235,7 @@ class NetworkTimes:
         order = np.lexsort(((listeners - senders) % n, senders))
         senders, listeners = senders[order], listeners[order]
         place = np.arange(len(senders)) - np.searchsorted(senders, senders)  # among its sender's
-        ways = [self._links.way(i, j) for i, j in zip(senders.tolist(), listeners.tolist(), strict=True)]
+        ways = [self._way(i, j) for i, j in zip(senders.tolist(), listeners.tolist(), strict=True)]
         turns = (place * n + senders).tolist()
         links, latencies = [list(links) for links, _ in ways], [latency for _, latency in ways]
         return Ways(senders.tolist(), listeners.tolist(), turns, links, latencies)

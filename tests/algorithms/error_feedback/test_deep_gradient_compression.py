@@ -54,6 +54,31 @@ def test_the_equations_of_the_paper(nesterov: bool, clip: float | None) -> None:
     close(models(algorithm), np.stack(wanted))
 
 
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_vectors_sent_whole_are_trained_by_momentum_sgd(nesterov: bool) -> None:
+    """The matrix is masked where it was sent; the vector has the momentum of the mean gradient, as by all-reduce."""
+    problem, _, X = problem_and_start()
+    u, v, shared, wanted = np.zeros((N, 2)), np.zeros((N, 2)), np.zeros(3), [X]
+    for t in range(STEPS):
+        g = problem.gradient(X)
+        mean = g[:, 2:].mean(axis=0)
+        shared = 0.6 * (shared + mean) if nesterov else 0.6 * shared + mean
+        u = 0.6 * (u + g[:, :2]) if nesterov else 0.6 * u + g[:, :2]
+        v = v + u + (g[:, :2] if nesterov else 0)
+        c = np.stack([top_k(row, 1) for row in v])
+        u, v = np.where(c == 0, u, 0), v - c
+        X = X - decay(t) * np.concatenate([c.mean(axis=0), shared + (mean if nesterov else 0)])
+        wanted.append(X)
+    algorithm = DeepGradientCompression(lr=DECAY, fraction=0.4, momentum=0.6, nesterov=nesterov, vectors="whole")
+    close(models(algorithm.for_layout(Layout({"weight": SHAPES[0], "bias": SHAPES[1]}))), np.stack(wanted))
+
+
+@pytest.mark.parametrize("shapes", [None, ((5,),), ((2, 1), (3, 1))], ids=["unknown", "vectors", "matrices"])
+def test_vectors_cannot_be_told_apart_where_there_are_none_or_nothing_else(shapes: Any) -> None:
+    with pytest.raises(ValueError, match="vectors"):
+        models(DeepGradientCompression(vectors="whole", shapes=shapes))
+
+
 def test_with_every_entry_sent_it_is_sgd_without_momentum() -> None:
     close(models(DeepGradientCompression(lr=DECAY, fraction=1.0, momentum=0.9)), momentum_sgd(decay))
 
@@ -72,6 +97,7 @@ def test_the_warm_up_of_the_paper() -> None:
         ({"clip": 0.0}, "clip"),
         ({"warm_up": -1}, "warm_up"),
         ({"stages": 0}, "stages"),
+        ({"vectors": "dense"}, "vectors"),
         ({"momentum": 0.0, "nesterov": True}, "nesterov"),
     ],
 )

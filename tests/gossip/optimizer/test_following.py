@@ -28,6 +28,7 @@ KEEPING = {
     "PushSumSGD",
     "QsparseLocalSGD",
     "StepAheadSGD",
+    "ZenoPS",
 }
 
 

@@ -74,6 +74,18 @@ def test_lengths() -> None:
     assert PerTensor(TopK(k=1)).for_layout(LAYOUT).payload_bytes(16, 4) is None
 
 
+def test_vectors_by_an_operator_of_their_own() -> None:
+    x = np.random.default_rng(0).normal(size=(5, 16)).astype(np.float32)
+    operator = PerTensor(TopK(k=2), vectors=Identity()).for_layout(LAYOUT)
+    sent = compress(operator, x).dense().numpy()
+    np.testing.assert_array_equal(sent[:, :12], compress(TopK(k=2), x[:, :12]).dense())
+    np.testing.assert_array_equal(sent[:, 12:], x[:, 12:])
+    assert operator.alpha(16) == 2 / 12
+    assert operator.biased
+    assert PerTensor(Identity(), vectors=QSGD(levels=2)).random
+    assert not PerTensor(Identity(), vectors=ScaledSign()).random
+
+
 def test_constants() -> None:
     """alpha is the least one, omega the largest one."""
     top = PerTensor(TopK(fraction=0.5)).for_layout(LAYOUT)
