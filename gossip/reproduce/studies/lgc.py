@@ -72,7 +72,7 @@ def images() -> TensorDataset:
 
 def problem(seed: int) -> ShardedWorkload:
     """The images divided over the nodes, and the network."""
-    return TorchWorkload(network, images).shard(NODES, seed)
+    return TorchWorkload(f"{__name__}.network", f"{__name__}.images").shard(NODES, seed)
 
 
 @dataclass(frozen=True)
