@@ -2,6 +2,27 @@
 
 Abrahamyan, Chen, Bekoulis, Deligiannis, "Learned Gradient Compression for Distributed Deep Learning", IEEE TNNLS 2021,
 arXiv 2103.08870.
+
+Four nodes, scikit-learn's digits divided at random, batches of 16, a network of three convolutions and a linear layer
+with 7,178 parameters, 300 iterations: 30 dense, 120 in which the autoencoder learns, 150 with codes. As in the paper
+the first layer is sent as it is, and of the last one the largest entries: here that is 1 % and 18 % of the parameters,
+and 2 % of the entries are kept, as 0.1 % of so few would be none. "Values, no codes" is LGC whose training never ends.
+In "middle layers frozen" the tensors that are encoded stay as they are from where the codes would begin; the others go
+on, with momentum and what has not been sent begun anew. In the rows with the "whole model" all tensors are encoded. kB
+are what all nodes, and the server, send in an iteration of the last phase, headers included.
+
+All settings are fixed on another seed, 100. The learning rate 0.05 is the best of 0.0125, 0.025, 0.05 and 0.1 for each
+contender by itself. The autoencoder was tried on the gradients of a convolutional network on MNIST: with these channels
+and with the paper's, at learning rates 0.1 and 0.3, from 83 % of the square of what it is to decode to all of it is
+lost in the iterations 50 to 400, and at 1 it diverges.
+
+The paper finds an accuracy close to the baseline with codes, and so does this. But here the codes are not the reason.
+A single step of SGD in each of 120 iterations teaches the autoencoder next to nothing: what it decodes is close to 0.
+So the middle layers stand still while codes are sent, and the first and the last one, which are not encoded, do the
+rest: with the middle layers frozen the accuracy is the same. Where everything is encoded the training stands still. In
+the paper's networks a vector has thousands of times more values; whether an autoencoder learns there cannot be told
+from this. With four nodes DGC sends little more than LGC by all-reduce, whose codes do not grow with the nodes, and less
+than LGC with a server, which sends down the mean of what it has decoded as it is.
 """
 
 from __future__ import annotations
@@ -36,24 +57,16 @@ from gossip.workloads.neural.images import read_digits
 from topologies import ring
 
 NODES, BATCH, MOMENTUM = 4, 16, 0.9
+LR = 0.05
 FRACTION = 0.02
 LAST = 5  # evaluations over which accuracies in the end are averaged
 AUTOENCODER = Autoencoder(encoder=(16, 32, 32, 16), decoder=(16, 32, 32, 16), lr=0.1)
 ENDS = {"dense_tensors": 2, "sparse_tensors": 2}  # kernel and bias of the first layer and of the last
 NO_ENDS = {"dense_tensors": 0, "sparse_tensors": 0}
-POINTS, FEWER, FAR = 3.0, 20, 10.0
+POINTS, FEWER, FAR = 1.0, 20, 2.0
 SGD, DGC = "SGD", "DGC"
 ALL_REDUCE, SERVER, VALUES, FROZEN = "LGC, all-reduce", "LGC, server", "values, no codes", "middle layers frozen"
 WHOLE, WHOLE_VALUES = "LGC, whole model", "values, whole model"
-RATES = {
-    SGD: 0.05,
-    DGC: 0.05,
-    ALL_REDUCE: 0.05,
-    SERVER: 0.05,
-    VALUES: 0.05,
-    WHOLE: 0.05,
-    WHOLE_VALUES: 0.05,
-}
 
 
 def network() -> nn.Module:
@@ -96,23 +109,23 @@ class Phases:
         return self.dense + self.training + self.codes
 
 
-def learned(lr: float, phases: Phases, **options: Any) -> LearnedCompression:
+def learned(phases: Phases, **options: Any) -> LearnedCompression:
     """LGC with the settings that all its forms share."""
     chosen = {"dense_steps": phases.dense, "training_steps": phases.training, **options}
-    return LearnedCompression(lr=lr, fraction=FRACTION, momentum=MOMENTUM, autoencoder=AUTOENCODER, **chosen)
+    return LearnedCompression(lr=LR, fraction=FRACTION, momentum=MOMENTUM, autoencoder=AUTOENCODER, **chosen)
 
 
-def contenders(phases: Phases, rates: Mapping[str, float]) -> dict[str, Algorithm]:
-    """What is compared, with these learning rates."""
+def contenders(phases: Phases) -> dict[str, Algorithm]:
+    """What is compared, but for `FROZEN`."""
     without_codes = {"training_steps": phases.steps}
     return {
-        SGD: CompressedSGD(rates[SGD], Identity(), momentum=MOMENTUM),
-        DGC: DeepGradientCompression(rates[DGC], fraction=FRACTION, momentum=MOMENTUM, warm_up=phases.dense),
-        ALL_REDUCE: learned(rates[ALL_REDUCE], phases, **ENDS),
-        SERVER: learned(rates[SERVER], phases, server="node", **ENDS),
-        VALUES: learned(rates[VALUES], phases, **ENDS | without_codes),
-        WHOLE: learned(rates[WHOLE], phases, **NO_ENDS),
-        WHOLE_VALUES: learned(rates[WHOLE_VALUES], phases, **NO_ENDS | without_codes),
+        SGD: CompressedSGD(LR, Identity(), momentum=MOMENTUM),
+        DGC: DeepGradientCompression(LR, fraction=FRACTION, momentum=MOMENTUM, warm_up=phases.dense),
+        ALL_REDUCE: learned(phases, **ENDS),
+        SERVER: learned(phases, server="node", **ENDS),
+        VALUES: learned(phases, **ENDS | without_codes),
+        WHOLE: learned(phases, **NO_ENDS),
+        WHOLE_VALUES: learned(phases, **NO_ENDS | without_codes),
     }
 
 
@@ -165,9 +178,9 @@ class Frozen:
         return replace(sample, gradient=gradient)
 
 
-def frozen(shards: Any, phases: Phases, lr: float, seed: int) -> list[Mapping[str, float]]:
+def frozen(shards: Any, phases: Phases, seed: int) -> list[Mapping[str, float]]:
     """The history of LGC whose middle layers stay as they are from where codes would be sent on."""
-    algorithm = learned(lr, phases, **ENDS)
+    algorithm = learned(phases, **ENDS)
     before = phases.dense + phases.training
     history, model = trained(shards, algorithm, before, phases.every, seed)
     if not history:
@@ -178,24 +191,22 @@ def frozen(shards: Any, phases: Phases, lr: float, seed: int) -> list[Mapping[st
     return [*history, *({**metrics, "step": metrics["step"] + before} for metrics in after[1:])] if after else []
 
 
-def run(seeds: Sequence[int], say: Say, *, phases: Phases = Phases(), rates: Mapping[str, float] = RATES) -> Findings:
-    """Every contender with its learning rate, on all seeds.
+def run(seeds: Sequence[int], say: Say, *, phases: Phases = Phases()) -> Findings:
+    """Every contender on all seeds.
 
     Args:
         phases: Iterations of the phases of LGC.
-        rates: The learning rate of each contender.
     """
     shards = {seed: problem(seed) for seed in seeds}
     histories: dict[str, list[Any]] = {}
-    for name, algorithm in contenders(phases, rates).items():
+    for name, algorithm in contenders(phases).items():
         say(name)
         histories[name] = [trained(shards[seed], algorithm, phases.steps, phases.every, seed)[0] for seed in seeds]
     say(FROZEN)
-    histories[FROZEN] = [frozen(shards[seed], phases, rates[ALL_REDUCE], seed) for seed in seeds]
+    histories[FROZEN] = [frozen(shards[seed], phases, seed) for seed in seeds]
     table = [
         {
             "method": name,
-            "learning rate": rates.get(name, rates[ALL_REDUCE]),
             "accuracy": float(np.mean([accuracy(history) for history in histories[name]])),
             "spread": float(np.ptp([accuracy(history) for history in histories[name]])),
             "kB per iteration": float(np.mean([traffic(history, name, phases) for history in histories[name]])),
@@ -237,12 +248,12 @@ def claims(table: Sequence[Mapping[str, Any]]) -> list[Claim]:
     whole = 100 * (accuracies[WHOLE_VALUES] - accuracies[WHOLE])
     return [
         Claim(
-            f"the instance by all-reduce ends at most {POINTS:g} points below SGD",
-            f"{below[ALL_REDUCE]:.2f} points below",
-            below[ALL_REDUCE] <= POINTS,
+            f"both instances end at most {POINTS:g} point of accuracy below SGD",
+            f"{below[ALL_REDUCE]:.2f} by all-reduce and {below[SERVER]:.2f} with a server",
+            max(below.values()) <= POINTS,
         ),
         Claim(
-            f"while codes are sent it sends {FEWER} times less than SGD, and less than DGC",
+            f"while codes travel by all-reduce, {FEWER} times less is sent than by SGD, and less than by DGC",
             f"{fewer:.3g} and {than_dgc:.3g} times less",
             fewer >= FEWER and than_dgc > 1,
         ),
@@ -252,12 +263,12 @@ def claims(table: Sequence[Mapping[str, Any]]) -> list[Claim]:
             share > 0.5,
         ),
         Claim(
-            f"found: with the middle layers frozen the accuracy is the same, within {POINTS:g} points",
+            f"found: with the middle layers frozen the accuracy is the same, within {POINTS:g} point",
             f"codes gain {gained:.2f} points",
             abs(gained) <= POINTS,
         ),
         Claim(
-            f"found: a whole model that is encoded ends {FAR:g} points or more below one whose values are sent",
+            f"found: with the whole model encoded it ends {FAR:g} points or more below one whose values are sent",
             f"{whole:.3g} points below",
             whole >= FAR,
         ),
@@ -287,5 +298,5 @@ STUDY = Study(
     paper="Abrahamyan, Chen, Bekoulis, Deligiannis 2021, arXiv 2103.08870",
     claim="codes that an autoencoder learns of the largest gradient entries train as well as dense gradients",
     run=run,
-    seeds=3,
+    seeds=2,
 )
