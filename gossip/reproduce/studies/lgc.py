@@ -21,8 +21,8 @@ A single step of SGD in each of 120 iterations teaches the autoencoder next to n
 So the middle layers stand still while codes are sent, and the first and the last one, which are not encoded, do the
 rest: with the middle layers frozen the accuracy is the same. Where everything is encoded the training stands still. In
 the paper's networks a vector has thousands of times more values; whether an autoencoder learns there cannot be told
-from this. With four nodes DGC sends little more than LGC by all-reduce, whose codes do not grow with the nodes, and less
-than LGC with a server, which sends down the mean of what it has decoded as it is.
+from this. With four nodes DGC sends little more than LGC by all-reduce, whose codes do not grow with the nodes, and
+less than LGC with a server, which sends down the mean of what it has decoded as it is.
 """
 
 from __future__ import annotations
