@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from gossip.network.plans.tree import NodeTree, TreePlan
 from gossip.network.simulation.description import SECOND, Nanoseconds, SimulatedNetwork, in_nanoseconds
-from gossip.network.simulation.failures import Cable, Outage
-from gossip.network.simulation.wiring import Wiring, wired
+from gossip.network.simulation.link_times import LinkTimes
 from topologies.links import Edges
 
 TOPOLOGIES = 64  # whose ways are kept; random schedules may have no end
@@ -60,18 +59,24 @@ class NetworkTimes:
 
     Attributes:
         now: (n,) nanoseconds.
-        free: (links,) when each link has carried all that it was given.
     """
 
     def __init__(self, network: SimulatedNetwork, n: int, auxiliary: int, seed: int) -> None:
         self._network = network
         self._seed = seed
         self._with_data = n - auxiliary
-        self._links = wired(network, n)
-        self._cables = _cables(network, self._links, seed)
+        self._links = LinkTimes(network, n, seed)
         self._ways = lru_cache(maxsize=TOPOLOGIES)(self._find_ways)
         self.now: Nanoseconds = np.zeros(n, np.int64)
-        self.free: Nanoseconds = np.zeros(len(self._links.bandwidths), np.int64)
+
+    @property
+    def free(self) -> Nanoseconds:
+        """(links,) when each link has carried all that it was given; may be set."""
+        return np.array(self._links.free, np.int64)
+
+    @free.setter
+    def free(self, free: Nanoseconds) -> None:
+        self._links.free = free.tolist()
 
     @property
     def seconds(self) -> float:
@@ -87,11 +92,8 @@ class NetworkTimes:
     def send(self, topology: Edges, row_bytes: NDArray[np.int64] | int) -> Nanoseconds:
         """Begin an exchange over the edges of a matrix; (n,), when each node has what it needs of it."""
         ways, n = self._ways(topology), len(self.now)
-        sizes = np.broadcast_to(np.asarray(row_bytes, np.int64), n)
-        # The time on each link of a message of each node, as Python's numbers: the loop is over messages.
-        slowness, overheads = SECOND / self._links.bandwidths, self._links.overheads.tolist()
-        free, there, ends = self.free.tolist(), [0] * n, [0] * len(ways.senders)
-        now = self.now.tolist()
+        sizes = np.broadcast_to(np.asarray(row_bytes, np.int64), n).tolist()
+        there, ends, now = [0] * n, [0] * len(ways.senders), self.now.tolist()
         queue = [
             (now[sender], turn, k, 0) for k, (sender, turn) in enumerate(zip(ways.senders, ways.turns, strict=True))
         ]
@@ -100,16 +102,13 @@ class NetworkTimes:
             time, turn, message, hop = heappop(queue)
             links = ways.links[message]
             link = links[hop]
-            needed = overheads[link] + round(float(sizes[ways.senders[message]] * slowness[link]))
-            began, ended = self._carried(link, max(time, free[link]), needed)
-            free[link] = ended
+            began, ended = self._links.take(link, time, sizes[ways.senders[message]])
             ends[message] = max(ends[message], ended)
             if hop + 1 < len(links):
                 heappush(queue, (began, turn, message, hop + 1))
                 continue
             listener = ways.listeners[message]
             there[listener] = max(there[listener], ends[message] + ways.latencies[message])
-        self.free = np.array(free, np.int64)
         return np.array(there, np.int64)
 
     def reduce(self, row_bytes: NDArray[np.int64] | int) -> Nanoseconds:
@@ -147,9 +146,9 @@ class NetworkTimes:
         needed = load * self._links.overheads + in_nanoseconds(load * row_bytes / n / self._links.bandwidths)
         carrying, latency = int(needed.max()), max(latency for _, latency in ways)
         late = 0  # since links were down
-        for each in range(rounds) if self._cables else ():
+        for each in range(rounds) if self._links.cables else ():
             time = start + each * (carrying + latency) + late
-            ends = [self._carried(link, time, int(needed[link]))[1] for link in np.flatnonzero(load).tolist()]
+            ends = [self._links.passage(link, time, int(needed[link]))[1] for link in np.flatnonzero(load).tolist()]
             late += max(0, max(ends) - time - carrying)
         self.free = np.full(len(self.free), start + rounds * carrying + late)
         return np.full(n, start + rounds * (carrying + latency) + late)
@@ -171,15 +170,9 @@ class NetworkTimes:
         end = time
         for link in links:
             needed = int(self._links.overheads[link]) + round(size * SECOND / float(self._links.bandwidths[link]))
-            time, ended = self._carried(link, max(time, int(self.free[link])), needed)
-            self.free[link] = ended
+            time, ended = self._links.carry(link, time, needed)
             end = max(end, ended)
         return end + latency
-
-    def _carried(self, link: int, start: int, needed: int) -> tuple[int, int]:
-        """When a link begins and ends to carry what it is given at `start`."""
-        cable = self._cables.get(link)
-        return (start, start + needed) if cable is None else cable.carried(start, needed)
 
     def _find_ways(self, topology: Edges) -> Ways:
         indptr, senders, _ = topology.arrays
@@ -200,23 +193,3 @@ class NetworkTimes:
 def _tree(n: int) -> TreePlan:
     """That of a rank for each node."""
     return TreePlan.build([[node] for node in range(n)])
-
-
-def check_links(network: SimulatedNetwork, n: int) -> None:
-    """Refuse a network that has no such links, or not so many nodes.
-
-    Raises:
-        ValueError: It has not.
-    """
-    _cables(network, wired(network, n), seed=0)
-
-
-def _cables(network: SimulatedNetwork, links: Wiring, seed: int) -> dict[int, Cable]:
-    """That of each link that may be down."""
-    failures = network.failures
-    known: dict[int, list[Outage]] = {}
-    for outage in failures.outages:
-        known.setdefault(links.cable(outage), []).append(outage)
-    cables = range(len(links.cables)) if failures.rate else sorted(known)
-    made = {number: Cable(known.get(number, []), failures, seed, number) for number in cables}
-    return {link: cable for number, cable in made.items() for link in links.cables[number]}
