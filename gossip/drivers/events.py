@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from heapq import heappop, heappush
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,24 +14,13 @@ from algorithms.program import NodeProgram
 from gossip.drivers.nodes import Gradient, LocalNode, PendingGradients, listeners_of
 from gossip.drivers.schedule import GRADIENT, KINDS, MESSAGE, SECOND, START, TIMER, Event, Record, Schedule
 from gossip.network import SimulatedClock, SimulatedNetwork
+from gossip.network.mail import Letter
 from gossip.network.message_times import START as START_OF_WAY
 from gossip.network.message_times import Journey, MessageTimes
 from topologies import Topology
 
 HOP = len(KINDS)  # what is no event of a node: a message comes to a link
 NOBODY = -1  # to whom that happens; before all nodes, so that messages go on before others are sent at the same time
-
-
-class Letter(NamedTuple):
-    """A message under way."""
-
-    sender: int
-    to: int
-    row: Tensor
-    """(1, d), as it is decoded."""
-    size: int
-    """Bytes."""
-    label: str
 
 
 class EventDriver:
