@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from algorithms import Traffic
+from algorithms import Message, Traffic
 from algorithms.program import NodeProgram
 from gossip.drivers.nodes import Gradient, LocalNode, PendingGradients, listeners_of
 from gossip.drivers.schedule import GRADIENT, KINDS, MESSAGE, SECOND, START, TIMER, Event, Record, Schedule
@@ -73,7 +73,7 @@ class EventDriver:
         self._caused = 0
         self._now, self._event = 0, -1
         for node in range(n):
-            self._cause(0, node, START, None)
+            self._cause(0, node, START)
 
     @property
     def seconds(self) -> float:
@@ -123,18 +123,19 @@ class EventDriver:
             return
         node.gradients += 1
         self._pending.ask(node.node, x, step)
-        self._cause(self._now + self._times.gradient(node.node, step), node.node, GRADIENT, None)
+        self._cause(self._now + self._times.gradient(node.node, step), node.node, GRADIENT)
 
-    def carry(self, node: LocalNode, to: int, row: Tensor, size: int, label: str) -> None:
+    def carry(self, node: LocalNode, to: int, value: Tensor | Message, label: str) -> None:
         """See `Host`."""
-        sender = node.node
-        self._sent_bytes[sender] += size
-        self._sent_messages[sender] += 1
-        self._send_on(Letter(sender, to, row, size, label), self._event, START_OF_WAY)
+        letter = Letter(node.node, to, value, label, self._event)
+        size = letter.size
+        self._sent_bytes[node.node] += size
+        self._sent_messages[node.node] += 1
+        self._send_on(letter, size, START_OF_WAY)
 
     def wake(self, node: LocalNode, seconds: float) -> None:
         """See `Host`."""
-        self._cause(self._now + nanoseconds(seconds), node.node, TIMER, None)
+        self._cause(self._now + nanoseconds(seconds), node.node, TIMER)
 
     def _happenings(self, until: float | None) -> Iterator[None]:
         """Let the events of nodes happen that are due until then, with a pause after each."""
@@ -153,9 +154,8 @@ class EventDriver:
             self._now = time
             self._event += 1
             if kind == MESSAGE:
-                sender, _, row, _, label = what
-                record.add((time, MESSAGE, number, sender, cause))
-                node.receive(sender, row, label)
+                record.add((time, MESSAGE, number, what.sender, what.cause))
+                node.receive(what.sender, what.row, what.label)
             else:
                 record.add((time, kind, number, number, cause))
                 if kind == GRADIENT:
@@ -164,18 +164,17 @@ class EventDriver:
                     node.start() if kind == START else node.awake()
             yield
 
-    def _send_on(self, letter: Letter, cause: int, journey: Journey) -> None:
-        """Bring a message as far as it gets now."""
-        sender, to, _, size, _ = letter
-        way = self._times.travel(sender, to, size, self._now, journey)
+    def _send_on(self, letter: Letter, size: int, journey: Journey) -> None:
+        """Bring a message of so many bytes as far as it gets now."""
+        way = self._times.travel(letter.sender, letter.to, size, self._now, journey)
         if isinstance(way, int):
-            self._cause(way, to, MESSAGE, letter, cause)
+            self._cause(way, letter.to, MESSAGE, letter)
         else:
-            self._cause(way.time, NOBODY, HOP, (letter, cause, way), cause)
+            self._cause(way.time, NOBODY, HOP, (letter, size, way))
 
-    def _cause(self, time: int, node: int, kind: int, what: Any, cause: int | None = None) -> None:
+    def _cause(self, time: int, node: int, kind: int, what: Any = None) -> None:
         """Let something happen at this time."""
-        heappush(self._queue, (time, node, self._caused, kind, self._event if cause is None else cause, what))
+        heappush(self._queue, (time, node, self._caused, kind, self._event, what))
         self._caused += 1
 
 

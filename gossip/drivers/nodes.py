@@ -25,8 +25,8 @@ class Host(Protocol):
     def compute(self, node: LocalNode, x: Tensor) -> None:
         """A node asks for its next gradient, at x (1, d)."""
 
-    def carry(self, node: LocalNode, to: int, row: Tensor, size: int, label: str) -> None:
-        """A node sends a row (1, d) to a neighbour, in so many bytes."""
+    def carry(self, node: LocalNode, to: int, value: Tensor | Message, label: str) -> None:
+        """A node sends a row (1, d), which is nobody else's, or a message of one to a neighbour."""
 
     def wake(self, node: LocalNode, seconds: float) -> None:
         """A node sets a timer."""
@@ -92,10 +92,7 @@ class LocalNode:
         """See `NodeContext`."""
         if to not in self._reach:
             raise ValueError(f"node {self.node} has no link to node {to}")
-        if isinstance(value, Message):
-            self._host.carry(self, to, value.dense().clone(), int(value.nbytes.sum()), kind)
-        else:
-            self._host.carry(self, to, value.clone(), value.nbytes, kind)
+        self._host.carry(self, to, value if isinstance(value, Message) else value.clone(), kind)
 
     def set_timer(self, seconds: float) -> None:
         """See `NodeContext`."""

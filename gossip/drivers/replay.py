@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from algorithms import Message
 from algorithms.program import NodeProgram
 from gossip.drivers.nodes import Gradient, LocalNode, PendingGradients, listeners_of
 from gossip.drivers.schedule import GRADIENT, KINDS, MESSAGE, START, Schedule
@@ -65,6 +66,7 @@ class ReplayDriver:
         self._steps = np.bincount(schedule.nodes[schedule.kinds == GRADIENT], minlength=topology.n).tolist()
         self._timers = dict.fromkeys(here, 0)
         self._letters: dict[tuple[int, int], deque[Letter]] = {}
+        self._event = -1
 
     def run(self) -> None:
         """Let all of it happen; collective.
@@ -78,6 +80,7 @@ class ReplayDriver:
             node = self._nodes.get(number)
             if node is None:
                 continue
+            self._event = event
             try:
                 self._happen(node, kind, sender)
             except LookupError:
@@ -103,9 +106,9 @@ class ReplayDriver:
             node.gradients += 1
             self._pending.ask(node.node, x, step)
 
-    def carry(self, node: LocalNode, to: int, row: Tensor, size: int, label: str) -> None:
+    def carry(self, node: LocalNode, to: int, value: Tensor | Message, label: str) -> None:
         """See `Host`."""
-        letter = Letter(node.node, to, row, size, label)
+        letter = Letter(node.node, to, value, label, self._event)
         rank = self._rank_of[to]
         if rank == self._mail.rank:
             self._keep(letter)

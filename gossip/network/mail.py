@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol, TypeVar
 
 from torch import Tensor
+
+from algorithms.compressors.message import Message
+
+T = TypeVar("T")
+
+SLEEP = 1e-3  # seconds between two looks at a timer
 
 
 class Letter(NamedTuple):
@@ -13,12 +20,22 @@ class Letter(NamedTuple):
 
     sender: int
     to: int
-    row: Tensor
-    """(1, d), as it is decoded."""
-    size: int
-    """Bytes that it counts as."""
+    value: Tensor | Message
+    """A row (1, d), or a message of one."""
     label: str
     """What the receiver is to make of it."""
+    cause: int
+    """In which event it was sent, by the number that the sending process gives it."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of it."""
+        return int(self.value.nbytes.sum()) if isinstance(self.value, Message) else self.value.nbytes
+
+    @property
+    def row(self) -> Tensor:
+        """(1, d), as it is decoded; the receiver's own."""
+        return self.value.dense().clone() if isinstance(self.value, Message) else self.value
 
 
 class Mail(Protocol):
@@ -40,6 +57,40 @@ class Mail(Protocol):
 
     def finish(self) -> list[Letter]:
         """Wait until all ranks are here, and all that they have sent; what has not been taken. Collective."""
+
+
+class LiveMail(Protocol):
+    """Carries letters between processes of which none knows when which ones will come."""
+
+    @property
+    def rank(self) -> int:
+        """This process."""
+
+    @property
+    def hosted(self) -> Sequence[Sequence[int]]:
+        """The nodes of each rank, in the order of its rows."""
+
+    @property
+    def outstanding(self) -> int:
+        """How many letters of this process others have not begun to take."""
+
+    def send(self, rank: int, letter: Letter) -> None:
+        """Send a letter to another rank."""
+
+    def waiting(self) -> bool:
+        """Whether a letter has come."""
+
+    def arrived(self) -> Letter | None:
+        """A letter that has come, if there is one."""
+
+    def over(self) -> bool:
+        """Whether no process will do anything any more; asked again and again by one that has nothing to do."""
+
+    def wait(self, done: Callable[[], bool]) -> None:
+        """Wait until something has happened, without taking the core from others."""
+
+    def gather(self, value: T) -> list[T]:
+        """What all ranks give, in their order; collective, when the run is over."""
 
 
 class NoMail:
@@ -65,3 +116,29 @@ class NoMail:
     def finish(self) -> list[Letter]:
         """See `Mail`."""
         return []
+
+    @property
+    def outstanding(self) -> int:
+        """None."""
+        return 0
+
+    def waiting(self) -> bool:
+        """See `LiveMail`."""
+        return False
+
+    def arrived(self) -> Letter | None:
+        """See `LiveMail`."""
+        return None
+
+    def over(self) -> bool:
+        """See `LiveMail`."""
+        return True
+
+    def wait(self, done: Callable[[], bool]) -> None:
+        """See `LiveMail`."""
+        while not done():
+            time.sleep(SLEEP)
+
+    def gather(self, value: T) -> list[T]:
+        """See `LiveMail`."""
+        return [value]
