@@ -28,6 +28,7 @@ from algorithms.proximal import NonNegative as NonNegative
 from algorithms.proximal import NuclearNorm as NuclearNorm
 from algorithms.proximal import Proximal as Proximal
 from algorithms.proximal import Simplex as Simplex
+from algorithms.robust import *
 from algorithms.schedules.learning_rate import Constant as Constant
 from algorithms.schedules.learning_rate import Cosine as Cosine
 from algorithms.schedules.learning_rate import InverseTime as InverseTime

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
@@ -14,6 +14,13 @@ from algorithms.network import Network
 from algorithms.state import State
 
 S = TypeVar("S", bound=State)
+
+Losses = Callable[[Tensor, int, int], Tensor]
+"""What a node loses elsewhere than at `state.x`: of points (r, d), a local row and the size of a batch, (r,).
+
+These are mean losses over so many of that node's examples, drawn anew in each iteration and the same for all points.
+Whoever gives them counts each as so many function values.
+"""
 
 
 @dataclass(frozen=True)
@@ -29,11 +36,13 @@ class Sample:
         loss: (k,), the loss that each node saw.
         norms: (k, tensors) float64, the l2 norms of the tensors of a gradient, in the mean over those of the parts of a
             batch that the estimate is the mean of; None from oracles that do not tell.
+        losses: Asks for losses at other points; None from who cannot tell.
     """
 
     gradient: Tensor
     loss: Tensor
     norms: Tensor | None = None
+    losses: Losses | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,11 @@ class Algorithm(Generic[S]):
         return self.auxiliary + self.servers
 
     @property
+    def trusted(self) -> int:
+        """How many of the nodes with data, the last ones, must be honest: those that judge the others."""
+        return 0
+
+    @property
     def proportional(self) -> bool:
         """Whether a gradient c times as large does what a learning rate c times as large does.
 
@@ -84,6 +98,16 @@ class Algorithm(Generic[S]):
     @property
     def takes_norms(self) -> bool:
         """Whether samples must have `norms`."""
+        return False
+
+    @property
+    def takes_losses(self) -> bool:
+        """Whether samples must have `losses`."""
+        return False
+
+    @property
+    def sets_batch_size(self) -> bool:
+        """Whether it makes a batch of several samples while it trains, so that its iterations are not all steps."""
         return False
 
     def with_learning_rate(self, lr: float) -> Self:

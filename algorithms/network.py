@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -222,3 +223,9 @@ class Network(Protocol):
 
     def finish_step(self) -> None:
         """Called by whoever drives the algorithm after `start` and each step: if that communicated, a round ends."""
+
+    def unrecorded(self) -> AbstractContextManager[None]:
+        """What is done meanwhile counts neither as traffic nor as a round, nor on a clock: it is not the method's.
+
+        What was posted stays as it is.
+        """

@@ -44,14 +44,20 @@ BLOCKS = [
     for page in ("README.md", "docs/own.md")
     for text in re.findall(r"```python\n(.*?)```", (REPOSITORY / page).read_text(), re.DOTALL)
 ]
-MODULES = {"damped": "DampedSGD", "halved": "EveryOther", "mine": "small_world", "feedback": "FeedbackSGD"}
+MODULES = {
+    "damped": "DampedSGD",
+    "halved": "EveryOther",
+    "mine": "small_world",
+    "feedback": "FeedbackSGD",
+    "printing": "Printing",
+}
 
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with the files of the documentation, in which the command runs."""
     for name, word in MODULES.items():
-        (text,) = [each for each in BLOCKS if f"class {word}(" in each or f"def {word}(" in each]
+        (text,) = [each for each in BLOCKS if f"class {word}" in each or f"def {word}(" in each]
         (tmp_path / f"{name}.py").write_text(text)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
@@ -221,3 +227,13 @@ def test_the_defaults_are_still_classes() -> None:
     assert parse(["--workload", "Digits"], ranks=1).topology.name == "exponential"
     assert isinstance(parse(["--workload", "Digits"], ranks=1).algorithm, DecentralizedSGD)
     assert parse(["--workload", "Digits", "--topology", "topologies.ring"], ranks=1).topology.name == "ring"
+
+
+def test_a_logger(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    loggers = parse(["--logger", "printing.Printing"], 1).loggers
+    options: Any = {"oracle": Full(), "evaluate_every": 2, "report": False, "output": own / "runs"}
+    result = gossip.run(problem(), ring(8), DecentralizedSGD(lr=0.05), steps=4, loggers=loggers, **options)
+    assert result.directory is not None
+    first, *rows = capsys.readouterr().out.splitlines()
+    assert first == f"{result.directory.parent.name}/{result.directory.name} after 0 records"
+    assert rows == [f"{record['step']} {record['train_loss']}" for record in result.history]

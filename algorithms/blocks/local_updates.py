@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from torch import Tensor
 
@@ -41,14 +41,16 @@ class LocalUpdates(Algorithm[L]):
     """An algorithm with periods of local steps by an update rule: its `optimizer`, or SGD with its `momentum`.
 
     An update takes x to x + c y with the rule's c and y, which are -lr and the gradient where the rule is plain SGD.
-    These are fields of the algorithm:
+    The algorithm has the fields lr, period, momentum and optimizer, and nesterov if its momentum may be Nesterov's.
     """
 
-    lr: float | LearningRate
-    period: int | AdaComm
-    momentum: float
+    if TYPE_CHECKING:  # the command line reads annotations with the names that the module of the algorithm imports
+        lr: float | LearningRate
+        period: int | AdaComm
+        momentum: float
+        optimizer: LocalOptimizer | None
+
     nesterov: bool = False
-    optimizer: LocalOptimizer | None
 
     @property
     def rule(self) -> LocalOptimizer:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Self
+from functools import partial
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor
@@ -12,7 +13,14 @@ from algorithms.blocks.error_memory import ErrorMemory
 from algorithms.blocks.server import ServerForm, collect_mean, distribute, server_rows
 from algorithms.compressors import Compressor, Message
 from algorithms.network import Network
+from algorithms.randomness import Draw
 from algorithms.state import Block
+
+
+class Pack(Protocol):
+    """What makes a message of a stack (k, d), such as `Compressor.compress`."""
+
+    def __call__(self, value: Tensor, /, *, draw: Draw, sent: Tensor | None = None) -> Message: ...
 
 
 @dataclass
@@ -54,20 +62,36 @@ class TwoWay(Block):
             down: The operator C_s.
             network: The nodes, and the server behind them if there is one.
         """
-        if self.server == "replicated":
-            mean = network.mean(self.up.compress(value, up, network.draw("up"))).repeat(len(value), 1)
-            at_server = replace(network.draw("down"), nodes=[network.n] * len(value))
-            return self.down.compress(mean, down, at_server).dense()
-        nodes, here = range(network.n - 1), torch.zeros(len(value), dtype=torch.bool)
-        here[server_rows(network)] = True
-        mean = collect_mean(self.up.compress(value, up, network.draw("up"), sent=~here), nodes, network)
-        answer = self.down.compress(mean, down, network.draw("down"), sent=here)
-        return distribute(answer, nodes, network, others=torch.zeros_like(value))
+        pack_up, pack_down = partial(self.up.compress, compressor=up), partial(self.down.compress, compressor=down)
+        return packed_average(value, pack_up, pack_down, network, self.server)
 
     def rescale(self, factor: float) -> None:
         """Multiply all errors."""
         self.up.lost = factor * self.up.lost
         self.down.lost = factor * self.down.lost
+
+
+def packed_average(value: Tensor, up: Pack, down: Pack, network: Network, server: ServerForm) -> Tensor:
+    """(k, d): what the server makes of the average of what the nodes make of their vectors, at every node.
+
+    Sent: a message up by each node and one down to each; with a replicated server each node's message to all others.
+
+    Args:
+        value: (k, d); the server's row counts for nothing.
+        up: Makes the messages of the nodes; their rows alone are sent.
+        down: Makes the server's message of their average: of its row, or of all rows where it is replicated.
+        network: The nodes, and the server behind them if there is one.
+        server: Whether there is.
+    """
+    if server == "replicated":
+        mean = network.mean(up(value, draw=network.draw("up"))).repeat(len(value), 1)
+        at_server = replace(network.draw("down"), nodes=[network.n] * len(value))
+        return down(mean, draw=at_server).dense()
+    nodes, here = range(network.n - 1), torch.zeros(len(value), dtype=torch.bool)
+    here[server_rows(network)] = True
+    mean = collect_mean(up(value, draw=network.draw("up"), sent=~here), nodes, network)
+    answer = down(mean, draw=network.draw("down"), sent=here)
+    return distribute(answer, nodes, network, others=torch.zeros_like(value))
 
 
 def average_at_server(value: Tensor | Message, network: Network, server: ServerForm) -> Tensor:

@@ -30,6 +30,7 @@ from algorithms.compressors.quantizers.sign import ScaledSign as ScaledSign
 from algorithms.compressors.quantizers.sparse_dithering import SparseDithering as SparseDithering
 from algorithms.compressors.quantizers.spherical import Spherical as Spherical
 from algorithms.compressors.quantizers.tern_grad import TernGrad as TernGrad
+from algorithms.compressors.quantizers.unscaled_sign import Sign as Sign
 from algorithms.compressors.sparsifiers.adaptive_random import AdaptiveRandom as AdaptiveRandom
 from algorithms.compressors.sparsifiers.bernoulli import Bernoulli as Bernoulli
 from algorithms.compressors.sparsifiers.perm_k import PermK as PermK

@@ -41,6 +41,15 @@ class Compressor:
     """Whether `encode` itself refuses what is not finite, on its way, so that nobody needs to look before."""
 
     @property
+    def level(self) -> tuple[bool, ...] | None:
+        """What a method changes of it from round to round, as `Accordion` does; None where there is nothing."""
+        return None
+
+    def at_level(self, level: tuple[bool, ...] | None) -> Self:
+        """This operator at another level, of those that have one."""
+        return self
+
+    @property
     def biased(self) -> bool:
         """Whether E C(x) may differ from x."""
         return True

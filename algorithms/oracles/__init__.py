@@ -6,6 +6,7 @@ from algorithms.oracles.batches import uniform_batch as uniform_batch
 from algorithms.oracles.estimates import directions as directions
 from algorithms.oracles.full import Full as Full
 from algorithms.oracles.loopless_svrg import LooplessSvrg as LooplessSvrg
+from algorithms.oracles.losses import asked_losses as asked_losses
 from algorithms.oracles.minibatch import Minibatch as Minibatch
 from algorithms.oracles.oracle import HasBuffers as HasBuffers
 from algorithms.oracles.oracle import HasLosses as HasLosses

@@ -13,7 +13,7 @@ from methods import MOMENTUM, NODES, SETTINGS, TARGET
 
 def lines(record: dict[str, Any]) -> list[str]:
     """The table of one rate, by medians over repeats."""
-    link, runs = record["link"], record["runs"]
+    link, host, runs = record["link"], record["host"], record["runs"]
     names = list(dict.fromkeys(run["method"] for run in runs))
     repeats = len(runs) // len(names)
     until = "20 steps (quick: no target)" if record["quick"] else f"accuracy {TARGET}"
@@ -21,7 +21,8 @@ def lines(record: dict[str, Any]) -> list[str]:
         f"### {NODES} ranks behind {record['rate']}, to {until}, {repeats} run{'s' if repeats > 1 else ''} each",
         "",
         f"Measured links: {1e3 * link['latency']:.2f} ms, {8e-6 * link['bandwidth']:.0f} Mbit/s, "
-        f"{1e3 * link['overhead']:.2f} ms a message beyond its bytes.",
+        f"{1e3 * link['overhead']:.2f} ms a message beyond its bytes; of {host['cores']} cores that all ranks share, a "
+        f"message takes {1e3 * host['message']:.2f} ms and {1e9 * host['byte']:.1f} ns a byte at either end.",
         "",
         "| method | steps | accuracy | MB sent per node | seconds, real | on the clock | clock / real |",
         "|---|---|---|---|---|---|---|",

@@ -26,12 +26,13 @@ from algorithms import ShardedWorkload
 from gossip.bench.network import fit
 from gossip.bench.network.mirror import mirrored
 from gossip.bench.network.validate import Stepping
-from gossip.bench.timing import interleaved
+from gossip.bench.timing import Spending, interleaved, mpi_of
 from gossip.console.frame import exit_code
 from gossip.drivers.gradients import Gradients
 from gossip.drivers.lockstep import Lockstep
 from gossip.network import Communicator, SimulatedNetwork, connect
 from gossip.network.simulation.description import Compute, Level
+from gossip.network.simulation.host import Host
 from gossip.network.simulation.times import NetworkTimes
 
 SEED = 0  # settings were fixed on others
@@ -71,7 +72,8 @@ class Bench:
         """
         taken, steps, accuracy = 0.0, 0, 0.0
         while accuracy < TARGET and steps < (QUICK if self.options.quick else MOST):
-            self.processes.barrier()
+            self.processes.barrier()  # where early ranks sleep, and then one that all leave at about the same time
+            mpi_of(self.processes).Barrier()
             began = time.perf_counter()
             for _ in range(EVERY):
                 step()
@@ -131,25 +133,34 @@ class Bench:
         return self.until_target(name, step, look)
 
 
-def measure_links(processes: Communicator, d: int, repeats: int) -> Level:
-    """Those behind which the ranks are, by averages of rows of some lengths."""
+def measure_links(processes: Communicator, d: int, repeats: int) -> tuple[Level, Host]:
+    """Those behind which the ranks are, and what messages take of the cores, by averages of rows of some lengths."""
     wanted = fit.operations(processes.size, (1000, d // 4, d))
     cases, networks = fit.cases(wanted, processes, "peer-to-peer")
-    seconds = interleaved(cases, repeats, processes)
+    spending = {name: Spending(case) for name, case in cases.items()}
+    seconds = interleaved(spending, repeats, processes)
     for network in networks:
         network.close()
-    return fit.fit(wanted, seconds, processes.size)
+    gathered = processes.gather({name: float(np.median(each.seconds[-repeats:])) for name, each in spending.items()})
+    spent = {name: sum(each[name] for each in gathered) for name in cases}
+    host = fit.handling(wanted, spent, processes.size, processes.local_cores)
+    link = processes.from_root(lambda: fit.fit_beside(wanted, seconds, processes.size, host))
+    if processes.rank == 0:
+        for each in wanted:
+            told = each.seconds(processes.size, link, host)
+            print(f"{each.name}: {1e3 * each.communication(seconds):.2f} ms, {1e3 * told:.2f} ms as fitted", flush=True)
+    return link, host
 
 
 def measure_computing(processes: Communicator, workload: ShardedWorkload, repeats: int) -> dict[str, Compute]:
-    """What each method computes in a step, with all ranks at work."""
+    """What each method takes of a core in a step, with all ranks at work."""
     cases = {}
     for name, method in METHODS.items():
         tuned = settings(name)
         network = mirrored(method.topology(), processes.rank)
         cases[name] = Stepping(method.make(tuned["lr"], tuned["gamma"]), workload, BATCH, network)
     interleaved(cases, repeats, processes)
-    blocks = processes.gather({name: case.seconds[-repeats:] for name, case in cases.items()})
+    blocks = processes.gather({name: case.spent[-repeats:] for name, case in cases.items()})
     return {name: fit.computing(np.array([each[name] for each in blocks])) for name in METHODS}
 
 
@@ -160,16 +171,16 @@ def bench(processes: Communicator, options: Namespace) -> int:
         raise ValueError(f"this takes {NODES} ranks, not {processes.size}; start it by run.sh")
     workload = WORKLOAD.shard(NODES, SEED, processes.from_root)
     repeats = 1 if options.quick else 5
-    link = measure_links(processes, workload.layout.d, repeats)
+    link, host = measure_links(processes, workload.layout.d, repeats)
     computing = measure_computing(processes, workload, repeats)
     shared = Bench(options, processes, workload)
     found: list[Measured] = []
     lr, compute = settings("all-reduce SGD")["lr"], computing["all-reduce SGD"]
-    ring = SimulatedNetwork((link,), compute)
+    ring = SimulatedNetwork((link,), compute, host=host)
     with gloo(processes, options.address):
         for _ in range(1 if options.quick else options.repeats):
             for name in METHODS:
-                found.append(shared.method(name, fit.fitted(link, computing[name])))
+                found.append(shared.method(name, fit.fitted(link, computing[name], host)))
             averaged = Averaged(workload, processes, oracle(), lr, SEED)
             found.append(shared.baseline("all-reduce SGD, MPI_Allreduce", averaged, ring))
             ddp = DistributedDataParallel(workload, processes, lr, SEED)
@@ -177,6 +188,7 @@ def bench(processes: Communicator, options: Namespace) -> int:
     record: dict[str, Any] = {
         "rate": options.rate,
         "link": vars(link),
+        "host": vars(host),
         "quick": options.quick,
         "compute_seconds": {name: each.seconds * (1 + each.spread) for name, each in computing.items()},
         "runs": [vars(each) for each in found],

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import replace
 
 from gossip.errors import UsageError
 from gossip.network import SimulatedNetwork
@@ -80,28 +79,3 @@ def differs(network: SimulatedNetwork) -> bool:
     compute, failures = network.compute, network.failures
     uneven = compute.jitter != "none" or compute.trace is not None or len(compute.slow) > 0
     return uneven or failures.rate > 0 or len(failures.outages) > 0
-
-
-def described(network: SimulatedNetwork) -> dict[str, Any]:
-    """A network of levels as its file says it.
-
-    Raises:
-        UsageError: It has parts that stand in files of their own.
-    """
-    if network.graph is not None or network.compute.trace is not None:
-        raise UsageError("--verify is for networks of levels, without a trace; this one is a graph, or has a trace")
-    compute = {key: value for key, value in asdict(network.compute).items() if value is not None}
-    return {
-        "levels": [_given(level) for level in network.levels],
-        "compute": compute | {"slow": dict(network.compute.slow)},
-        "failures": {
-            "rate": network.failures.rate,
-            "repair": network.failures.repair,
-            "outages": [_given(outage) for outage in network.failures.outages],
-        },
-        "sums": network.sums,
-    }
-
-
-def _given(part: Any) -> dict[str, Any]:
-    return {key: value for key, value in asdict(part).items() if value is not None}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,14 @@ Numbers = NDArray[np.float64]
 ENDLESS = 16  # rounds of a schedule that never repeats, repeated
 DOUBLINGS = 60
 ROUNDING = 1e-12  # of a memory that is none
+MOST_ROUNDS = 2**20  # after which differences that are still there count as staying
 RATES = np.geomspace(1e-3, 1.0, 61)  # learning rates that are tried, in units of 1 / L
 PULL = 0.8  # a, see `Memory`: fitted, see docs/advise.md
 CURVATURE = 0.02  # c, see `Problem`: fitted, see docs/advise.md
 FACTORS = 1 - np.geomspace(1.0, 1e-4, 25)  # for which the memory of a schedule is computed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Memory:
     """How long differences between nodes live under averaging: as functions of what is left of them at each round.
 
@@ -38,12 +40,15 @@ class Memory:
             lambda^2 / (1 - f^2 lambda^2).
         drift: (k,), m: the same if B never changes, the mean of (lambda / (1 - f lambda))^2.
         cross: (k,), c: the mean product of D and such a B, that of lambda / (1 - f lambda).
+        left: The share of the squares of independent differences that is there after so many rounds without any new
+            ones, on average over the nodes; of a symmetric W the mean of lambda^(2 rounds).
     """
 
     factors: Numbers
     noise: Numbers
     drift: Numbers
     cross: Numbers
+    left: Callable[[int], float]
 
     def over(self, other: Memory) -> float:
         """How many times as long as in another one differences by noise live, where f is nearly 1.
@@ -69,10 +74,41 @@ def memory(schedule: Schedule, factors: Numbers = FACTORS) -> Memory:
     """
     if isinstance(schedule, Topology) and schedule.symmetric:
         values = eigenvalues(schedule)
-        of_modes: Matrix = np.array([_of_modes(values, f) for f in factors]) / schedule.n
-        return Memory(factors, *of_modes.T)
+        v, m, c = np.array([_of_modes(values, f) for f in factors]).T / schedule.n
+        return Memory(factors, v, m, c, lambda count: float(np.sum(values ** (2 * count))) / schedule.n)
     rounds = [schedule[t].matrix.toarray() - 1 / schedule.n for t in range(schedule.period or ENDLESS)]
-    return Memory(factors, *np.array([_of_rounds(rounds, f) for f in factors]).T)
+    v, m, c = np.array([_of_rounds(rounds, f) for f in factors]).T
+    return Memory(factors, v, m, c, lambda count: _left(rounds, count))
+
+
+def _left(rounds: Sequence[Matrix], count: int) -> float:
+    periods, more = divmod(count, len(rounds))
+    product = np.linalg.matrix_power(_product(rounds), periods)
+    return float(np.sum((_product(rounds[:more]) @ product if more else product) ** 2)) / len(product)
+
+
+def _product(rounds: Sequence[Matrix]) -> Matrix:
+    """Of matrices that come one after the other."""
+    product = rounds[0]
+    for W in rounds[1:]:
+        product = W @ product
+    return product
+
+
+@cache
+def rounds_to(memory: Memory | None, share: float) -> float:
+    """After how many rounds at most this share of the squares of differences is left: one, where averages are exact."""
+    if memory is None:
+        return 1
+    above, count = 0, 1
+    while memory.left(count) > share:
+        above, count = count, 2 * count
+        if count > MOST_ROUNDS:
+            return math.inf
+    while count - above > 1:
+        middle = (above + count) // 2
+        above, count = (middle, count) if memory.left(middle) > share else (above, middle)
+    return count
 
 
 def eigenvalues(topology: Topology) -> Numbers:
@@ -116,11 +152,15 @@ class Deviation:
         noise: (61,) Of independent noise, at each of `RATES`.
         drift: (61,) Of gradients that differ from node to node.
         settling: Steps until that holds, for methods that learn how gradients differ; 0 for others.
+        period: H, the steps from one averaging to the next.
+        memory: Of the averaging; None if it is exact, or if `settling` is what counts.
     """
 
     noise: Numbers
     drift: Numbers
     settling: float = 0.0
+    period: int = 1
+    memory: Memory | None = None
 
 
 def periodic(memory: Memory | None, n: int, steps: int, *, beside: bool = False) -> Deviation:
@@ -147,11 +187,11 @@ def periodic(memory: Memory | None, n: int, steps: int, *, beside: bool = False)
     s, z = (1 - powers) / (1 - q), (1 - powers**2) / (1 - q**2)
     v, m, c = memory.at(powers[:, H]) if memory is not None else (np.zeros(len(RATES)),) * 3
     if beside:  # D+ = (W - J) D - lr G: what was added last is still there as it was
-        return Deviation(v + u, m + 2 * c + u)
+        return Deviation(v + u, m + 2 * c + u, memory=memory)
     before, inner, noise = powers[:, :-1], s[:, :-1], z[:, :-1]
     s_H, z_H = s[:, H], z[:, H]
     drift = (before**2).mean(1) * s_H**2 * m + 2 * (before * inner).mean(1) * s_H * c + u * (inner**2).mean(1)
-    return Deviation((before**2).mean(1) * z_H * v + u * noise.mean(1), drift)
+    return Deviation((before**2).mean(1) * z_H * v + u * noise.mean(1), drift, period=H, memory=memory)
 
 
 def corrected(topology: Topology, precision: float) -> Deviation:
@@ -205,8 +245,14 @@ def compressed(topology: Topology, alpha: float, gamma: float) -> Memory:
     squares = np.einsum("kma,kmb->kmab", added, added.conj()).reshape(*A.shape[:-2], 4)
     variance = np.linalg.solve(np.eye(4) - twice, squares[..., None])[..., 0, 0].real
     fixed = np.linalg.solve(np.eye(2) - A, added[..., None])[..., 0, 0]
-    sums = ((each.sum(1) / topology.n) for each in (variance, np.abs(fixed) ** 2, fixed.real))
-    return Memory(factors, *sums)
+    v, m, c = (each.sum(1) / topology.n for each in (variance, np.abs(fixed) ** 2, fixed.real))
+    free = np.stack(np.broadcast_arrays(1 + pull * alpha, pull * (1 - alpha), alpha, 1 - alpha), axis=-1)
+
+    def left(count: int) -> float:
+        after = np.linalg.matrix_power(free.reshape(-1, 2, 2), count)
+        return float(np.sum(np.abs(after[:, 0, 0]) ** 2)) / topology.n
+
+    return Memory(factors, v, m, c, left)
 
 
 @dataclass(frozen=True)
@@ -251,14 +297,21 @@ def steps(problem: Problem, n: int, deviation: Deviation) -> Steps:
 
         2 / (lr K) + lr sigma^2 / n + 2 c lr^2 (sigma^2 noise + zeta^2 drift)   with L = F(x_0) - min F = 1,
 
-    where c = 1; the smallest K that makes this the target, for the best lr <= 1.
+    where c = 1; the smallest K that makes this the target, for the best lr. It is proven for averages after every H
+    steps where lr + c lr^2 H (H - 1) <= 1 (Wang & Joshi, SysML 2019, arXiv 1810.08313, theorem 1, with c = 1), so no
+    other lr counts. And it is about the average of the models, which no node has where they are not averaged: there are
+    at least as many rounds as bring a difference between nodes down to the share of the target, in its square.
     """
     average = RATES * problem.noise / n
     apart = 2 * problem.curvature * RATES**2
     by_noise, by_drift = apart * problem.noise * deviation.noise, apart * problem.heterogeneity * deviation.drift
     left = problem.target - average - by_noise - by_drift
+    proven = RATES + problem.curvature * RATES**2 * deviation.period * (deviation.period - 1) <= 1
     with np.errstate(divide="ignore"):
-        needed = np.where(left > 0, 2 / (RATES * np.maximum(left, 1e-300)), np.inf)
+        needed = np.where((left > 0) & proven, 2 / (RATES * np.maximum(left, 1e-300)), np.inf)
     best = int(np.argmin(needed))
     shares = (each[best] / problem.target for each in (average, by_noise, by_drift))
-    return Steps(float(needed[best]) + deviation.settling, float(RATES[best]), *(float(share) for share in shares))
+    count = float(needed[best]) + deviation.settling
+    if not deviation.settling:
+        count = max(count, deviation.period * rounds_to(deviation.memory, problem.target))
+    return Steps(count, float(RATES[best]), *(float(share) for share in shares))

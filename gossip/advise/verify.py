@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 
 from gossip.advise.command import Question, Verification
-from gossip.advise.networks import altered, described
+from gossip.advise.files import write_network
+from gossip.advise.networks import altered
 from gossip.advise.operators import message_bytes
 from gossip.advise.ranking import CLOSE, Prediction
 from gossip.advise.words import Answer
@@ -181,7 +182,6 @@ def _name(place: int) -> str:
 
 def _order(tested: Sequence[Prediction], answer: Answer, how: Verification) -> StudyOrder:
     """The study as its file says it, which anybody can run again."""
-    described(answer.network)  # refuses what cannot be written
     folder = how.output / "networks"
     d = Digits(hidden=HIDDEN).shard(1, 0).layout.d
     files = [folder / f"{_name(place)}.yaml" for place in range(len(tested))]
@@ -205,8 +205,7 @@ def _order(tested: Sequence[Prediction], answer: Answer, how: Verification) -> S
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file, each in zip(files, tested, strict=True):
-            network = described(scaled(each, answer.network, d))
-            file.write_text(yaml.safe_dump(network, sort_keys=False), encoding="utf-8")
+            write_network(scaled(each, answer.network, d), file)
         text.write_text(yaml.safe_dump(kept, sort_keys=False), encoding="utf-8")
     except OSError as error:
         raise DataError(f"cannot write into {how.output} ({error.strerror}); choose another --output") from error

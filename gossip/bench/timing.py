@@ -18,6 +18,27 @@ SHORTEST = 0.06  # seconds of a timed block: long against the start of the ranks
 TRIALS = 3  # at a block's length; the shortest counts, as an interruption only makes it longer
 
 
+class Spending:
+    """A case of which it is put down what this process takes of the cores.
+
+    Args:
+        case: It.
+
+    Attributes:
+        seconds: For an iteration, of each call.
+    """
+
+    def __init__(self, case: Case) -> None:
+        self._case = case
+        self.seconds: list[float] = []
+
+    def __call__(self, iterations: int) -> None:
+        """Make so many."""
+        began = time.process_time()
+        self._case(iterations)
+        self.seconds.append((time.process_time() - began) / iterations)
+
+
 def repeated(operation: Callable[[], object]) -> Case:
     """The case of an operation that keeps nothing from one iteration to the next."""
 

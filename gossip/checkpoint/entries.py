@@ -87,10 +87,14 @@ class StateRows:
         if isinstance(value, Message):
             self._named[id(value)] = name, value
             self._take_items(name, value.packed, nodes)
-            compressor = next((path for path, each in _compressors(self._algorithm) if each == value.compressor), None)
+            made_by = value.compressor
+            level = made_by.level if isinstance(made_by, Compressor) else None
+            known = _compressors(self._algorithm)
+            compressor = next((path for path, each in known if each.at_level(level) == made_by), None)
             if compressor is None:
                 raise ValueError(f"{self._whose(name)} is a message of a compressor that the algorithm does not have")
-            return {"kind": "message", "d": value.d, "type": _written(value.dtype), "compressor": compressor}
+            written = {"kind": "message", "d": value.d, "type": _written(value.dtype), "compressor": compressor}
+            return written if level is None else written | {"level": list(level)}
         if isinstance(value, Tensor) and value.ndim:
             self._named[id(value)] = name, value
             self._take_stack(name, value, nodes)
@@ -172,7 +176,10 @@ class StatesFromRows:
                 return self._named[entry["as"]]
             case "message":
                 dtype, packed = _read(entry["type"]), tuple(self._items(name, nodes))
-                message = Message(self._compressors[entry["compressor"]], entry["d"], dtype, self._device, packed)
+                compressor = self._compressors[entry["compressor"]]
+                if "level" in entry:
+                    compressor = compressor.at_level(tuple(entry["level"]))
+                message = Message(compressor, entry["d"], dtype, self._device, packed)
                 _check_decodes(name, message)
                 self._named[name] = message
                 return message

@@ -111,6 +111,8 @@ class _Outlines:
                 _check_count(_part(entry, "d", name), f"{name}.d")
                 _check_type(_part(entry, "type", name), name)
                 _need(isinstance(_part(entry, "compressor", name), str), name, entry["compressor"], "a compressor")
+                level = _list(entry.get("level", []), name)
+                _need(all(isinstance(each, bool) for each in level), name, level, "true or false of each tensor")
                 self.named.add(name)
             case "stack":
                 _check_counts(_part(entry, "shape", name), f"{name}.shape")

@@ -123,7 +123,7 @@ class EventDriver:
             return
         node.gradients += 1
         self._pending.ask(node.node, x, step)
-        self._cause(self._now + self._times.gradient(node.node, step), node.node, GRADIENT)
+        self._cause(self._times.computed(node.node, step, self._now), node.node, GRADIENT)
 
     def carry(self, node: LocalNode, to: int, value: Tensor | Message, label: str) -> None:
         """See `Host`."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from algorithms import HasBuffers, Oracle, OracleState, Sample, ShardedWorkload
+from algorithms import HasBuffers, Oracle, OracleState, Sample, ShardedWorkload, asked_losses
 from gossip.errors import UsageError
 
 
@@ -40,10 +40,11 @@ class Gradients:
 
     def sample(self, state: OracleState, x: Tensor, step: int, idle: Sequence[int] = ()) -> Sample:
         """At models (k, d), but for the idle rows, unless the oracle has to see these, too."""
+        losses = asked_losses(self.workload, self.nodes, state, step, self.seed)
         rows, ignored = range(len(self.nodes)), {*idle}
         busy = list(rows) if state.remembers else [row for row in rows if row not in ignored]
         if not busy:
-            return Sample(torch.zeros_like(x), torch.zeros_like(x[:, 0]))
+            return Sample(torch.zeros_like(x), torch.zeros_like(x[:, 0]), losses=losses)
         workload = self._with(state.buffers)
         if len(busy) == len(rows):
             sample = self.oracle.sample(state, workload, x[: len(busy)], self.nodes, step, self.seed)
@@ -53,7 +54,7 @@ class Gradients:
             state.put(busy, own.counts())
         check_kind(self.oracle, "sample", sample, Sample)
         norms = None if sample.norms is None else _placed(sample.norms, busy, len(x))
-        return Sample(_placed(sample.gradient, busy, len(x)), _placed(sample.loss, busy, len(x)), norms)
+        return Sample(_placed(sample.gradient, busy, len(x)), _placed(sample.loss, busy, len(x)), norms, losses)
 
     def look(
         self, state: OracleState, x: Tensor, step: int, idle: Sequence[int]

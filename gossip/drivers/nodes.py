@@ -136,7 +136,8 @@ class PendingGradients:
         """What a node has asked for, (1, d) and (1,)."""
         if node not in self._there:
             self._compute()
-        return Sample(*self._there.pop(node))
+        gradient, loss, *norms = self._there.pop(node)
+        return Sample(gradient, loss, norms[0] if norms else None)
 
     def _compute(self) -> None:
         nodes = sorted(self._asked)

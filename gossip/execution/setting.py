@@ -14,7 +14,7 @@ from algorithms import Algorithm, ShardedWorkload
 from gossip.checkpoint.finding import Found, find
 from gossip.drivers.moment import Position
 from gossip.errors import DataError, UsageError, say
-from gossip.execution.checks import check_batches, check_buffers
+from gossip.execution.checks import check_batches, check_buffers, check_losses
 from gossip.execution.training import DECIDE_MODELS, Training
 from gossip.network import Communicator, RunNetwork, connect
 from gossip.processes.ending import closed_on_error
@@ -149,6 +149,7 @@ def _sharded(training: Training, topology: Schedule, processes: Communicator) ->
     if workload is None:
         raise UsageError(f"{type(training.workload).__name__}: shard gives nothing; it must give a ShardedWorkload")
     check_batches(training.oracle, workload, n)
+    check_losses(training.algorithm, workload)
     check_buffers(training.algorithm, topology, workload)
     return workload
 

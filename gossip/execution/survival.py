@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import fields, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -170,7 +170,7 @@ class Survival:
 
     def _heal(self, topology: Schedule, survivors: Sequence[int]) -> Schedule:
         algorithm = self._setting.training.algorithm
-        if not set(range(topology.n - algorithm.auxiliary, topology.n)) <= set(survivors):
+        if not set(range(topology.n - algorithm.auxiliary - algorithm.trusted, topology.n)) <= set(survivors):
             raise UsageError(f"{type(algorithm).__name__} cannot go on without a node that it needs and that was lost")
         healed = heal(topology, survivors)
         check_needs(algorithm, healed)
@@ -196,10 +196,12 @@ def _mass(algorithm: Algorithm, state: State, network: RunNetwork) -> float | No
 
 
 def later(algorithm: Algorithm, steps: int) -> Algorithm:
-    """The same one, with the learning rates that its schedules have so many steps later."""
-    schedules = {
-        field.name: Later(value, steps)
-        for field in fields(algorithm)
-        if isinstance(value := getattr(algorithm, field.name), LearningRate)
-    }
-    return replace(algorithm, **schedules) if schedules else algorithm
+    """The same one, with the learning rates that its schedules have so many steps later, and a method's within it."""
+    changed: dict[str, Any] = {}
+    for field in fields(algorithm):
+        value = getattr(algorithm, field.name)
+        if isinstance(value, LearningRate):
+            changed[field.name] = Later(value, steps)
+        elif isinstance(value, Algorithm):
+            changed[field.name] = later(value, steps)
+    return replace(algorithm, **changed) if changed else algorithm

@@ -6,7 +6,7 @@ The first paragraph beneath a field is its help on the command line.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -16,6 +16,7 @@ from torch import Tensor
 from algorithms import Algorithm, Full, Oracle, ShardedWorkload
 from gossip.network import MakeTransport, SimulatedClock, SimulatedNetwork, TransportName
 from gossip.records.loggers.chosen import LoggerName
+from gossip.records.loggers.logger import Logger
 from gossip.workloads.workload import Workload
 from topologies import Schedule
 from topologies.placement import Placement
@@ -118,10 +119,12 @@ class Training:
     report: bool = True
     """Write the page report.html into the run directory at the end, which takes a second."""
 
-    loggers: Sequence[LoggerName] = ()
-    """Also log the rows of metrics.jsonl by csv, tensorboard, wandb, mlflow; --logger NAME for each on a command line.
+    loggers: Sequence[LoggerName | str | Logger] = ()
+    """Also log the rows of metrics.jsonl by csv, tensorboard, wandb, mlflow, or a logger of one's own; --logger NAME
+    for each on a command line.
 
-    In the run directory, W&B offline; see `gossip.records.loggers`. A logger that fails ends no run."""
+    In the run directory, W&B offline; see `gossip.records.loggers`, and docs/own.md for one's own: an object, or the
+    import path of its class. A logger that fails ends no run."""
 
     traceback: bool = False
     """Show all lines that an error in a class of one's own has passed, not only its own one."""
@@ -148,7 +151,8 @@ class Training:
     With two there is a whole one at any time, whatever happens to the last."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "loggers", (self.loggers,) if isinstance(self.loggers, str) else tuple(self.loggers))
+        alone = isinstance(self.loggers, str) or not isinstance(self.loggers, Iterable)
+        object.__setattr__(self, "loggers", (self.loggers,) if alone else tuple(self.loggers))
         if isinstance(self.network, str | Path):
             object.__setattr__(self, "network", SimulatedNetwork.of(self.network))
 

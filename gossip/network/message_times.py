@@ -32,8 +32,9 @@ class MessageTimes:
 
     The links are those of `NetworkTimes`, which has the same for all nodes in lockstep: each carries one message after
     the other, in the order in which they come to it, and both the port of the sender and that of the listener are
-    links. A gradient takes a node as long as the one of the same number takes it in lockstep. Of a `SimulatedClock`,
-    every node has one port of its bandwidth in each direction, and all are equally far apart.
+    links. What hosts have to do their cores share. A gradient takes a node as long as the one of the same number takes
+    it in lockstep. Of a `SimulatedClock`, every node has one port of its bandwidth in each direction, and all are
+    equally far apart.
 
     Args:
         clock: How fast nodes and links are.
@@ -49,11 +50,12 @@ class MessageTimes:
         self._n = n
         self._links = LinkTimes(clock.one_level() if isinstance(clock, SimulatedClock) else clock, n, seed)
         self._ways: dict[int, Way] = {}
+        self._there: dict[int, int] = {}  # when the last message of each pair of nodes arrives
         self._needed = lru_cache(maxsize=DRAWN)(lambda step: clock.nanoseconds(n, seed, step))
 
-    def gradient(self, node: int, step: int) -> int:
-        """How long a node computes its gradient of this number, from 0."""
-        return int(self._needed(step)[node])
+    def computed(self, node: int, step: int, now: int) -> int:
+        """When a node has computed its gradient of this number, from 0, for which it asks now."""
+        return self._links.compute(node, now, int(self._needed(step)[node]))
 
     def travel(self, sender: int, listener: int, size: int, now: int, journey: Journey = START) -> int | Journey:
         """Bring a message of so many bytes as far as it gets now.
@@ -76,7 +78,9 @@ class MessageTimes:
             if ended > end:
                 end = ended
             if place == last:
-                return end + latency
+                # Cores of a host that handle messages side by side do not let one overtake another of the same pair.
+                there = self._there[pair] = max(end + latency, self._there.get(pair, 0))
+                return there
             place += 1
             if began > now:
                 return Journey(began, place, end)

@@ -46,6 +46,10 @@ def check_algorithm(algorithm: Any) -> Algorithm:
         raise ValueError(f"{name} has auxiliary nodes, and in one's own loop every node has data")
     if algorithm.takes_norms:
         raise ValueError(f"{name} as set up needs the norms of gradients of single samples, which a loop does not give")
+    if algorithm.sets_batch_size:
+        raise ValueError(f"{name} sets the batch size, and in one's own loop you do; use its method alone")
+    if algorithm.takes_losses:
+        raise ValueError(f"{name} asks for losses at points of its own, which a loop does not give; gossip.run does")
     return algorithm
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -32,8 +32,8 @@ class WeightDecay:
     def __init__(self, algorithm: Algorithm) -> None:
         self._way = way_to_decay(algorithm)
         self.default = 0.0 if self._way is None else float(_at(algorithm, self._way))
-        rule = getattr(algorithm, "optimizer", None)
-        self._refused_by = type(rule).__name__ if self._way is None and rule is not None else None
+        rule = None if self._way else _rule_of(algorithm)
+        self._refused_by = None if rule is None else type(rule).__name__
 
     def begin(self, algorithm: Algorithm, groups: Sequence[dict[str, Any]]) -> Algorithm:
         """The algorithm with the largest of the groups', which says what it can do with it.
@@ -80,12 +80,13 @@ def parted(places: Sequence[Place], values: Sequence[float]) -> PartedDecay:
 
 def way_to_decay(owner: Owner) -> tuple[str, ...] | None:
     """The names of the fields that lead from an algorithm to the `weight_decay` of its local steps; None if none do."""
-    names = {field.name for field in fields(owner)}
-    if "weight_decay" in names:
+    if "weight_decay" in {field.name for field in fields(owner)}:
         return ("weight_decay",)
-    rule = getattr(owner, "optimizer", None) if "optimizer" in names else None
-    way = way_to_decay(rule) if isinstance(rule, LocalOptimizer) else None
-    return None if way is None else ("optimizer", *way)
+    for name, part in _within(owner):
+        way = way_to_decay(part)
+        if way is not None:
+            return (name, *way)
+    return None
 
 
 def with_decay(owner: Any, way: Sequence[str], decay: Decay) -> Any:
@@ -96,6 +97,23 @@ def with_decay(owner: Any, way: Sequence[str], decay: Decay) -> Any:
     changed = copy.copy(owner)
     object.__setattr__(changed, name, with_decay(getattr(owner, name), rest, decay) if rest else decay)
     return changed
+
+
+def _within(owner: Owner) -> Iterator[tuple[str, Owner]]:
+    """(name of the field, what is there): the update rule of an algorithm or a rule, and the method within another."""
+    for name, kind in (("optimizer", LocalOptimizer), ("algorithm", Algorithm)):
+        part = getattr(owner, name, None)
+        if isinstance(part, kind):
+            yield name, part
+
+
+def _rule_of(algorithm: Algorithm) -> LocalOptimizer | None:
+    """The update rule that an algorithm, or the method within it, makes its local steps by."""
+    for _, part in _within(algorithm):
+        rule = part if isinstance(part, LocalOptimizer) else _rule_of(part)
+        if rule is not None:
+            return rule
+    return None
 
 
 def _at(owner: Any, way: Sequence[str]) -> Any:

@@ -12,7 +12,9 @@ STEPS = 3
 
 
 def follows(algorithm: Algorithm) -> bool:
-    """Whether a change of all parameters, of a node alone without gradients, has the effect of a start from there.
+    """Whether a change of all parameters, of a node without gradients, has the effect of a start from there.
+
+    The node is alone but for those that the method must trust.
 
     Methods that keep more of the parameters than these themselves, such as those of an iteration before, do not follow
     a change, or go beyond it.
@@ -22,7 +24,7 @@ def follows(algorithm: Algorithm) -> bool:
     """
     try:
         algorithm = algorithm.for_layout(Layout.vector(NUMBERS))
-        x = torch.linspace(1, 2, NUMBERS, dtype=torch.float64)[None]
+        x = torch.linspace(1, 2, NUMBERS, dtype=torch.float64).repeat(1 + algorithm.trusted, 1)
         started, changed = Trial(algorithm, x), Trial(algorithm, torch.zeros_like(x))
         changed.go()
         changed.state.x.copy_(x)
@@ -33,23 +35,23 @@ def follows(algorithm: Algorithm) -> bool:
 
 
 class Trial:
-    """A run of a node alone that has no gradients.
+    """A run of few nodes, all of them neighbours, that have no gradients.
 
     Args:
         algorithm: What it runs.
-        x: (1, d), where it starts.
+        x: (n, d), where they start.
     """
 
     def __init__(self, algorithm: Algorithm, x: Tensor) -> None:
         self._algorithm = algorithm
-        self._network = MatrixNetwork([[1.0]])
+        self._network = MatrixNetwork([[1 / len(x)] * len(x)] * len(x))
         self.state: State = algorithm.start(x, self._network)
         self._network.finish_step()
 
     def go(self) -> Tensor:
-        """(1, d): where some steps lead."""
+        """(n, d): where some steps lead."""
         for _ in range(STEPS):
             self._algorithm.post(self.state, self._network)
-            sample = Sample(torch.zeros_like(self.state.x), torch.zeros(1, dtype=self.state.x.dtype))
+            sample = Sample(torch.zeros_like(self.state.x), torch.zeros_like(self.state.x[:, 0]))
             self._algorithm.advance(self.state, sample, self._network)
         return self.state.x

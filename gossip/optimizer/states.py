@@ -46,14 +46,9 @@ class Identity:
         network: RunNetwork,
     ) -> Identity:
         """That of an optimizer which runs this algorithm, as it was given, on these parameters."""
-        settings = {
-            field.name: in_words(getattr(algorithm, field.name))
-            for field in fields(algorithm)
-            if field.name not in ACTING
-        }
         kind = None if local is None else type(local).__name__
         shapes = [list(place.shape) for place in places]
-        return cls(type(algorithm).__name__, settings, kind, network.nodes[0], network.n, shapes)
+        return cls(type(algorithm).__name__, _settings(algorithm), kind, network.nodes[0], network.n, shapes)
 
     def check(self, given: Any, groups: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """What was saved beside the groups, if it is a state of the same.
@@ -116,6 +111,18 @@ def _of_local(name: str | None) -> str:
     return "no local optimizer" if name is None else f"the local optimizer {name}"
 
 
+def _settings(algorithm: Algorithm, path: str = "") -> dict[str, str]:
+    """Those of an algorithm and of a method within it that parameter groups do not set."""
+    found: dict[str, str] = {}
+    for field in fields(algorithm):
+        value, name = getattr(algorithm, field.name), f"{path}{field.name}"
+        if isinstance(value, Algorithm):
+            found |= {name: type(value).__name__} | _settings(value, f"{name}.")
+        elif field.name not in ACTING:
+            found[name] = in_words(value)
+    return found
+
+
 def in_words(value: object) -> str:
     """A setting, the same in every process: functions and other objects by their names."""
     text = repr(value)
@@ -165,6 +172,7 @@ def classes_within(algorithm: Algorithm) -> list[Any]:
 
 
 def _compressors(owner: object) -> list[type]:
-    """The classes of the compressors in its fields, and in theirs."""
-    parts = [value for value in vars(owner).values() if isinstance(value, Compressor)]
-    return [kind for part in parts for kind in (type(part), *_compressors(part))]
+    """The classes of the compressors in its fields, and in theirs, and in those of a method within it."""
+    parts = [value for value in vars(owner).values() if isinstance(value, Compressor | Algorithm)]
+    within = [kind for part in parts for kind in _compressors(part)]
+    return [type(part) for part in parts if isinstance(part, Compressor)] + within

@@ -21,7 +21,6 @@ from gossip.network import TransportName
 from gossip.options.checks import check_values
 from gossip.options.kinds import let_the_parser_know
 from gossip.options.messages import NotUnderstoodError, one_line
-from gossip.records.loggers.chosen import LoggerName
 from gossip.workloads import Workload
 from gossip.yaml_files import check_yaml, parse_value, read_yaml
 from topologies import Schedule
@@ -196,7 +195,7 @@ def _types() -> dict[str, Any]:
         "workload": Workload,
         "transport": TransportName,
         "network": str | None,
-        "loggers": list[LoggerName],
+        "loggers": list[str],
     }
 
 

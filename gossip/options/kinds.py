@@ -7,7 +7,17 @@ from functools import cache
 from jsonargparse import class_from_function, set_parsing_settings
 
 import topologies
-from algorithms import AdaComm, Algorithm, Compressor, EventThreshold, LearningRate, LocalOptimizer, Oracle, Proximal
+from algorithms import (
+    AdaComm,
+    Algorithm,
+    Attack,
+    Compressor,
+    EventThreshold,
+    LearningRate,
+    LocalOptimizer,
+    Oracle,
+    Proximal,
+)
 from algorithms.compressors.sparsifiers.sparsifier import Sparsifier
 from gossip.network import SimulatedClock
 from gossip.workloads import Split, Workload
@@ -15,6 +25,7 @@ from topologies import Schedule
 
 KINDS = {  # what may be named, by the last word of the option that names it
     "algorithm": Algorithm,
+    "attack": Attack,
     "clock": SimulatedClock,
     "compressor": Compressor,
     "contraction": Compressor,

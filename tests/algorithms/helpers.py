@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from algorithms import Algorithm, MatrixNetwork, Sample, State, StepDecay
+from algorithms.algorithm import Losses
 from algorithms.schedules.learning_rate import learning_rate
 from topologies import Schedule, Topology, erdos_renyi, exponential, one_peer_exponential, ring, with_servers
 
@@ -124,8 +125,12 @@ def run(
     steps: int,
     dtype: torch.dtype = torch.float64,
     network: MatrixNetwork | None = None,
+    losses: Losses | None = None,
 ) -> Run:
-    """Drive an algorithm for some steps on full local gradients, on the topology's network or on another one of it."""
+    """Drive an algorithm for some steps on full local gradients, on the topology's network or on another one of it.
+
+    Losses are those that it may ask for.
+    """
     n, servers = topology.n, algorithm.servers
     network = network or network_of(with_servers(topology, servers))
     state = algorithm.start(torch.tensor(with_rows(x, servers), dtype=dtype), network)
@@ -135,7 +140,7 @@ def run(
     for step in range(steps + 1):
         if step:
             gradient = torch.tensor(with_rows(problem.gradient(points[-1]), servers), dtype=dtype)
-            algorithm.advance(state, Sample(gradient, loss), network)
+            algorithm.advance(state, Sample(gradient, loss, losses=losses), network)
         with network.unrecorded():
             algorithm.spread(state, network)
         models.append(algorithm.model(state)[:n].numpy().copy())

@@ -39,7 +39,8 @@ def test_samples_stay_as_they_are(name: str) -> None:
     for step in range(STEPS):
         algorithm.post(state, network)
         network.finish_gradients(step)
-        sample = Sample(torch.from_numpy(random.normal(size=(n, d))), torch.from_numpy(random.random(n)))
+        gradient, loss = torch.from_numpy(random.normal(size=(n, d))), torch.from_numpy(random.random(n))
+        sample = Sample(gradient, loss, losses=lambda x, row, batch: x.square().sum(dim=1))
         samples.append(sample)
         copies.append(Sample(sample.gradient.clone(), sample.loss.clone()))
         algorithm.advance(state, sample, network)

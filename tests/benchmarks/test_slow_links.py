@@ -37,9 +37,12 @@ def test_tables_have_medians_and_say_what_did_not_reach_the_target(module: Any) 
     run = {"method": "D-SGD", "steps": 5, "accuracy": 0.95, "seconds": 2.0, "predicted": 1.0, "megabytes": 3.0}
     runs = [run, run | {"seconds": 4.0}, run | {"seconds": 90.0}, *[run | {"method": "other", "accuracy": 0.5}] * 3]
     link = {"latency": 1e-3, "bandwidth": 12.5e6, "overhead": 0.0}
-    text = "\n".join(module("tables").lines({"rate": "100mbit", "link": link, "quick": False, "runs": runs}))
+    host = {"cores": 2, "message": 1e-4, "byte": 4e-9}
+    record = {"rate": "100mbit", "link": link, "host": host, "quick": False, "runs": runs}
+    text = "\n".join(module("tables").lines(record))
     assert "| D-SGD | 5 | 0.950 | 3.00 | 4.00 | 1.00 | 0.25 |" in text
     assert "| other | 5 (not reached) |" in text and "100 Mbit/s" in text
+    assert "of 2 cores that all ranks share, a message takes 0.10 ms and 4.0 ns a byte" in text
 
 
 def test_wrong_options_end_in_one_line_before_anything_is_made(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tests.cases.workloads import least_squares
 from topologies import Schedule, ring
 
 NODES = 7
-FAMILIES = ("decentralized", "compressed", "cooperative", "federated", "error_feedback")
+FAMILIES = ("decentralized", "compressed", "cooperative", "federated", "error_feedback", "robust")
 TABLES = (*FAMILIES, "optimizers", "oracles", "clock")
 
 

@@ -7,7 +7,7 @@ import json
 import os
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,27 @@ def in_mlflow(run: Path) -> Rows:
     return sorted(found.items())
 
 
+class Counting:
+    """A logger of a user's own, which fails at the steps that it is told to."""
+
+    def __init__(self, fails: int | None = None) -> None:
+        self.fails = fails
+        self.said: list[tuple[str, Any]] = []
+
+    def open(self, about: About, history: Sequence[Mapping[str, Any]]) -> None:
+        self.said.append(("open", [record["step"] for record in history]))
+        self.about = about
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        if record["step"] == self.fails:
+            raise OSError("the paper is at its end")
+        self.said.append(("add", record["step"]))
+
+    def close(self, summary: Mapping[str, Any] | None) -> None:
+        self.said.append(("close", summary and summary["status"]))
+
+
+COUNTING = Counting()
 READ = {"csv": in_csv, "tensorboard": in_tensorboard, "wandb": in_wandb, "mlflow": in_mlflow}
 
 
@@ -166,7 +187,27 @@ def test_a_missing_package_is_one_line_that_names_the_extra(name: str, monkeypat
 @pytest.mark.parametrize(
     ("loggers", "output", "said"),
     [
-        (["visdom"], "runs", "loggers = visdom is not allowed; it must be one of csv, tensorboard, wandb, mlflow"),
+        (
+            ["visdom"],
+            "runs",
+            "loggers = visdom is not allowed; it must be one of csv, tensorboard, wandb, mlflow, or the import path of "
+            "your own class",
+        ),
+        (
+            ["no_such.Logger"],
+            "runs",
+            "loggers = no_such.Logger is not allowed; no_such.Logger cannot be imported: No "
+            "module named 'no_such'; run the command in the folder of no_such.py, or add that folder to PYTHONPATH",
+        ),
+        (["math.pi"], "runs", "loggers = math.pi is a float; name a class, which is called without arguments"),
+        (
+            ["pathlib.Path"],
+            "runs",
+            "loggers = pathlib.Path is not allowed; a logger has the methods open, add, close, and this has no add",
+        ),
+        (3, "runs", "loggers = int is not allowed; a logger has the methods open, add, close, and this has no open"),
+        ([Counting], "runs", "loggers = Counting is a class; give an object, Counting()"),
+        ([COUNTING, COUNTING], "runs", "loggers = Counting, Counting is not allowed; each of them is given once"),
         (["csv", "csv"], "runs", "loggers = csv, csv is not allowed; each of them is given once"),
         ("csv", None, "loggers write into the run directory: output must say where that is to be made"),
     ],
@@ -175,6 +216,25 @@ def test_loggers_that_cannot_be_are_refused(loggers: Any, output: str | None, sa
     with pytest.raises(UsageError) as error:
         gossip.run(Averaging(), ring(4), GossipAveraging(), steps=2, loggers=loggers, output=output)
     assert str(error.value) == said
+
+
+def test_a_logger_of_ones_own(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Twice in a run, of which one fails; and again where it goes on."""
+    whole, failing = Counting(), Counting(fails=4)
+    options: dict[str, Any] = {"output": tmp_path, "checkpoint_every": 4, "evaluate_every": 2, "report": False}
+    first = gossip.run(
+        Averaging(), ring(4), GossipAveraging(), steps=4, loggers=[whole, "csv", failing], **options
+    )  # fmt: skip
+    assert whole.said == [("open", []), ("add", 0), ("add", 2), ("add", 4), ("close", "finished")]
+    assert failing.said == [("open", []), ("add", 0), ("add", 2)]
+    assert whole.about.directory == first.directory
+    assert first.directory is not None and "Counting" in (first.directory / "config.yaml").read_text()
+    said = capfd.readouterr().err
+    assert said.count("warning: the logger Counting has failed at ") == 1 and said.count("\n") == 1
+    assert "test_loggers.py" in said and "in Counting.add (OSError: the paper is at its end); the run goes on" in said
+    again = Counting()
+    gossip.run(Averaging(), ring(4), GossipAveraging(), steps=6, resume=first.directory, loggers=again, **options)
+    assert again.said == [("open", [0, 2]), ("add", 4), ("add", 6), ("close", "finished")]
 
 
 def test_a_command_line_names_one_or_several() -> None:

@@ -71,6 +71,13 @@ class Switched(LinearCompressor):
         return replace(self, shapes=tuple(tuple(shape) for shape in layout.shapes.values()))
 
     @property
+    def level(self) -> tuple[bool, ...] | None:
+        return self.chosen
+
+    def at_level(self, level: tuple[bool, ...] | None) -> Self:
+        return replace(self, chosen=level)
+
+    @property
     def random(self) -> bool:  # type: ignore[override]
         return self.light.random or self.strong.random
 

@@ -77,6 +77,7 @@ class Stepping:
 
     Attributes:
         seconds: Of each step of each call.
+        spent: Those that this process took of the cores in it.
     """
 
     def __init__(self, algorithm: Algorithm, workload: ShardedWorkload, batch: int, network: RunNetwork) -> None:
@@ -87,14 +88,17 @@ class Stepping:
         self._moments = driver.moments(start, sys.maxsize)
         next(self._moments)
         self.seconds: list[list[float]] = []
+        self.spent: list[list[float]] = []
 
     def __call__(self, iterations: int) -> None:
         """Make so many."""
-        ends = [time.perf_counter()]
+        ends, spent = [time.perf_counter()], [time.process_time()]
         for _ in range(iterations * PERIOD):
             next(self._moments)
             ends.append(time.perf_counter())
+            spent.append(time.process_time())
         self.seconds.append(np.diff(ends).tolist())
+        self.spent.append(np.diff(spent).tolist())
 
 
 @dataclass(frozen=True)

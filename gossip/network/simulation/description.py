@@ -16,9 +16,10 @@ from gossip.network.simulation.compute import Trace
 from gossip.network.simulation.compute import in_nanoseconds as in_nanoseconds
 from gossip.network.simulation.failures import Failures, Outage
 from gossip.network.simulation.graph import LinkGraph, read_graphml
+from gossip.network.simulation.host import Host
 from gossip.yaml_files import read_yaml
 
-PARTS = ("levels", "graph", "compute", "failures", "sums")  # of a network
+PARTS = ("levels", "graph", "compute", "host", "failures", "sums")  # of a network
 Sums = Literal["ring", "tree"]
 TEXTS = ("jitter", "trace", "link")  # which are no numbers
 
@@ -65,6 +66,7 @@ class SimulatedNetwork:
         compute: How long gradients take.
         graph: The links in the place of levels.
         failures: When links are down.
+        host: The cores that nodes share; each has one of its own by default, and messages take it no time.
         sums: How sums over all nodes go: along a "ring", as in most libraries, or the "tree" of this project's own
             transports, which gives the same bits on any number of ranks.
     """
@@ -74,6 +76,7 @@ class SimulatedNetwork:
     graph: LinkGraph | None = None
     failures: Failures = field(default_factory=Failures)
     sums: Sums = "ring"
+    host: Host | None = None
 
     def __post_init__(self) -> None:
         check(len(self.levels) >= 1 or self.graph is not None, self, "levels", "one or more")
@@ -122,13 +125,15 @@ def _arguments(kept: Any, folder: Path) -> dict[str, Any]:
     if not isinstance(kept, Mapping) or not (isinstance(kept.get("levels"), list) or "graph" in kept):
         raise ValueError(
             "a network has levels, a list of mappings with latency and bandwidth, or a graph, the name of a GraphML "
-            "file, and maybe compute and failures"
+            "file, and maybe compute, host and failures"
         )
     unknown = [key for key in kept if key not in PARTS]
     if unknown:
         raise ValueError(f"a network has no {unknown[0]!r}; it has {', '.join(PARTS)}")
     levels = tuple(_made(Level, level) for level in kept.get("levels", []))
     arguments: dict[str, Any] = {"levels": levels, "compute": _compute(kept.get("compute") or {}, folder)}
+    if "host" in kept:
+        arguments["host"] = _made(Host, kept["host"])
     if "sums" in kept:
         arguments["sums"] = kept["sums"]
     if "graph" in kept:

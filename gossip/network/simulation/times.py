@@ -28,7 +28,8 @@ class Ways:
     """In which order the messages of all nodes are handed over: first the first one of each."""
 
     links: list[list[int]]
-    """Of each message, from the sender's to the listener's."""
+    """Of each message, from the sender's to the listener's, with the hosts that handle it as the first and last ones,
+    if that takes time."""
 
     latencies: list[int]
     """Of each message, in nanoseconds."""
@@ -43,7 +44,7 @@ class NetworkTimes:
     sum over the links of a graph. A node hands its messages to its links together, those to the next nodes by number
     first: so on circulant graphs no two come to a down-link at once. All times are whole nanoseconds, and ties go by
     these turns and then by the sender's number, so that they are the same wherever they are computed. What a link that
-    is down does to messages, `Failures` says.
+    is down does to messages, `Failures` says, and what the cores of hosts do, `Host`.
 
     A sum over all nodes is, where the network says "ring", an all-reduce along a ring of all nodes in the order of
     their numbers, which begins when the last node comes to it: 2 (n - 1) rounds in which each sends an n-th of the
@@ -71,7 +72,8 @@ class NetworkTimes:
 
     @property
     def free(self) -> Nanoseconds:
-        """(links,) when each link has carried all that it was given; may be set."""
+        """(links + cores,) when each link has carried all that it was given, and each core of a host, if the network
+        says how many there are, has done it; may be set."""
         return np.array(self._links.free, np.int64)
 
     @free.setter
@@ -87,7 +89,13 @@ class NetworkTimes:
         """All nodes with data that are busy, 1 and not 0, compute the gradient of this step."""
         needed = np.zeros(len(self.now), np.int64)
         needed[: self._with_data] = self._network.compute.nanoseconds(self._with_data, self._seed, step)
-        self.now = self.now + busy * needed
+        if self._network.host is None:
+            self.now = self.now + busy * needed
+            return
+        self.now, needed = self.now.copy(), busy * needed
+        for node in np.argsort(self.now, kind="stable").tolist():
+            if needed[node]:
+                self.now[node] = self._links.compute(node, int(self.now[node]), int(needed[node]))
 
     def send(self, topology: Edges, row_bytes: NDArray[np.int64] | int) -> Nanoseconds:
         """Begin an exchange over the edges of a matrix; (n,), when each node has what it needs of it."""
@@ -141,10 +149,11 @@ class NetworkTimes:
         start = max(int(self.now.max()), int(self.free.max()))
         if n == 1:
             return np.full(n, start)
-        ways = [self._links.way(node, (node + 1) % n) for node in range(n)]
-        load = np.bincount([link for links, _ in ways for link in links], minlength=len(self.free))
+        ways = [self._links.wiring.way(node, (node + 1) % n) for node in range(n)]
+        load = np.bincount([link for links, _ in ways for link in links], minlength=len(self._links.bandwidths))
         needed = load * self._links.overheads + in_nanoseconds(load * row_bytes / n / self._links.bandwidths)
-        carrying, latency = int(needed.max()), max(latency for _, latency in ways)
+        carrying = max(int(needed.max()), self._handling(row_bytes / n))
+        latency = max(latency for _, latency in ways)
         late = 0  # since links were down
         for each in range(rounds) if self._links.cables else ():
             time = start + each * (carrying + latency) + late
@@ -169,10 +178,17 @@ class NetworkTimes:
         links, latency = self._links.way(sender, listener)
         end = time
         for link in links:
-            needed = int(self._links.overheads[link]) + round(size * SECOND / float(self._links.bandwidths[link]))
-            time, ended = self._links.carry(link, time, needed)
+            time, ended = self._links.carry(link, time, self._links.rounded(link, size))
             end = max(end, ended)
         return end + latency
+
+    def _handling(self, size: float) -> int:
+        """How long the cores take where each node sends and hears a message of so many bytes, all at once."""
+        host, n = self._network.host, len(self.now)
+        if host is None:
+            return 0
+        each = in_nanoseconds(host.message + host.byte * size)
+        return int(-(-2 * min(n, host.nodes or n) // host.cores) * each)
 
     def _find_ways(self, topology: Edges) -> Ways:
         indptr, senders, _ = topology.arrays

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,15 @@ class TwoClassModel(LinearModel):
         super().__init__(data.features, data.labels, data.sizes, loss, l2)
         self._test = data.test_features, data.test_labels
         self._l1 = l1
+
+    def with_flipped_labels(self, nodes: Sequence[int]) -> Self:
+        """See `HasLabels`."""
+        changed = copy.copy(self)
+        changed._targets = self._targets.copy()
+        for node in nodes:
+            own = slice(self._starts[node], self._starts[node] + self._sizes[node])
+            changed._targets[own] = -self._targets[own]
+        return changed
 
     def evaluate(self, x: Tensor) -> Mapping[str, float]:
         """ "test_loss", with the l2 and the l1 term, and "test_accuracy" in 0..1.

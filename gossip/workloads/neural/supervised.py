@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from algorithms import Layout, Sample, ShardedWorkload
 from algorithms.numerics.threads import one_thread, side_by_side
 from algorithms.randomness import generator
 from gossip.errors import UsageError
+from gossip.workloads.neural.labels import flipped
 from gossip.workloads.neural.movable import Movable, Movables, Own, derived, evaluating, ready_to_train, trained
 from gossip.workloads.neural.perceptron import Perceptron
 from gossip.workloads.neural.state_dict import StateDict, entries
@@ -153,6 +155,12 @@ class Supervised:
     def least_batch(self) -> int:
         """How many examples a gradient must be taken on: 2 if the model normalises over batches of vectors."""
         return self._findings.least
+
+    def with_flipped_labels(self, nodes: Sequence[int]) -> Supervised:
+        """See `HasLabels`."""
+        changed, data = copy.copy(self), (self._inputs, self._targets, self._shards)
+        changed._inputs, changed._targets, changed._shards = flipped(*data, nodes, self._test_targets)
+        return changed
 
     def gradient(self, x: Tensor, nodes: Sequence[int], examples: Tensor | None = None) -> Sample:
         """See `ShardedWorkload`. Computed in float32, given in the type of x, with buffers as the model came with."""

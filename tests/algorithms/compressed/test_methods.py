@@ -29,9 +29,8 @@ from algorithms import (
     ScaledSign,
     TopK,
 )
-from gossip.needs import check_needs
 from tests.algorithms.helpers import fixed, least_squares, run, starts
-from topologies import Topology, complete, exponential, one_peer_exponential, ring, star
+from topologies import Topology, complete, ring, star
 
 D = 11
 HEADER = 24
@@ -140,21 +139,3 @@ def test_hyperparameters_out_of_range(kind: type, name: str, bad: list[Any], goo
         assert str(raised.value).startswith(f"{kind.__name__}: {name} = {value!r} is not allowed; it must be ")
     for value in good:
         assert getattr(kind(**{name: value}), name) == value
-
-
-@pytest.mark.parametrize("algorithm", METHODS, ids=str)
-def test_topologies_that_do_not_suit_are_refused(algorithm: Algorithm) -> None:
-    varies = one_peer_exponential(8)
-    if isinstance(algorithm, DeepSqueeze):
-        check_needs(algorithm, varies)
-    else:
-        with pytest.raises(ValueError, match="needs a topology that is static"):
-            check_needs(algorithm, varies)
-    weighted = Topology.from_matrix(np.array([[0.5, 0.5, 0.0], [0.25, 0.5, 0.25], [0.0, 0.5, 0.5]]))
-    with pytest.raises(ValueError, match=r"needs a topology that is (symmetric|doubly stochastic)"):
-        check_needs(algorithm, weighted)
-    if type(algorithm) in (Lead, ProxLead, Cedas):
-        with pytest.raises(ValueError, match="needs a topology that is symmetric"):
-            check_needs(algorithm, exponential(13))
-    else:
-        check_needs(algorithm, exponential(13))

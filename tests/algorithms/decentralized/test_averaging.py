@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from algorithms import DecentralizedSGD, GossipAveraging, PushSumAveraging
-from gossip.needs import check_needs
-from tests.algorithms.decentralized.push_sum_graphs import COLUMNS, DOUBLY, GRAPHS, products
+from tests.algorithms.decentralized.push_sum_graphs import DOUBLY, GRAPHS, products
 from tests.algorithms.helpers import ALL, dense, flat, least_squares, run, starts
 from topologies import RandomizedGossip, Schedule, Topology, complete, one_peer_exponential, random_out, ring
 
@@ -78,11 +77,3 @@ def test_bytes_by_hand() -> None:
     pairs = RandomizedGossip(ring(9))
     mixed = run(GossipAveraging(), pairs, problem, starts(problem), 40)
     assert mixed.messages.sum() == 2 * 40 and mixed.bytes.sum() == 2 * 40 * 11 * 8
-
-
-def test_refusals() -> None:
-    with pytest.raises(ValueError, match=r"^PushSumAveraging needs a topology that is column stochastic"):
-        check_needs(PushSumAveraging(), ROWS["rows-9"])
-    for topology in COLUMNS.values():
-        with pytest.raises(ValueError, match=r"^GossipAveraging needs a topology that is row stochastic, .*uniform"):
-            check_needs(GossipAveraging(), topology)

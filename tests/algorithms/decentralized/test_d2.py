@@ -7,10 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-import gossip
 from algorithms import D2, ExactDiffusion, LearningRate
-from gossip.errors import UsageError
-from gossip.workloads import LeastSquares
 from tests.algorithms.helpers import (
     RATES,
     UNDIRECTED,
@@ -25,7 +22,7 @@ from tests.algorithms.helpers import (
     same_curvature,
     starts,
 )
-from topologies import Topology, exponential, one_peer_exponential, ring
+from topologies import Topology, ring
 
 
 def lazy(W: Array) -> Topology:
@@ -100,25 +97,3 @@ def test_sends_one_vector_a_round() -> None:
     result = run(D2(), ring(13), problem, starts(problem), 9)
     assert result.messages.tolist() == [18] * 13
     assert result.bytes.tolist() == [18 * 88] * 13
-
-
-def refusal(topology: Topology) -> str:
-    random = np.random.default_rng(0)
-    n = topology.n
-    workload = LeastSquares(random.normal(size=(n, 4, 2)), random.normal(size=(n, 4)))
-    with pytest.raises(UsageError) as raised:
-        gossip.run(workload, topology, D2(), steps=1, output=None)
-    message = str(raised.value)
-    assert "\n" not in message
-    return message
-
-
-def test_refusals() -> None:
-    assert "D2 needs a topology that is symmetric" in refusal(exponential(8))
-    assert "D2 needs a topology that is static" in refusal(one_peer_exponential(8))
-    message = refusal(pair(-0.34))
-    assert "D2 needs a mixing matrix with all eigenvalues above -0.3333" in message
-    assert "has one of -0.34" in message
-    random = np.random.default_rng(0)
-    workload = LeastSquares(random.normal(size=(8, 4, 2)), random.normal(size=(8, 4)))
-    gossip.run(workload, ring(8), D2(), steps=1, output=None)  # exactly -1/3

@@ -6,10 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-import gossip
 from algorithms import L1, Extra, LearningRate, PgExtra, Sample, StepDecay
-from gossip.errors import UsageError
-from gossip.workloads import LeastSquares
 from tests.algorithms.helpers import (
     RATES,
     UNDIRECTED,
@@ -23,7 +20,7 @@ from tests.algorithms.helpers import (
     soft_threshold,
     starts,
 )
-from topologies import Topology, exponential, ring
+from topologies import Topology, ring
 
 WEIGHT = 0.3
 
@@ -115,10 +112,3 @@ def test_sends_one_vector_a_round() -> None:
         result = run(algorithm, ring(13), problem, starts(problem), 9)
         assert result.messages.tolist() == [18] * 13
         assert result.bytes.tolist() == [18 * 88] * 13
-
-
-def test_refusals() -> None:
-    workload = LeastSquares(np.ones((8, 4, 2)), np.ones((8, 4)))
-    for algorithm in (Extra(), PgExtra()):
-        with pytest.raises(UsageError, match=rf"^{type(algorithm).__name__} needs a topology that is symmetric"):
-            gossip.run(workload, exponential(8), algorithm, steps=1, output=None)

@@ -84,7 +84,7 @@ def norms_of(series: list[tuple[float, float]], threshold: float = 0.5) -> list[
     found = []
     for gradient in series:
         algorithm.advance(state, Sample(torch.tensor([gradient] * 2, dtype=torch.float64), torch.zeros(2)), network)
-        found.append(state.light)
+        found.append(state.critical)
     return found
 
 
@@ -157,5 +157,5 @@ def test_it_is_light_from_where_somebody_lowers_the_learning_rate() -> None:
     for lr in (0.1,) * 6 + (0.05,) * 4:
         sample = Sample(torch.ones(2, 2, dtype=torch.float64), torch.zeros(2))
         algorithm.with_learning_rate(lr).advance(state, sample, network)
-        found.append(state.light[0])
+        found.append(state.critical[0])
     assert found == [True, True, True, True, False, False, True, True, False, False]

@@ -15,6 +15,7 @@ from gossip.advise.rates import (
     corrected,
     memory,
     periodic,
+    rounds_to,
     steps,
     tracked,
 )
@@ -132,6 +133,42 @@ def test_steps_by_hand() -> None:
     share = found.lr * 0.4 / 8 + 2 * 0.02 * found.lr**2 * (0.4 + 0.3 * 2)
     assert found.steps == pytest.approx(2 / (found.lr * (0.05 - share)))
     assert found.of_noise + found.of_deviation + found.of_drift == pytest.approx(share / 0.05)
+
+
+def test_long_periods_take_a_smaller_learning_rate() -> None:
+    """For a target t that is small: lr = 1 / (H sqrt(c)), and so 2 sqrt(c) / t averagings."""
+    alone = Problem(0.0, 0.0, 1e-3, CURVATURE)
+    assert steps(alone, 8, periodic(None, 8, 1)).lr == 1
+    for H in (64, 256):
+        found = steps(alone, 8, periodic(None, 8, H))
+        assert found.lr + CURVATURE * found.lr**2 * H * (H - 1) <= 1
+        assert found.steps / H == pytest.approx(2 * CURVATURE**0.5 / 1e-3, rel=0.2)
+
+
+@pytest.mark.parametrize("name", [*SCHEDULES, "compressed"])
+def test_rounds_in_which_nodes_hear_of_each_other(name: str) -> None:
+    """By taking them one after the other, from independent differences between the nodes."""
+    n, alpha, gamma = 6, 0.4, 0.5
+    schedule = SCHEDULES.get(name, ring(n))
+    x, h = np.eye(n) - 1 / n, np.zeros((n, n))
+    matrices, count = rounds(schedule), 0
+    while np.sum(x**2) / n > 0.01:
+        W = matrices[count % len(matrices)]
+        if name == "compressed":
+            h = h + alpha * (x - h)
+            x = x + gamma * (W - np.eye(n)) @ h
+        else:
+            x = W @ x
+        count += 1
+    kept = compressed(schedule, alpha, gamma) if name == "compressed" else memory(schedule)
+    assert rounds_to(kept, 0.01) == count
+    needed = steps(Problem(0.0, 0.0, 0.01, 1e-6), n, periodic(kept, n, 200))
+    assert needed.steps == max(200 * count, 2 / 0.01 / needed.lr)
+
+
+def test_an_average_over_all_nodes_takes_one_round() -> None:
+    assert rounds_to(None, 1e-9) == rounds_to(memory(ring(3)), 1e-9) == 1
+    assert steps(Problem(0.0, 0.0, 1.0, CURVATURE), 8, periodic(None, 8, 64)).steps >= 64
 
 
 def test_what_is_more_apart_needs_more_steps() -> None:

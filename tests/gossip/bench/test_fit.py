@@ -15,6 +15,7 @@ from gossip.bench.network import fit
 from gossip.bench.network.mirror import mirrored
 from gossip.bench.network.validate import Stepping
 from gossip.network.simulation.description import Level
+from gossip.network.simulation.host import Host
 from gossip.workloads import LogisticRegression
 from topologies import ring
 
@@ -29,6 +30,25 @@ def test_links_are_found_from_the_times_that_averages_take_on_them(n: int) -> No
     assert found.latency == pytest.approx(link.latency, rel=1e-3)
     assert found.bandwidth == pytest.approx(link.bandwidth, rel=1e-3)
     assert found.overhead == pytest.approx(overhead, rel=1e-3, abs=1e-9)
+
+
+def test_links_and_cores_are_found_from_times_on_them() -> None:
+    """Ranks that share two cores, which take longer for some of the averages than the links do."""
+    n, link, host = 8, Level(1e-4, 125e6, overhead=2e-5), Host(2, message=5e-5, byte=4e-9)
+    wanted = fit.operations(n, (100, 10_000, 50_000))
+    spent = {
+        each.name: 2 * each.messages(n) * (host.message + 4 * each.dimension * host.byte) + 0.01 for each in wanted
+    }
+    alone = {f"{each.name} alone": 0.01 for each in wanted}
+    handled = fit.handling(wanted, spent | alone, n, 2)
+    assert (handled.cores, handled.message, handled.byte) == (2, pytest.approx(5e-5), pytest.approx(4e-9))
+    seconds = {each.name: each.seconds(n, link, host) + 0.01 for each in wanted}
+    without = fit.fit(wanted, seconds | alone, n)
+    found = fit.fit_beside(wanted, seconds | alone, n, host)
+    for each in wanted:
+        assert each.seconds(n, found, host) == pytest.approx(seconds[each.name] - 0.01, rel=0.03)
+    errors = [each.seconds(n, without) / (seconds[each.name] - 0.01) for each in wanted]
+    assert max(errors) / min(errors) > 1.5  # no link alone is like this
 
 
 def test_links_that_take_no_time() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from gossip.network.simulation.compute import Compute
 from gossip.network.simulation.description import NETWORKS, Level, SimulatedNetwork
 from gossip.network.simulation.failures import Failures, Outage
 from gossip.network.simulation.graph import Link, LinkGraph
+from gossip.network.simulation.host import Host
 from gossip.network.simulation.times import NetworkTimes
 from tests.algorithms.asynchronous.helpers import nothing
 from topologies import Topology, exponential, grid, ring
@@ -29,6 +30,7 @@ SPOKES = LinkGraph(
 )
 NAMED = NETWORKS | {
     "graph": SimulatedNetwork(graph=SPOKES),
+    "cores": SimulatedNetwork((Level(1e-4, 1e8),), host=Host(cores=2, nodes=4, message=2e-5, byte=1e-9)),
     "failing": SimulatedNetwork(
         (Level(1e-4, 1e6, members=4), Level(1e-3, 2e6)),
         failures=Failures((Outage(0.0005, 0.01, level=1, member=1),), rate=50.0, repair=0.002),
@@ -83,6 +85,29 @@ def test_gradients_take_as_long_as_in_lockstep() -> None:
     for node in range(N):
         ends = schedule.times[(schedule.kinds == 1) & (schedule.nodes == node)]
         assert np.diff(ends, prepend=0).tolist() == [int(network.compute.nanoseconds(N, 9, t)[node]) for t in range(4)]
+
+
+def test_messages_do_not_overtake_each_other_on_the_cores_of_a_host() -> None:
+    network = SimulatedNetwork((Level(0.0, 1e12),), host=Host(cores=2, nodes=1, byte=1e-6))
+    programs = [Shrinking(torch.zeros(1, 1)) for _ in range(2)]
+    run = EventDriver(programs, ring(2), nothing, network)
+    run.run()
+    assert programs[1].heard == [4000, 400, 40] == programs[0].heard
+
+
+@dataclass
+class Shrinking(NodeProgram):
+    """Sends messages of which each is shorter than the one before."""
+
+    x: Tensor
+    heard: list[int] = field(default_factory=list)
+
+    def on_start(self, context: NodeContext) -> None:
+        for size in (4000, 400, 40):
+            context.send(1 - context.node, torch.zeros(1, size))
+
+    def on_message(self, sender: int, value: Tensor, kind: str, context: NodeContext) -> None:
+        self.heard.append(value.shape[1])
 
 
 @dataclass

@@ -176,5 +176,6 @@ def trajectory(case: Case, network: Any) -> np.ndarray:
         gradient[: problem.n] = torch.from_numpy(problem.gradient(state.x.numpy()[: problem.n]))
         algorithm.post(state, network)
         norms = torch.stack([part.norm(dim=1) for part in gradient.split([6, 4], dim=1)], dim=1)
-        algorithm.advance(state, Sample(gradient, gradient.square().sum(dim=1), norms), network)
+        sample = Sample(gradient, gradient.square().sum(dim=1), norms, lambda x, row, batch: x.square().sum(dim=1))
+        algorithm.advance(state, sample, network)
     return np.stack(found)

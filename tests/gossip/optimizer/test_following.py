@@ -16,6 +16,7 @@ CASES = {
 }
 # They keep iterates of before, what neighbours think that they have, or an anchor that pulls them.
 KEEPING = {
+    "Adiana",
     "D2",
     "DcdPSGD",
     "DoubleCompressionSGD",
@@ -27,6 +28,7 @@ KEEPING = {
     "PushSumSGD",
     "QsparseLocalSGD",
     "StepAheadSGD",
+    "ZenoPS",
 }
 
 

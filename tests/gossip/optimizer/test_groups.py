@@ -15,6 +15,7 @@ from torch import nn
 import gossip
 from algorithms import (
     SGD,
+    Accordion,
     Adam,
     AdamW,
     Algorithm,
@@ -23,7 +24,10 @@ from algorithms import (
     Cosine,
     DecentralizedAdamW,
     DecentralizedSGD,
+    Identity,
     Lars,
+    QsparseLocalSGD,
+    Switched,
     TopK,
     TorchOptimizer,
 )
@@ -31,6 +35,7 @@ from gossip.errors import UsageError
 from tests.gossip.optimizer.helpers import loss_of, model, same_as_torch, train
 
 Net = nn.Sequential
+EVERYTHING = Switched(light=Identity(), strong=Identity())
 ACTING = {"params", "lr", "weight_decay", "param_names", "name", "initial_lr", "max_lr", "min_lr", "swa_lr"}
 
 
@@ -58,6 +63,14 @@ def decayed(net: Net) -> list[dict[str, Any]]:
         (
             DecentralizedSGD(lr=0.02, optimizer=Clipped(99.0, Adam())),
             lambda groups: torch.optim.Adam(groups, lr=0.02),
+        ),
+        (
+            Accordion(QsparseLocalSGD(lr=0.02, period=1, compressor=EVERYTHING, optimizer=AdamW(weight_decay=0.3))),
+            lambda groups: torch.optim.AdamW(groups, lr=0.02),
+        ),
+        (
+            Accordion(QsparseLocalSGD(lr=0.1, period=1, compressor=EVERYTHING)),
+            lambda groups: torch.optim.SGD(groups, lr=0.1),
         ),
     ],
     ids=lambda each: str(each) if isinstance(each, Algorithm) else None,
@@ -120,7 +133,8 @@ def test_weight_decay_that_is_changed_later_acts() -> None:
 
 
 def test_groups_show_the_weight_decay_of_the_algorithm() -> None:
-    for algorithm, shown in ((DecentralizedSGD(), 0.0), (DecentralizedAdamW(weight_decay=0.3), 0.3)):
+    within = Accordion(QsparseLocalSGD(compressor=EVERYTHING, optimizer=AdamW(weight_decay=0.4)))
+    for algorithm, shown in ((DecentralizedSGD(), 0.0), (DecentralizedAdamW(weight_decay=0.3), 0.3), (within, 0.4)):
         optimizer = gossip.Optimizer(model().parameters(), algorithm)
         assert [group["weight_decay"] for group in optimizer.param_groups] == [shown]
 
@@ -172,10 +186,14 @@ def test_options_are_refused_at_the_start_and_later(option: str, value: Any, say
 
 
 def test_weight_decay_beside_a_rule_that_cannot_know_it() -> None:
-    algorithm = DecentralizedSGD(optimizer=TorchOptimizer("torch.optim.RMSprop"))
-    with pytest.raises(UsageError, match="no place in the update rule TorchOptimizer"):
-        gossip.Optimizer(decayed(model()), algorithm)
-    gossip.Optimizer(model().parameters(), algorithm)
+    rule = TorchOptimizer("torch.optim.RMSprop")
+    for algorithm in (
+        DecentralizedSGD(optimizer=rule),
+        Accordion(QsparseLocalSGD(compressor=EVERYTHING, optimizer=rule)),
+    ):
+        with pytest.raises(UsageError, match="no place in the update rule TorchOptimizer"):
+            gossip.Optimizer(decayed(model()), algorithm)
+        gossip.Optimizer(model().parameters(), algorithm)
 
 
 def test_parameters_that_come_or_go_are_refused() -> None:

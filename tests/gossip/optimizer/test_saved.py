@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 import xxhash
 
 import gossip
-from algorithms import DecentralizedSGD
+from algorithms import Accordion, ChocoSGD, DecentralizedSGD, ErrorFeedbackSGD, Switched, TopK
 from gossip.errors import DataError
 from tests.gossip.optimizer.helpers import model, train, vector
 
@@ -62,6 +63,29 @@ def test_what_cannot_be_removed_stops_nothing(tmp_path: Path, monkeypatch: pytes
     net, optimizer = loop()
     optimizer.save(tmp_path, model=net, step=3)
     assert optimizer.load(tmp_path, model=net) == {"step": 3}
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        ErrorFeedbackSGD(lr=0.1, compressor=Switched(light=TopK(k=9), strong=TopK(k=2))),
+        ChocoSGD(lr=0.1, gamma=0.5, compressor=Switched(light=TopK(k=9), strong=TopK(k=2)), order="overlapped"),
+    ],
+    ids=["ErrorFeedbackSGD", "ChocoSGD"],
+)
+def test_a_method_within_another_goes_on(method: Any, tmp_path: Path) -> None:
+    """Its operators are known where its messages are loaded, and groups rule its learning rate as that of any."""
+    found = []
+    for lr in (0.1, 0.5):
+        net = model()
+        optimizer = gossip.Optimizer(net.parameters(), Accordion(replace(method, lr=lr), epoch=2, every=1))
+        if optimizer.load(tmp_path, model=net) == {}:
+            train(net, optimizer, range(3))
+            optimizer.save(tmp_path, model=net, step=3)
+        assert optimizer.param_groups[0]["lr"] == 0.1
+        train(net, optimizer, range(3, 8))
+        found.append(vector(net))
+    assert torch.equal(*found)
 
 
 def packed(content: Any) -> bytes:

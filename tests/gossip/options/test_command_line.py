@@ -19,6 +19,7 @@ from algorithms import (
     LocalSGD,
     Minibatch,
     PerTensor,
+    QsparseLocalSGD,
     RandomK,
     Threshold,
     TopK,
@@ -128,6 +129,11 @@ def test_what_the_parser_lets_pass(options: str, says: str) -> None:
     with pytest.raises(UsageError) as raised:
         parse([*options.split(), "--nodes", "4"], ranks=1)
     assert says in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_an_operator_of_a_method_of_local_updates() -> None:
+    options = ["--algorithm", "QsparseLocalSGD", COMPRESSOR, "TopK", f"{COMPRESSOR}.fraction", "0.5"]
+    assert parse([*options, "--nodes", "4"], ranks=1).algorithm == QsparseLocalSGD(compressor=TopK(fraction=0.5))
 
 
 @pytest.mark.parametrize("kind", [AdditiveNoise, ZerothOrder])

@@ -1,0 +1,41 @@
+"""False labels of some nodes' examples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gossip.errors import UsageError
+
+Shards = Sequence[NDArray[np.int64]]
+
+
+def flipped(
+    inputs: Tensor, targets: Tensor, shards: Shards, nodes: Sequence[int], others: Tensor
+) -> tuple[Tensor, Tensor, Shards]:
+    """(inputs, targets, shards) with copies of these nodes' examples at the end, of class C - 1 - c in place of c.
+
+    Copies, since another node may have the same examples.
+
+    Args:
+        inputs: Of all training examples, along the first dimension.
+        targets: Their classes, from 0 on.
+        shards: The examples of each node.
+        nodes: Some nodes.
+        others: Further classes, by which C is found, too.
+
+    Raises:
+        UsageError: The targets are no classes.
+    """
+    if targets.is_floating_point():
+        raise UsageError("FlippedLabels: the targets are numbers, not classes that could be flipped")
+    last, changed, end = int(max(targets.max(), others.max())), list(shards), len(targets)
+    for node in nodes:
+        changed[node] = np.arange(end, end + len(shards[node]))
+        end += len(shards[node])
+    own = torch.from_numpy(np.concatenate([shards[node] for node in nodes]))
+    return torch.cat([inputs, inputs[own]]), torch.cat([targets, last - targets[own]]), changed
