@@ -122,17 +122,20 @@ def train(algorithm: Algorithm, epochs: int, hidden: int, seed: int) -> History:
     )
 
 
-def run(seeds: Sequence[int], say: Say, *, epochs: int = 30, hidden: int = 32) -> Findings:
+def run(
+    seeds: Sequence[int], say: Say, *, names: Sequence[str] = tuple(OPERATORS), epochs: int = 30, hidden: int = 32
+) -> Findings:
     """Every schedule with the learning rate of light compression, and those that have another one with their own.
 
     Args:
+        names: Of operators.
         epochs: Of each training.
         hidden: Width of the perceptron.
     """
     table: list[dict[str, Any]] = []
     curves: dict[str, Any] = {}
-    for name, operators in OPERATORS.items():
-        own = RATES[name]
+    for name in names:
+        operators, own = OPERATORS[name], RATES[name]
         for schedule in (LIGHT, STRONG, ACCORDION):
             for lr in dict.fromkeys((own[LIGHT], own[schedule])):
                 say(f"{name}: {schedule}, learning rate {lr}")
