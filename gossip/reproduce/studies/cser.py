@@ -108,7 +108,7 @@ def make(method: str, reduction: int, momentum: float, lr: float | LearningRate)
 def schedule(lr: float, steps: int) -> LearningRate:
     """A ramp for a twentieth of the steps, and a fifth of it after each of 0.3, 0.6 and 0.8 of all, as in the paper."""
     ramp = steps // 20
-    return WarmUp(ramp, StepDecay(lr, [int(share * steps) - ramp for share in (0.3, 0.6, 0.8)], 0.2))
+    return WarmUp(ramp, StepDecay(lr, tuple(int(share * steps) - ramp for share in (0.3, 0.6, 0.8)), 0.2))
 
 
 def train(shards: ShardedWorkload, algorithm: Algorithm, steps: int, seed: int) -> History:
