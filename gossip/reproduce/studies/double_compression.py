@@ -25,7 +25,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from algorithms import (
@@ -38,7 +37,7 @@ from algorithms import (
     TopK,
 )
 from algorithms.error_feedback.double_compression_sgd import DoubleCompressionState
-from gossip.reproduce.following import followed, kilobytes_per_node, on_first_examples
+from gossip.reproduce.following import followed, in_the_end, kilobytes_per_node, on_first_examples
 from gossip.reproduce.study import Claim, Findings, Say, Study
 from gossip.workloads import Mnist
 
@@ -142,8 +141,6 @@ def run(seeds: Sequence[int], say: Say, *, steps: int = 400, hidden: int = 16) -
         name = f"{each.correction}, {each.operator}, momentum {each.momentum}"
         say(name)
         runs = [train(shards[seed], each, steps, seed) for seed in seeds]
-        losses = [records[-1]["loss"] for records in runs]
-        accuracies = [100 * records[-1]["accuracy"] for records in runs]
         table.append(
             {
                 "momentum": each.momentum,
@@ -151,11 +148,7 @@ def run(seeds: Sequence[int], say: Say, *, steps: int = 400, hidden: int = 16) -
                 "errors": each.correction,
                 "learning rate": each.lr,
                 "kB per node and step": runs[0][-1]["kilobytes"] / steps,
-                "loss half way": float(np.mean([records[EVALUATIONS // 2]["loss"] for records in runs])),
-                "loss": float(np.mean(losses)),
-                "of each seed": ", ".join(f"{loss:.3f}" for loss in losses),
-                "accuracy (%)": float(np.mean(accuracies)),
-                "spread": float(np.ptp(accuracies)),
+                **in_the_end(runs),
             }
         )
         curves[name] = runs
