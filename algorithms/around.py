@@ -1,4 +1,4 @@
-"""What methods around another method have from it."""
+"""What methods around another one share."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, Self, cast
 from algorithms.algorithm import Algorithm
 
 
-class Around:
-    """What methods share that are made around another one, a field of theirs: they ask for what it asks for."""
+class AroundMethod:
+    """A method around another one, `algorithm`, a field of theirs: what it asks for and has is what that one does."""
 
     algorithm: Algorithm
 
@@ -21,54 +21,48 @@ class Around:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """See `algorithms.Algorithm`."""
+        """See `algorithms.Algorithm`, as for all others."""
         return self.algorithm.needs
 
     @property
     def least_eigenvalue(self) -> float:
-        """See `algorithms.Algorithm`."""
         return self.algorithm.least_eigenvalue
 
     @property
     def auxiliary(self) -> int:
-        """See `algorithms.Algorithm`."""
         return self.algorithm.auxiliary
 
     @property
     def servers(self) -> int:
-        """See `algorithms.Algorithm`."""
         return self.algorithm.servers
 
     @property
     def trusted(self) -> int:
-        """See `algorithms.Algorithm`."""
         return self.algorithm.trusted
 
     @property
     def proportional(self) -> bool:
-        """See `algorithms.Algorithm`."""
         return self.algorithm.proportional
 
     @property
     def takes_norms(self) -> bool:
-        """See `algorithms.Algorithm`."""
         return self.algorithm.takes_norms
 
     @property
     def takes_losses(self) -> bool:
-        """See `algorithms.Algorithm`."""
         return self.algorithm.takes_losses
 
+    @property
+    def sets_batch_size(self) -> bool:
+        return self.algorithm.sets_batch_size
+
     def with_learning_rate(self, lr: float) -> Self:
-        """See `algorithms.Algorithm`."""
         return self._around(self.algorithm.with_learning_rate(lr))
 
     def replicated(self) -> Self:
-        """See `algorithms.Algorithm`."""
         return self._around(self.algorithm.replicated())
 
     def for_examples(self, examples: Sequence[int]) -> Self:
-        """See `algorithms.Algorithm`."""
         return self._around(self.algorithm.for_examples(examples))
 
     def _around(self, algorithm: Algorithm) -> Self:

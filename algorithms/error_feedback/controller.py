@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample
-from algorithms.around import Around
+from algorithms.around import AroundMethod
 from algorithms.checks import check
 from algorithms.layout import Layout
 from algorithms.network import Network
@@ -43,7 +43,7 @@ S = TypeVar("S", bound=ControllerState)
 
 
 @dataclass(frozen=True)
-class Controller(Around, Algorithm[S]):  # type: ignore[override]
+class Controller(AroundMethod, Algorithm[S]):  # type: ignore[override]
     """Another method, which `of` changes while it trains, by the criterion of Accordion.
 
     Agarwal, Wang, Lee, Venkataraman, Papailiopoulos, "Adaptive Gradient Communication via Critical Learning Regime

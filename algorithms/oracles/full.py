@@ -21,3 +21,14 @@ class Full(Oracle[OracleState]):
     ) -> Sample:
         state.gradients += torch.tensor([workload.examples(node) for node in nodes])
         return workload.gradient(x, nodes)
+
+    def sample_each(
+        self,
+        state: OracleState,
+        workload: ShardedWorkload,
+        x: Tensor,
+        nodes: Sequence[int],
+        steps: Sequence[int],
+        seed: int,
+    ) -> Sample:
+        return self.sample(state, workload, x, nodes, 0, seed)  # which has no use for the iteration

@@ -68,7 +68,25 @@ class Minibatch(Oracle[OracleState]):
         self, state: OracleState, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], step: int, seed: int
     ) -> Sample:
         state.gradients += self.batch
-        examples = torch.from_numpy(self._batches(workload, nodes, step, seed))
+        return self._sample(workload, x, nodes, self._batches(workload, nodes, step, seed))
+
+    def sample_each(
+        self,
+        state: OracleState,
+        workload: ShardedWorkload,
+        x: Tensor,
+        nodes: Sequence[int],
+        steps: Sequence[int],
+        seed: int,
+    ) -> Sample:
+        state.gradients += self.batch
+        pairs = zip(nodes, steps, strict=True)
+        batches = np.stack([self.examples(workload.examples(node), node, step, seed) for node, step in pairs])
+        return self._sample(workload, x, nodes, batches)
+
+    def _sample(self, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], batches: NDArray[np.int64]) -> Sample:
+        """On these examples, (k, batch)."""
+        examples = torch.from_numpy(batches)
         if self.microbatch is None:
             return workload.gradient(x, nodes, examples)
         if self.microbatch == 1 and isinstance(workload, HasNorms):

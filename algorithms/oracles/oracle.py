@@ -196,6 +196,27 @@ class Oracle(Generic[S]):
         """
         raise NotImplementedError
 
+    def sample_each(
+        self, state: S, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], steps: Sequence[int], seed: int
+    ) -> Sample:
+        """As `sample`, for nodes of which each is in an iteration of its own, `steps`.
+
+        By default one call for each iteration that some node is in. For states that remember no more than counts.
+        """
+        rows_of: dict[int, list[int]] = {}
+        for row, step in enumerate(steps):
+            rows_of.setdefault(step, []).append(row)
+        gradient, loss, norms = torch.empty_like(x), x.new_empty(len(x)), None
+        for step, rows in rows_of.items():
+            own = cast(S, state.rows(rows))
+            sample = self.sample(own, workload, x[rows], [nodes[row] for row in rows], step, seed)
+            state.put(rows, own.counts())
+            gradient[rows], loss[rows] = sample.gradient, sample.loss
+            if sample.norms is not None:
+                norms = sample.norms.new_empty(len(x), sample.norms.shape[1]) if norms is None else norms
+                norms[rows] = sample.norms
+        return Sample(gradient, loss, norms)
+
 
 def check_gradients(oracle: Oracle[Any], workload: ShardedWorkload) -> None:
     """Raise ValueError if a workload gives no gradients to an oracle that needs them."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, cast  # noqa: F401  the command line reads the
 from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample
-from algorithms.around import Around
+from algorithms.around import AroundMethod
 from algorithms.checks import check
 from algorithms.compressors.message import Message
 from algorithms.network import Neighborhood, Network, Posted, WeightedEdges
@@ -19,7 +19,7 @@ from algorithms.state import State
 
 
 @dataclass(frozen=True)
-class Attacked(Around, Algorithm[State]):  # type: ignore[override]
+class Attacked(AroundMethod, Algorithm[State]):  # type: ignore[override]
     """Another method, some of whose nodes send something else than it says: Byzantine ones.
 
     From iteration `since` on, whatever an attacker sends by the method, to its neighbours, to a server or into an

@@ -72,12 +72,71 @@ class Gradients:
         used = {name: _placed(count, range(len(count)), len(x)) for name, count in counts.items()}
         return sample, used, buffers
 
+    def sample_each(self, state: OracleState, x: Tensor, rows: Sequence[int], steps: Sequence[int]) -> Sample:
+        """Of some of the rows, at points x (len(rows), d), each in an iteration of its own: as many as there are rows.
+
+        For an oracle that remembers no more than counts.
+        """
+        own = state.rows(rows)
+        nodes = [self.nodes[row] for row in rows]
+        sample = self.oracle.sample_each(own, self._with(state.buffers), x, nodes, steps, self.seed)
+        check_kind(self.oracle, "sample_each", sample, Sample)
+        state.put(rows, own.counts())
+        return sample
+
     def _with(self, buffers: dict[str, Tensor] | None) -> ShardedWorkload:
         """The workload with what the local nodes have."""
         if not buffers:
             return self.workload
         assert isinstance(self.workload, HasBuffers)
         return self.workload.on(buffers, self.nodes)
+
+
+class NodeGradients:
+    """Gradients of some nodes of an asynchronous run by an oracle, each of which counts its own.
+
+    Args:
+        oracle: Estimates them.
+        workload: From this, sharded over all nodes.
+        x: (k, d), where these nodes start.
+        seed: Of the oracle's draws.
+        nodes: Their numbers in the workload; all of them by default.
+
+    Attributes:
+        states: The oracle's, in the order of the nodes: one of all if it remembers no more than counts, else of each.
+    """
+
+    def __init__(
+        self,
+        oracle: Oracle,
+        workload: ShardedWorkload,
+        x: Tensor,
+        seed: int = 0,
+        nodes: Sequence[int] | None = None,
+    ) -> None:
+        numbers = range(len(x)) if nodes is None else nodes
+        self._places = {node: place for place, node in enumerate(numbers)}
+        together = Gradients(oracle, workload, list(numbers), seed)
+        self.states = [together.start(x)]
+        self._gradients = [together]
+        if self.states[0].remembers:
+            self._gradients = [Gradients(oracle, workload, [node], seed) for node in numbers]
+            self.states = [each.start(row) for each, row in zip(self._gradients, x.split(1), strict=True)]
+
+    def __call__(self, nodes: Sequence[int], x: Tensor, steps: Sequence[int]) -> Sample:
+        """The gradient of this number, from 0, of each of these nodes at its own point x (len(nodes), d)."""
+        places = [self._places[node] for node in nodes]
+        if len(self.states) == 1:
+            return self._gradients[0].sample_each(self.states[0], x, places, steps)
+        parts = zip(places, x.split(1), steps, strict=True)
+        return joined([self._gradients[place].sample(self.states[place], row, step) for place, row, step in parts])
+
+
+def joined(samples: Sequence[Sample]) -> Sample:
+    """The rows of several samples, which all tell norms or all do not."""
+    norms = [sample.norms for sample in samples if sample.norms is not None]
+    gradient, loss = (torch.cat([getattr(sample, name) for sample in samples]) for name in ("gradient", "loss"))
+    return Sample(gradient, loss, torch.cat(norms) if norms else None)
 
 
 def check_kind(owner: object, method: str, value: object, kind: type) -> None:

@@ -9,7 +9,7 @@ from gossip.checkpoint.interval import Interval
 from gossip.execution.training import Training
 from gossip.needs import check_needs
 from gossip.network import SimulatedNetwork, check_transport
-from gossip.network.simulation.times import check_links
+from gossip.network.simulation.link_times import check_links
 from gossip.processes.gathering import check_stall_timeout
 from gossip.processes.launcher import tolerates_failures
 from gossip.records.loggers.chosen import check_loggers

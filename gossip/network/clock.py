@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from algorithms.checks import check
 from algorithms.network import WeightedEdges
 from algorithms.randomness import generator
+from gossip.network.simulation.description import Level, Nanoseconds, SimulatedNetwork, in_nanoseconds
 from topologies import Links
 
 Seconds = NDArray[np.float64]
@@ -99,6 +100,14 @@ class SimulatedClock:
             random = generator(seed, "compute seconds", step)
             needed += self.exponential_seconds * random.exponential(size=n)
         return pace * needed
+
+    def nanoseconds(self, n: int, seed: int, step: int) -> Nanoseconds:
+        """(n,): the same in whole nanoseconds."""
+        return in_nanoseconds(self.gradient_seconds(n, seed, step))
+
+    def one_level(self) -> SimulatedNetwork:
+        """The links as those of a network, on which messages that come to a node together wait for each other."""
+        return SimulatedNetwork((Level(self.latency, self.bandwidth),))
 
 
 class NodeTimes:

@@ -89,6 +89,10 @@ class SimulatedNetwork:
         """Raise ValueError if computing times are not those of n nodes with data."""
         self.compute.check_nodes(n)
 
+    def nanoseconds(self, n: int, seed: int, step: int) -> Nanoseconds:
+        """(n,): how long the gradient of this step takes each of n nodes with data."""
+        return self.compute.nanoseconds(n, seed, step)
+
     @classmethod
     def of(cls, what: str | Path | Mapping[str, Any]) -> SimulatedNetwork:
         """A network by its name, lan, wan, hpc or edge, by its file in YAML or GraphML, or by what a file in YAML says.

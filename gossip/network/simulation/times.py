@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from gossip.network.plans.tree import NodeTree, TreePlan
 from gossip.network.simulation.description import SECOND, Nanoseconds, SimulatedNetwork, in_nanoseconds
-from gossip.network.simulation.failures import Cable, Outage
-from gossip.network.simulation.wiring import Way, Wiring, wired
+from gossip.network.simulation.link_times import LinkTimes
 from topologies.links import Edges
 
 TOPOLOGIES = 64  # whose ways are kept; random schedules may have no end
@@ -61,26 +60,25 @@ class NetworkTimes:
 
     Attributes:
         now: (n,) nanoseconds.
-        free: (links + cores,) when each link has carried all that it was given, and each core of a host, if the network
-            says how many there are, has done it.
     """
 
     def __init__(self, network: SimulatedNetwork, n: int, auxiliary: int, seed: int) -> None:
         self._network = network
         self._seed = seed
         self._with_data = n - auxiliary
-        self._links = wired(network, n)
-        self._hosts = 0 if network.host is None else network.host.count(n)
-        self._bandwidths, self._overheads = self._links.bandwidths, self._links.overheads
-        if network.host is not None:
-            handled = 1 / network.host.byte if network.host.byte else np.inf
-            self._bandwidths = np.append(self._bandwidths, np.full(self._hosts, handled))
-            self._overheads = np.append(self._overheads, in_nanoseconds(np.full(self._hosts, network.host.message)))
-        self._cables = _cables(network, self._links, seed)
+        self._links = LinkTimes(network, n, seed)
         self._ways = lru_cache(maxsize=TOPOLOGIES)(self._find_ways)
         self.now: Nanoseconds = np.zeros(n, np.int64)
-        cores = 0 if network.host is None else network.host.cores
-        self.free: Nanoseconds = np.zeros(len(self._links.bandwidths) + self._hosts * cores, np.int64)
+
+    @property
+    def free(self) -> Nanoseconds:
+        """(links + cores,) when each link has carried all that it was given, and each core of a host, if the network
+        says how many there are, has done it; may be set."""
+        return np.array(self._links.free, np.int64)
+
+    @free.setter
+    def free(self, free: Nanoseconds) -> None:
+        self._links.free = free.tolist()
 
     @property
     def seconds(self) -> float:
@@ -97,17 +95,13 @@ class NetworkTimes:
         self.now, needed = self.now.copy(), busy * needed
         for node in np.argsort(self.now, kind="stable").tolist():
             if needed[node]:
-                host = len(self._links.bandwidths) + self._network.host.of_node(node)
-                self.now[node] = self._taken(self.free, host, int(self.now[node]), int(needed[node]))[1]
+                self.now[node] = self._links.compute(node, int(self.now[node]), int(needed[node]))
 
     def send(self, topology: Edges, row_bytes: NDArray[np.int64] | int) -> Nanoseconds:
         """Begin an exchange over the edges of a matrix; (n,), when each node has what it needs of it."""
         ways, n = self._ways(topology), len(self.now)
-        sizes = np.broadcast_to(np.asarray(row_bytes, np.int64), n)
-        # The time on each link of a message of each node, as Python's numbers: the loop is over messages.
-        slowness, overheads = SECOND / self._bandwidths, self._overheads.tolist()
-        free, there, ends = self.free.tolist(), [0] * n, [0] * len(ways.senders)
-        now = self.now.tolist()
+        sizes = np.broadcast_to(np.asarray(row_bytes, np.int64), n).tolist()
+        there, ends, now = [0] * n, [0] * len(ways.senders), self.now.tolist()
         queue = [
             (now[sender], turn, k, 0) for k, (sender, turn) in enumerate(zip(ways.senders, ways.turns, strict=True))
         ]
@@ -116,15 +110,13 @@ class NetworkTimes:
             time, turn, message, hop = heappop(queue)
             links = ways.links[message]
             link = links[hop]
-            needed = overheads[link] + round(float(sizes[ways.senders[message]] * slowness[link]))
-            began, ended = self._taken(free, link, time, needed)
+            began, ended = self._links.take(link, time, sizes[ways.senders[message]])
             ends[message] = max(ends[message], ended)
             if hop + 1 < len(links):
                 heappush(queue, (began, turn, message, hop + 1))
                 continue
             listener = ways.listeners[message]
             there[listener] = max(there[listener], ends[message] + ways.latencies[message])
-        self.free = np.array(free, np.int64)
         return np.array(there, np.int64)
 
     def reduce(self, row_bytes: NDArray[np.int64] | int) -> Nanoseconds:
@@ -157,15 +149,15 @@ class NetworkTimes:
         start = max(int(self.now.max()), int(self.free.max()))
         if n == 1:
             return np.full(n, start)
-        ways = [self._links.way(node, (node + 1) % n) for node in range(n)]
+        ways = [self._links.wiring.way(node, (node + 1) % n) for node in range(n)]
         load = np.bincount([link for links, _ in ways for link in links], minlength=len(self._links.bandwidths))
         needed = load * self._links.overheads + in_nanoseconds(load * row_bytes / n / self._links.bandwidths)
         carrying = max(int(needed.max()), self._handling(row_bytes / n))
         latency = max(latency for _, latency in ways)
         late = 0  # since links were down
-        for each in range(rounds) if self._cables else ():
+        for each in range(rounds) if self._links.cables else ():
             time = start + each * (carrying + latency) + late
-            ends = [self._carried(link, time, int(needed[link]))[1] for link in np.flatnonzero(load).tolist()]
+            ends = [self._links.passage(link, time, int(needed[link]))[1] for link in np.flatnonzero(load).tolist()]
             late += max(0, max(ends) - time - carrying)
         self.free = np.full(len(self.free), start + rounds * carrying + late)
         return np.full(n, start + rounds * (carrying + latency) + late)
@@ -183,21 +175,12 @@ class NetworkTimes:
 
     def _carry(self, sender: int, listener: int, size: int, time: int) -> int:
         """Send one message, after all that was sent before; when it is there."""
-        links, latency = self._way(sender, listener)
+        links, latency = self._links.way(sender, listener)
         end = time
         for link in links:
-            needed = int(self._overheads[link]) + round(size * SECOND / float(self._bandwidths[link]))
-            time, ended = self._taken(self.free, link, time, needed)
+            time, ended = self._links.carry(link, time, self._links.rounded(link, size))
             end = max(end, ended)
         return end + latency
-
-    def _way(self, sender: int, listener: int) -> Way:
-        """The links, between the hosts that handle the message, if that takes time."""
-        links, latency = self._links.way(sender, listener)
-        host, first = self._network.host, len(self._links.bandwidths)
-        if host is None or not (host.message or host.byte):
-            return links, latency
-        return [first + host.of_node(sender), *links, first + host.of_node(listener)], latency
 
     def _handling(self, size: float) -> int:
         """How long the cores take where each node sends and hears a message of so many bytes, all at once."""
@@ -206,25 +189,6 @@ class NetworkTimes:
             return 0
         each = in_nanoseconds(host.message + host.byte * size)
         return int(-(-2 * min(n, host.nodes or n) // host.cores) * each)
-
-    def _taken(self, free: list[int] | Nanoseconds, link: int, time: int, needed: int) -> tuple[int, int]:
-        """When a link, or a host by the core that is free first, begins and ends what comes to it at this time."""
-        core = link - len(self._links.bandwidths)
-        if core < 0:
-            began, ended = self._carried(link, max(time, int(free[link])), needed)
-        else:
-            assert self._network.host is not None
-            first = len(self._links.bandwidths) + core * self._network.host.cores
-            link = min(range(first, first + self._network.host.cores), key=free.__getitem__)
-            began = max(time, int(free[link]))
-            ended = began + needed
-        free[link] = ended
-        return began, ended
-
-    def _carried(self, link: int, start: int, needed: int) -> tuple[int, int]:
-        """When a link begins and ends to carry what it is given at `start`."""
-        cable = self._cables.get(link)
-        return (start, start + needed) if cable is None else cable.carried(start, needed)
 
     def _find_ways(self, topology: Edges) -> Ways:
         indptr, senders, _ = topology.arrays
@@ -235,7 +199,7 @@ class NetworkTimes:
         order = np.lexsort(((listeners - senders) % n, senders))
         senders, listeners = senders[order], listeners[order]
         place = np.arange(len(senders)) - np.searchsorted(senders, senders)  # among its sender's
-        ways = [self._way(i, j) for i, j in zip(senders.tolist(), listeners.tolist(), strict=True)]
+        ways = [self._links.way(i, j) for i, j in zip(senders.tolist(), listeners.tolist(), strict=True)]
         turns = (place * n + senders).tolist()
         links, latencies = [list(links) for links, _ in ways], [latency for _, latency in ways]
         return Ways(senders.tolist(), listeners.tolist(), turns, links, latencies)
@@ -245,23 +209,3 @@ class NetworkTimes:
 def _tree(n: int) -> TreePlan:
     """That of a rank for each node."""
     return TreePlan.build([[node] for node in range(n)])
-
-
-def check_links(network: SimulatedNetwork, n: int) -> None:
-    """Refuse a network that has no such links, or not so many nodes.
-
-    Raises:
-        ValueError: It has not.
-    """
-    _cables(network, wired(network, n), seed=0)
-
-
-def _cables(network: SimulatedNetwork, links: Wiring, seed: int) -> dict[int, Cable]:
-    """That of each link that may be down."""
-    failures = network.failures
-    known: dict[int, list[Outage]] = {}
-    for outage in failures.outages:
-        known.setdefault(links.cable(outage), []).append(outage)
-    cables = range(len(links.cables)) if failures.rate else sorted(known)
-    made = {number: Cable(known.get(number, []), failures, seed, number) for number in cables}
-    return {link: cable for number, cable in made.items() for link in links.cables[number]}

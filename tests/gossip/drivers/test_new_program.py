@@ -50,7 +50,8 @@ PROGRAM = """
 import torch
 from algorithms import Full
 from gossip import SimulatedClock, workloads
-from gossip.drivers.events import EventDriver, NodeGradients
+from gossip.drivers.events import EventDriver
+from gossip.drivers.gradients import NodeGradients
 from mine import PairwiseAveraging
 from topologies import ring
 

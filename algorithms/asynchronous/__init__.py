@@ -1,0 +1,5 @@
+"""Asynchronous methods, each of which is a program that every node runs at its own pace."""
+
+from algorithms.asynchronous.ad_psgd import AdPsgd as AdPsgd
+from algorithms.asynchronous.asynchronous import Asynchronous as Asynchronous
+from algorithms.asynchronous.push_sum import AsynchronousPushSum as AsynchronousPushSum

@@ -1,0 +1,126 @@
+"""Asynchronous push-sum SGD: numerators and weights that nodes push on whenever they have a gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from algorithms.algorithm import Sample
+from algorithms.asynchronous.asynchronous import Asynchronous
+from algorithms.blocks.momentum import Momentum, check_momentum
+from algorithms.blocks.push_sum import PushSum
+from algorithms.network import WeightedEdges
+from algorithms.numerics.sums import add_scaled
+from algorithms.program import NodeContext, NodeProgram
+from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
+
+
+@dataclass(frozen=True)
+class AsynchronousPushSum(Asynchronous):
+    """Asynchronous push-sum SGD: numerators and weights that nodes push on whenever they have a gradient.
+
+    Assran & Rabbat, "Asynchronous Gradient Push", IEEE TAC 66(1), 2021, arXiv 1803.08950. Node i has a numerator n_i
+    and a weight w_i, 1 at the start. With each gradient v_i, or local momentum, at z_i = n_i / w_i, it
+
+        moves     n_i <- n_i - lr v_i
+        pushes    p_ji n_i and p_ji w_i to each out-neighbour j, and keeps p_ii n_i and p_ii w_i
+
+    and whatever it is sent it adds to its own, at once. P is the mixing matrix, whose columns sum to 1: so the sums of
+    all n_i and of all w_i, with those that travel, are what they would be without messages, at any time and in any
+    order. The graph may be directed. Nobody waits for anybody.
+
+    Nodes that compute more often push more often and move the average more often: where the data differ from node to
+    node, the limit leans towards the faster ones. A node that has pushed several times before it is sent anything has
+    little weight left, and lr / w_i is the step of its z_i: the more speeds differ, the smaller lr must be. So a
+    run of it ends at a time: where each node computes as many gradients, the last ones to do so give all away.
+
+    Sent: one dense vector of d + 1 numbers to each out-neighbour, per gradient. It is not compressed: what is left out
+    of a numerator would be there with its weight.
+
+        >>> from topologies import exponential
+        >>> programs = AsynchronousPushSum(lr=0.5).programs(exponential(2), [0, 1], torch.ones(2, 1))
+        >>> [(program.shares, program.model.item()) for program in programs]
+        [({0: 0.5, 1: 0.5}, 1.0), ({0: 0.5, 1: 0.5}, 1.0)]
+
+    Args:
+        lr: Learning rate, > 0, or a schedule of it, by the number of the node's own gradients.
+        momentum: Momentum of the local direction, in [0, 1).
+        nesterov: Use Nesterov's variant; needs momentum > 0.
+    """
+
+    needs = ("column_stochastic",)
+
+    lr: float | LearningRate = 0.1
+    momentum: float = 0.0
+    nesterov: bool = False
+
+    def __post_init__(self) -> None:
+        check_learning_rate(self, self.lr)
+        check_momentum(self, self.momentum, self.nesterov)
+
+    def programs(self, graph: WeightedEdges, nodes: Sequence[int], x: Tensor) -> list[NodeProgram]:
+        shares = columns(graph)
+        for node in nodes:
+            if not shares[node].get(node, 0.0) > 0:
+                raise ValueError(
+                    f"{type(self).__name__}: node {node} keeps no share of its own in this mixing matrix, and would "
+                    f"have no weight; give it one on the diagonal"
+                )
+        rows = zip(nodes, x.split(1), strict=True)
+        return [
+            PushSumNode(self, PushSum.start(row), Momentum.start(row, self.momentum, self.nesterov), shares[node])
+            for node, row in rows
+        ]
+
+
+@dataclass(eq=False)
+class PushSumNode(NodeProgram):
+    """One node of `AsynchronousPushSum`.
+
+    Attributes:
+        push_sum: Its numerator (1, d) and weight (1, 1).
+        shares: Out-neighbour -> what part of both it is sent, and what the node itself keeps.
+        updates: The gradients that it has used.
+    """
+
+    method: AsynchronousPushSum
+    push_sum: PushSum
+    momentum: Momentum
+    shares: dict[int, float]
+    updates: int = 0
+
+    def on_start(self, context: NodeContext) -> None:
+        context.ask_gradient(self.push_sum.ratio)
+
+    def on_gradient(self, sample: Sample, context: NodeContext) -> None:
+        lr = learning_rate(self.method.lr, self.updates)
+        self.updates += 1
+        moved = add_scaled(self.push_sum.numerator, -lr, self.momentum.descend(sample.gradient))
+        whole = torch.cat([moved, self.push_sum.weight], dim=1)
+        for neighbor in context.neighbors:
+            context.send(neighbor, self.shares[neighbor] * whole)
+        own = self.shares[context.node]
+        self.push_sum = PushSum(own * moved, own * self.push_sum.weight)
+        context.ask_gradient(self.push_sum.ratio)
+
+    def on_message(self, sender: int, value: Tensor, kind: str, context: NodeContext) -> None:
+        self.push_sum = self.push_sum + PushSum(value[:, :-1], value[:, -1:])
+
+    @property
+    def model(self) -> Tensor:
+        return self.push_sum.ratio
+
+
+def columns(graph: WeightedEdges) -> list[dict[int, float]]:
+    """Of each node, what share of its own it gives to whom, by the columns of the mixing matrix."""
+    matrix = graph.arrays
+    listeners = np.repeat(np.arange(graph.n), np.diff(matrix.indptr))
+    shares: list[dict[int, float]] = [{} for _ in range(graph.n)]
+    triples = zip(listeners.tolist(), matrix.indices.tolist(), matrix.data.tolist(), strict=True)
+    for listener, sender, weight in triples:
+        shares[sender][listener] = weight
+    return shares

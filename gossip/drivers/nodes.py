@@ -1,0 +1,159 @@
+"""The nodes of an asynchronous run as their programs see them, whichever driver moves them on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from algorithms import Message, Sample
+from algorithms.program import NodeProgram
+from algorithms.randomness import Draw
+from topologies import Topology
+
+Gradient = Callable[[Sequence[int], Tensor, Sequence[int]], Sample]
+"""Gives the sample, (k, d) and (k,), of these k nodes at these points (k, d), for the gradient of each that has this
+number, from 0. A row must have the same bits whatever the others are."""
+
+
+class Host(Protocol):
+    """What a driver does for its nodes."""
+
+    def compute(self, node: LocalNode, x: Tensor) -> None:
+        """A node asks for its next gradient, at x (1, d)."""
+
+    def carry(self, node: LocalNode, to: int, value: Tensor | Message, label: str) -> None:
+        """A node sends a row (1, d), which is nobody else's, or a message of one to a neighbour."""
+
+    def wake(self, node: LocalNode, seconds: float) -> None:
+        """A node sets a timer."""
+
+
+class LocalNode:
+    """One node of this process; a `NodeContext`.
+
+    Args:
+        node: Its number.
+        neighbors: To whom it may send, ascending.
+        program: What it runs.
+        host: Does what it asks for.
+        seed: Of what it draws.
+
+    Attributes:
+        happened: The events so far.
+        gradients: Those that it has asked for so far.
+        computing: Whether it waits for one.
+        stopped: Whether it wants no more.
+    """
+
+    __slots__ = (
+        "_host", "_reach", "_seed", "computing", "gradients", "happened", "neighbors", "node", "program", "stopped",
+    )  # fmt: skip
+
+    def __init__(self, node: int, neighbors: tuple[int, ...], program: NodeProgram, host: Host, seed: int) -> None:
+        self.node, self.neighbors, self.program = node, neighbors, program
+        self.happened = self.gradients = 0
+        self.computing = self.stopped = False
+        self._host, self._seed, self._reach = host, seed, frozenset(neighbors)
+
+    def start(self) -> None:
+        """The run begins."""
+        self.happened += 1
+        self.program.on_start(self)
+
+    def receive(self, sender: int, row: Tensor, label: str) -> None:
+        """A message has arrived."""
+        self.happened += 1
+        self.program.on_message(sender, row, label, self)
+
+    def use(self, sample: Sample) -> None:
+        """The gradient is there."""
+        self.happened += 1
+        self.computing = False
+        self.program.on_gradient(sample, self)
+
+    def awake(self) -> None:
+        """The time of a timer has come."""
+        self.happened += 1
+        self.program.on_timer(self)
+
+    def ask_gradient(self, x: Tensor) -> None:
+        """See `NodeContext`."""
+        if self.computing or self.stopped:
+            why = "has stopped" if self.stopped else "is still computing a gradient"
+            raise RuntimeError(f"node {self.node} {why}, so it cannot compute another one")
+        self.computing = True
+        self._host.compute(self, x.clone())
+
+    def send(self, to: int, value: Tensor | Message, kind: str = "") -> None:
+        """See `NodeContext`."""
+        if to not in self._reach:
+            raise ValueError(f"node {self.node} has no link to node {to}")
+        self._host.carry(self, to, value if isinstance(value, Message) else value.clone(), kind)
+
+    def set_timer(self, seconds: float) -> None:
+        """See `NodeContext`."""
+        if not self.stopped:
+            self._host.wake(self, seconds)
+
+    def stop(self) -> None:
+        """See `NodeContext`."""
+        self.stopped = True
+
+    def draw(self, purpose: str) -> Draw:
+        """See `NodeContext`."""
+        return Draw(self._seed, purpose, (self.node,), self.happened)
+
+
+class PendingGradients:
+    """Gradients that nodes have asked for, whose points are fixed since: they are computed together.
+
+    All of them are computed when the first one is needed, in one call. Those that will not be needed, of nodes that
+    have stopped, are forgotten.
+
+    Args:
+        gradient: Computes them.
+    """
+
+    def __init__(self, gradient: Gradient) -> None:
+        self._gradient = gradient
+        self._asked: dict[int, tuple[Tensor, int]] = {}
+        self._there: dict[int, tuple[Tensor, ...]] = {}
+
+    def ask(self, node: int, x: Tensor, step: int) -> None:
+        """A node asks for its gradient of this number at x (1, d)."""
+        self._asked[node] = x, step
+
+    def forget(self, node: int) -> None:
+        """It will not be needed."""
+        self._asked.pop(node, None)
+        self._there.pop(node, None)
+
+    def take(self, node: int) -> Sample:
+        """What a node has asked for, (1, d) and (1,)."""
+        if node not in self._there:
+            self._compute()
+        gradient, loss, *norms = self._there.pop(node)
+        return Sample(gradient, loss, norms[0] if norms else None)
+
+    def _compute(self) -> None:
+        nodes = sorted(self._asked)
+        points, steps = zip(*[self._asked[node] for node in nodes], strict=True)
+        sample = self._gradient(nodes, torch.cat(points), steps)
+        parts = [each.split(1) for each in (sample.gradient, sample.loss, sample.norms) if each is not None]
+        self._there.update(zip(nodes, zip(*parts, strict=True), strict=True))
+        self._asked.clear()
+
+
+def listeners_of(topology: Topology) -> list[tuple[int, ...]]:
+    """Of each node, to whom it may send, ascending."""
+    indptr, senders, _ = topology.arrays
+    receivers = np.repeat(np.arange(topology.n), np.diff(indptr))
+    others = senders != receivers
+    senders, receivers = senders[others], receivers[others]
+    order = np.lexsort((receivers, senders))
+    ends = np.cumsum(np.bincount(senders, minlength=topology.n))
+    return [tuple(part.tolist()) for part in np.split(receivers[order], ends[:-1])]

@@ -1,0 +1,149 @@
+"""A recorded schedule of an asynchronous run once more, in one process or on several: to the same bits."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from algorithms import Message
+from algorithms.program import NodeProgram
+from gossip.drivers.nodes import Gradient, LocalNode, PendingGradients, listeners_of
+from gossip.drivers.schedule import GRADIENT, KINDS, MESSAGE, START, Schedule
+from gossip.errors import UsageError
+from gossip.network.mail import Letter, Mail, NoMail
+from topologies import Topology
+
+
+class ReplayDriver:
+    """Lets happen to the nodes what a schedule says, in its order, and gives the models of the run that recorded it.
+
+    Programs, data and seed must be those of that run, which is then the same to the bit: what a program does follows
+    from what happens to it, and what a node sends to another arrives in the order of sending. Every process goes
+    through the whole schedule, and does what happens to its own nodes. It waits for a message of another process when
+    it comes to the event in which that arrives; as each message is sent in an event before, none waits for ever.
+
+    Args:
+        programs: Of the nodes of this process, in their order.
+        topology: That of the run.
+        gradient: Gives the samples of these nodes.
+        schedule: What happened.
+        seed: That of the run.
+        mail: Carries what goes to nodes of other processes; by default this one has all nodes.
+
+    Raises:
+        UsageError: (a ValueError) The schedule is one of another number of nodes, or there is no program for each.
+    """
+
+    def __init__(
+        self,
+        programs: Sequence[NodeProgram],
+        topology: Topology,
+        gradient: Gradient,
+        schedule: Schedule,
+        *,
+        seed: int = 0,
+        mail: Mail | None = None,
+    ) -> None:
+        if schedule.n != topology.n:
+            raise UsageError(f"the schedule is one of {schedule.n} nodes, and the topology has {topology.n}")
+        self._mail = NoMail(topology.n) if mail is None else mail
+        here = self._mail.hosted[self._mail.rank]
+        if len(programs) != len(here):
+            raise UsageError(f"{len(programs)} programs for {len(here)} nodes: every node needs one")
+        self.programs = list(programs)
+        self._schedule = schedule
+        self._pending = PendingGradients(gradient)
+        listeners = listeners_of(topology)
+        self._nodes = {
+            node: LocalNode(node, listeners[node], program, self, seed)
+            for node, program in zip(here, programs, strict=True)
+        }
+        self._rank_of = {node: rank for rank, nodes in enumerate(self._mail.hosted) for node in nodes}
+        self._steps = np.bincount(schedule.nodes[schedule.kinds == GRADIENT], minlength=topology.n).tolist()
+        self._timers = dict.fromkeys(here, 0)
+        self._letters: dict[tuple[int, int], deque[Letter]] = {}
+        self._event = -1
+
+    def run(self) -> None:
+        """Let all of it happen; collective.
+
+        Raises:
+            UsageError: (a ValueError) Something happens in the schedule that these programs have not asked for.
+        """
+        schedule = self._schedule
+        columns = schedule.kinds.tolist(), schedule.nodes.tolist(), schedule.senders.tolist()
+        for event, (kind, number, sender) in enumerate(zip(*columns, strict=True)):
+            node = self._nodes.get(number)
+            if node is None:
+                continue
+            self._event = event
+            try:
+                self._happen(node, kind, sender)
+            except LookupError:
+                raise UsageError(
+                    f"the schedule does not belong to these programs: event {event} is a {KINDS[kind]} of node "
+                    f"{number} that nobody has caused; give the method, the data and the seed of the recorded run"
+                ) from None
+        for letter in self._mail.finish():
+            self._keep(letter)
+
+    def models(self) -> Tensor:
+        """(k, d): what the nodes of this process output."""
+        return torch.cat([program.model for program in self.programs])
+
+    def under_way(self) -> list[Letter]:
+        """The messages to nodes of this process that have been sent and have not arrived."""
+        return [letter for letters in self._letters.values() for letter in letters]
+
+    def compute(self, node: LocalNode, x: Tensor) -> None:
+        """See `Host`."""
+        step = node.gradients
+        if step < self._steps[node.node]:  # others never came
+            node.gradients += 1
+            self._pending.ask(node.node, x, step)
+
+    def carry(self, node: LocalNode, to: int, value: Tensor | Message, label: str) -> None:
+        """See `Host`."""
+        letter = Letter(node.node, to, value, label, self._event)
+        rank = self._rank_of[to]
+        if rank == self._mail.rank:
+            self._keep(letter)
+        else:
+            self._mail.send(rank, letter)
+
+    def wake(self, node: LocalNode, seconds: float) -> None:
+        """See `Host`."""
+        self._timers[node.node] += 1
+
+    def _happen(self, node: LocalNode, kind: int, sender: int) -> None:
+        """Let one event happen; LookupError if it cannot."""
+        number = node.node
+        if kind == MESSAGE:
+            letter = self._arrived(sender, number)
+            node.receive(sender, letter.row, letter.label)
+        elif kind == GRADIENT:
+            if not node.computing:
+                raise LookupError
+            node.use(self._pending.take(number))
+        elif kind == START:
+            node.start()
+        else:
+            self._timers[number] -= 1
+            if self._timers[number] < 0:
+                raise LookupError
+            node.awake()
+
+    def _arrived(self, sender: int, to: int) -> Letter:
+        """The first letter of one node to another that has not been given."""
+        letters = self._letters.setdefault((sender, to), deque())
+        rank = self._rank_of[sender]
+        while not letters and rank != self._mail.rank:
+            self._keep(self._mail.next(rank))
+        return letters.popleft()
+
+    def _keep(self, letter: Letter) -> None:
+        self._letters.setdefault((letter.sender, letter.to), deque()).append(letter)

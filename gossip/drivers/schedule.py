@@ -1,0 +1,176 @@
+"""What happened to whom in an asynchronous run, in which order."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gossip.errors import DataError
+
+SECOND = 10**9  # nanoseconds
+FORMAT = 1  # of files
+
+Kind = Literal["start", "gradient", "message", "timer"]
+KINDS: tuple[Kind, ...] = ("start", "gradient", "message", "timer")
+START, GRADIENT, MESSAGE, TIMER = range(len(KINDS))
+WIDTH = 5  # numbers of an event
+
+
+class Event(NamedTuple):
+    """Something that happened to a node."""
+
+    time: int
+    """When, in nanoseconds since the start."""
+    node: int
+    """To whom."""
+    kind: Kind
+    """What."""
+    sender: int
+    """Who sent the message; the node itself if it is none."""
+    cause: int
+    """The number of the event in which the gradient or timer was asked for, or the message sent; -1 of a start."""
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """All events of a run, in their order: (events,) each. Events have numbers, from 0.
+
+    It holds what replaying takes beside programs and data: what a program is told, and what it sends, follows from the
+    order alone, as what a node sends to another arrives in the order of sending.
+
+    Attributes:
+        n: The number of nodes.
+        times: int64, nanoseconds since the start.
+        kinds: int8, places in `KINDS`.
+        nodes: int32, to whom it happened.
+        senders: int32, who sent a message; of other events the node itself.
+        causes: int64, in which event this one was caused; -1 of starts.
+    """
+
+    n: int
+    times: NDArray[np.int64]
+    kinds: NDArray[np.int8]
+    nodes: NDArray[np.int32]
+    senders: NDArray[np.int32]
+    causes: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def __getitem__(self, event: int) -> Event:
+        time, node, kind = int(self.times[event]), int(self.nodes[event]), KINDS[self.kinds[event]]
+        return Event(time, node, kind, int(self.senders[event]), int(self.causes[event]))
+
+    def __iter__(self) -> Iterator[Event]:
+        return map(self.__getitem__, range(len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Schedule):
+            return NotImplemented
+        names = [field.name for field in fields(self)]
+        return all(np.array_equal(getattr(self, name), getattr(other, name)) for name in names)
+
+    @property
+    def seconds(self) -> float:
+        """The time of the last event."""
+        return int(self.times[-1]) / SECOND if len(self) else 0.0
+
+    @property
+    def updates_per_second(self) -> float:
+        """Gradients of all nodes, by the time of the last event."""
+        gradients = np.count_nonzero(self.kinds == GRADIENT)
+        return gradients / self.seconds if gradients else 0.0
+
+    def staleness(self) -> NDArray[np.int64]:
+        """(gradients,): of each gradient, how many others all nodes had got since it was asked for, in order."""
+        happened = self.kinds == GRADIENT
+        before = np.concatenate([[0], np.cumsum(happened)])  # gradients before each event
+        here = np.flatnonzero(happened)
+        return np.asarray(before[here] - before[self.causes[here] + 1], np.int64)
+
+    def averagings(self) -> NDArray[np.int64]:
+        """(gradients,): of each gradient, how many messages its own node had got since it was asked for, in order."""
+        heard = np.zeros(self.n, np.int64)
+        since = np.zeros(self.n, np.int64)  # as `heard` was when each node asked
+        found = []
+        asks = np.zeros(len(self), bool)
+        asks[self.causes[self.kinds == GRADIENT]] = True
+        events = zip(self.kinds.tolist(), self.nodes.tolist(), asks.tolist(), strict=True)
+        for kind, node, asked in events:
+            heard[node] += kind == MESSAGE
+            if kind == GRADIENT:
+                found.append(heard[node] - since[node])
+            if asked:
+                since[node] = heard[node]
+        return np.array(found, np.int64)
+
+    def idle_seconds(self) -> NDArray[np.float64]:
+        """(n,): how long each node had no gradient to compute until the last event, or one that has not ended."""
+        here = np.flatnonzero(self.kinds == GRADIENT)
+        busy = np.zeros(self.n, np.int64)
+        np.add.at(busy, self.nodes[here], self.times[here] - self.times[self.causes[here]])
+        return np.asarray((int(self.times[-1]) - busy) / SECOND) if len(self) else np.zeros(self.n)
+
+    def save(self, file: Path) -> None:
+        """Write it to a file, in NumPy's format."""
+        arrays: dict[str, Any] = {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
+        # As differences, which are small, and so few bytes when they are compressed.
+        arrays["times"] = np.diff(self.times, prepend=0)
+        arrays["causes"] = np.arange(len(self)) - self.causes
+        with file.open("wb") as out:
+            np.savez_compressed(out, format=np.array(FORMAT), **arrays)
+
+    @classmethod
+    def load(cls, file: Path) -> Schedule:
+        """What `save` wrote.
+
+        Raises:
+            DataError: It cannot be read, or is none.
+        """
+        try:
+            with np.load(file, allow_pickle=False) as kept:
+                arrays = dict(kept)
+        except OSError as error:
+            raise DataError(f"cannot read the schedule {file} ({error.strerror or error})") from error
+        except (ValueError, BadZipFile, EOFError) as error:
+            raise DataError(f"{file} is no schedule of a run") from error
+        names = {field.name for field in fields(cls)} | {"format"}
+        if not names <= {*arrays} or int(arrays["format"]) != FORMAT:
+            raise DataError(f"{file} is no schedule of a run, or one of another version")
+        times, causes = np.cumsum(arrays["times"]), np.arange(len(arrays["times"])) - arrays["causes"]
+        return cls(int(arrays["n"]), times, arrays["kinds"], arrays["nodes"], arrays["senders"], causes)
+
+
+class Record:
+    """A schedule as it is being recorded.
+
+    Args:
+        n: The number of nodes.
+    """
+
+    def __init__(self, n: int) -> None:
+        self._n = n
+        self._numbers = array("q")
+        self.add = self._numbers.extend
+        """The next event, (time, kind, node, sender, cause); see `Schedule`."""
+
+    def __len__(self) -> int:
+        return len(self._numbers) // WIDTH
+
+    def last(self) -> Event:
+        """The last event."""
+        time, kind, node, sender, cause = self._numbers[-WIDTH:]
+        return Event(time, node, KINDS[kind], sender, cause)
+
+    def schedule(self) -> Schedule:
+        """What has been recorded so far; a copy."""
+        times, kinds, nodes, senders, causes = np.array(self._numbers, np.int64).reshape(-1, WIDTH).T.copy()
+        narrow = nodes.astype(np.int32), senders.astype(np.int32)
+        return Schedule(self._n, times, kinds.astype(np.int8), *narrow, causes)

@@ -1,0 +1,128 @@
+"""Nodes in real time: what one process does is what its schedule gives again, and schedules of several are merged."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from algorithms import Minibatch, Sample
+from algorithms.program import NodeContext, NodeProgram
+from gossip.drivers.mail import MailDriver, merged
+from gossip.drivers.replay import ReplayDriver
+from gossip.drivers.schedule import Record, Schedule
+from gossip.network.mail import NoMail
+from tests.algorithms.asynchronous.helpers import nothing
+from tests.gossip.drivers.test_replay import METHODS, gradients
+from topologies import ring
+
+
+def start(name: str) -> list[NodeProgram]:
+    method, topology = METHODS[name]
+    return method.programs(topology, range(topology.n), torch.zeros(topology.n, 31, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_in_one_process_it_ends_and_its_schedule_gives_the_same(name: str) -> None:
+    _, topology = METHODS[name]
+    run = MailDriver(start(name), topology, gradients(topology, Minibatch(8)), NoMail(topology.n), seed=3, steps=15)
+    run.run()
+    schedule = run.schedule()
+    assert np.bincount(schedule.nodes[schedule.kinds == 1]).tolist() == [15] * topology.n
+    again = ReplayDriver(start(name), topology, gradients(topology, Minibatch(8)), schedule, seed=3)
+    again.run()
+    assert torch.equal(again.models(), run.models()) and not again.under_way()
+
+
+@dataclass
+class Ticking(NodeProgram):
+    """Counts what happens to it, for ever."""
+
+    x: Tensor
+    ticks: int = 0
+    gradients: int = 0
+
+    def on_start(self, context: NodeContext) -> None:
+        context.ask_gradient(self.x)
+        context.set_timer(0.01)
+
+    def on_gradient(self, sample: Sample, context: NodeContext) -> None:
+        self.gradients += 1
+        context.ask_gradient(self.x)
+
+    def on_timer(self, context: NodeContext) -> None:
+        self.ticks += 1
+        context.set_timer(0.01)
+
+    @property
+    def model(self) -> Tensor:
+        return self.x
+
+
+def test_it_ends_after_some_seconds() -> None:
+    programs = [Ticking(torch.zeros(1, 1)) for _ in range(4)]
+    run = MailDriver(programs, ring(4), nothing, NoMail(4), seconds=0.3)
+    run.run()
+    schedule = run.schedule()
+    assert 0.2 < schedule.seconds < 10 and np.all(np.diff(schedule.times) >= 0)
+    assert all(0 < program.ticks <= 30 and program.gradients > 5 for program in programs)
+
+
+@dataclass
+class Cut:
+    """A schedule of one process, cut into those of several, whose clocks are wrong."""
+
+    parts: list[Record] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)  # of each event, in its part
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.data())
+def test_in_a_merged_schedule_messages_arrive_after_they_were_sent(data: st.DataObject) -> None:
+    n, ranks = 5, data.draw(st.integers(1, 3))
+    rank_of = {node: node % ranks for node in range(n)}
+    offsets = [data.draw(st.integers(0, 50)) for _ in range(ranks)]
+    cut = Cut([Record(n) for _ in range(ranks)])
+    under_way: deque[tuple[int, int, int]] = deque()  # (event, sender, to)
+
+    def happen(kind: int, node: int, sender: int, cause: int) -> None:
+        record = cut.parts[rank_of[node]]
+        cut.numbers.append(len(record))
+        record.add((len(cut.numbers), kind, node, sender, cause if cause < 0 else cut.numbers[cause]))
+
+    for node in range(n):
+        happen(0, node, node, -1)
+        under_way.append((node, node, data.draw(st.integers(0, n - 1))))
+    for _ in range(data.draw(st.integers(0, 15))):
+        event, sender, to = under_way.popleft()
+        happen(2, to, sender, event)
+        under_way.append((len(cut.numbers) - 1, to, data.draw(st.integers(0, n - 1))))
+
+    schedule = merged([part.schedule() for part in cut.parts], offsets, rank_of)
+    assert len(schedule) == len(cut.numbers)
+    assert np.all(schedule.causes < np.arange(len(schedule))) and np.all(np.diff(schedule.times) >= 0)
+    heard = np.flatnonzero(schedule.kinds == 2)
+    assert schedule.nodes[schedule.causes[heard]].tolist() == schedule.senders[heard].tolist()
+    for rank, part in enumerate(cut.parts):
+        own = [event for event in schedule if rank_of[event.node] == rank]
+        assert [(event.kind, event.node) for event in own] == [(event.kind, event.node) for event in part.schedule()]
+
+
+def test_every_node_needs_a_program() -> None:
+    with pytest.raises(ValueError, match="0 programs for 4 nodes: every node needs one"):
+        MailDriver([], ring(4), nothing, NoMail(4))
+
+
+def test_schedules_of_equal_clocks_are_merged_by_time() -> None:
+    records = [Record(2), Record(2)]
+    for time, node in ((3, 0), (5, 1), (7, 1), (9, 0)):
+        records[node].add((time, 0 if time < 6 else 3, node, node, -1 if time < 6 else 0))
+    schedule: Schedule = merged([record.schedule() for record in records], [100, 100], {0: 0, 1: 1})
+    assert schedule.times.tolist() == [3, 5, 7, 9] and schedule.nodes.tolist() == [0, 1, 1, 0]
+    assert schedule.causes.tolist() == [-1, -1, 1, 0]

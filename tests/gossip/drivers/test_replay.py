@@ -1,0 +1,85 @@
+"""A recorded run once more: the same bits, and a schedule of something else is noticed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from algorithms import QSGD, Minibatch, Oracle, Saga
+from algorithms.asynchronous import AdPsgd, Asynchronous, AsynchronousPushSum
+from gossip import SimulatedClock
+from gossip.drivers.events import EventDriver
+from gossip.drivers.gradients import NodeGradients
+from gossip.drivers.replay import ReplayDriver
+from gossip.drivers.schedule import Schedule
+from gossip.workloads import LogisticRegression
+from topologies import Topology, erdos_renyi, exponential, ring
+
+METHODS: dict[str, tuple[Asynchronous, Topology]] = {
+    "ad-psgd": (AdPsgd(lr=0.3, momentum=0.5), ring(6)),
+    "ad-psgd-all": (AdPsgd(lr=0.3, active="all"), erdos_renyi(7, seed=2)),
+    "ad-psgd-compressed": (AdPsgd(lr=0.3, compressor=QSGD(levels=15)), ring(6)),
+    "push-sum": (AsynchronousPushSum(lr=0.01), exponential(6)),
+}
+CLOCK = SimulatedClock(0.01, 2e-2, 1e6, 0.01, slow_nodes=(1,), slowdown=3.0)
+
+
+def gradients(topology: Topology, oracle: Oracle) -> NodeGradients:
+    workload = LogisticRegression().shard(topology.n, seed=0)
+    return NodeGradients(oracle, workload, workload.initial().expand(topology.n, -1), seed=4)
+
+
+def recorded(name: str, oracle: Oracle, clock: SimulatedClock = CLOCK) -> EventDriver:
+    method, topology = METHODS[name]
+    x = torch.zeros(topology.n, 31, dtype=torch.float64)
+    programs = method.programs(topology, range(topology.n), x)
+    run = EventDriver(programs, topology, gradients(topology, oracle), clock, seed=3)
+    run.run(until=0.4)
+    return run
+
+
+def replayed(name: str, oracle: Oracle, schedule: Schedule, seed: int = 3) -> ReplayDriver:
+    method, topology = METHODS[name]
+    x = torch.zeros(topology.n, 31, dtype=torch.float64)
+    programs = method.programs(topology, range(topology.n), x)
+    again = ReplayDriver(programs, topology, gradients(topology, oracle), schedule, seed=seed)
+    again.run()
+    return again
+
+
+@pytest.mark.parametrize("oracle", [Minibatch(8), Saga()], ids=["minibatch", "saga"])
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_it_gives_the_same_models(name: str, oracle: Oracle) -> None:
+    run = recorded(name, oracle)
+    again = replayed(name, oracle, run.schedule)
+    assert torch.equal(again.models(), run.models())
+    assert run.models().norm() > 0.1
+    left = sorted((letter.sender, letter.to) for letter in run.under_way())
+    assert sorted((letter.sender, letter.to) for letter in again.under_way()) == left and left
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 100), latency=st.sampled_from([0.0, 0.02]), spread=st.sampled_from([0.0, 0.05]))
+def test_whatever_the_order_was(seed: int, latency: float, spread: float) -> None:
+    clock = SimulatedClock(0.01, latency, 1e5, spread, slow_nodes=(seed % 7,), slowdown=1.0 + seed)
+    run = recorded("ad-psgd-all", Minibatch(2), clock)
+    assert torch.equal(replayed("ad-psgd-all", Minibatch(2), run.schedule).models(), run.models())
+
+
+def test_a_schedule_of_something_else_is_refused() -> None:
+    schedule = recorded("ad-psgd-all", Minibatch(8)).schedule
+    with pytest.raises(ValueError, match=r"the schedule does not belong to these programs: event .* nobody has caused"):
+        replayed("ad-psgd-all", Minibatch(8), schedule, seed=5)  # other partners
+    with pytest.raises(ValueError, match="the schedule is one of 7 nodes, and the topology has 6"):
+        replayed("ad-psgd", Minibatch(8), schedule)
+    late = Schedule(7, *(np.append(column, column[-1]) for column in columns(schedule)))
+    late.kinds[-1], late.nodes[-1] = 3, 2
+    with pytest.raises(ValueError, match=f"event {len(schedule)} is a timer of node 2"):
+        replayed("ad-psgd-all", Minibatch(8), late)
+
+
+def columns(schedule: Schedule) -> tuple[np.ndarray, ...]:
+    return schedule.times, schedule.kinds, schedule.nodes, schedule.senders, schedule.causes

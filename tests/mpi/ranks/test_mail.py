@@ -1,0 +1,88 @@
+"""Asynchronous runs of several ranks: they end, lose nothing, and their schedules give the same models again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from algorithms import Minibatch, Sample
+from algorithms.asynchronous import AsynchronousPushSum
+from algorithms.asynchronous.push_sum import PushSumNode
+from gossip.drivers.gradients import NodeGradients
+from gossip.drivers.mail import MailDriver
+from gossip.drivers.nodes import Gradient
+from gossip.drivers.replay import ReplayDriver
+from gossip.network import Communicator
+from tests.gossip.drivers.test_replay import METHODS, gradients
+from topologies import Topology, exponential
+
+
+def run(
+    processes: Communicator, name: str, topology: Topology, gradient: Gradient, d: int, **options: float
+) -> MailDriver:
+    from gossip.network.transports.mpi_mail import MpiMail
+    from gossip.processes.mpi import MpiCommunicator
+
+    assert isinstance(processes, MpiCommunicator)
+    hosted = [range(rank, topology.n, processes.size) for rank in range(processes.size)]
+    here = hosted[processes.rank]
+    method = METHODS[name][0] if name in METHODS else AsynchronousPushSum()
+    x = torch.zeros(topology.n, d, dtype=torch.float64) + torch.arange(topology.n)[:, None]
+    driver = MailDriver(
+        method.programs(topology, here, x[list(here)]),
+        topology,
+        gradient,
+        MpiMail(processes, hosted),
+        seed=3,
+        **options,
+    )
+    driver.run()
+    return driver
+
+
+class SlowedDown:
+    """Gradients that take node 1 longer."""
+
+    def __init__(self, gradients: NodeGradients) -> None:
+        self._gradients = gradients
+
+    def __call__(self, nodes: Sequence[int], x: Tensor, steps: Sequence[int]) -> Sample:
+        time.sleep(0.01 * (1 in nodes))
+        return self._gradients(nodes, x, steps)
+
+
+@pytest.mark.ranks(2, 3, 4)
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_its_schedule_gives_its_models_in_one_process(processes: Communicator, name: str) -> None:
+    method, topology = METHODS[name]
+    driver = run(processes, name, topology, SlowedDown(gradients(topology, Minibatch(8))), 31, steps=10)
+    schedule = driver.schedule()
+    assert np.bincount(schedule.nodes[schedule.kinds == 1]).tolist() == [10] * topology.n
+    x = torch.zeros(topology.n, 31, dtype=torch.float64) + torch.arange(topology.n)[:, None]
+    programs = method.programs(topology, range(topology.n), x)
+    again = ReplayDriver(programs, topology, gradients(topology, Minibatch(8)), schedule, seed=3)
+    again.run()
+    assert torch.equal(again.models()[processes.rank :: processes.size], driver.models())
+    assert not again.under_way()  # nothing was lost, and nothing is left
+
+
+def nothing(nodes: Sequence[int], x: Tensor, steps: Sequence[int]) -> Sample:
+    time.sleep(1e-3)
+    return Sample(torch.zeros_like(x), x.new_zeros(len(x)))
+
+
+@pytest.mark.ranks(3)
+def test_mass_is_kept_where_few_letters_may_be_under_way(processes: Communicator) -> None:
+    driver = run(processes, "", exponential(8), nothing, 1, seconds=0.5, outstanding=1)
+    nodes = [program.push_sum for program in driver.programs if isinstance(program, PushSumNode)]
+    mine = sum(float(each.numerator.sum()) for each in nodes), sum(float(each.weight.sum()) for each in nodes)
+    numerators, weights = zip(*processes.gather(mine), strict=True)
+    assert abs(sum(numerators) - 28) < 1e-11 and abs(sum(weights) - 8) < 1e-11
+    schedule = driver.schedule()
+    assert np.bincount(schedule.nodes[schedule.kinds == 1], minlength=8).min() > 3
+    assert schedule.seconds >= 0.4
