@@ -49,7 +49,7 @@ class Accordion(Controller[ControllerState]):
 
     def __post_init__(self) -> None:
         switched = isinstance(getattr(self.algorithm, "compressor", None), Switched)
-        valid = switched and hasattr(self.algorithm, "lr")
+        valid = switched and getattr(self.algorithm, "lr", None) is not None
         check(valid, self, "algorithm", "a method with a learning rate, whose compressor is Switched")
         super().__post_init__()
 

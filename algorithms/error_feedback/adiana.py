@@ -66,11 +66,11 @@ class Adiana(Algorithm[AdianaState]):
         z <- beta z + (1 - beta) x + gamma / lr (y' - x);   w <- y with probability p;   y <- y'
         theta_1 = min(1/4, sqrt(lr mu / p));   gamma = lr / (2 (theta_1 + lr mu));   beta = 1 - gamma mu
 
-    All nodes draw the same p. An iteration needs the gradients at x and at w. The latter are kept while w stays: a step
-    here is an iteration with the gradients at x, or where w has moved, and at the start, computes the gradients there
-    and sends nothing. So there are 1 + p gradients an iteration, and this is for exact ones, with which the model y
-    converges linearly on strongly convex problems. For lr the paper has min(1/(2 L), n/(64 omega (2 p (omega + 1) +
-    1)^2 L)). A schedule acts on all that follows from lr, by steps.
+    All nodes draw alike whether w moves. An iteration needs the gradients at x and at w. The latter are kept while w
+    stays: a step here is an iteration with the gradients at x, or where w has moved, and at the start, computes the
+    gradients there and sends nothing. So there are 1 + p gradients an iteration, and this is for exact ones, with which
+    the model y converges linearly on strongly convex problems. For lr the paper has min(1/(2 L), n/(64 omega (2 p
+    (omega + 1) + 1)^2 L)). A schedule acts on all that follows from lr, by steps.
 
     Sent: the two messages of each node, m_i and c_i, to all others; where the operator is linear averages in its domain
     (`algorithms.blocks.averages.compressed_mean`). All nodes start from the mean of their parameters. W is not used.

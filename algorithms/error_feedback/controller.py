@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self, TypeVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample
+from algorithms.around import AroundMethod
 from algorithms.checks import check
 from algorithms.layout import Layout
 from algorithms.network import Network
@@ -43,7 +43,7 @@ S = TypeVar("S", bound=ControllerState)
 
 
 @dataclass(frozen=True)
-class Controller(Algorithm[S]):
+class Controller(AroundMethod, Algorithm[S]):  # type: ignore[override]
     """Another method, which `of` changes while it trains, by the criterion of Accordion.
 
     Agarwal, Wang, Lee, Venkataraman, Papailiopoulos, "Adaptive Gradient Communication via Critical Learning Regime
@@ -111,52 +111,6 @@ class Controller(Algorithm[S]):
             return state.critical
         pairs = zip(before, found, strict=True)
         return tuple(old == 0 or abs(old - new) >= self.threshold * old for old, new in pairs)
-
-    @property
-    def lr(self) -> Any:
-        """The method's learning rate."""
-        return self.algorithm.lr  # type: ignore[attr-defined]
-
-    @property
-    def needs(self) -> tuple[str, ...]:  # type: ignore[override]
-        return self.algorithm.needs
-
-    @property
-    def least_eigenvalue(self) -> float:  # type: ignore[override]
-        return self.algorithm.least_eigenvalue
-
-    @property
-    def auxiliary(self) -> int:
-        return self.algorithm.auxiliary
-
-    @property
-    def servers(self) -> int:
-        return self.algorithm.servers
-
-    @property
-    def proportional(self) -> bool:
-        return self.algorithm.proportional
-
-    @property
-    def takes_norms(self) -> bool:
-        return self.algorithm.takes_norms
-
-    @property
-    def takes_losses(self) -> bool:
-        return self.algorithm.takes_losses
-
-    @property
-    def trusted(self) -> int:
-        return self.algorithm.trusted
-
-    def with_learning_rate(self, lr: float) -> Self:
-        return replace(self, algorithm=self.algorithm.with_learning_rate(lr))
-
-    def replicated(self) -> Self:
-        return replace(self, algorithm=self.algorithm.replicated())
-
-    def for_examples(self, examples: Sequence[int]) -> Self:
-        return replace(self, algorithm=self.algorithm.for_examples(examples))
 
     def post(self, state: S, network: Network) -> None:
         self.of(state).post(state.method, network)

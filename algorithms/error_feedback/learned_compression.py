@@ -18,6 +18,7 @@ from algorithms.blocks.server import ServerForm, collect, distribute, server_row
 from algorithms.blocks.two_way import average_at_server
 from algorithms.checks import check
 from algorithms.compressors import Message, PerTensor, SignTopK, TopK
+from algorithms.compressors.message import working_precision
 from algorithms.compressors.sparsifiers.top_k import largest_entries
 from algorithms.error_feedback.autoencoder import Autoencoder
 from algorithms.layout import Layout
@@ -229,7 +230,7 @@ class LearnedCompression(Algorithm[LearnedCompressionState]):
         led = torch.tensor([node == leader for node in network.nodes])
         patterns = torch.zeros_like(coded)
         for row in led.nonzero()[:, 0].tolist():
-            patterns[row] = self._signs(coded[row], places.coded_shapes)
+            patterns[row] = self._signs(coded[row].to(working_precision(coded.dtype)), places.coded_shapes)
         # Scales are powers of two, so what the operator makes of a pattern is that pattern.
         operator, draw = PerTensor(SignTopK(fraction=self.fraction), shapes=places.coded_shapes), network.draw("leader")
         message = operator.compress(patterns, draw, sent=led)
@@ -248,9 +249,8 @@ class LearnedCompression(Algorithm[LearnedCompressionState]):
         for part in coded.split([math.prod(shape) for shape in shapes]):
             if len(part):
                 kept = largest_entries(part, TopK(fraction=self.fraction).kept(len(part)))
-                exponent = part[kept].abs().mean().frexp().exponent
-                sign = torch.where(part[kept] < 0, -1.0, 1.0).to(coded)
-                pattern[first + kept] = sign.ldexp(exponent)
+                scale = math.ldexp(1.0, math.frexp(float(part[kept].abs().mean()))[1])
+                pattern[first + kept] = torch.where(part[kept] < 0, -scale, scale).to(coded)
             first += len(part)
         return pattern
 

@@ -49,8 +49,10 @@ class QsparseLocalSGD(HasServer, LocalUpdates[QsparseState]):
     So the mean of x_i - e_i moves as the mean of local SGD would with these gradients. With tau = 1 it is EF-SGD.
 
     Sent: every tau-th iteration a message up by each node and a dense vector down to each; at the start a dense vector
-    each way, so that all start from the mean. With server = "replicated" each node's message goes to all others. What
-    is evaluated and returned is each node's x_i. Momentum is not averaged. W is not used.
+    each way, so that all start from the mean. With server = "replicated" each node's message goes to all others; where
+    the operator is linear and remembers nothing, as `RandomBlock`, an average in its domain
+    (`algorithms.blocks.averages.compressed_mean`). What is evaluated and returned is each node's x_i. Momentum is not
+    averaged. W is not used.
 
     Args:
         lr: Learning rate, > 0, or a schedule of it.
@@ -85,7 +87,13 @@ class QsparseLocalSGD(HasServer, LocalUpdates[QsparseState]):
     def step(self, state: QsparseState, sample: Sample, network: Network) -> None:
         state.x = self.updated(state, sample, network)
         if self.ends_period(state, sample, network):
-            draw = network.draw("compression")
-            message = state.error.compress(state.common - state.x, self.compressor, draw)
-            state.common = state.common - average_at_server(message, network, self.server)
+            state.common = state.common - self._average(state, network)
             state.x = state.common.clone()
+
+    def _average(self, state: QsparseState, network: Network) -> Tensor:
+        """(k, d), in equal rows: (1/m) sum_i c_i; what the nodes lose is kept."""
+        difference, draw = state.common - state.x, network.draw("compression")
+        # An operator that remembers makes something else of vectors that it compresses one by one.
+        if self.server == "replicated" and state.error.remembered is None:
+            return state.error.average(difference, self.compressor, network, draw).repeat(len(difference), 1)
+        return average_at_server(state.error.compress(difference, self.compressor, draw), network, self.server)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Self, cast
+from typing import Any, cast
 
 from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample
+from algorithms.around import AroundMethod
 from algorithms.checks import check
 from algorithms.compressors.message import Message
 from algorithms.network import Neighborhood, Network, Posted, WeightedEdges
@@ -18,7 +19,7 @@ from algorithms.state import State
 
 
 @dataclass(frozen=True)
-class Attacked(Algorithm[State]):
+class Attacked(AroundMethod, Algorithm[State]):  # type: ignore[override]
     """Another method, some of whose nodes send something else than it says: Byzantine ones.
 
     From iteration `since` on, whatever an attacker sends by the method, to its neighbours, to a server or into an
@@ -47,56 +48,6 @@ class Attacked(Algorithm[State]):
         check(distinct, self, "attackers", "the numbers of one or more nodes, each once")
         check(min(self.attackers, default=0) >= 0, self, "attackers", "numbers of nodes, from 0 on")
         check(self.since >= 0, self, "since", ">= 0")
-
-    @property
-    def lr(self) -> Any:
-        """The method's learning rate; None if it has none."""
-        return getattr(self.algorithm, "lr", None)
-
-    @property
-    def needs(self) -> tuple[str, ...]:  # type: ignore[override]
-        return self.algorithm.needs
-
-    @property
-    def least_eigenvalue(self) -> float:  # type: ignore[override]
-        return self.algorithm.least_eigenvalue
-
-    @property
-    def auxiliary(self) -> int:
-        return self.algorithm.auxiliary
-
-    @property
-    def servers(self) -> int:
-        return self.algorithm.servers
-
-    @property
-    def trusted(self) -> int:
-        return self.algorithm.trusted
-
-    @property
-    def proportional(self) -> bool:
-        return self.algorithm.proportional
-
-    @property
-    def takes_norms(self) -> bool:
-        return self.algorithm.takes_norms
-
-    @property
-    def takes_losses(self) -> bool:
-        return self.algorithm.takes_losses
-
-    @property
-    def sets_batch_size(self) -> bool:
-        return self.algorithm.sets_batch_size
-
-    def with_learning_rate(self, lr: float) -> Self:
-        return replace(self, algorithm=self.algorithm.with_learning_rate(lr))
-
-    def replicated(self) -> Self:
-        return replace(self, algorithm=self.algorithm.replicated())
-
-    def for_examples(self, examples: Sequence[int]) -> Self:
-        return replace(self, algorithm=self.algorithm.for_examples(examples))
 
     def start(self, x: Tensor, network: Network) -> State:
         able = self._able(network)

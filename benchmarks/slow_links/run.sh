@@ -60,6 +60,8 @@ up() { # rate
 
 export PYTHONPATH=$root OMP_NUM_THREADS=1 GOSSIP_NAMESPACES=$prefix GLOO_SOCKET_IFNAME=eth0
 export FI_PROVIDER=tcp MPIR_CVAR_CH4_NETMOD=ofi MPIR_CVAR_NOLOCAL=1 # or else ranks would meet in shared memory
+# Else MPICH asks before it sends a long message, and the answer queues behind what the other one is sending:
+export MPIR_CVAR_CH4_OFI_EAGER_THRESHOLD=1000000
 for rate in 100mbit 1gbit; do
   up "$rate"
   "$mpirun" -n $nodes "$here/wrap.sh" "$python" "$here/train.py" --rate "$rate" --address 10.78.0.1:29517 \

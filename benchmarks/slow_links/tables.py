@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -35,15 +36,39 @@ def lines(record: dict[str, Any]) -> list[str]:
         reached = "" if record["quick"] or accuracy >= TARGET else " (not reached)"
         found.append(
             f"| {name} | {steps}{reached} | {accuracy:.3f} | {megabytes:.2f} | {real:.2f} | {clock:.2f} | "
-            f"{clock / real:.2f} |"
+            f"{ratio(record, name):.2f} |"
         )
     return [*found, ""]
 
 
+def ratios(records: Sequence[dict[str, Any]]) -> list[str]:
+    """The table of predicted over measured seconds, of each method behind each rate, and how far they are at most."""
+    names = list(dict.fromkeys(run["method"] for run in records[0]["runs"]))
+    rates = [record["rate"] for record in records]
+    found = [
+        "### Seconds on the clock over real ones",
+        "",
+        f"| method | {' | '.join(rates)} |",
+        f"|---|{'---|' * len(rates)}",
+    ]
+    told = [{name: ratio(record, name) for name in names} for record in records]
+    found += [f"| {name} | {' | '.join(f'{each[name]:.2f}' for each in told)} |" for name in names]
+    ends = [f"{min(each.values()):.2f} to {max(each.values()):.2f}" for each in told]
+    return [*found, f"| all | {' | '.join(ends)} |", ""]
+
+
+def ratio(record: dict[str, Any], name: str) -> float:
+    """Of one method, by medians."""
+    own = [run for run in record["runs"] if run["method"] == name]
+    return median(run["predicted"] for run in own) / median(run["seconds"] for run in own)
+
+
 def main() -> None:
     """Print all tables."""
-    for file in sys.argv[1:]:
-        print("\n".join(lines(json.loads(Path(file).read_text(encoding="utf-8")))))
+    records = [json.loads(Path(file).read_text(encoding="utf-8")) for file in sys.argv[1:]]
+    for record in records:
+        print("\n".join(lines(record)))
+    print("\n".join(ratios(records)))
     kept = json.loads(SETTINGS.read_text(encoding="utf-8"))
     tuned = ", ".join(f"{name} {each['lr']:g}" for name, each in kept["methods"].items())
     print(f"Learning rates, fixed on the seeds {kept['tuned']['seeds']} by tune.py, momentum {MOMENTUM}: {tuned}.")

@@ -134,8 +134,9 @@ class Bench:
 
 
 def measure_links(processes: Communicator, d: int, repeats: int) -> tuple[Level, Host]:
-    """Those behind which the ranks are, and what messages take of the cores, by averages of rows of some lengths."""
-    wanted = fit.operations(processes.size, (1000, d // 4, d))
+    """Those behind which the ranks are, and what messages take of the cores, by averages of rows as methods send them:
+    short ones and whole ones. Between these lengths a token bucket that is full lets them pass at once."""
+    wanted = fit.operations(processes.size, (1000, d))
     cases, networks = fit.cases(wanted, processes, "peer-to-peer")
     spending = {name: Spending(case) for name, case in cases.items()}
     seconds = interleaved(spending, repeats, processes)
@@ -153,12 +154,16 @@ def measure_links(processes: Communicator, d: int, repeats: int) -> tuple[Level,
 
 
 def measure_computing(processes: Communicator, workload: ShardedWorkload, repeats: int) -> dict[str, Compute]:
-    """What each method takes of a core in a step, with all ranks at work."""
+    """What each method takes of a core in a step, with all ranks at work.
+
+    They wait for each other between steps, as in training: caches are cold then, as others have had the core.
+    """
     cases = {}
     for name, method in METHODS.items():
         tuned = settings(name)
         network = mirrored(method.topology(), processes.rank)
-        cases[name] = Stepping(method.make(tuned["lr"], tuned["gamma"]), workload, BATCH, network)
+        algorithm = method.make(tuned["lr"], tuned["gamma"])
+        cases[name] = Stepping(algorithm, workload, BATCH, network, between=processes.barrier)
     interleaved(cases, repeats, processes)
     blocks = processes.gather({name: case.spent[-repeats:] for name, case in cases.items()})
     return {name: fit.computing(np.array([each[name] for each in blocks])) for name in METHODS}

@@ -21,7 +21,7 @@ IID = ONE_EXAMPLE / SHARD  # what is left as zeta^2 where examples are drawn at 
 TARGET = 0.05
 EXAMPLES = """
   python -m gossip.advise --nodes 64 --hosts 8 --parameters 25e6 --network wan
-  python -m gossip.advise --nodes 16 --hosts 2 --parameters 25e6 --network docs/two_centres.yaml --verify
+  python -m gossip.advise --nodes 16 --hosts 2 --parameters 25e6 --network two_centres.yaml --verify
 """
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from gossip.study.across import lines, numeric_options
 from gossip.study.results import Cell
-from gossip.study.statistics import Spread, curve
+from gossip.study.statistics import Spread, curve, pareto
 from gossip.study.tables import QUANTITIES
-from topologies.pages.style import line
+from topologies.pages.style import COLORS, line
 
 if TYPE_CHECKING:
     from matplotlib.axis import Axis
@@ -64,6 +64,40 @@ def figure(cells: Sequence[Cell], x: str, y: str) -> Figure:
     _show_units(axes.yaxis, y)
     if values:
         _add_legend(made, [cell.name for cell in cells])
+    return made
+
+
+def figure_front(cells: Sequence[Cell], metric: str) -> Figure:
+    """A metric of each cell at the end over the bytes that its nodes have sent, with confidence intervals, and the
+    Pareto front as steps: the best that so few bytes give. What is on it is large and framed; intervals that are far
+    larger than the cells are apart are cut off.
+    """
+    from matplotlib.figure import Figure
+
+    made = Figure(figsize=(6.4, 3.4 + 0.09 * len(cells)), layout="constrained")  # with room for the names
+    axes = made.subplots()
+    ends = [(cell, cell.final("bytes_sent_per_node"), cell.final(metric)) for cell in cells]
+    known = [(cell, cost.mean, end) for cell, cost, end in ends if cost is not None and end is not None]
+    points = [(cost, end.mean) for _, cost, end in known]
+    on_front = pareto(points, metric)
+    for place, ((cell, cost, end), front) in enumerate(zip(known, on_front, strict=True)):
+        style = {**line(place), "linestyle": "none", "markersize": 5, "elinewidth": 0.7}
+        style |= {"markersize": 8, "markeredgecolor": COLORS["ink"], "zorder": 3} if front else {}
+        axes.errorbar(cost, end.mean, end.interval or 0.0, label=cell.name, **style)
+    corners = sorted(point for point, front in zip(points, on_front, strict=True) if front)
+    costs, values = [cost for cost, _ in points], [value for _, value in points]
+    if corners:
+        edge = (max(costs), corners[-1][1])
+        axes.step(*zip(*corners, edge, strict=True), where="post", color=COLORS["muted"], linewidth=1)
+        if min(costs) > 0 and max(costs) >= FACTOR * min(costs):
+            axes.set_xscale("log")
+        if max(values) > min(values):
+            margin = 0.3 * (max(values) - min(values))
+            axes.set_ylim(min(values) - margin, max(values) + margin)
+        _add_legend(made, [cell.name for cell, _, _ in known], handles=axes.containers)
+    axes.set(xlabel=_label("bytes_sent_per_node"), ylabel=_label(metric))
+    _show_units(axes.xaxis, "bytes_sent_per_node")
+    _show_units(axes.yaxis, metric)
     return made
 
 
@@ -130,7 +164,8 @@ def _until(cell: Cell, quantity: str, metric: str, target: float) -> Spread | No
 
 
 def write_figures(cells: Sequence[Cell], metric: str, target: float, folder: Path) -> list[Path]:
-    """A metric over each quantity, and the consensus distance over the steps, as SVG and PDF; and of `across_options`.
+    """A metric over each quantity and its Pareto front over bytes, and the consensus distance over the steps, as SVG
+    and PDF; and of `across_options`.
 
     Raises:
         OSError: One cannot be written.
@@ -142,6 +177,8 @@ def write_figures(cells: Sequence[Cell], metric: str, target: float, folder: Pat
     with drawn():
         curves = dict.fromkeys([*((x, metric) for x in quantities(cells)), ("step", "consensus_distance")])
         figures = [(f"{y}-over-{x}", figure(cells, x, y)) for x, y in curves]
+        if "bytes_sent_per_node" in quantities(cells):
+            figures.append((f"{metric}-front", figure_front(cells, metric)))
         for name, made in [*figures, *across_options(cells, metric, target)]:
             for kind, undated in (("svg", {"Date": None}), ("pdf", {"CreationDate": None})):
                 path = folder / f"{name}.{kind}"

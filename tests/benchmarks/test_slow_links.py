@@ -42,6 +42,10 @@ def test_tables_have_medians_and_say_what_did_not_reach_the_target(module: Any) 
     text = "\n".join(module("tables").lines(record))
     assert "| D-SGD | 5 | 0.950 | 3.00 | 4.00 | 1.00 | 0.25 |" in text
     assert "| other | 5 (not reached) |" in text and "100 Mbit/s" in text
+    later = [run | {"method": name, "predicted": 3.0} for name in ("D-SGD", "other")]
+    both = module("tables").ratios([record, record | {"rate": "1gbit", "runs": later}])
+    assert "| method | 100mbit | 1gbit |" in both and "| D-SGD | 0.25 | 1.50 |" in both
+    assert "| all | 0.25 to 0.50 | 1.50 to 1.50 |" in both
     assert "of 2 cores that all ranks share, a message takes 0.10 ms and 4.0 ns a byte" in text
 
 

@@ -74,31 +74,44 @@ class Stepping:
         workload: Its gradients are taken,
         batch: of so many examples.
         network: What links the nodes.
+        between: Is called after each step, and takes no part in its time.
 
     Attributes:
         seconds: Of each step of each call.
         spent: Those that this process took of the cores in it.
     """
 
-    def __init__(self, algorithm: Algorithm, workload: ShardedWorkload, batch: int, network: RunNetwork) -> None:
+    def __init__(
+        self,
+        algorithm: Algorithm,
+        workload: ShardedWorkload,
+        batch: int,
+        network: RunNetwork,
+        *,
+        between: Callable[[], None] | None = None,
+    ) -> None:
         gradients = Gradients(Minibatch(batch=batch), workload, network.nodes, seed=0)
         for_these = algorithm.for_layout(workload.layout).for_examples([workload.examples(i) for i in network.nodes])
         driver = Lockstep(for_these, gradients, network)
         start = driver.start(workload.initial().repeat(len(network.nodes), 1))
         self._moments = driver.moments(start, sys.maxsize)
         next(self._moments)
+        self._between = between
         self.seconds: list[list[float]] = []
         self.spent: list[list[float]] = []
 
     def __call__(self, iterations: int) -> None:
         """Make so many."""
-        ends, spent = [time.perf_counter()], [time.process_time()]
+        seconds, spent = [], []
         for _ in range(iterations * PERIOD):
+            began, idle = time.perf_counter(), time.process_time()
             next(self._moments)
-            ends.append(time.perf_counter())
-            spent.append(time.process_time())
-        self.seconds.append(np.diff(ends).tolist())
-        self.spent.append(np.diff(spent).tolist())
+            spent.append(time.process_time() - idle)
+            seconds.append(time.perf_counter() - began)
+            if self._between is not None:
+                self._between()
+        self.seconds.append(seconds)
+        self.spent.append(spent)
 
 
 @dataclass(frozen=True)

@@ -25,18 +25,15 @@ think, as they leave the server's error where it is. All this was seen with the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 
 from algorithms import (
     Compressor,
     Identity,
-    Minibatch,
     ScaledSign,
     ShardedWorkload,
     StepAheadSGD,
@@ -44,12 +41,9 @@ from algorithms import (
     TopK,
 )
 from algorithms.error_feedback.step_ahead_sgd import StepAheadState
-from gossip.drivers.gradients import Gradients
-from gossip.drivers.lockstep import Lockstep
-from gossip.network import Communicator, connect
+from gossip.reproduce.following import followed, kilobytes_per_node, on_first_examples
 from gossip.reproduce.study import Claim, Findings, Say, Study
 from gossip.workloads import Mnist
-from topologies import complete, with_servers
 
 NODES = 8
 BATCH = 16  # per node: 128 in all, as in the paper
@@ -117,38 +111,30 @@ def measured(state: StepAheadState, shards: ShardedWorkload) -> dict[str, float]
     The mismatch is |(1/m) sum_i grad f_i(y_i) - grad f(z)| / |grad f(z)|: of the gradients taken, at the points y_i, to
     the gradient at the virtual iterate z = x - s - (1/m) sum_i e_i, which moves by them as SGD would.
     """
-    images = torch.arange(MEASURED).expand(NODES, -1).contiguous()
     lost, lost_by_server = state.exchange.up.lost[:NODES], state.exchange.down.lost[NODES]
     x = state.common[:NODES]
     virtual = (x[0] - lost_by_server - lost.mean(dim=0)).repeat(NODES, 1)
-    taken, wanted = (shards.gradient(y, range(NODES), images).gradient.mean(dim=0) for y in (state.x[:NODES], virtual))
+    taken, wanted = (on_first_examples(shards, y, MEASURED).gradient.mean(dim=0) for y in (state.x[:NODES], virtual))
     return {
-        "loss": float(shards.gradient(x.contiguous(), range(NODES), images).loss.mean()),
+        "loss": float(on_first_examples(shards, x, MEASURED).loss.mean()),
         "mismatch": float((taken - wanted).norm() / wanted.norm()),
     }
 
 
 def train(shards: ShardedWorkload, algorithm: StepAheadSGD, steps: int, seed: int) -> list[dict[str, float]]:
-    """What was measured at even distances from the start to the end; every rank computes all nodes.
-
-    "kilobytes" are those sent since the start by all nodes and the server together, by the number of nodes.
-    """
+    """What was measured at even distances from the start to the end."""
     records: list[dict[str, float]] = []
-    with closing(connect(with_servers(complete(NODES), algorithm.servers), Communicator(), seed)) as network:
-        driver = Lockstep(algorithm, Gradients(Minibatch(BATCH), shards, range(NODES), seed), network)
-        start = driver.start(shards.initial().repeat(network.n, 1))
-        for moment in driver.moments(start, steps):
-            if moment.step % (steps // EVALUATIONS) == 0:
-                assert isinstance(moment.state, StepAheadState)
-                evaluation = shards.evaluate(moment.state.common[0])
-                records.append(
-                    {
-                        "step": moment.step,
-                        "kilobytes": 1e-3 * int(network.traffic.bytes.sum()) / NODES,
-                        "accuracy": float(evaluation["test_accuracy"]),
-                        **measured(moment.state, shards),
-                    }
-                )
+    for moment, network in followed(shards, algorithm, BATCH, nodes=NODES, steps=steps, seed=seed):
+        if moment.step % (steps // EVALUATIONS) == 0:
+            assert isinstance(moment.state, StepAheadState)
+            records.append(
+                {
+                    "step": moment.step,
+                    "kilobytes": kilobytes_per_node(network, NODES),
+                    "accuracy": float(shards.evaluate(moment.state.common[0])["test_accuracy"]),
+                    **measured(moment.state, shards),
+                }
+            )
     return records
 
 

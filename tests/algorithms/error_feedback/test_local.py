@@ -177,6 +177,16 @@ def test_what_they_send() -> None:
     assert found.bytes.tolist() == [vector + 4 * message] * N + [N * 5 * vector]
 
 
+def test_a_replicated_server_of_qsparse_averages_blocks_in_their_domain() -> None:
+    """With the bits of a server of its own; and each block goes up and down a tree, and not to all others whole."""
+    by_server, replicated = (
+        trained(QsparseLocalSGD(lr=0.05, period=3, compressor=RandomBlock(ratio=5), server=server), steps=12)  # type: ignore[arg-type]
+        for server in SERVERS
+    )
+    assert np.array_equal(by_server.final[:N], replicated.final[:N])
+    assert replicated.bytes.sum() == 2 * (N - 1) * (5 + 4 * 1) * 8
+
+
 @pytest.mark.parametrize(
     ("kind", "options", "says"),
     [

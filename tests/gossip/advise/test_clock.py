@@ -80,7 +80,7 @@ def test_nodes_of_a_host_share_its_link() -> None:
 
 def test_two_centres() -> None:
     """The network of the documentation: between two sites of 8 nodes, 100 Mbit/s and 20 ms."""
-    network = SimulatedNetwork.of(REPOSITORY / "docs" / "two_centres.yaml")
+    network = SimulatedNetwork.of(REPOSITORY / "docs" / "studies" / "two_data_centres_network.yaml")
     assert hosts_of(network, 16, None) == 2 and on_hosts(network, 16, 2) == network
     assert (network.levels[1].bandwidth, network.levels[1].latency) == (100e6 / 8, 0.02)
 

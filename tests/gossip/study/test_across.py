@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gossip.study.across import lines, numeric_options
-from gossip.study.figures import across_options, write_figures
+from gossip.study.figures import across_options, figure_front, write_figures
 from gossip.study.results import Cell, Kept
 
 LOSSES = {"ring": {4: 1.0, 16: 2.0, 64: 6.0}, "complete": {4: 1.0, 16: 1.0, 64: 1.0}}
@@ -51,6 +51,26 @@ def test_a_target_that_some_seeds_never_reach_has_no_point() -> None:
     assert axes.get_xscale() == "log"
     assert [text.get_text() for text in axes.get_xticklabels()] == ["4", "16", "64"]
     assert [text.get_text() for text in figures["test_loss-across-nodes"].legends[0].get_texts()] == list(LOSSES)
+
+
+def test_the_front(tmp_path: Path) -> None:
+    losses = {"costly": (1000.0, 1.0), "cheap": (10.0, 3.0), "beaten": (500.0, 2.5), "between": (100.0, 2.0)}
+    cells = [
+        Cell(
+            name,
+            {},
+            [Kept(Path(), {}, 0, "finished", "", "", [{"step": 9, "test_loss": loss, "bytes_sent_per_node": cost}])],
+        )
+        for name, (cost, loss) in losses.items()
+    ]
+    made = figure_front([*cells, Cell("diverged", {}, [])], "test_loss")
+    (axes,) = made.axes
+    assert axes.get_xscale() == "log"
+    (front,) = [drawn for drawn in axes.lines if drawn.get_drawstyle() == "steps-post"]
+    assert front.get_xydata().tolist() == [[10, 3], [100, 2], [1000, 1], [1000, 1]]
+    assert [container.lines[0].get_markersize() for container in axes.containers] == [8, 8, 5, 8]
+    assert [text.get_text() for text in made.legends[0].get_texts()] == list(losses)
+    assert "test_loss-front.svg" in {path.name for path in write_figures(cells, "test_loss", 1.0, tmp_path)}
 
 
 def test_they_are_among_the_figures(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The studies that are in docs/studies, and what docs/studies.md says of them."""
+"""The studies that are in docs/studies, and what docs/studies.md and docs/error_feedback.md say of them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from tests.conftest import REPOSITORY
 
 FOLDER = REPOSITORY / "docs" / "studies"
 STUDIES = sorted(path.stem for path in FOLDER.glob("*.yaml") if not path.stem.endswith("_network"))
-TEXT = (REPOSITORY / "docs" / "studies.md").read_text()
+TEXT = "".join((REPOSITORY / "docs" / name).read_text() for name in ("studies.md", "error_feedback.md"))
 CELLS = {"base_graph": 7, "heterogeneity": 6, "mnist": 12, "one_peer": 6, "ring_degrades": 15, "two_data_centres": 12}
+CELLS |= {"error_feedback": 23}
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -27,7 +28,7 @@ def test_every_study_can_be_planned(name: str, monkeypatch: pytest.MonkeyPatch) 
     ]
 
 
-def test_the_page_tells_of_every_study_and_what_it_names_is_there() -> None:
+def test_the_pages_tell_of_every_study_and_what_they_name_is_there() -> None:
     assert (
         sorted(set(re.findall(r"^    python -m gossip\.study docs/studies/(\w+)\.yaml", TEXT, re.MULTILINE))) == STUDIES
     )

@@ -1,0 +1,48 @@
+"""Trainings whose states a study looks into, or changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import torch
+from torch import Tensor
+
+from algorithms import Algorithm, Minibatch, Sample, ShardedWorkload
+from gossip.drivers.gradients import Gradients
+from gossip.drivers.lockstep import Lockstep
+from gossip.drivers.moment import Moment
+from gossip.network import Communicator, RunNetwork, connect
+from topologies import complete, with_servers
+
+
+def followed(
+    shards: ShardedWorkload, algorithm: Algorithm, batch: int, *, nodes: int, steps: int, seed: int
+) -> Iterator[tuple[Moment, RunNetwork]]:
+    """Every moment of a training, and the network, on which all nodes are linked; every rank computes all nodes.
+
+    Args:
+        shards: Data, model and loss.
+        algorithm: The method.
+        batch: Examples per node and step.
+        nodes: How many, without servers.
+        steps: After which is the last moment.
+        seed: Decides all draws.
+    """
+    algorithm = algorithm.for_layout(shards.layout)
+    with closing(connect(with_servers(complete(nodes), algorithm.servers), Communicator(), seed)) as network:
+        driver = Lockstep(algorithm, Gradients(Minibatch(batch), shards, range(nodes), seed), network)
+        start = driver.start(shards.initial().repeat(network.n, 1))
+        for moment in driver.moments(start, steps):
+            yield moment, network
+
+
+def kilobytes_per_node(network: RunNetwork, nodes: int) -> float:
+    """What these nodes and the servers behind them have sent since the start, by the number of nodes."""
+    return 1e-3 * int(network.traffic.bytes.sum()) / nodes
+
+
+def on_first_examples(shards: ShardedWorkload, x: Tensor, examples: int) -> Sample:
+    """Losses (n,) and gradients (n, d) of models x (n, d), each on so many of the training examples of its node."""
+    nodes = range(len(x))
+    return shards.gradient(x.contiguous(), nodes, torch.arange(examples).expand(len(x), -1).contiguous())
