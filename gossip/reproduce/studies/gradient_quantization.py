@@ -16,14 +16,14 @@ Errors |C(g) - g|^2 / |g|^2 are those on the same gradients for all operators, f
 learning rate 0.2, over nodes and points. That of BinGrad-pb is larger than that of scaled signs by construction, 0.45
 against 0.36 for normal entries, as it has no bias up to its level: so nothing is claimed of it, but of the loss.
 
-The paper has better trainings for all of its operators. Here smaller errors are not always lower losses. BinGrad-b ends
-higher than scaled signs (0.51 against 0.44), and ORQ-3 than TernGrad (0.43 against 0.40), though at the learning rates
-0.1 and 0.14 it is lower, on the seed of the search: this network is trained best close to where uncompressed SGD becomes
-unstable (0.41 at 0.2, 0.70 at 0.28), and what approximates gradients better does so too, while TernGrad and scaled
-signs bear more. With 9 levels the losses of ORQ and of uniform levels are closer than the seeds. These three are not
-among the claims; that was decided after they were seen. A first run, with 8 hidden units and rates from 0.1 to 0.8, had
-differences between seeds of up to 0.18, more than those between most operators; there ORQ-3 was lower than TernGrad, and
-ORQ-5 and BinGrad-pb were higher than uniform levels and scaled signs.
+The paper has better trainings for all of its operators. Here smaller errors are not always lower losses. BinGrad-b
+ends higher than scaled signs (0.51 against 0.44), and ORQ-3 than TernGrad (0.43 against 0.40), though at the learning
+rates 0.1 and 0.14 it is lower, on the seed of the search: this network is trained best close to where uncompressed SGD
+becomes unstable (0.41 at 0.2, 0.70 at 0.28), and what approximates gradients better does so too, while TernGrad and
+scaled signs bear more. With 9 levels the losses of ORQ and of uniform levels are closer than the seeds. These three
+are not among the claims; that was decided after they were seen. A first run, with 8 hidden units and rates from 0.1 to
+0.8, had differences between seeds of up to 0.18, more than those between most operators; there ORQ-3 was lower than
+TernGrad, and ORQ-5 and BinGrad-pb were higher than uniform levels and scaled signs.
 """
 
 from __future__ import annotations
