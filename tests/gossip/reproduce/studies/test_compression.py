@@ -113,14 +113,18 @@ def test_biased_compression(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_operator_that_needs_fewer_bits_is_noticed() -> None:
-    def table(others: float) -> list[Mapping[str, Any]]:
-        bits = {biased_compression.WINNER: 2.0, "Top-k": others, biased_compression.OUTSIDE: 1.0}
+    def table(dense: float, sparse: float) -> list[Mapping[str, Any]]:
+        bits = dict.fromkeys(biased_compression.SPARSE, sparse)
+        bits |= {biased_compression.WINNER: 2.0, "natural dithering": dense, biased_compression.OUTSIDE: 1.0}
         return [
             {"problem": problem, "operator": name, "kpaper bits": each, "kwire bits": each}
             for problem in biased_compression.RATES
             for name, each in bits.items()
         ]
 
-    assert all(claim.holds for claim in biased_compression._claims(table(3.0)))
-    assert not any(claim.holds for claim in biased_compression._claims(table(1.5)))
-    assert not any(claim.holds for claim in biased_compression._claims(table(2.0)))
+    def holds(dense: float, sparse: float) -> list[bool]:
+        return [claim.holds for claim in biased_compression._claims(table(dense, sparse))]
+
+    assert holds(3.0, 3.0) == [True] * 4
+    assert holds(3.0, 2.0) == [False] * 4
+    assert holds(1.5, 3.0) == [True, True, False, False]
