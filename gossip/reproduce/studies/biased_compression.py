@@ -18,10 +18,10 @@ those that reach the target in the fewest iterations, else with the lowest loss 
 half a step to both sides of it.
 
 On the perceptron Top-k with natural dithering needs the fewest bits by far, 159 thousand against 576 of Top-k, at the
-same iterations. On logistic regression it does not: natural dithering of all entries needs 39 thousand, it 46. With exact
-gradients dense operators bear a learning rate of 128 and are there after 12 iterations; what sends 5 % of the entries is
-about 20 iterations late, bears 16, and needs 113: 9.4 times as many with messages 7.9 times as short. There it is ahead
-only of the other sparse operators, which is the claim; that was decided after this was seen.
+same iterations. On logistic regression it does not: natural dithering of all entries needs 39 thousand, it 46. With
+exact gradients dense operators bear a learning rate of 128 and are there after 12 iterations; what sends 5 % of the
+entries is about 20 iterations late, bears 16, and needs 113: 9.4 times as many with messages 7.9 times as short. There
+it is ahead only of the other sparse operators, which is the claim; that was decided after this was seen.
 """
 
 from __future__ import annotations

@@ -96,7 +96,8 @@ def test_iterations_until_the_target() -> None:
 
 
 def test_biased_compression(monkeypatch: pytest.MonkeyPatch) -> None:
-    few = {name: biased_compression.operators(0.1)[name] for name in ("none", "Top-k", biased_compression.WINNER)}
+    names = ("none", *biased_compression.SPARSE, biased_compression.WINNER)
+    few = {name: biased_compression.operators(0.1)[name] for name in names}
     monkeypatch.setattr(biased_compression, "operators", lambda fraction: few)
     monkeypatch.setattr(biased_compression, "TARGET", 2.4)
     monkeypatch.setattr(biased_compression, "NEAR", 0.99)
