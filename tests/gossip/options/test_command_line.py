@@ -9,6 +9,7 @@ import pytest
 from algorithms import (
     QSGD,
     AdditiveNoise,
+    Attacked,
     Blocks,
     ChocoSGD,
     Composed,
@@ -21,8 +22,10 @@ from algorithms import (
     PerTensor,
     QsparseLocalSGD,
     RandomK,
+    SignFlip,
     Threshold,
     TopK,
+    Zeno,
     ZerothOrder,
 )
 from gossip import SimulatedClock
@@ -123,6 +126,7 @@ def test_what_is_wrong_is_said_in_one_line(options: str, says: str) -> None:
         (f"--seed {10**20}", f"--seed = {10**20} is not allowed; whole numbers are below 2^63"),
         ("--oracle algorithms.Oracle", "--oracle: Oracle is what others derive from; name one of these"),
         ("--algorithm ChocoSGD --algorithm.compressor Quantizer", "--algorithm.compressor"),
+        ("--algorithm Attacked --algorithm.attack Lie", "it may be ALittleIsEnough, GaussianNoise, SignFlip, Zeros"),
     ],
 )
 def test_what_the_parser_lets_pass(options: str, says: str) -> None:
@@ -134,6 +138,13 @@ def test_what_the_parser_lets_pass(options: str, says: str) -> None:
 def test_an_operator_of_a_method_of_local_updates() -> None:
     options = ["--algorithm", "QsparseLocalSGD", COMPRESSOR, "TopK", f"{COMPRESSOR}.fraction", "0.5"]
     assert parse([*options, "--nodes", "4"], ranks=1).algorithm == QsparseLocalSGD(compressor=TopK(fraction=0.5))
+
+
+def test_an_attack_on_a_method() -> None:
+    attack = "--algorithm.attack SignFlip --algorithm.attack.scale 3 --algorithm.attackers [1,2] --algorithm.since 9"
+    method = "--algorithm.algorithm Zeno --algorithm.algorithm.trim 2"
+    training = parse(["--algorithm", "Attacked", *attack.split(), *method.split()], ranks=1)
+    assert training.algorithm == Attacked(Zeno(trim=2), SignFlip(3.0), (1, 2), since=9)
 
 
 @pytest.mark.parametrize("kind", [AdditiveNoise, ZerothOrder])
