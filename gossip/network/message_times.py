@@ -50,7 +50,9 @@ class MessageTimes:
         self._n = n
         self._links = LinkTimes(clock.one_level() if isinstance(clock, SimulatedClock) else clock, n, seed)
         self._ways: dict[int, Way] = {}
-        self._there: dict[int, int] = {}  # when the last message of each pair of nodes arrives
+        # The cores of a host handle messages of one pair of nodes side by side.
+        self._side_by_side = isinstance(clock, SimulatedNetwork) and clock.host is not None
+        self._there: dict[int, int] = {}  # when the last message of each pair arrives
         self._needed = lru_cache(maxsize=DRAWN)(lambda step: clock.nanoseconds(n, seed, step))
 
     def computed(self, node: int, step: int, now: int) -> int:
@@ -78,9 +80,12 @@ class MessageTimes:
             if ended > end:
                 end = ended
             if place == last:
-                # Cores of a host that handle messages side by side do not let one overtake another of the same pair.
-                there = self._there[pair] = max(end + latency, self._there.get(pair, 0))
-                return there
+                return self._in_order(pair, end + latency) if self._side_by_side else end + latency
             place += 1
             if began > now:
                 return Journey(began, place, end)
+
+    def _in_order(self, pair: int, time: int) -> int:
+        """When a message of this pair of nodes arrives that would at this time, if it overtook none before it."""
+        there = self._there[pair] = max(time, self._there.get(pair, 0))
+        return there

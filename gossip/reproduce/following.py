@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -46,3 +48,20 @@ def on_first_examples(shards: ShardedWorkload, x: Tensor, examples: int) -> Samp
     """Losses (n,) and gradients (n, d) of models x (n, d), each on so many of the training examples of its node."""
     nodes = range(len(x))
     return shards.gradient(x.contiguous(), nodes, torch.arange(examples).expand(len(x), -1).contiguous())
+
+
+def in_the_end(runs: Sequence[Sequence[Mapping[str, float]]]) -> dict[str, Any]:
+    """Columns of a table: the training loss half way and at the end, and the test accuracy at the end.
+
+    Args:
+        runs: Of each seed, what was measured at even distances: "loss" and "accuracy".
+    """
+    losses = [records[-1]["loss"] for records in runs]
+    accuracies = [100 * records[-1]["accuracy"] for records in runs]
+    return {
+        "loss half way": float(np.mean([records[len(records) // 2]["loss"] for records in runs])),
+        "loss": float(np.mean(losses)),
+        "of each seed": ", ".join(f"{loss:.3f}" for loss in losses),
+        "accuracy (%)": float(np.mean(accuracies)),
+        "spread": float(np.ptp(accuracies)),
+    }

@@ -1,15 +1,88 @@
-"""Problems that several studies have: handwritten digits for linear models."""
+"""Problems that several studies have: handwritten digits for linear models, and what is measured alike."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
-from algorithms.randomness import generator
+from algorithms import Compressor, Oracle, ShardedWorkload
+from algorithms.randomness import Draw, generator
+from gossip.reproduce.study import History
+from gossip.study.tuning import search
+from gossip.study.values import Range
 from gossip.workloads import LogisticRegression
 from gossip.workloads.neural.images import read_mnist
 from gossip.workloads.splits import Split, shards_of
 from gossip.workloads.workload import Arrays
+
+TUNING_SEED = 1_000_000  # for what is looked for before the runs that count, as in `gossip.study`
+
+
+def final_loss(history: History) -> float:
+    """The test loss at the end; infinite if the run diverged."""
+    return float(history[-1]["test_loss"]) if history else math.inf
+
+
+def best_rate(
+    train: Callable[[float, int], History],
+    rates: str,
+    steps: int,
+    score: Callable[[History], float] = final_loss,
+) -> tuple[float, dict[float, float]]:
+    """The learning rate with the lowest score, looked for as `gossip.study --tune` does.
+
+    Args:
+        train: What a run with a learning rate and so many steps has measured; empty if it diverged.
+        rates: LOW..HIGH:POINTS, the first grid; the search goes beyond its ends, and half a step around the best.
+        steps: Those of a whole run.
+        score: Of what was measured; what is low is good.
+
+    Returns:
+        The best, and the scores of whole runs by learning rate.
+    """
+    tried: dict[float, float] = {}
+    found = search({"lr": Range.parse("lr", rates)}, steps, "grid")
+    trials = next(found)
+    while True:
+        scores = [score(train(trial.values["lr"], trial.steps)) for trial in trials]
+        whole = zip(trials, scores, strict=True)
+        tried |= {trial.values["lr"]: each for trial, each in whole if trial.steps == steps}
+        try:
+            trials = found.send(scores)
+        except StopIteration as end:
+            return end.value.best["lr"], tried
+
+
+def bits_per_entry(compressor: Compressor, stacks: Sequence[Tensor]) -> dict[str, float]:
+    """Mean bits of a message over its entries by the three ways of counting: the paper's formula, an ideal code for
+    symbols and indices, and what goes over the wire; of vectors in single precision, as papers count.
+
+    Args:
+        compressor: What makes the messages.
+        stacks: Of vectors, each (k, d).
+    """
+    messages = [compressor.compress(x.float(), Draw(0, "bits", range(len(x)), at)) for at, x in enumerate(stacks)]
+    bits = [(each.paper_bits, float(each.entropy_bits.mean()), float(each.bits.double().mean())) for each in messages]
+    paper, entropy, wire = np.mean(bits, axis=0) / stacks[0].shape[1]
+    return {"paper bits": float(paper), "entropy bits": float(entropy), "wire bits": float(wire)}
+
+
+def gradients_along(
+    shards: ShardedWorkload, oracle: Oracle, nodes: int, steps: int, lr: float, points: int, seed: int
+) -> list[Tensor]:
+    """Each (nodes, d), those of all nodes at some points along uncompressed SGD of so many steps."""
+    x = shards.initial().repeat(nodes, 1)
+    state, kept = oracle.start(shards, x, range(nodes), seed), []
+    for step in range(steps):
+        gradient = oracle.sample(state, shards, x, range(nodes), step, seed).gradient
+        if step % max(1, steps // points) == 0:
+            kept.append(gradient)
+        x = x - lr * gradient.mean(0)
+    return kept
 
 
 def digits(data: Arrays, split: Split, nodes: int, l2: float, most: int, seed: int) -> LogisticRegression:

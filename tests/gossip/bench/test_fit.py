@@ -46,7 +46,7 @@ def test_links_and_cores_are_found_from_times_on_them() -> None:
     without = fit.fit(wanted, seconds | alone, n)
     found = fit.fit_beside(wanted, seconds | alone, n, host)
     for each in wanted:
-        assert each.seconds(n, found, host) == pytest.approx(seconds[each.name] - 0.01, rel=0.03)
+        assert each.seconds(n, found, host) == pytest.approx(seconds[each.name] - 0.01, rel=0.1)
     errors = [each.seconds(n, without) / (seconds[each.name] - 0.01) for each in wanted]
     assert max(errors) / min(errors) > 1.5  # no link alone is like this
 

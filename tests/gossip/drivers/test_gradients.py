@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from algorithms import Full, Minibatch, Oracle, Saga
-from gossip.drivers.gradients import Gradients
+from algorithms import Full, Minibatch, Oracle, Saga, ZerothOrder
+from gossip.drivers.gradients import Gradients, NodeGradients
 from gossip.workloads import LeastSquares
 
 
@@ -76,3 +76,27 @@ def test_looking_at_idle_rows_is_not_counted(workload: LeastSquares, x: torch.Te
     look, _, _ = gradients.look(state, x, 0, [0, 4])
     assert look.gradient[[0, 4]].any(dim=1).all()
     assert state.gradients.tolist() == [0, 3, 3, 3, 0]
+
+
+@pytest.mark.parametrize(
+    "oracle",
+    [Full(), Minibatch(3), Minibatch(4, microbatch=2), ZerothOrder(), Saga(batch=2)],
+    ids=["full", "minibatch", "norms", "by-default", "remembering"],
+)
+def test_nodes_in_steps_of_their_own_are_computed_together_as_they_are_alone(
+    workload: LeastSquares, x: torch.Tensor, oracle: Oracle
+) -> None:
+    together, alone = (NodeGradients(oracle, workload, x, seed=7, nodes=[0, 1, 2, 4, 5]) for _ in range(2))
+    counts = {0: 0, 2: 0, 4: 0, 5: 0}
+    for nodes in ([0, 2, 4], [2, 5], [5, 4, 2]):
+        rows, steps = x[: len(nodes)] + len(nodes), [counts[node] for node in nodes]
+        sample = together(nodes, rows, steps)
+        for place, node in enumerate(nodes):
+            single = alone([node], rows[place : place + 1], [counts[node]])
+            assert torch.equal(sample.gradient[place], single.gradient[0])
+            assert torch.equal(sample.loss[place], single.loss[0])
+            if single.norms is not None:
+                assert sample.norms is not None and torch.equal(sample.norms[place], single.norms[0])
+            counts[node] += 1
+    used = [sum(int(state.gradients.sum()) for state in each.states) for each in (together, alone)]
+    assert used[0] == used[1] and sample.gradient.any()
