@@ -166,8 +166,8 @@ def _claims(table: Sequence[Mapping[str, Any]]) -> list[Claim]:
             max(lost(PS)) <= KEEPS and bytes_ >= FEWER,
         ),
         Claim(
-            f"a little is enough for Zeno with n_r = 4, which loses at least {100 * FAILS:.0f} points by it, and not for "
-            f"ZenoPS, which loses at most {100 * KEEPS:.0f}",
+            f"a little is enough for Zeno with n_r = 4, which loses at least {100 * FAILS:.0f} points by it, and not "
+            f"for ZenoPS, which loses at most {100 * KEEPS:.0f}",
             ", ".join(f"{name} {100 * loss:.1f}" for name, loss in little.items()) + " points lost",
             little[FEW] >= FAILS and little[PS] <= KEEPS,
         ),
