@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -50,7 +50,6 @@ DENSE, SIGN, TOP = "-", "sign", "top 5 %"
 OPERATORS: dict[str, Compressor] = {DENSE: Identity(), SIGN: ScaledSign(), TOP: TopK(fraction=0.05)}
 POINTS, FEWER = 2.0, 10
 FULL, CORRECTED, AT_NODES, UNCORRECTED = "full precision", "both corrected", "nodes corrected", "uncorrected"
-Kept = Literal["local", "reset", "average"]
 
 
 @dataclass(frozen=True)
@@ -62,14 +61,12 @@ class Contender:
         correction: Which of the two errors are kept in mind: those of both ends, of the nodes alone, or none.
         momentum: Of each node's gradients.
         lr: The learning rate until half of the training.
-        kept: What becomes of the momentum at an exchange.
     """
 
     operator: str
     correction: str
     momentum: float
     lr: float
-    kept: Kept = "local"
 
     def algorithm(self, steps: int) -> DoubleCompressionSGD:
         """It, with a tenth of the learning rate after 1/2 and again after 3/4 of so many steps."""
@@ -78,7 +75,6 @@ class Contender:
             OPERATORS[self.operator],
             period=PERIOD,
             momentum=self.momentum,
-            momentum_at_exchange=self.kept,
         )
 
 
