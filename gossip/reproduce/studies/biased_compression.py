@@ -189,7 +189,7 @@ def run(
                     "learning rate": lr,
                     "iterations": float(np.mean(needed)),
                     "spread": float(np.ptp(needed)) if math.isfinite(sum(needed)) else math.nan,
-                    **{f"k{how}": scale * bits for how, bits in per_entry.items()},
+                    **{how.replace("bits", "kbit"): scale * bits for how, bits in per_entry.items()},
                 }
             )
             curves[f"{problem.name}, {name}"] = {
@@ -201,7 +201,7 @@ def run(
 
 
 def _claims(table: Sequence[Mapping[str, Any]]) -> list[Claim]:
-    return [_claim(table, problem, how) for problem in RATES for how in ("kpaper bits", "kwire bits")]
+    return [_claim(table, problem, how) for problem in RATES for how in ("paper kbit", "wire kbit")]
 
 
 def _claim(table: Sequence[Mapping[str, Any]], problem: str, how: str) -> Claim:
@@ -210,8 +210,8 @@ def _claim(table: Sequence[Mapping[str, Any]], problem: str, how: str) -> Claim:
     among = SPARSE if problem == LINEAR else tuple(bits)
     second = min(among, key=bits.__getitem__)
     return Claim(
-        f"{WINNER} needs the fewest {how[1:]} of {'sparse' if problem == LINEAR else 'all'} operators, {problem}",
-        f"{winner:.4g} thousand, {bits[second]:.4g} for {second}",
+        f"{WINNER} needs the fewest {how} of {'sparse' if problem == LINEAR else 'all'} operators, {problem}",
+        f"{winner:.4g}, {bits[second]:.4g} of {second}",
         winner < bits[second],
     )
 

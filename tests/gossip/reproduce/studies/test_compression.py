@@ -108,7 +108,7 @@ def test_biased_compression(monkeypatch: pytest.MonkeyPatch) -> None:
     for row in findings.rows:
         d = 784 if row["problem"] == "logistic regression" else 784 * 2 + 2 + 2 * 10 + 10
         if row["operator"] == "none" and math.isfinite(row["iterations"]):
-            assert row["kpaper bits"] == pytest.approx(row["iterations"] * 32 * d / 1000)
+            assert row["paper kbit"] == pytest.approx(row["iterations"] * 32 * d / 1000)
     assert any(math.isfinite(row["iterations"]) for row in findings.rows)
     assert len(findings.claims) == 4
 
@@ -118,7 +118,7 @@ def test_an_operator_that_needs_fewer_bits_is_noticed() -> None:
         bits = dict.fromkeys(biased_compression.SPARSE, sparse)
         bits |= {biased_compression.WINNER: 2.0, "natural dithering": dense, biased_compression.OUTSIDE: 1.0}
         return [
-            {"problem": problem, "operator": name, "kpaper bits": each, "kwire bits": each}
+            {"problem": problem, "operator": name, "paper kbit": each, "wire kbit": each}
             for problem in biased_compression.RATES
             for name, each in bits.items()
         ]
