@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import topologies
 from algorithms.checks import check
+from gossip.bench.timing import SHORTEST
 from gossip.console import table
 from gossip.network import Communicator
 from topologies import Schedule
@@ -72,6 +73,11 @@ def option(
     """
     allowed = None if choices is None else tuple(choices)
     return field(default=default, metadata={"help": about, "type": kind, "choices": allowed, "least": least})
+
+
+def block_option() -> Any:
+    """The field of the commands that time blocks of iterations."""
+    return option(SHORTEST, "seconds of a timed block, at least", float, least=0)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 
 import gossip
 from algorithms import Algorithm, ChocoSGD, DecentralizedSGD, TopK
-from gossip.bench.command import TOPOLOGIES, Command, TimeRow, option, whole
+from gossip.bench.command import TOPOLOGIES, Command, TimeRow, block_option, option, whole
 from gossip.bench.timing import Case, interleaved, mpi_of
 from gossip.network import Communicator, TransportName
 from topologies import Schedule
@@ -69,6 +69,7 @@ class Train(Command):
     lr: float = option(1e-3, "learning rate; the models hardly change with a small one", float, least=0)
     momentum: float = option(0.9, "momentum", float, least=0)
     fused: bool = option(False, "give torch.optim.SGD its fused kernel")
+    block: float = block_option()
 
     def run(self, communicator: Communicator) -> list[TimeRow]:
         """Measure each model in each way; collective."""
@@ -82,7 +83,7 @@ class Train(Command):
             cases = {
                 mode: self._case(mode, name, graph, communicator, open_until_measured) for mode in [*modes, BASELINE]
             }
-            seconds = interleaved(cases, self.repeats, communicator, least=self.steps)
+            seconds = interleaved(cases, self.repeats, communicator, least=self.steps, shortest=self.block)
         d = sum(parameter.numel() for parameter in MODELS[name]().parameters())
         transport = self.transport if communicator.size > 1 else "none"
         return [

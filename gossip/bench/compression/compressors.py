@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from algorithms import Compressor
-from gossip.bench.command import Command, option, whole
+from gossip.bench.command import Command, block_option, option, whole
 from gossip.bench.compression.forecast import DurationForecast, prepared
 from gossip.bench.compression.operators import OPERATORS, build, exported, label, named, parameters
 from gossip.bench.compression.torch_forms import torch_form
@@ -82,6 +82,7 @@ class Compressors(Command):
     repeats: int = option(7, "timed blocks of each case and baseline, of which the median counts", whole)
     operator: tuple[str, ...] = option((), OPERATORS.format("measure"))
     dimension: tuple[int, ...] = option((10_000, 1_000_000, 25_000_000), "entries of the vector", whole)
+    block: float = block_option()
     patience: float = option(3.0, "seconds that one encoding may take; larger vectors are left out", float, least=0)
 
     def __post_init__(self) -> None:
@@ -140,7 +141,7 @@ class Compressors(Command):
         form = torch_form(compressor)
         if form is not None:
             cases["torch"] = repeated(partial(form, x[0]))
-        seconds = interleaved(cases, self.repeats, communicator)
+        seconds = interleaved(cases, self.repeats, communicator, shortest=self.block)
         return CostRow(
             operator=type(compressor).__name__,
             parameters=parameters(compressor),

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from gossip.bench.command import TOPOLOGIES, Command, TimeRow, option, whole
+from gossip.bench.command import TOPOLOGIES, Command, TimeRow, block_option, option, whole
 from gossip.bench.network.mix import mixing
 from gossip.bench.timing import interleaved, repeated
 from gossip.network import Communicator, connect
@@ -25,6 +25,7 @@ class Consensus(Command):
     dimension: tuple[int, ...] = option((16,), "entries of a vector", whole)
     rounds: int = option(1_000, "rounds of a timed block", whole)
     repeats: int = option(3, "timed blocks, of which the median counts", whole)
+    block: float = block_option()
 
     def run(self, communicator: Communicator) -> Sequence[TimeRow]:
         """Measure each topology with each dimension; in a single process."""
@@ -36,7 +37,7 @@ class Consensus(Command):
             for d in self.dimension:
                 copy = repeated(partial(np.copyto, *np.ones((2, self.nodes, d), np.float32)))
                 cases = {"rounds": mixing(network, d, torch.float32), "copy": copy}
-                seconds = interleaved(cases, self.repeats, communicator, self.rounds)
+                seconds = interleaved(cases, self.repeats, communicator, self.rounds, shortest=self.block)
                 rows.append(TimeRow("consensus", None, name, 1, d, seconds["rounds"], "copy", seconds["copy"]))
             network.close()
         return rows

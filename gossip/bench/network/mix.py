@@ -10,7 +10,7 @@ from typing import get_args
 import numpy as np
 import torch
 
-from gossip.bench.command import TOPOLOGIES, Command, TimeRow, option, whole
+from gossip.bench.command import TOPOLOGIES, Command, TimeRow, block_option, option, whole
 from gossip.bench.timing import Case, interleaved, mpi_of, repeated
 from gossip.network import Communicator, RunNetwork, TransportName, connect
 from topologies import Schedule
@@ -31,6 +31,7 @@ class Mix(Command):
     )
     topology: tuple[str, ...] = option(("ring",), "who talks to whom", choices=TOPOLOGIES)
     dimension: tuple[int, ...] = option((1_000, 100_000, 1_000_000), "entries of a vector, such as 2.5e7", whole)
+    block: float = block_option()
     nodes: int | None = option(None, f"nodes, in a single process only; {NODES} by default", whole)
 
     def run(self, communicator: Communicator) -> list[TimeRow]:
@@ -52,7 +53,9 @@ class Mix(Command):
             networks[name] = communicator.together(partial(connect, graph, communicator, transport=transport))
         cases = {name: mixing(network, d, torch.float32) for name, network in networks.items()}
         nodes = next(iter(networks.values())).nodes
-        seconds = interleaved(cases | _baselines(graph, nodes, d, communicator), self.repeats, communicator)
+        seconds = interleaved(
+            cases | _baselines(graph, nodes, d, communicator), self.repeats, communicator, shortest=self.block
+        )
         for network in networks.values():
             network.close()
         return [

@@ -11,7 +11,7 @@ import torch
 
 from algorithms import DecentralizedSGD, ShardedWorkload
 from algorithms.randomness import generator
-from gossip.bench.command import Command, TimeRow, option, whole
+from gossip.bench.command import Command, TimeRow, block_option, option, whole
 from gossip.bench.network.mix import mixing
 from gossip.bench.timing import Case, interleaved, repeated
 from gossip.network import Communicator, RunNetwork, connect
@@ -36,6 +36,7 @@ class Scale(Command):
     examples: int | None = option(
         None, f"examples of a node; by default as fit in 1 GiB, at most {MOST_EXAMPLES}", whole
     )
+    block: float = block_option()
 
     def run(self, communicator: Communicator) -> list[TimeRow]:
         """Measure mixes and steps on both graphs; collective."""
@@ -58,7 +59,7 @@ class Scale(Command):
                 cases[f"step {graph.name}"] = _stepping(DecentralizedSGD(LEARNING_RATE), workload, network(graph))
             silent = DecentralizedSGD(LEARNING_RATE, period=NEVER)
             cases["no_communication"] = _stepping(silent, workload, network(graphs[0]))
-            seconds = interleaved(cases, self.repeats, communicator)
+            seconds = interleaved(cases, self.repeats, communicator, shortest=self.block)
 
         baselines = {"mix": ["copy"], "step": ["gradient", *(["no_communication"] if communicator.size > 1 else [])]}
         return [

@@ -13,10 +13,10 @@ from typing import Any, cast, get_args
 import numpy as np
 
 from algorithms import Algorithm, ChocoSGD, DecentralizedSGD, LocalSGD, Minibatch, ShardedWorkload, TopK
-from gossip.bench.command import TOPOLOGIES, Command, option, whole
+from gossip.bench.command import TOPOLOGIES, Command, block_option, option, whole
 from gossip.bench.network import fit
 from gossip.bench.network.mirror import mirrored
-from gossip.bench.timing import SHORTEST, interleaved
+from gossip.bench.timing import interleaved
 from gossip.console import table
 from gossip.drivers.gradients import Gradients
 from gossip.drivers.lockstep import Lockstep
@@ -129,7 +129,7 @@ class Validate(Command):
     )
     hidden: int = option(128, "width of the hidden layer: 100,000 parameters", whole)
     batch: int = option(32, "images of a node in a step", whole)
-    block: float = option(SHORTEST, "seconds of a timed block, at least", float, least=0)
+    block: float = block_option()
     save: str | None = option(None, "file for the network that was fitted, which --network takes")
 
     def run(self, communicator: Communicator) -> list[Prediction]:
