@@ -13,7 +13,6 @@ from algorithms.own_code import own_line
 from gossip.errors import UsageError
 from gossip.records.loggers.logger import About, Logger, Record
 from gossip.records.logs import warn
-from topologies.command.own import resolved
 
 LoggerName = Literal["csv", "tensorboard", "wandb", "mlflow"]
 CLASSES = {  # the module and the class, which need the package; and what brings that
@@ -51,6 +50,8 @@ def _own(path: str) -> Any:
         raise UsageError(
             f"loggers = {path} is not allowed; it must be one of {known}, or the import path of your own class"
         )
+    from topologies.command.own import resolved  # networkx is heavy, and ranks that only train need none
+
     try:
         found = resolved(path)
     except ValueError as error:
@@ -135,7 +136,7 @@ class Loggers:
 def _made(name: str) -> Logger:
     """That of this name or import path."""
     if name not in CLASSES:
-        own: Logger = resolved(name)()
+        own: Logger = _own(name)()
         return own
     module, kind, _ = CLASSES[name]
     logger: Logger = getattr(import_module(f"gossip.records.loggers.{module}"), kind)()
