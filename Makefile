@@ -10,10 +10,11 @@ BIN := .venv/bin
 train: .venv/installed
 	$(BIN)/mpirun -n 4 $(BIN)/python -m gossip.train
 
-# One worker more than cores, as those that start ranks and Slurm's jobs wait a lot.
+# What starts several ranks itself has the cores to itself; a half of that waits while the other one computes.
 test: .venv/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --no-loadscope-reorder \
-	  -n $$($(BIN)/python -c 'import os; print(min(os.cpu_count() + 1, 8))')
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --ignore tests/mpi --ignore tests/hpc
+	$(BIN)/python -m pytest -n 2 tests/mpi
+	$(BIN)/python -m pytest tests/hpc
 
 check: .venv/installed
 	$(BIN)/ruff check .

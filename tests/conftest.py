@@ -29,23 +29,6 @@ REQUIRE_ALL = "GOSSIP_REQUIRE_ALL"  # where this is set, a test that cannot run 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Several workers go file by file. The folder whose tests share launches of ranks is one file to them."""
-    from xdist.scheduler import LoadFileScheduling
-
-    class Launches(LoadFileScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            return "ranks" if nodeid.startswith("tests/mpi/ranks/") else super()._split_scope(nodeid)
-
-    return Launches(config, log)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What waits for other processes comes first, so that there is something to compute meanwhile."""
-    items.sort(key=lambda item: not item.nodeid.startswith(("tests/hpc/", "tests/mpi/")))
-
-
 def lacking(what: str, way: str) -> NoReturn:
     """Skip a test for what this machine does not have, and say how to get it; in CI, which must have it, fail."""
     (pytest.fail if os.environ.get(REQUIRE_ALL) else pytest.skip)(f"no {what}: {way}")

@@ -18,6 +18,18 @@ from tests.conftest import REPOSITORY, Run
 HERE = Path(__file__).parent
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `-n 2`, the launches of tests/mpi/ranks run beside the other jobs, which wait a lot: file by file."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Beside(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "ranks" if nodeid.startswith("tests/mpi/ranks/") else nodeid.partition("::")[0]
+
+    return Beside(config, log)
+
+
 @pytest.fixture(scope="session")
 def forkserver() -> Iterator[Path]:
     """Where it listens."""
