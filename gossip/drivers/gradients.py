@@ -28,6 +28,9 @@ class Gradients:
     seed: int
     """Decides the draws."""
 
+    with_losses: bool = False
+    """Whether samples have `losses`, for algorithms that ask for some at points of their own."""
+
     def start(self, x: Tensor) -> OracleState:
         """The oracle's state for models (k, d) of the local nodes, with what the workload has of each."""
         buffers = self.workload.buffers(self.nodes) if isinstance(self.workload, HasBuffers) else None
@@ -40,7 +43,9 @@ class Gradients:
 
     def sample(self, state: OracleState, x: Tensor, step: int, idle: Sequence[int] = ()) -> Sample:
         """At models (k, d), but for the idle rows, unless the oracle has to see these, too."""
-        losses = asked_losses(self.workload, self.nodes, state, step, self.seed)
+        losses = None
+        if self.with_losses:
+            losses = asked_losses(self.workload, self.nodes, state, step, self.seed)
         rows, ignored = range(len(self.nodes)), {*idle}
         busy = list(rows) if state.remembers else [row for row in rows if row not in ignored]
         if not busy:

@@ -166,7 +166,7 @@ def _trained(
     measure = Measure(setting.workload, network, processes, training.evaluate_nodes, algorithm)
     observers.append(Recording(training, algorithm, measure, recorder))
     with_data = [setting.ids[node] for node in network.nodes if node < network.n - algorithm.without_data]
-    gradients = Gradients(training.oracle, setting.workload, with_data, training.seed)
+    gradients = Gradients(training.oracle, setting.workload, with_data, training.seed, algorithm.takes_losses)
     averages = getattr(setting.workload, "averages_buffers", False)
     driver = Lockstep(algorithm, gradients, network, processes.spans, averages)
     position = _begin(setting, driver, recorder, processes)

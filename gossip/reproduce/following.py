@@ -33,7 +33,8 @@ def followed(
     """
     algorithm = algorithm.for_layout(shards.layout)
     with closing(connect(with_servers(complete(nodes), algorithm.servers), Communicator(), seed)) as network:
-        driver = Lockstep(algorithm, Gradients(Minibatch(batch), shards, range(nodes), seed), network)
+        gradients = Gradients(Minibatch(batch), shards, range(nodes), seed, algorithm.takes_losses)
+        driver = Lockstep(algorithm, gradients, network)
         start = driver.start(shards.initial().repeat(network.n, 1))
         for moment in driver.moments(start, steps):
             yield moment, network

@@ -36,7 +36,7 @@ SEED, STEP, BATCH = 3, 5, 4
 def test_they_are_those_of_a_batch_of_the_node(oracle: Oracle) -> None:
     workload: Any = least_squares(6)
     nodes = [1, 2, 5]
-    gradients = Gradients(oracle, workload, nodes, SEED)
+    gradients = Gradients(oracle, workload, nodes, SEED, with_losses=True)
     x = torch.from_numpy(np.random.default_rng(0).normal(size=(3, workload.layout.d)))
     state = gradients.start(x)
     sample = gradients.sample(state, x, STEP, idle=[2])
@@ -72,7 +72,7 @@ def normalised(*layers: nn.Module, shape: tuple[int, ...]) -> Supervised:
 
 def test_running_statistics_stay_as_they_are() -> None:
     workload = normalised(nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(4, 2), shape=(1, 2, 2))
-    gradients = Gradients(Minibatch(3), workload, [0, 1], SEED)
+    gradients = Gradients(Minibatch(3), workload, [0, 1], SEED, with_losses=True)
     x = workload.initial().repeat(2, 1)
     state = gradients.start(x)
     sample = gradients.sample(state, x, 0)
@@ -85,7 +85,7 @@ def test_running_statistics_stay_as_they_are() -> None:
 
 def test_where_nobody_trains_they_can_be_asked_for() -> None:
     workload: Any = least_squares(3)
-    gradients = Gradients(Minibatch(2), workload, [2], SEED)
+    gradients = Gradients(Minibatch(2), workload, [2], SEED, with_losses=True)
     x = torch.zeros(1, workload.layout.d, dtype=torch.float64)
     sample = gradients.sample(gradients.start(x), x, 0, idle=[0])
     assert sample.losses is not None and sample.losses(x, 0, 2).shape == (1,)
@@ -105,7 +105,7 @@ def test_noise_of_gradients_leaves_them_alone() -> None:
     x = torch.zeros(3, workload.layout.d, dtype=torch.float64)
     found = []
     for oracle in (Minibatch(2), AdditiveNoise(Minibatch(2), deviation=1.0)):
-        gradients = Gradients(oracle, workload, range(3), SEED)
+        gradients = Gradients(oracle, workload, range(3), SEED, with_losses=True)
         losses = gradients.sample(gradients.start(x), x, 0).losses
         assert losses is not None
         found.append(losses(x, 1, 2))
