@@ -116,19 +116,21 @@ class DeepGradientCompression(Algorithm[DeepGradientState]):
         self._accumulate(state, gradient)
         message = self.operator(state.step).compress(state.velocity, network.draw("compression"))
         sent = message.dense()
-        state.momentum = state.momentum.masked_fill((sent != 0) & self._masked(state.x), 0)
+        masked = sent != 0
+        for place in self._whole():
+            masked[:, place] = False
+        state.momentum = state.momentum.masked_fill(masked, 0)
         state.velocity = state.velocity - sent
         mean = network.mean(message).expand_as(state.x).contiguous()
         state.x = add_scaled(state.x, -learning_rate(self.lr, state.step), mean)
 
-    def _masked(self, x: Tensor) -> Tensor:
-        """(d,): which entries lose their momentum when they are sent."""
-        masked = torch.ones(x.shape[1], dtype=torch.bool, device=x.device)
-        if self.vectors == "whole":
-            layout = Layout({str(number): shape for number, shape in enumerate(self.shapes or ())})
-            for shape, place in zip(layout.shapes.values(), layout.places, strict=True):
-                masked[place] = len(shape) > 1
-        return masked
+    def _whole(self) -> list[slice]:
+        """Where the tensors lie that are sent whole."""
+        if self.vectors == "compressed":
+            return []
+        layout = Layout({str(number): shape for number, shape in enumerate(self.shapes or ())})
+        tensors = zip(layout.shapes.values(), layout.places, strict=True)
+        return [place for shape, place in tensors if len(shape) < 2]
 
     def _accumulate(self, state: DeepGradientState, gradient: Tensor) -> None:
         if self.nesterov:

@@ -99,6 +99,13 @@ CASES = {
     "DeepGradientCompression": Case(
         DeepGradientCompression(lr=0.02, fraction=0.3, momentum=0.5, clip=3.0, warm_up=6, stages=2)
     ),
+    "DeepGradientCompression-whole": Case(
+        DeepGradientCompression(lr=0.02, fraction=0.3, momentum=0.5, vectors="whole"),
+        workload=digits(),
+        oracle=Minibatch(8),
+        steps=8,
+        for_own_loops=False,
+    ),
     "LearnedCompression": Case(LearnedCompression(fraction=0.6, dense_tensors=0, sparse_tensors=0, **PHASES)),
     "LearnedCompression-tensors": Case(
         LearnedCompression(fraction=0.1, sparse_tensors=0, **PHASES),
