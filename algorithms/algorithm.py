@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
 from torch import Tensor
 
+from algorithms.checks import unchecked
 from algorithms.layout import Layout, parts_for_layout
 from algorithms.network import Network
 from algorithms.state import State
@@ -112,9 +112,7 @@ class Algorithm(Generic[S]):
 
     def with_learning_rate(self, lr: float) -> Self:
         """This algorithm, of those that have a learning rate, with another one, which may be 0 here."""
-        changed = copy.copy(self)
-        object.__setattr__(changed, "lr", lr)
-        return changed
+        return unchecked(self, "lr", lr)
 
     def replicated(self) -> Self:
         """This method where there can be no server: all nodes keep and do alike what the server would."""

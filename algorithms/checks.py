@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from typing import Any, TypeVar
+
+Owner = TypeVar("Owner")
 
 
 def check(valid: bool, owner: object, name: str, allowed: str) -> None:
@@ -10,6 +14,13 @@ def check(valid: bool, owner: object, name: str, allowed: str) -> None:
     if not valid:
         value = getattr(owner, name)
         raise ValueError(f"{type(owner).__name__}: {name} = {value!r} is not allowed; it must be {allowed}")
+
+
+def unchecked(owner: Owner, name: str, value: Any) -> Owner:
+    """A copy of a frozen dataclass in which a field has this value, which need not be allowed."""
+    changed = copy.copy(owner)
+    object.__setattr__(changed, name, value)
+    return changed
 
 
 def positive(value: float) -> bool:

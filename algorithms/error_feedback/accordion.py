@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample
-from algorithms.checks import check
+from algorithms.checks import check, unchecked
 from algorithms.compressors import Switched
 from algorithms.error_feedback.controller import Controller, ControllerState
 from algorithms.error_feedback.error_feedback_sgd import ErrorFeedbackSGD
@@ -55,7 +54,7 @@ class Accordion(Controller[ControllerState]):
 
     def start(self, x: Tensor, network: Network) -> ControllerState:
         tensors = len(self.tensors(x).shapes)
-        method = _at_level(self.algorithm, (False,) * tensors).start(x, network)
+        method = self._at_level((False,) * tensors).start(x, network)
         return ControllerState(method.x, method, torch.zeros_like(x), (), (True,) * tensors)
 
     def step(self, state: ControllerState, sample: Sample, network: Network) -> None:
@@ -70,14 +69,15 @@ class Accordion(Controller[ControllerState]):
         return super().report(state) | {"tensors_compressed_lightly": light}
 
     def of(self, state: ControllerState) -> Algorithm:
-        return _at_level(self.algorithm, state.critical)
+        return self._at_level(state.critical)
 
     def tensors(self, x: Tensor) -> Layout:
-        compressor: Switched = self.algorithm.compressor  # type: ignore[attr-defined]
-        return compressor.tensors(x.shape[1])
+        return self._compressor.tensors(x.shape[1])
 
+    @property
+    def _compressor(self) -> Switched:
+        return cast(Switched, cast(Any, self.algorithm).compressor)
 
-def _at_level(algorithm: Any, light: tuple[bool, ...]) -> Any:
-    changed = copy.copy(algorithm)  # unchecked: a learning rate may have come to 0
-    object.__setattr__(changed, "compressor", algorithm.compressor.at_level(light))
-    return changed
+    def _at_level(self, light: tuple[bool, ...]) -> Algorithm:
+        """The method with light compression of these tensors; its learning rate may have come to 0."""
+        return unchecked(self.algorithm, "compressor", self._compressor.at_level(light))

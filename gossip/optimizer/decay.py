@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from algorithms import Algorithm, LocalOptimizer
+from algorithms.checks import unchecked
 from algorithms.optimizers.weight_decay import PartedDecay, with_weight_decay
 from gossip.optimizer.places import Place
 
@@ -94,9 +94,7 @@ def with_decay(owner: Any, way: Sequence[str], decay: Decay) -> Any:
     if _at(owner, way) == decay:
         return owner
     name, *rest = way
-    changed = copy.copy(owner)
-    object.__setattr__(changed, name, with_decay(getattr(owner, name), rest, decay) if rest else decay)
-    return changed
+    return unchecked(owner, name, with_decay(getattr(owner, name), rest, decay) if rest else decay)
 
 
 def _within(owner: Owner) -> Iterator[tuple[str, Owner]]:
