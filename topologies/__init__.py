@@ -36,6 +36,7 @@ from topologies.schedules.equi import *
 from topologies.schedules.matcha import *
 from topologies.schedules.one_peer import *
 from topologies.schedules.random import *
+from topologies.servers import with_hubs as with_hubs
 from topologies.servers import with_servers as with_servers
 from topologies.spectra.spectrum import contraction_per_round as contraction_per_round
 from topologies.spectra.spectrum import laplacian_norm as laplacian_norm

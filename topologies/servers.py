@@ -43,6 +43,22 @@ def with_servers(topology: Schedule, servers: int) -> Schedule:
     return _extended(topology, servers) if isinstance(topology, Topology) else WithServers(topology, servers)
 
 
+def with_hubs(topology: Topology, hubs: int, servers: int = 0) -> Topology:
+    """The links of an asynchronous method: those of the topology, or between hubs and all others, and no more.
+
+    Args:
+        topology: Its nodes are those with data.
+        hubs: How many of all nodes, the last ones, are linked to all others; 0 for the topology as it is.
+        servers: How many nodes come after those of the topology; they are hubs.
+    """
+    if not hubs:
+        return topology
+    import networkx
+
+    n = topology.n + servers
+    return Topology(networkx.complete_bipartite_graph(n - hubs, hubs), name=topology.name)
+
+
 @lru_cache(maxsize=KEPT)
 def _extended(topology: Topology, servers: int) -> Topology:
     indptr, indices, data = topology.arrays

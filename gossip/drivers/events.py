@@ -39,6 +39,7 @@ class EventDriver:
         clock: How fast nodes and links are.
         seed: Of computing times, failures of links, and what programs draw.
         steps: How many gradients each node computes at most; those that it asks for beyond these never come.
+        servers: How many of the nodes, the last ones, have no data.
 
     Attributes:
         programs: These.
@@ -56,12 +57,13 @@ class EventDriver:
         *,
         seed: int = 0,
         steps: int | None = None,
+        servers: int = 0,
     ) -> None:
         n = topology.n
         if len(programs) != n:
             raise ValueError(f"{len(programs)} programs for {n} nodes: every node needs one")
         self.programs = list(programs)
-        self._times = MessageTimes(clock, n, seed)
+        self._times = MessageTimes(clock, n, seed, servers)
         self._pending = PendingGradients(gradient)
         self._steps = steps
         parts = zip(range(n), listeners_of(topology), programs, strict=True)

@@ -38,22 +38,24 @@ class MessageTimes:
 
     Args:
         clock: How fast nodes and links are.
-        n: Number of nodes, all with data.
+        n: Number of nodes.
         seed: Of computing times and failures.
+        without_data: How many of the nodes, the last ones, compute no gradients.
 
     Raises:
         ValueError: The clock is not one of so many nodes.
     """
 
-    def __init__(self, clock: SimulatedNetwork | SimulatedClock, n: int, seed: int) -> None:
-        clock.check_nodes(n)
+    def __init__(self, clock: SimulatedNetwork | SimulatedClock, n: int, seed: int, without_data: int = 0) -> None:
+        computing = n - without_data
+        clock.check_nodes(computing)
         self._n = n
         self._links = LinkTimes(clock.one_level() if isinstance(clock, SimulatedClock) else clock, n, seed)
         self._ways: dict[int, Way] = {}
         # The cores of a host handle messages of one pair of nodes side by side.
         self._side_by_side = isinstance(clock, SimulatedNetwork) and clock.host is not None
         self._there: dict[int, int] = {}  # when the last message of each pair arrives
-        self._needed = lru_cache(maxsize=DRAWN)(lambda step: clock.nanoseconds(n, seed, step))
+        self._needed = lru_cache(maxsize=DRAWN)(lambda step: clock.nanoseconds(computing, seed, step))
 
     def computed(self, node: int, step: int, now: int) -> int:
         """When a node has computed its gradient of this number, from 0, for which it asks now."""
