@@ -10,6 +10,9 @@ BIN := .venv/bin
 train: .venv/installed
 	$(BIN)/mpirun -n 4 $(BIN)/python -m gossip.train
 
+# Hundreds of processes start in the tests, each of which would compile this package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 # What starts several ranks itself has the cores to itself; a half of that waits while the other one computes.
 test: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --ignore tests/mpi --ignore tests/hpc
