@@ -38,6 +38,16 @@ class Letter(NamedTuple):
         return self.value.dense().clone() if isinstance(self.value, Message) else self.value
 
 
+class State(NamedTuple):
+    """How far processes are together."""
+
+    gradients: int
+    """Those of all nodes."""
+
+    more: bool
+    """Whether any node will do more."""
+
+
 class Mail(Protocol):
     """Carries letters between processes. From one rank to another they arrive in the order of sending."""
 
@@ -60,7 +70,10 @@ class Mail(Protocol):
 
 
 class LiveMail(Protocol):
-    """Carries letters between processes of which none knows when which ones will come."""
+    """Carries letters between processes of which none knows when which ones will come.
+
+    All processes come to marks together, again and again, at which nothing is under way.
+    """
 
     @property
     def rank(self) -> int:
@@ -74,23 +87,43 @@ class LiveMail(Protocol):
     def outstanding(self) -> int:
         """How many letters of this process others have not begun to take."""
 
+    @property
+    def state(self) -> State:
+        """That of all processes, at the last mark."""
+
     def send(self, rank: int, letter: Letter) -> None:
         """Send a letter to another rank."""
 
     def waiting(self) -> bool:
-        """Whether a letter has come."""
+        """Whether something has come."""
 
     def arrived(self) -> Letter | None:
         """A letter that has come, if there is one."""
 
-    def over(self) -> bool:
-        """Whether no process will do anything any more; asked again and again by one that has nothing to do."""
+    def enough(self, own: int, wanted: int) -> bool:
+        """Whether all processes together have so many gradients, as far as is known here; asked again and again.
+
+        Args:
+            own: Those of this process.
+            wanted: The same on all processes.
+        """
+
+    def over(self, own: int, more: bool) -> bool:
+        """Whether no process will do anything before the next mark; asked again and again by one that will not.
+
+        Args:
+            own: How many gradients this process has.
+            more: Whether it has something to do after the mark.
+        """
+
+    def mark(self) -> None:
+        """All is over, and all go on from here; collective."""
 
     def wait(self, done: Callable[[], bool]) -> None:
         """Wait until something has happened, without taking the core from others."""
 
     def gather(self, value: T) -> list[T]:
-        """What all ranks give, in their order; collective, when the run is over."""
+        """What all ranks give, in their order; collective, at a mark."""
 
 
 class NoMail:
@@ -104,6 +137,7 @@ class NoMail:
 
     def __init__(self, n: int) -> None:
         self.hosted = [range(n)]
+        self.state = State(0, True)
 
     def send(self, rank: int, letter: Letter) -> None:
         """There is no other rank."""
@@ -130,9 +164,17 @@ class NoMail:
         """See `LiveMail`."""
         return None
 
-    def over(self) -> bool:
+    def enough(self, own: int, wanted: int) -> bool:
         """See `LiveMail`."""
+        return own >= wanted
+
+    def over(self, own: int, more: bool) -> bool:
+        """See `LiveMail`."""
+        self.state = State(own, more)
         return True
+
+    def mark(self) -> None:
+        """See `LiveMail`."""
 
     def wait(self, done: Callable[[], bool]) -> None:
         """See `LiveMail`."""
