@@ -13,13 +13,15 @@ from torch import Tensor
 from algorithms import Message, Traffic
 from algorithms.program import NodeProgram
 from gossip.drivers.nodes import Gradient, LocalNode, PendingGradients, listeners_of
-from gossip.drivers.schedule import GRADIENT, MESSAGE, SECOND, START, TIMER, Record, Schedule
+from gossip.drivers.schedule import GRADIENT, LOSS, MESSAGE, SECOND, START, TIMER, Record, Schedule
 from gossip.errors import UsageError
 from gossip.network.mail import Letter, LiveMail
 from topologies import Topology
 
 AT_ONCE = 64  # letters that are read before the next gradient
-OUTSTANDING = 64  # letters under way from which on a process computes no gradient
+FEW = 8  # letters under way that never keep a process from computing
+OUTSTANDING = 1 << 26  # bytes of more of them from which on it computes no gradient
+OVERHEAD = 1 << 12  # bytes, at least, of a letter that is under way
 
 
 class MailDriver:
@@ -43,7 +45,11 @@ class MailDriver:
         mail: Carries letters between the processes, and says who has which nodes.
         seed: Of what programs draw.
         steps: How many gradients each node computes at most; those that it asks for beyond these never come.
-        outstanding: Letters of this process that others have not taken, from which on it computes no gradient.
+        outstanding: Bytes of letters of this process that others have not taken, if there are more than a few of these,
+            from which on it computes no gradient.
+
+    Attributes:
+        lost: The nodes that have been lost, as far as this process knows.
 
     Raises:
         UsageError: (a ValueError) There is no program for each node of this process.
@@ -66,12 +72,13 @@ class MailDriver:
         self.programs = list(programs)
         self._n, self._mail, self._steps, self._outstanding = topology.n, mail, steps, outstanding
         self._pending = PendingGradients(gradient)
-        listeners = listeners_of(topology)
+        self._listeners = listeners_of(topology)
         self._nodes = {
-            node: LocalNode(node, listeners[node], program, self, seed)
+            node: LocalNode(node, self._listeners[node], program, self, seed)
             for node, program in zip(here, programs, strict=True)
         }
-        self._rank_of = {node: rank for rank, nodes in enumerate(mail.hosted) for node in nodes}
+        self._rank_of = ranks_of(mail.hosted)
+        self.lost: list[int] = []
         self._record = Record(topology.n)
         self._letters: deque[Letter] = deque()  # from and to nodes of this process
         self._asked: deque[tuple[LocalNode, int]] = deque()  # who waits for a gradient, and in which event it asked
@@ -104,12 +111,23 @@ class MailDriver:
             for number, node in self._nodes.items():
                 self._add(START, number, number, -1)
                 node.start()
-        while not self._is_over():
-            if not self._read() | self._wake() | self._compute():
-                self._mail.wait(self._busy)
+        while True:
+            while not self._is_over():
+                if not self._read() | self._wake() | self._compute():
+                    self._mail.wait(self._busy)
+            if self._mail.mark():
+                break
+        self._rank_of = ranks_of(self._mail.hosted)
         self._before = self._now()
         self._record.mark()
-        self._mail.mark()
+
+    def recover(self) -> None:
+        """Go on with the ranks that are left, where something else has failed at a mark; they all do.
+
+        Their programs hear of it when it goes on.
+        """
+        self._mail.recover()
+        self._rank_of = ranks_of(self._mail.hosted)
 
     @property
     def seconds(self) -> float:
@@ -192,7 +210,7 @@ class MailDriver:
             return True
         if not self._pausing:
             due = bool(self._timers) and self._timers[0][0] <= self._now()
-            if due or (self._asked and self._mail.outstanding < self._outstanding):
+            if due or (self._asked and self._keeps_up()):
                 return True
         return self._is_over()
 
@@ -201,10 +219,31 @@ class MailDriver:
         for count in range(AT_ONCE):
             letter = self._letters.popleft() if self._letters else self._mail.arrived()
             if letter is None:
-                return count > 0
+                return self._hear_of_losses() or count > 0
+            if letter.sender in self.lost:  # it has come late
+                continue
             self._add(MESSAGE, letter.to, letter.sender, letter.cause)
             self._nodes[letter.to].receive(letter.sender, letter.row, letter.label)
         return True
+
+    def _hear_of_losses(self) -> bool:
+        """Tell programs which neighbours are lost, when all that came from these has been read; whether there are any.
+
+        Neighbours are those that a node may send to, and those that may send to it.
+        """
+        lost = self._mail.losses()
+        self.lost += lost
+        for other in lost:
+            for number, node in self._nodes.items():
+                if other in node.neighbors or number in self._listeners[other]:
+                    self._add(LOSS, number, other, -1)
+                    node.lose(other)
+        return bool(lost)
+
+    def _keeps_up(self) -> bool:
+        """Whether the others take what this process sends."""
+        count, size = self._mail.outstanding
+        return count <= FEW or size + count * OVERHEAD < self._outstanding
 
     def _wake(self) -> bool:
         """Let the first timer that is due go off; whether there was one."""
@@ -218,7 +257,7 @@ class MailDriver:
 
     def _compute(self) -> bool:
         """Compute the gradient that was asked for first, if others keep up; whether there was one."""
-        if self._pausing or not self._asked or self._mail.outstanding >= self._outstanding:
+        if self._pausing or not self._asked or not self._keeps_up():
             return False
         node, cause = self._asked.popleft()
         if node.stopped:
@@ -231,6 +270,11 @@ class MailDriver:
         return True
 
 
+def ranks_of(hosted: Sequence[Sequence[int]]) -> dict[int, int]:
+    """The rank of each node, of those that the ranks have."""
+    return {node: rank for rank, nodes in enumerate(hosted) for node in nodes}
+
+
 def merged(parts: Sequence[Schedule], began: Sequence[Sequence[int]], rank_of: dict[int, int]) -> Schedule:
     """One schedule of those that processes have recorded, by time, but every message after the event that sent it.
 
@@ -238,7 +282,7 @@ def merged(parts: Sequence[Schedule], began: Sequence[Sequence[int]], rank_of: d
         parts: Of each process, what happened to its nodes until each mark; causes of messages are numbers of the
             sender's process.
         began: When the times of each begin, in nanoseconds, for what happened before each mark.
-        rank_of: The process of each node.
+        rank_of: The process of each node that is left. What lost ones sent has no cause.
     """
     columns: list[list[tuple[int, ...]]] = []
     for part in parts:
@@ -275,7 +319,8 @@ def _merge(
     while queue:
         moment, rank = heappop(queue)
         _, kind, node, sender, cause = columns[rank][len(numbers[rank])]
-        source = rank_of[sender]
+        source = rank_of.get(sender, rank)  # what a lost rank did is not known
+        cause = cause if sender in rank_of else -1
         if cause >= len(numbers[source]):
             parked[source].append(rank)
             continue

@@ -17,9 +17,9 @@ from gossip.errors import DataError
 SECOND = 10**9  # nanoseconds
 FORMAT = 1  # of files
 
-Kind = Literal["start", "gradient", "message", "timer"]
-KINDS: tuple[Kind, ...] = ("start", "gradient", "message", "timer")
-START, GRADIENT, MESSAGE, TIMER = range(len(KINDS))
+Kind = Literal["start", "gradient", "message", "timer", "loss"]
+KINDS: tuple[Kind, ...] = ("start", "gradient", "message", "timer", "loss")
+START, GRADIENT, MESSAGE, TIMER, LOSS = range(len(KINDS))
 WIDTH = 5  # numbers of an event
 
 
@@ -33,9 +33,10 @@ class Event(NamedTuple):
     kind: Kind
     """What."""
     sender: int
-    """Who sent the message; the node itself if it is none."""
+    """Who sent the message, or was lost; the node itself if it is another event."""
     cause: int
-    """The number of the event in which the gradient or timer was asked for, or the message sent; -1 of a start."""
+    """The number of the event in which the gradient or timer was asked for, or the message sent; -1 if there is none:
+    of starts and losses, and of messages of a lost process, whose events are not known."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +56,8 @@ class Schedule:
         times: int64, nanoseconds since the start.
         kinds: int8, places in `KINDS`.
         nodes: int32, to whom it happened.
-        senders: int32, who sent a message; of other events the node itself.
-        causes: int64, in which event this one was caused; -1 of starts.
+        senders: int32, who sent a message, or was lost; of other events the node itself.
+        causes: int64, in which event this one was caused; -1 if in none.
         marks: (marks,) int64, how many events there were at each mark, ascending.
     """
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from algorithms.compressors.message import Decoder, Message
 from gossip.network.mail import Letter
 
+LETTER = 0  # the first number of one
 HEADER = 8  # numbers of 64 bits
 ALIGNED = 16  # bytes: where a row begins
 DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
@@ -19,7 +20,7 @@ DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 Packed = NDArray[np.uint8]
 
 
-def packed(letter: Letter, kind: int) -> Packed:
+def packed(letter: Letter) -> Packed:
     """A letter in one piece, which begins with a number that says that it is one: a message is as its sender made it.
 
     After the header come the label, the operator of a message, and the row or message.
@@ -35,7 +36,7 @@ def packed(letter: Letter, kind: int) -> Packed:
     before = 8 * HEADER + len(words) + len(operator)
     begin = before + -before % ALIGNED
     buffer = np.empty(begin + len(content), np.uint8)
-    buffer[: 8 * HEADER].view(np.int64)[:] = kind, sender, to, cause, d, dtype, len(words), len(operator)
+    buffer[: 8 * HEADER].view(np.int64)[:] = LETTER, sender, to, cause, d, dtype, len(words), len(operator)
     buffer[8 * HEADER : before] = np.frombuffer(words + operator, np.uint8)
     buffer[begin:] = content
     return buffer

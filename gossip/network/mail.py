@@ -84,8 +84,8 @@ class LiveMail(Protocol):
         """The nodes of each rank, in the order of its rows."""
 
     @property
-    def outstanding(self) -> int:
-        """How many letters of this process others have not begun to take."""
+    def outstanding(self) -> tuple[int, int]:
+        """How many letters of this process others have not begun to take, and their bytes."""
 
     @property
     def state(self) -> State:
@@ -111,13 +111,21 @@ class LiveMail(Protocol):
     def over(self, own: int, more: bool) -> bool:
         """Whether no process will do anything before the next mark; asked again and again by one that will not.
 
+        Not before all losses have been told.
+
         Args:
             own: How many gradients this process has.
             more: Whether it has something to do after the mark.
         """
 
-    def mark(self) -> None:
-        """All is over, and all go on from here; collective."""
+    def losses(self) -> list[int]:
+        """The nodes that have been lost, and of whom this has not been told yet."""
+
+    def mark(self) -> bool:
+        """All is over, and all go on from here; collective. False if it is not, as there were losses meanwhile."""
+
+    def recover(self) -> bool:
+        """Go on with the ranks that are left; collective among them, at a mark. Whether none had been unknown."""
 
     def wait(self, done: Callable[[], bool]) -> None:
         """Wait until something has happened, without taking the core from others."""
@@ -152,9 +160,9 @@ class NoMail:
         return []
 
     @property
-    def outstanding(self) -> int:
+    def outstanding(self) -> tuple[int, int]:
         """None."""
-        return 0
+        return 0, 0
 
     def waiting(self) -> bool:
         """See `LiveMail`."""
@@ -173,8 +181,17 @@ class NoMail:
         self.state = State(own, more)
         return True
 
-    def mark(self) -> None:
+    def losses(self) -> list[int]:
+        """None."""
+        return []
+
+    def mark(self) -> bool:
         """See `LiveMail`."""
+        return True
+
+    def recover(self) -> bool:
+        """Nobody else can be lost."""
+        return True
 
     def wait(self, done: Callable[[], bool]) -> None:
         """See `LiveMail`."""

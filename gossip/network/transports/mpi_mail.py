@@ -2,60 +2,83 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import numpy as np
 from mpi4py import MPI
 
-from gossip.network.letters import Packed, packed, unpacked
+from gossip.network.accord import Accord
+from gossip.network.letters import LETTER, Packed, packed, unpacked
 from gossip.network.mail import Letter, State
 from gossip.processes.mpi import MpiCommunicator
 
 T = TypeVar("T")
 
 TAG = 16  # beside those of the other transports
-LETTER, COUNT, ENOUGH, TOKEN, OVER = range(5)  # the first number of what is sent
 TESTED = 64  # sends after which those that are done are looked for
-COUNTING = 1e-3  # seconds, times the number of ranks, between two times that a rank says how many gradients it has
+COMING = 8  # receives under way at once
+FAILED = (MPI.ERR_PROC_FAILED, MPI.ERR_PROC_FAILED_PENDING)
 
 
 class MpiMail:
     """Carries letters between MPI processes; see `Mail` and `LiveMail`.
 
-    Rank 0 is told how many gradients the others have and says when there are enough.
+    All that one rank sends to another has the same tag, so that it arrives in the order of sending.
 
     Args:
-        communicator: The processes.
+        communicator: The processes. When ranks have been lost, it becomes that of the others at the next mark.
         hosted: The nodes of each rank.
-
-    Attributes:
-        state: See `LiveMail`.
+        survives: Go on when ranks are lost, with an MPI library that can (ULFM).
     """
 
-    def __init__(self, communicator: MpiCommunicator, hosted: Sequence[Sequence[int]]) -> None:
-        self.rank, self.hosted = communicator.rank, hosted
-        self.state = State(0, True)
-        self._communicator, self._size = communicator, communicator.size
-        self._sends: list[tuple[MPI.Request, Packed]] = []
+    def __init__(
+        self, communicator: MpiCommunicator, hosted: Sequence[Sequence[int]], *, survives: bool = False
+    ) -> None:
+        self._communicator, self._survives = communicator, survives
+        self._lost: list[int] = []  # nodes of which this has not been told
+        self._begin(hosted, Accord(communicator.rank, communicator.size, self._say, floods=survives))
+
+    def _begin(self, hosted: Sequence[Sequence[int]], accord: Accord) -> None:
+        """With the ranks that are there."""
+        size = self._communicator.size
+        self.rank, self.hosted, self._accord = self._communicator.rank, hosted, accord
+        self._sends: list[deque[tuple[MPI.Request, Packed]]] = [deque() for _ in range(size)]
+        self._sizes = [0] * size  # bytes of these
+        self._since = 0  # sends since these were looked at
         self._controls: list[tuple[MPI.Request, Packed]] = []
-        # What is counted, so that all of it has been taken at a mark: letters, and what is said of gradients.
-        self._sent, self._taken = [0] * self._size, [0] * self._size
-        self._gradients = [0] * self._size  # as far as this rank knows
-        self._told = 0.0  # when that was last told
-        self._token: list[int] | None = None
-        self._token_away = self._has_taken = self._is_enough = self._is_over = False
+        self._coming: list[tuple[MPI.Request, int, Packed]] = []  # with the rank that each is from
+        self._known = set[int]()  # ranks whose loss has been noticed
 
     @property
-    def outstanding(self) -> int:
+    def state(self) -> State:
         """See `LiveMail`."""
-        self._sends = still_under_way(self._sends)
-        return len(self._sends)
+        return self._accord.state
+
+    @property
+    def outstanding(self) -> tuple[int, int]:
+        """See `LiveMail`."""
+        self._since = 0
+        for rank, sends in enumerate(self._sends):
+            while sends and self._done(sends[0][0]) is not False:
+                self._sizes[rank] -= len(sends.popleft()[1])
+        return sum(map(len, self._sends)), sum(self._sizes)
 
     def send(self, rank: int, letter: Letter) -> None:
-        """See `Mail`."""
-        self._post(rank, packed(letter, LETTER))
+        """See `Mail`. Synchronous, so that it is known what has not been taken."""
+        if rank in self._accord.lost:
+            return
+        buffer = packed(letter)
+        request = self._outliving(lambda: self._communicator.mpi.Issend(buffer, rank, TAG))
+        self._accord.count_sent(rank)
+        if request is None:
+            return
+        self._sends[rank].append((request, buffer))
+        self._sizes[rank] += len(buffer)
+        self._since += 1
+        if self._since == TESTED:
+            assert self.outstanding is not None
 
     def next(self, rank: int) -> Letter:
         """See `Mail`."""
@@ -72,62 +95,45 @@ class MpiMail:
 
     def waiting(self) -> bool:
         """See `LiveMail`."""
-        return bool(self._communicator.mpi.Iprobe(MPI.ANY_SOURCE, TAG))
+        if self._lost or any(self._done(request) is not False for request, _, _ in self._coming):
+            return True
+        return bool(self._outliving(lambda: self._communicator.mpi.Iprobe(MPI.ANY_SOURCE, TAG)))
 
     def arrived(self) -> Letter | None:
         """See `LiveMail`."""
         return self._take(MPI.ANY_SOURCE)
 
+    def losses(self) -> list[int]:
+        """See `LiveMail`."""
+        lost, self._lost = self._lost, []
+        return lost
+
     def enough(self, own: int, wanted: int) -> bool:
         """See `LiveMail`."""
-        if self._is_enough:
-            return True
-        if self.rank > 0:
-            if time.perf_counter() - self._told > COUNTING * self._size:
-                self._tell(own)
-            return False
-        self._is_enough = own + sum(self._gradients[1:]) >= wanted
-        if self._is_enough:
-            for other in range(1, self._size):
-                self._post(other, numbers(ENOUGH))
-        return self._is_enough
+        return self._accord.enough(own, wanted)
 
     def over(self, own: int, more: bool) -> bool:
-        """See `LiveMail`.
-
-        A token goes around the ranks that have nothing to do and counts what has been sent and not taken, until it has
-        met nobody who has taken anything since it was there (Safra's algorithm: Dijkstra, EWD 998, 1987).
-        """
-        if self._size == 1:
-            self.state, self._is_over = State(own, more), True
-        if self._is_over:
-            return True
-        if self.rank > 0:
-            self._tell(own)
-        if self._token is not None:
-            count, taken, gradients, others_more = self._token
-            self._token = None
-            count += sum(self._sent) - sum(self._taken)
-            said = [count, taken or self._has_taken, gradients + own, more or others_more]
-            self._has_taken = False
-            if self.rank > 0:
-                self._control((self.rank + 1) % self._size, TOKEN, *said)
-            elif said[0] or said[1]:
-                self._token_away = False
-            else:
-                self.state, self._is_over = State(said[2], bool(said[3])), True
-                for other in range(1, self._size):
-                    self._control(other, OVER, *self.state)
-        if self.rank == 0 and not self._token_away:
-            self._token_away, self._has_taken = True, False
-            self._control(1, TOKEN, 0, False, 0, False)
-        return self._is_over
-
-    def mark(self) -> None:
         """See `LiveMail`."""
-        self._token_away = self._has_taken = self._is_enough = self._is_over = False
-        # Else what one rank sends after the mark might come to another before that has heard that all is over.
-        self._communicator.barrier()
+        return not self._lost and self._accord.over(own, more)
+
+    def mark(self) -> bool:
+        """See `LiveMail`."""
+        if not self._survives:  # a wait: else what is sent after the mark might come to others before it
+            self._communicator.barrier()
+            self._accord.go_on(after_mark=True)
+            return True
+        over = self._communicator.agree(self._accord.settled)
+        self._notice()  # what that has found out
+        self._accord.go_on(after_mark=over)
+        return self.recover() if over and self._accord.lost else over
+
+    def recover(self) -> bool:
+        """See `LiveMail`."""
+        gone, hosted = self._communicator.go_on(), self.hosted
+        self._note(gone)
+        left = [nodes for rank, nodes in enumerate(hosted) if rank not in gone]
+        self._begin(left, self._accord.without(gone, self._communicator.rank))
+        return not self._lost
 
     def wait(self, done: Callable[[], bool]) -> None:
         """See `LiveMail`."""
@@ -135,71 +141,89 @@ class MpiMail:
 
     def gather(self, value: T) -> list[T]:
         """See `LiveMail`."""
-        values = self._communicator.gather(value)
-        self._communicator.wait([request for request, _ in (*self._sends, *self._controls)])
-        self._sends, self._controls = [], []
+        values: list[T] = self._communicator.gather(value)
+        if not self._survives:  # else some that have heard of the end from others have not taken what else tells of it
+            self._communicator.wait([request for request, _ in self._controls])
+            self._controls.clear()
         return values
 
     def finish(self) -> list[Letter]:
         """See `Mail`."""
-        everyone = self._communicator.gather(self._sent)
-        left = [sent[self.rank] - taken for sent, taken in zip(everyone, self._taken, strict=True)]
+        everyone = self._communicator.gather(self._accord.sent)
+        left = [sent[self.rank] - taken for sent, taken in zip(everyone, self._accord.taken, strict=True)]
         letters = [self.next(rank) for rank, count in enumerate(left) for _ in range(count)]
-        self._communicator.wait([request for request, _ in self._sends])
-        self._sends.clear()
+        self._communicator.wait([request for sends in self._sends for request, _ in sends])
+        for sends in self._sends:
+            sends.clear()
         return letters
 
-    def _post(self, rank: int, buffer: Packed) -> None:
-        """Send something that is counted. Synchronous, so that it is known what has not been taken."""
-        self._sends.append((self._communicator.mpi.Issend(buffer, rank, TAG), buffer))
-        self._sent[rank] += 1
-        if len(self._sends) % TESTED == 0:
-            self._sends = still_under_way(self._sends)
-
-    def _control(self, rank: int, *said: int) -> None:
-        """Send something that is not counted."""
-        buffer = numbers(*said)
-        self._controls = still_under_way(self._controls)
-        self._controls.append((self._communicator.mpi.Isend(buffer, rank, TAG), buffer))
-
-    def _tell(self, own: int) -> None:
-        """Tell rank 0 how many gradients there are here, if that is new."""
-        if own > self._gradients[self.rank]:
-            self._gradients[self.rank], self._told = own, time.perf_counter()
-            self._post(0, numbers(COUNT, own))
+    def _say(self, rank: int, said: list[int]) -> None:
+        """Send some numbers."""
+        buffer = np.array(said, np.int64).view(np.uint8)
+        request = self._outliving(lambda: self._communicator.mpi.Isend(buffer, rank, TAG))
+        self._controls = [each for each in self._controls if self._done(each[0]) is False]
+        if request is not None:
+            self._controls.append((request, buffer))
 
     def _take(self, source: int) -> Letter | None:
-        """A letter from this rank, or any, if one has come; and all else that has come before."""
-        status = MPI.Status()
-        while (message := self._communicator.mpi.Improbe(source, TAG, status)) is not None:
-            buffer = np.empty(status.Get_count(MPI.BYTE), np.uint8)
-            self._communicator.wait([message.Irecv(buffer)], [status.source])
-            kind, *said = buffer[:64].view(np.int64).tolist()
-            if kind in (LETTER, COUNT, ENOUGH):
-                self._taken[status.source] += 1
-                self._has_taken = True
-            if kind == LETTER:
+        """The next letter from this rank, or any, that is there; and all else that has come before."""
+        while (found := self._received(source)) is not None:
+            rank, buffer = found
+            if buffer[:8].view(np.int64)[0] == LETTER:
+                self._accord.count_taken(rank)
                 return unpacked(buffer)
-            self._hear(status.source, kind, said)
+            self._accord.hear(rank, buffer.view(np.int64).tolist())
+            self._note(self._accord.lost)
         return None
 
-    def _hear(self, source: int, kind: int, said: list[int]) -> None:
-        """Something that is no letter has come."""
-        if kind == COUNT:
-            (self._gradients[source],) = said
-        elif kind == ENOUGH:
-            self._is_enough = True
-        elif kind == TOKEN:
-            self._token = said
-        else:
-            self.state, self._is_over = State(said[0], bool(said[1])), True
+    def _received(self, source: int) -> tuple[int, Packed] | None:
+        """What has come from this rank, or any, and is there as a whole: from whom, and what."""
+        mpi, status = self._communicator.mpi, MPI.Status()
+        if len(self._coming) < COMING:
+            message = self._outliving(lambda: mpi.Improbe(source, TAG, status))
+            if message is not None:
+                buffer = np.empty(status.Get_count(MPI.BYTE), np.uint8)
+                request = self._outliving(lambda: message.Irecv(buffer))
+                if request is not None:
+                    self._coming.append((request, status.source, buffer))
+        late = set[int]()
+        for request, rank, buffer in [*self._coming]:
+            done = rank not in late and source in (rank, MPI.ANY_SOURCE) and self._done(request)
+            if done is False:
+                late.add(rank)
+                continue
+            self._coming = [each for each in self._coming if each[0] is not request]
+            if done:
+                return rank, buffer
+        return None
 
+    def _done(self, request: MPI.Request) -> bool | None:
+        """Whether it is done; None if it never will be, as a rank is lost."""
+        return self._outliving(lambda: bool(request.Test()))
 
-def still_under_way(sends: list[tuple[MPI.Request, Packed]]) -> list[tuple[MPI.Request, Packed]]:
-    """Those that are not done."""
-    return [(request, kept) for request, kept in sends if not request.Test()]
+    def _outliving(self, call: Callable[[], T]) -> T | None:
+        """What it gives; None if it fails because a rank is lost."""
+        try:
+            return call()
+        except MPI.Exception as error:
+            if not self._survives or error.Get_error_class() not in FAILED:
+                raise
+            self._notice()
+            return None
 
+    def _notice(self) -> None:
+        """Note which ranks are lost."""
+        mpi = self._communicator.mpi
+        mpi.Ack_failed()
+        self._note(mpi.Get_failed().Translate_ranks(None, mpi.Get_group()))
 
-def numbers(*said: int) -> Packed:
-    """These, as they are sent."""
-    return np.array(said, np.int64).view(np.uint8)
+    def _note(self, ranks: Iterable[int]) -> None:
+        """These ranks are lost."""
+        new = {*ranks} - self._known
+        if new:
+            self._known |= new
+            self._accord.lose(new)
+            self._lost += sorted(node for rank in new for node in self.hosted[rank])
+            for rank in new:
+                self._sends[rank].clear()
+                self._sizes[rank] = 0
