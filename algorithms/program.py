@@ -76,6 +76,10 @@ class NodeProgram:
     def on_lost(self, neighbor: int, context: NodeContext) -> None:
         """A neighbour is gone, and no longer among those of the context: it gets nothing and sends nothing any more."""
 
+    def report(self) -> dict[str, float]:
+        """Numbers of this node, by the same names at every node, whose means over all nodes a run records."""
+        return {}
+
     @property
     def model(self) -> Tensor:
         """(1, d): the parameters that this node outputs."""
