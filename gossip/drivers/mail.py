@@ -233,11 +233,14 @@ class MailDriver:
         """
         lost = self._mail.losses()
         self.lost += lost
+        returned: list[Letter] = []
         for other in lost:
+            returned += self._mail.returned()
             for number, node in self._nodes.items():
                 if other in node.neighbors or number in self._listeners[other]:
+                    back = [(each.row, each.label) for each in returned if (each.sender, each.to) == (number, other)]
                     self._add(LOSS, number, other, -1)
-                    node.lose(other)
+                    node.lose(other, back)
         return bool(lost)
 
     def _keeps_up(self) -> bool:
