@@ -10,11 +10,14 @@ BIN := .venv/bin
 train: .venv/installed
 	$(BIN)/mpirun -n 4 $(BIN)/python -m gossip.train
 
-# What starts several ranks itself has the cores to itself; a half of that waits while the other one computes.
+# Hundreds of processes start in the tests, each of which would compile this package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
+# What starts several ranks itself has the cores to itself; much of that waits, as the jobs of Slurm do, while the rest
+# computes.
 test: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --ignore tests/mpi --ignore tests/hpc
-	$(BIN)/python -m pytest -n 2 tests/mpi
-	$(BIN)/python -m pytest tests/hpc
+	$(BIN)/python -m pytest -n 3 tests/mpi tests/hpc
 
 check: .venv/installed
 	$(BIN)/ruff check .

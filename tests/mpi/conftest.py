@@ -20,12 +20,13 @@ HERE = Path(__file__).parent
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With `-n 2`, the launches of tests/mpi/ranks run beside the other jobs, which wait a lot: file by file."""
+    """The launches of tests/mpi/ranks and the jobs of Slurm each run beside the others, which wait a lot, too."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Beside(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return "ranks" if nodeid.startswith("tests/mpi/ranks/") else nodeid.partition("::")[0]
+            together = [folder for folder in ("tests/mpi/ranks", "tests/hpc") if nodeid.startswith(f"{folder}/")]
+            return together[0] if together else nodeid.partition("::")[0]
 
     return Beside(config, log)
 

@@ -20,7 +20,7 @@ from tests.mpi.conftest import stand_in
 
 SILENCE = 600  # seconds without a word after which all ranks are ended; the first may have to load much
 LEAVING = 60  # seconds for the ranks to end after the last case
-ANEW = (2, 3, 4)  # numbers of ranks that start anew, and hash unlike each other; copies are the sooner at work
+ANEW = (3,)  # numbers of ranks that start anew, and hash unlike each other; copies are the sooner at work
 DEATHS = 3  # launches that may end early before no other is tried
 
 

@@ -114,7 +114,7 @@ def random_regular(n: int, degree: int = 4, seed: int = 0, weights: str = "metro
     return Topology(graph, weights, name="random_regular")
 
 
-def random_out(n: int, degree: int = 2, seed: int = 0, weights: str = "push") -> Topology:
+def random_out(n: int, degree: int | None = None, seed: int = 0, weights: str = "push") -> Topology:
     """Random directed graph: every node sends to the same number of others, drawn again until strongly connected.
 
     How many nodes one hears from differs, so that with "push" weights the columns of W sum to 1 and the rows do
@@ -122,7 +122,8 @@ def random_out(n: int, degree: int = 2, seed: int = 0, weights: str = "push") ->
 
     Args:
         n: number of nodes.
-        degree: how many others each node sends to, from 1 to n - 1 (0 for one node).
+        degree: how many others each node sends to, from 1 to n - 1 (0 for one node). By default 2 up to 32 nodes, and
+            above ln(n), rounded up, with which every node hears somebody in a third of all draws.
         seed: seed of the first draw; the next draws take seed + 1, seed + 2, ...
         weights: weight rule, "push" or "uniform".
 
@@ -133,6 +134,8 @@ def random_out(n: int, degree: int = 2, seed: int = 0, weights: str = "push") ->
     import networkx as nx
 
     smallest = min(1, count("random_out", n) - 1)
+    if degree is None:
+        degree = min(2, n - 1) if n <= 32 else math.ceil(math.log(n))
     count("random_out", degree, "degree", smallest)
     if degree >= n:
         raise ValueError(f"random_out needs a degree from {smallest} to n - 1, got n = {n} and degree = {degree}")

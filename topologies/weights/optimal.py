@@ -4,14 +4,16 @@ Both problems minimize the norm
 
     f(w) = ||W - J||_2,    W = I - sum_e w_e b_e b_e^T,    b_e = e_i - e_j for the edge e = {i, j},    J = 1 1^T / n
 
-which is convex in w. Where cvxpy is installed it solves the semidefinite program. Otherwise f, the largest modulus of
-an eigenvalue, is replaced by a smooth bound that is at most mu ln(2 n) above it,
+which is convex in w. The largest modulus of an eigenvalue is replaced by a smooth bound that is at most mu ln(2 n)
+above it,
 
     f_mu(w) = mu ln sum_k (exp(lambda_k / mu) + exp(-lambda_k / mu))
 
 (Y. Nesterov, "Smoothing technique and its applications in semidefinite optimization", Math. Programming 110, 2007)
 whose minimizer under L-BFGS-B is followed while mu shrinks. Constraints w >= 0 are bounds, w_ii >= 0 are kept by an
-augmented Lagrangian. A subgradient method needs thousands of steps for two digits, this some hundred for four.
+augmented Lagrangian. A subgradient method needs thousands of steps for two digits, this some hundred for four. It
+begins from the better one of two rules in closed form, which is kept where nothing better is found. cvxpy solves the
+semidefinite program on demand: it is slower, and on long graphs less exact.
 
 Source of the problems: L. Xiao, S. Boyd, "Fast linear iterations for distributed averaging", Systems & Control Letters
 53, 2004; S. Boyd, P. Diaconis, L. Xiao, "Fastest mixing Markov chain on a graph", SIAM Review 46(4), 2004.
@@ -27,7 +29,7 @@ import numpy as np
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-Solver = Literal["auto", "cvxpy", "smoothing"]
+Solver = Literal["smoothing", "cvxpy"]
 
 SMOOTHINGS = 0.1 * 0.3 ** np.arange(8)  # mu, down to 2e-5
 ROUNDS = 4  # of the augmented Lagrangian at each mu
@@ -36,12 +38,12 @@ ITERATIONS = 200  # of L-BFGS-B in each
 LARGEST = 400  # nodes, whose dense eigenvalues each iteration takes
 
 
-def fastest_averaging(adjacency: csr_array, solver: Solver = "auto") -> csr_array:
+def fastest_averaging(adjacency: csr_array, solver: Solver = "smoothing") -> csr_array:
     """Off-diagonal weights of fastest distributed linear averaging (FDLA); they may be negative.
 
     Args:
         adjacency: (n, n) of ones, symmetric, up to 400 nodes.
-        solver: "cvxpy", "smoothing", or "auto", which is cvxpy where it is installed.
+        solver: "smoothing" or "cvxpy".
 
     Raises:
         ValueError: there are more nodes, or cvxpy is asked for and not installed.
@@ -49,12 +51,12 @@ def fastest_averaging(adjacency: csr_array, solver: Solver = "auto") -> csr_arra
     return _solve("fdla", adjacency, False, solver)
 
 
-def fastest_markov_chain(adjacency: csr_array, solver: Solver = "auto") -> csr_array:
+def fastest_markov_chain(adjacency: csr_array, solver: Solver = "smoothing") -> csr_array:
     """Off-diagonal weights of the fastest mixing Markov chain (FMMC): all of W >= 0.
 
     Args:
         adjacency: (n, n) of ones, symmetric, up to 400 nodes.
-        solver: "cvxpy", "smoothing", or "auto", which is cvxpy where it is installed.
+        solver: "smoothing" or "cvxpy".
 
     Raises:
         ValueError: there are more nodes, or cvxpy is asked for and not installed.
@@ -72,15 +74,15 @@ def _solve(name: str, adjacency: csr_array, nonnegative: bool, solver: Solver) -
     i, j = upper.row.astype(np.int64), upper.col.astype(np.int64)
     if not len(i):
         return adjacency
-    installed = find_spec("cvxpy") is not None
-    if solver == "cvxpy" and not installed:
+    if solver == "cvxpy" and find_spec("cvxpy") is None:
         raise ValueError(f"{name} by cvxpy needs it: pip install cvxpy, or take solver='smoothing'")
-    by_cvxpy = solver == "cvxpy" or (solver == "auto" and installed)
-    weights = (_by_cvxpy if by_cvxpy else _by_smoothing)(n, i, j, nonnegative)
+    start = _in_closed_form(n, i, j, nonnegative)
+    found = _by_cvxpy(n, i, j, nonnegative) if solver == "cvxpy" else _by_smoothing(n, i, j, start, nonnegative)
     if nonnegative:  # what is left of rounding
-        weights = np.maximum(weights, 0)
-        sums = np.maximum(1, _at_nodes(n, i, j, weights))
-        weights = weights / np.maximum(sums[i], sums[j])
+        found = np.maximum(found, 0)
+        sums = np.maximum(1, _at_nodes(n, i, j, found))
+        found = found / np.maximum(sums[i], sums[j])
+    weights = min(found, start, key=lambda each: _norm(n, i, j, each))
     return csr_array((np.tile(weights, 2), (np.concatenate([i, j]), np.concatenate([j, i]))), shape=(n, n))
 
 
@@ -90,15 +92,37 @@ def _at_nodes(n: int, i: np.ndarray, j: np.ndarray, weights: np.ndarray) -> np.n
     return sums
 
 
-def _by_smoothing(n: int, i: np.ndarray, j: np.ndarray, nonnegative: bool) -> np.ndarray:
+def _deviation(n: int, i: np.ndarray, j: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(n, n): W - J."""
+    W = np.full((n, n), -1 / n)
+    W[i, j] += weights
+    W[j, i] += weights
+    W[np.arange(n), np.arange(n)] += 1 - _at_nodes(n, i, j, weights)
+    return W
+
+
+def _norm(n: int, i: np.ndarray, j: np.ndarray, weights: np.ndarray) -> float:
+    """f of the weights."""
+    return float(np.abs(np.linalg.eigvalsh(_deviation(n, i, j, weights))).max())
+
+
+def _in_closed_form(n: int, i: np.ndarray, j: np.ndarray, nonnegative: bool) -> np.ndarray:
+    """Metropolis weights, or the best constant if it is allowed and better; see `topologies.weights.rules`."""
+    degrees = _at_nodes(n, i, j, np.ones(len(i)))
+    metropolis = 1 / (1 + np.maximum(degrees[i], degrees[j]))
+    laplacian = np.eye(n) - 1 / n - _deviation(n, i, j, np.ones(len(i)))
+    eigenvalues = np.linalg.eigvalsh(laplacian)
+    constant = np.full(len(i), 2 / (eigenvalues[1] + eigenvalues[-1]))
+    if eigenvalues[1] <= 0 or (nonnegative and constant[0] * degrees.max() > 1):
+        return metropolis
+    return min(metropolis, constant, key=lambda each: _norm(n, i, j, each))
+
+
+def _by_smoothing(n: int, i: np.ndarray, j: np.ndarray, start: np.ndarray, nonnegative: bool) -> np.ndarray:
     from scipy.optimize import minimize
 
     def smoothed(w: np.ndarray, mu: float) -> tuple[float, np.ndarray]:
-        W = np.full((n, n), -1 / n)
-        W[i, j] += w
-        W[j, i] += w
-        W[np.arange(n), np.arange(n)] += 1 - _at_nodes(n, i, j, w)
-        eigenvalues, vectors = np.linalg.eigh(W)
+        eigenvalues, vectors = np.linalg.eigh(_deviation(n, i, j, w))
         both = np.concatenate([eigenvalues, -eigenvalues]) / mu
         top = both.max()
         shares = np.exp(both - top)
@@ -114,8 +138,7 @@ def _by_smoothing(n: int, i: np.ndarray, j: np.ndarray, nonnegative: bool) -> np
         pulls = np.maximum(0, prices + PENALTY * (_at_nodes(n, i, j, w) - 1))
         return value + float(pulls @ pulls) / (2 * PENALTY), gradient + pulls[i] + pulls[j]
 
-    degrees = _at_nodes(n, i, j, np.ones(len(i)))
-    w, prices = 1 / (1 + np.maximum(degrees[i], degrees[j])), np.zeros(n)
+    w, prices = start, np.zeros(n)
     bounds = [(0, None)] * len(i) if nonnegative else None
     for mu in SMOOTHINGS:
         for _ in range(ROUNDS if nonnegative else 1):

@@ -27,6 +27,7 @@ WeightRule = Callable[["nx.Graph | csr_array"], "csr_array"]
 
 SWEEPS = 100_000  # of the Sinkhorn iteration
 BALANCED = 1e-13  # how far from 1 it may leave a sum
+ROUNDING = 1e-15  # what may be left of a weight of 0
 
 
 def metropolis(graph: nx.Graph | csr_array) -> csr_array:
@@ -95,7 +96,7 @@ def best_constant(graph: nx.Graph | csr_array) -> csr_array:
         raise ValueError("best_constant weights need a connected graph, got one with several components")
     if adjacency.nnz:
         adjacency.data = np.full(adjacency.nnz, 2 / sum(extreme_eigenvalues(laplacian(adjacency).tocsr())))
-    return _filled_up(adjacency)
+    return _cleared(_filled_up(adjacency))
 
 
 def fdla(graph: nx.Graph | csr_array) -> csr_array:
@@ -110,7 +111,7 @@ def fdla(graph: nx.Graph | csr_array) -> csr_array:
         ValueError: the graph is directed.
     """
     adjacency = _undirected("fdla", graph)
-    return _filled_up(fastest_averaging(adjacency))
+    return _cleared(_filled_up(fastest_averaging(adjacency)))
 
 
 def fmmc(graph: nx.Graph | csr_array) -> csr_array:
@@ -125,7 +126,7 @@ def fmmc(graph: nx.Graph | csr_array) -> csr_array:
         ValueError: the graph is directed.
     """
     adjacency = _undirected("fmmc", graph)
-    return _filled_up(fastest_markov_chain(adjacency))
+    return _cleared(_filled_up(fastest_markov_chain(adjacency)))
 
 
 def sinkhorn(graph: nx.Graph | csr_array) -> csr_array:
@@ -335,6 +336,12 @@ def _filled_up(off_diagonal: csr_array) -> csr_array:
     from scipy.sparse import csr_array, diags_array
 
     return csr_array(off_diagonal + diags_array(1 - off_diagonal.sum(axis=1)))
+
+
+def _cleared(weights: csr_array) -> csr_array:
+    """Without what rounding has left of a weight of 0, which may have either sign."""
+    weights.data[np.abs(weights.data) < ROUNDING] = 0
+    return weights
 
 
 def _size(graph: Any) -> int:

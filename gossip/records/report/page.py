@@ -7,14 +7,16 @@ stands in the tables only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import topologies
+from gossip.drivers.schedule import Schedule
 from gossip.records.replacing import replace_file
 from gossip.records.report.curves import consensus_curve, learning_curves
+from gossip.records.report.timeline import GRADIENTS, staleness, timeline
 from gossip.records.report.words import Records, byte_count, counted, duration, number, pretty, words
 from topologies.pages.template import drawn, folded, page, section, svg
 
@@ -26,6 +28,7 @@ def write_report(
     history: Records,
     topology: topologies.Schedule,
     config: str,
+    schedule: Schedule | None = None,
 ) -> None:
     """Write the page.
 
@@ -37,6 +40,7 @@ def write_report(
             `simulated_seconds` if there is such a clock, ...
         topology: who talked to whom.
         config: the resolved configuration, shown as it is.
+        schedule: what happened when, of an asynchronous run.
 
     Raises:
         OSError: the file cannot be written.
@@ -47,6 +51,7 @@ def write_report(
         curves = svg(learning_curves(history), "curves", "Loss and accuracy over steps, bytes sent and time", wide=True)
         consensus = svg(consensus_curve(history), "consensus", "Consensus distance over steps")
         graph = svg(drawing.draw(topology), "graph", "Communication graph")
+        asynchronous = list(_asynchronous(schedule)) if schedule is not None and len(schedule) else []
     headlines = "".join(f"<div><dt>{key}</dt><dd>{value}</dd></div>" for key, value in _headlines(summary))
     entries = "\n".join(_entry(key, value) for key, value in summary.items())
     records = counted(len(history), "record")
@@ -61,12 +66,31 @@ def write_report(
             section("Consensus distance", consensus),
             section("Communication graph", graph, _facts(topology, summary)),
             "</div>",
+            *asynchronous,
             section("Summary", f'<table class="summary"><tbody>{entries}</tbody></table>'),
             folded(f"History, {records}", f'<table class="history">{_table(history)}</table>'),
             folded("Configuration", f"<pre>{escape(config)}</pre>"),
         ],
     )
     replace_file(path, text)
+
+
+def _asynchronous(schedule: Schedule) -> Iterator[str]:
+    """The sections of a run in which every node went at its own pace."""
+    beginning = svg(timeline(schedule), "timeline", "What the nodes did in the beginning", wide=True)
+    yield section(
+        "Timeline of the nodes",
+        beginning,
+        f"The beginning, until the first of these nodes had {GRADIENTS} gradients: a bar is a gradient, from when it "
+        f"was asked for, and each line a message. A node without a bar waited.",
+    )
+    idle = schedule.idle_seconds() / schedule.seconds if schedule.seconds else schedule.idle_seconds()
+    yield section(
+        "Staleness",
+        svg(staleness(schedule), "staleness", "Shares of gradients by their staleness"),
+        f"{pretty(number(schedule.updates_per_second, 4))} gradients per second; without a gradient to compute, a node "
+        f"spent {100 * idle.mean():.1f} % of the time on average, {100 * idle.min():.1f} to {100 * idle.max():.1f} %.",
+    )
 
 
 def _setting(summary: Mapping[str, Any]) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ from tests.mpi.suits import suits
 from topologies import Schedule, Topology, complete, exponential, one_peer_exponential, path, randomized_gossip, ring
 
 STEPS = 7
+SHAPES = ((3, 2), (), (5,))
 ALGORITHMS: dict[str, Algorithm] = {
     "dsgd": DecentralizedSGD(lr=0.05),
     "dsgd-nesterov-period": DecentralizedSGD(lr=0.02, momentum=0.9, nesterov=True, period=3),
@@ -60,63 +62,74 @@ TOPOLOGIES: dict[str, Callable[[int], Schedule]] = {
 CASES = {name: case for family in FAMILIES for name, case in table(family).items() if case.for_own_loops}
 
 
+Shapes = tuple[tuple[int, ...], ...]
+
+
 class Quadratic:
     """Element-wise, so that its gradients do not depend on where in memory the parameters lie."""
 
-    def __init__(self, shapes: list[tuple[int, ...]], node: int) -> None:
+    def __init__(self, shapes: Shapes, node: int) -> None:
         random = torch.Generator().manual_seed(node)
         self.targets = [torch.randn(shape, generator=random) for shape in shapes]
+
+    def gradient(self, x: Tensor) -> Tensor:
+        """That of `loss` by hand: two halves of the difference, whose sum has the same bits."""
+        return x - flat(self.targets)
 
     def loss(self, parameters: Any) -> Tensor:
         losses = [((p - t) * (p - t) / 2).sum() for p, t in zip(parameters, self.targets, strict=True)]
         return torch.stack(losses).sum()
 
 
+def flat(parts: Iterable[Tensor]) -> Tensor:
+    return torch.cat([part.detach().reshape(-1) for part in parts])
+
+
+def starts_of(n: int, shapes: Shapes) -> list[list[Tensor]]:
+    """The parameters of each node."""
+    return [[torch.randn(shape, generator=torch.Generator().manual_seed(9 + i)) for shape in shapes] for i in range(n)]
+
+
 def reference(
-    algorithm: Algorithm, topology: Schedule, shapes: list[tuple[int, ...]], x: Tensor
+    algorithm: Algorithm, topology: Schedule, shapes: Shapes, broadcast: bool
 ) -> list[tuple[Tensor, Tensor, int, Tensor]]:
     """After each step: points and models (n, d), the round, the bytes."""
     network = connect(topology, Communicator(), seed=5)
     layout = Layout({str(i): shape for i, shape in enumerate(shapes)})
     algorithm = algorithm.replicated().for_layout(layout)  # in a loop of one's own every rank is a client
     problems = [Quadratic(shapes, node) for node in range(topology.n)]
-    state = algorithm.start(x, network)
+    x = torch.stack([flat(start) for start in starts_of(topology.n, shapes)])
+    state = algorithm.start(x[:1].expand_as(x).clone() if broadcast else x, network)
     network.finish_step()
     seen = []
     for _ in range(STEPS):
-        gradient = torch.empty_like(x)
-        for node, problem in enumerate(problems):
-            sizes = [int(torch.Size(shape).numel()) for shape in shapes]
-            leaves = [
-                part.reshape(shape).clone().requires_grad_()
-                for part, shape in zip(state.x[node].split(sizes), shapes, strict=True)
-            ]
-            gradients = torch.autograd.grad(problem.loss(leaves), leaves)
-            gradient[node] = torch.cat([g.reshape(-1) for g in gradients])
+        gradient = torch.stack([problem.gradient(row) for problem, row in zip(problems, state.x, strict=True)])
         algorithm.advance(state, Sample(gradient, torch.zeros(topology.n)), network)
         seen.append((state.x.clone(), algorithm.model(state).clone(), network.round, network.traffic.bytes.clone()))
     return seen
+
+
+@cache
+def expected_of(topology: str, algorithm: str, n: int) -> list[tuple[Tensor, Tensor, int, Tensor]]:
+    """That of some transports, which all give the same."""
+    return reference(ALGORITHMS[algorithm], TOPOLOGIES[topology](n), SHAPES, True)
 
 
 def compare(
     processes: Communicator,
     algorithm: Algorithm,
     topology: Schedule,
-    shapes: list[tuple[int, ...]],
+    shapes: Shapes,
     transport: str,
     *,
+    expected: list[tuple[Tensor, Tensor, int, Tensor]] | None = None,
     broadcast: bool = True,
     closely: bool = True,
 ) -> None:
     """Compare the points after each step; closely, what is averaged and what is sent as well."""
     n, node = topology.n, processes.rank
-    starts = [
-        [torch.randn(shape, generator=torch.Generator().manual_seed(9 + i)) for shape in shapes] for i in range(n)
-    ]
-    x = torch.stack([torch.cat([p.reshape(-1) for p in start]) for start in starts])
-    expected = reference(algorithm, topology, shapes, x[:1].expand_as(x).clone() if broadcast else x)
-
-    parameters = [nn.Parameter(p.clone()) for p in starts[node]]
+    expected = expected or reference(algorithm, topology, shapes, broadcast)
+    parameters = [nn.Parameter(p) for p in starts_of(n, shapes)[node]]
     optimizer = gossip.Optimizer(
         parameters,
         algorithm,
@@ -130,15 +143,15 @@ def compare(
         optimizer.zero_grad()
         problem.loss(parameters).backward()
         optimizer.step()
-        found = torch.cat([p.detach().reshape(-1) for p in parameters])
+        found = flat(parameters)
         assert torch.equal(found, points[node]), f"step {step}"
         if step % 3 == 1 and closely:
             with optimizer.average():
-                average = torch.cat([p.detach().reshape(-1) for p in parameters])
+                average = flat(parameters)
                 torch.testing.assert_close(average, models.mean(0))
                 if n > 2:
                     assert not torch.equal(average, found)
-            assert torch.equal(torch.cat([p.detach().reshape(-1) for p in parameters]), points[node])
+            assert torch.equal(flat(parameters), points[node])
         assert optimizer.network.round == round
         ahead = getattr(algorithm, "overlap", False) or getattr(algorithm, "order", None) == "consensus"
         assert ahead or not closely or int(optimizer.traffic.bytes) == int(sent[node])
@@ -157,7 +170,8 @@ def pairs(ranks: int) -> list[tuple[str, str]]:
 
 def check(processes: Communicator, topology: str, algorithm: str, transport: str) -> None:
     schedule = TOPOLOGIES[topology](processes.size)
-    compare(processes, ALGORITHMS[algorithm], schedule, [(3, 2), (), (5,)], transport)
+    expected = expected_of(topology, algorithm, processes.size)
+    compare(processes, ALGORITHMS[algorithm], schedule, SHAPES, transport, expected=expected)
 
 
 @pytest.mark.ranks(1)
@@ -192,7 +206,7 @@ WIDE = (
 
 def check_wide(processes: Communicator, algorithm: str, transport: str) -> None:
     """Wide enough to be worked on in blocks of columns."""
-    shapes = [(300, 300), (60_001,)]
+    shapes = ((300, 300), (60_001,))
     compare(processes, ALGORITHMS[algorithm], ring(processes.size), shapes, transport, broadcast=False)
 
 
@@ -218,4 +232,4 @@ def test_wide_neighbor_collective(processes: Communicator, algorithm: str) -> No
 @pytest.mark.parametrize("name", CASES)
 def test_case(processes: Communicator, name: str) -> None:
     case = CASES[name]
-    compare(processes, case.algorithm, case.topology(processes.size), [(4,), (3, 2)], "auto", closely=False)
+    compare(processes, case.algorithm, case.topology(processes.size), ((4,), (3, 2)), "auto", closely=False)

@@ -73,6 +73,13 @@ def test_random_out(n: int, degree: int) -> None:
     assert uniform.row_stochastic and set(uniform.graph.edges) == set(topology.graph.edges)
 
 
+@pytest.mark.parametrize("n", [16, 32, 33, 40, 48, 64, 100, 1000])
+def test_random_out_is_there_at_every_size(n: int) -> None:
+    topology = random_out(n)
+    assert nx.is_strongly_connected(topology.graph)
+    assert set(topology.out_degrees) == {2 if n <= 32 else int(np.ceil(np.log(n)))}
+
+
 def test_random_out_draws_from_its_seed() -> None:
     edges = [set(random_out(16, seed=seed).graph.edges) for seed in (0, 0, 7)]
     assert edges[0] == edges[1] != edges[2]

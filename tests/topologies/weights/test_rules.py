@@ -82,6 +82,20 @@ def test_optima_of_cvxpy() -> None:
         assert norms[0] == pytest.approx(norms[1], abs=1e-3)
 
 
+@pytest.mark.parametrize("graph", [nx.cycle_graph(50), nx.path_graph(50), nx.star_graph(9), TREE], ids=str)
+def test_the_optimum_is_no_worse_than_a_rule_in_closed_form(graph: nx.Graph) -> None:
+    def gap(rule: str) -> float:
+        W = Topology(graph, rule).matrix.toarray()
+        assert rule != "fmmc" or W.min() >= 0
+        assert not ((abs(W) > 0) & (abs(W) < 1e-14)).any()  # as 1 - 0.5 - 0.5 in several ways
+        return float(1 - np.linalg.norm(W - 1 / len(W), 2))
+
+    assert gap("fdla") >= gap("best_constant") - 1e-12
+    assert gap("fmmc") >= gap("metropolis") - 1e-12
+    if graph.number_of_nodes() == 50 and graph.number_of_edges() == 50:
+        assert gap("fmmc") == pytest.approx(gap("best_constant")) == pytest.approx(0.0078543, abs=5e-8)
+
+
 def test_optimal_weights_are_for_some_hundred_nodes() -> None:
     with pytest.raises(ValueError, match="fdla weights are for up to 400 nodes, got 401; use weights='best_constant'"):
         Topology(nx.path_graph(401), "fdla")
