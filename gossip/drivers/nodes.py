@@ -83,12 +83,12 @@ class LocalNode:
         self.happened += 1
         self.program.on_timer(self)
 
-    def lose(self, neighbor: int) -> None:
-        """A neighbour is lost."""
+    def lose(self, neighbor: int, returned: Sequence[tuple[Tensor, str]]) -> None:
+        """A neighbour is lost, and this comes back."""
         self.happened += 1
         self.neighbors = tuple(each for each in self.neighbors if each != neighbor)
         self._reach = frozenset(self.neighbors)
-        self.program.on_lost(neighbor, self)
+        self.program.on_lost(neighbor, returned, self)
 
     def ask_gradient(self, x: Tensor) -> None:
         """See `NodeContext`."""
