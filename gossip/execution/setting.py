@@ -10,7 +10,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from algorithms import Algorithm, ShardedWorkload
+from algorithms import Algorithm, Method, ShardedWorkload
 from gossip.checkpoint.finding import Found, find
 from gossip.drivers.moment import Position
 from gossip.errors import DataError, UsageError, say
@@ -83,7 +83,7 @@ class Setting:
         """The directory that this run writes into, if any."""
         return None if self.finished else self.directory
 
-    def algorithm(self) -> Algorithm:
+    def algorithm(self) -> Method:
         """The algorithm for this workload's model and these nodes' data.
 
         Raises:
@@ -118,7 +118,7 @@ def prepare(training: Training, topology: Schedule, processes: Communicator, dir
         training.seed,
         transport,
         hosted,
-        clock=training.simulated,
+        clock=training.simulated if isinstance(algorithm, Algorithm) else None,
         auxiliary=algorithm.without_data,
         spans=processes.spans,
     )
