@@ -170,8 +170,9 @@ def _initial(start: Tensor | None, workload: ShardedWorkload, n: int, nodes: Seq
 def _identity(training: Training, topology: Schedule, x: Tensor) -> dict[str, Any]:
     """All that the models depend on, but the number of steps."""
     decide = {name: getattr(training, name) for name in DECIDE_MODELS} | {"topology": topology}
-    if training.network is None:
-        del decide["network"]  # which earlier checkpoints do not know
+    for later in ("network", "replay"):  # which earlier checkpoints do not know
+        if getattr(training, later) is None:
+            del decide[later]
     return described(**decide, dtype=str(x.dtype).removeprefix("torch."))
 
 

@@ -30,7 +30,7 @@ OnFailure = Literal["abort", "continue", "rehost"]
 
 FULL_GRADIENTS = Full()
 
-DECIDE_MODELS = ("algorithm", "topology", "workload", "oracle", "seed", "start", "clock", "network")
+DECIDE_MODELS = ("algorithm", "topology", "workload", "oracle", "seed", "start", "clock", "network", "replay")
 """The fields that the models after so many steps depend on: a checkpoint is one of these alone.
 
 A clock is among them, since methods may act on the time that it tells."""
