@@ -169,21 +169,21 @@ def _trained(
     driver = driver_of(setting, algorithm, recorder, processes)
     position = _begin(setting, driver, recorder, processes)
     recorder.settled(algorithm.chosen(position.state))
-    step = position.step
+    step, state = position.step, position.state
     try:
         moments = driver.moments(position, training.steps)
         with_first_step = islice(moments, 2), first_calls(processes)
         for some, calls in (with_first_step, (moments, nullcontext())):
             with calls:
                 for moment in some:
-                    step = moment.step
+                    step, state = moment.step, moment.state
                     for observer in observers:
                         observer.at(moment)
     except NonFiniteError as error:
         # On several ranks the others do not know and wait: the job ends here.
         kind = DivergedError if processes.size == 1 else NonFiniteError
         raise kind(diverged(step, str(error))) from error
-    return algorithm.model(position.state).clone()
+    return algorithm.model(state).clone()
 
 
 def _begin(
