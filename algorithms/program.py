@@ -82,6 +82,10 @@ class NodeProgram:
             context: As always.
         """
 
+    def report(self) -> dict[str, float]:
+        """Numbers of this node, by the same names at every node, whose means over all nodes a run records."""
+        return {}
+
     @property
     def model(self) -> Tensor:
         """(1, d): the parameters that this node outputs."""

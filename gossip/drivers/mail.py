@@ -10,7 +10,7 @@ from heapq import heapify, heappop, heappush
 import torch
 from torch import Tensor
 
-from algorithms import Message, Traffic
+from algorithms import Message, Sample, Traffic
 from algorithms.program import NodeProgram
 from gossip.drivers.nodes import Gradient, LocalNode, PendingGradients, listeners_of
 from gossip.drivers.schedule import GRADIENT, LOSS, MESSAGE, SECOND, START, TIMER, Record, Schedule
@@ -156,6 +156,14 @@ class MailDriver:
     def more(self) -> bool:
         """Whether anything is left to happen to any node of any process, at the last mark."""
         return self._mail.state.more
+
+    def last(self, node: int) -> Sample | None:
+        """The last gradient of a node of this process, if it has had one."""
+        return self._nodes[node].last
+
+    def recorded(self) -> Schedule:
+        """As `schedule`."""
+        return self.schedule()
 
     @property
     def traffic(self) -> Traffic:
