@@ -23,6 +23,7 @@ METHODS: dict[str, tuple[Asynchronous, Topology]] = {
     "ad-psgd-all": (AdPsgd(lr=0.3, active="all"), erdos_renyi(7, seed=2)),
     "ad-psgd-compressed": (AdPsgd(lr=0.3, compressor=QSGD(levels=15)), ring(6)),
     "push-sum": (AsynchronousPushSum(lr=0.01), exponential(6)),
+    "push-sum-running": (AsynchronousPushSum(lr=0.01, running_sums=True), exponential(6)),
 }
 CLOCK = SimulatedClock(0.01, 2e-2, 1e6, 0.01, slow_nodes=(1,), slowdown=3.0)
 
