@@ -73,6 +73,9 @@ class NodeProgram:
     def on_timer(self, context: NodeContext) -> None:
         """The time of a timer has come."""
 
+    def on_lost(self, neighbor: int, context: NodeContext) -> None:
+        """A neighbour is gone, and no longer among those of the context: it gets nothing and sends nothing any more."""
+
     @property
     def model(self) -> Tensor:
         """(1, d): the parameters that this node outputs."""

@@ -42,6 +42,8 @@ class AdPsgd(Asynchronous):
     numbers wait until it has it, and refuses the others, which then do without an averaging in that iteration: as
     nobody waits for a smaller number that waits, there is no circle.
 
+    Who waits for a node that is lost goes on as if it had been refused.
+
     Sent: one dense vector to j and one back, per iteration of an active node; eight bytes or less for a refusal.
 
     With a compressor C, which the paper does not have, C(x_i) and C(x_j) travel, and each of the two adds half of the
@@ -98,6 +100,7 @@ class AdPsgdNode(NodeProgram):
         active: Whether it begins averagings.
         updates: The gradients that it has used.
         asked: Whether it waits for the answer of a neighbour.
+        partner: The last one that it has asked.
         sent: (1, d), what that neighbour has been told of x, with a compressor.
         waiting: The gradient that waits for this, if there is one.
         deferred: The neighbours that wait for this, and what they have told.
@@ -109,6 +112,7 @@ class AdPsgdNode(NodeProgram):
     active: bool
     updates: int = 0
     asked: bool = False
+    partner: int = -1
     sent: Tensor | None = None
     waiting: Tensor | None = None
     deferred: list[tuple[int, Tensor]] = field(default_factory=list)
@@ -133,6 +137,15 @@ class AdPsgdNode(NodeProgram):
             return
         if kind == "answer":
             self._average(value, self.sent)
+        self._go_on(context)
+
+    def on_lost(self, neighbor: int, context: NodeContext) -> None:
+        self.deferred = [each for each in self.deferred if each[0] != neighbor]
+        if self.asked and self.partner == neighbor:
+            self._go_on(context)
+
+    def _go_on(self, context: NodeContext) -> None:
+        """Nothing is waited for any more."""
         self.asked, self.sent = False, None
         deferred, self.deferred = self.deferred, []
         for neighbor, model in deferred:
@@ -150,7 +163,7 @@ class AdPsgdNode(NodeProgram):
         neighbors = context.neighbors
         if self.active and neighbors:
             partner = neighbors[context.draw("partner").key(0).own % len(neighbors)]
-            self.asked = True
+            self.asked, self.partner = True, partner
             self.sent = self._tell(partner, "model", context)
 
     def _use(self, gradient: Tensor, context: NodeContext) -> None:

@@ -10,16 +10,18 @@ from heapq import heapify, heappop, heappush
 import torch
 from torch import Tensor
 
-from algorithms import Message
+from algorithms import Message, Traffic
 from algorithms.program import NodeProgram
 from gossip.drivers.nodes import Gradient, LocalNode, PendingGradients, listeners_of
-from gossip.drivers.schedule import GRADIENT, MESSAGE, SECOND, START, TIMER, Record, Schedule
+from gossip.drivers.schedule import GRADIENT, LOSS, MESSAGE, SECOND, START, TIMER, Record, Schedule
 from gossip.errors import UsageError
 from gossip.network.mail import Letter, LiveMail
 from topologies import Topology
 
 AT_ONCE = 64  # letters that are read before the next gradient
-OUTSTANDING = 64  # letters under way from which on a process computes no gradient
+FEW = 8  # letters under way that never keep a process from computing
+OUTSTANDING = 1 << 26  # bytes of more of them from which on it computes no gradient
+OVERHEAD = 1 << 12  # bytes, at least, of a letter that is under way
 
 
 class MailDriver:
@@ -28,8 +30,11 @@ class MailDriver:
     Between gradients, letters that have come are handed over. A gradient takes as long as it takes; those that several
     nodes of the process have asked for are computed together. No call is collective from the start to the end. A
     process that has too many letters under way, which others have not taken yet, computes no gradient until they have
-    (`outstanding`), so that nobody is flooded: it goes on to take letters itself. The run is over when no process has
-    anything to do and no letter is under way, which a token that goes around finds out.
+    (`outstanding`), so that nobody is flooded: it goes on to take letters itself.
+
+    A run has marks, at which it can be evaluated and goes on when all processes like: from when one is due, gradients
+    and timers wait, and letters are handed over until none is under way, which a token that goes around finds out. The
+    time until the next call of `advance` does not count.
 
     In which order things happen is up to the machines. It is recorded, and `ReplayDriver` gives the same models again.
 
@@ -39,10 +44,12 @@ class MailDriver:
         gradient: Gives the samples of these nodes.
         mail: Carries letters between the processes, and says who has which nodes.
         seed: Of what programs draw.
-        steps: How many gradients each node computes at most.
-        seconds: After which no gradients and timers come; letters still do, until all are read. Without both of the
-            last two the programs must stop by themselves.
-        outstanding: Letters of this process that others have not taken, from which on it computes no gradient.
+        steps: How many gradients each node computes at most; those that it asks for beyond these never come.
+        outstanding: Bytes of letters of this process that others have not taken, if there are more than a few of these,
+            from which on it computes no gradient.
+
+    Attributes:
+        lost: The nodes that have been lost, as far as this process knows.
 
     Raises:
         UsageError: (a ValueError) There is no program for each node of this process.
@@ -57,7 +64,6 @@ class MailDriver:
         *,
         seed: int = 0,
         steps: int | None = None,
-        seconds: float | None = None,
         outstanding: int = OUTSTANDING,
     ) -> None:
         here = mail.hosted[mail.rank]
@@ -66,29 +72,83 @@ class MailDriver:
         self.programs = list(programs)
         self._n, self._mail, self._steps, self._outstanding = topology.n, mail, steps, outstanding
         self._pending = PendingGradients(gradient)
-        listeners = listeners_of(topology)
+        self._listeners = listeners_of(topology)
         self._nodes = {
-            node: LocalNode(node, listeners[node], program, self, seed)
+            node: LocalNode(node, self._listeners[node], program, self, seed)
             for node, program in zip(here, programs, strict=True)
         }
-        self._rank_of = {node: rank for rank, nodes in enumerate(mail.hosted) for node in nodes}
+        self._rank_of = ranks_of(mail.hosted)
+        self.lost: list[int] = []
         self._record = Record(topology.n)
         self._letters: deque[Letter] = deque()  # from and to nodes of this process
         self._asked: deque[tuple[LocalNode, int]] = deque()  # who waits for a gradient, and in which event it asked
         self._timers: list[tuple[int, int, int, int]] = []  # (time, number, node, event)
         self._set = 0
-        self._end = None if seconds is None else round(seconds * SECOND)
-        self._event, self._ended = -1, False
+        self._event, self._done = -1, 0
+        self._sent_bytes, self._sent_messages = dict.fromkeys(here, 0), dict.fromkeys(here, 0)
+        self._began: list[int] = []  # when the clock of this process was 0 by the world's, as of each mark
+        self._before, self._tick = 0, 0  # on that clock, when it was started again, and when that was
+        self._goal: tuple[int | None, int | None] = None, None  # gradients, nanoseconds
+        self._pausing = False
 
     def run(self) -> None:
-        """Let all of it happen; every process does."""
-        self._began, self._tick = time.time_ns(), time.perf_counter_ns()
-        for number, node in self._nodes.items():
-            self._add(START, number, number, -1)
-            node.start()
-        while not self._look_for_the_end():
-            if not self._read() | self._wake() | self._compute():
-                self._mail.wait(self._busy)
+        """Let happen all that will; every process does."""
+        self.advance()
+
+    def advance(self, gradients: int | None = None, seconds: float | None = None) -> None:
+        """Go on to the next mark, which no process passes before all have come to it; every process does.
+
+        Args:
+            gradients: It is due when all nodes of all processes together have about so many since the beginning: some
+                more, as it takes a moment until this is known.
+            seconds: It is due when so many have passed since the beginning, by the clock of each process.
+        """
+        self._goal = gradients, None if seconds is None else round(seconds * SECOND)
+        self._pausing = False
+        self._tick = time.perf_counter_ns()
+        self._began.append(time.time_ns() - self._before)
+        if self._event < 0:
+            for number, node in self._nodes.items():
+                self._add(START, number, number, -1)
+                node.start()
+        while True:
+            while not self._is_over():
+                if not self._read() | self._wake() | self._compute():
+                    self._mail.wait(self._busy)
+            if self._mail.mark():
+                break
+        self._rank_of = ranks_of(self._mail.hosted)
+        self._before = self._now()
+        self._record.mark()
+
+    def recover(self) -> None:
+        """Go on with the ranks that are left, where something else has failed at a mark; they all do.
+
+        Their programs hear of it when it goes on.
+        """
+        self._mail.recover()
+        self._rank_of = ranks_of(self._mail.hosted)
+
+    @property
+    def seconds(self) -> float:
+        """How long it has run, without pauses at marks."""
+        return self._before / SECOND
+
+    @property
+    def gradients(self) -> int:
+        """Those of all nodes of all processes, at the last mark."""
+        return self._mail.state.gradients
+
+    @property
+    def more(self) -> bool:
+        """Whether anything is left to happen to any node of any process, at the last mark."""
+        return self._mail.state.more
+
+    @property
+    def traffic(self) -> Traffic:
+        """What the nodes of this process have sent so far: rows and messages, without what says to whom they go."""
+        sizes, counts = self._sent_bytes.values(), self._sent_messages.values()
+        return Traffic(torch.tensor([*sizes]), torch.tensor([*counts]))
 
     def models(self) -> Tensor:
         """(k, d): what the nodes of this process output."""
@@ -97,7 +157,7 @@ class MailDriver:
     def schedule(self) -> Schedule:
         """What has happened to all nodes, in an order in which every letter is sent before it arrives; collective.
 
-        Times are those of the processes' own clocks, none before that of the event before.
+        Times are those of the processes' own clocks, none before that of the event before, and do not go on at marks.
         """
         parts = self._mail.gather((self._began, self._record.schedule()))
         return merged([part for _, part in parts], [began for began, _ in parts], self._rank_of)
@@ -105,7 +165,7 @@ class MailDriver:
     def compute(self, node: LocalNode, x: Tensor) -> None:
         """See `Host`."""
         step = node.gradients
-        if self._ended or step == self._steps:
+        if step == self._steps:
             return
         node.gradients += 1
         self._pending.ask(node.node, x, step)
@@ -114,6 +174,8 @@ class MailDriver:
     def carry(self, node: LocalNode, to: int, value: Tensor | Message, label: str) -> None:
         """See `Host`."""
         letter = Letter(node.node, to, value, label, self._event)
+        self._sent_bytes[node.node] += letter.size
+        self._sent_messages[node.node] += 1
         rank = self._rank_of[to]
         if rank == self._mail.rank:
             self._letters.append(letter)
@@ -122,51 +184,70 @@ class MailDriver:
 
     def wake(self, node: LocalNode, seconds: float) -> None:
         """See `Host`."""
-        if not self._ended:
-            self._set += 1
-            heappush(self._timers, (self._now() + round(seconds * SECOND), self._set, node.node, self._event))
+        self._set += 1
+        heappush(self._timers, (self._now() + round(seconds * SECOND), self._set, node.node, self._event))
 
     def _now(self) -> int:
-        """Nanoseconds since the start of this process."""
-        return time.perf_counter_ns() - self._tick
+        """Nanoseconds since the beginning, without pauses at marks."""
+        return self._before + time.perf_counter_ns() - self._tick
 
     def _add(self, kind: int, node: int, sender: int, cause: int) -> None:
         self._event += 1
         self._record.add((self._now(), kind, node, sender, cause))
 
-    def _look_for_the_end(self) -> bool:
-        """Whether the run is over, for all processes; and see to it that this one ends in time."""
-        if not self._ended and self._end is not None and self._now() >= self._end:
-            self._ended = True
-            for node, _ in self._asked:
-                self._pending.forget(node.node)
-            self._asked.clear()
-            self._timers.clear()
-        return not (self._letters or self._asked or self._timers) and self._mail.over()
+    def _is_over(self) -> bool:
+        """Whether the mark is there, for all processes; and see to it that this one comes to it."""
+        gradients, end = self._goal
+        if not self._pausing:
+            timed_out = end is not None and self._now() >= end
+            self._pausing = timed_out or (gradients is not None and self._mail.enough(self._done, gradients))
+        more = bool(self._asked or self._timers)
+        return not self._letters and (self._pausing or not more) and self._mail.over(self._done, more)
 
     def _busy(self) -> bool:
         """Whether there is something to do, or nothing will be any more."""
-        now = self._now()
-        timed_out = not self._ended and self._end is not None and now >= self._end
-        due = bool(self._timers) and self._timers[0][0] <= now
-        free = bool(self._asked) and self._mail.outstanding < self._outstanding
-        if timed_out or due or free or self._mail.waiting():
+        if self._letters or self._mail.waiting():
             return True
-        return not (self._letters or self._asked or self._timers) and self._mail.over()
+        if not self._pausing:
+            due = bool(self._timers) and self._timers[0][0] <= self._now()
+            if due or (self._asked and self._keeps_up()):
+                return True
+        return self._is_over()
 
     def _read(self) -> bool:
         """Hand over letters that have come, some of them if there are many; whether there were any."""
         for count in range(AT_ONCE):
             letter = self._letters.popleft() if self._letters else self._mail.arrived()
             if letter is None:
-                return count > 0
+                return self._hear_of_losses() or count > 0
+            if letter.sender in self.lost:  # it has come late
+                continue
             self._add(MESSAGE, letter.to, letter.sender, letter.cause)
             self._nodes[letter.to].receive(letter.sender, letter.row, letter.label)
         return True
 
+    def _hear_of_losses(self) -> bool:
+        """Tell programs which neighbours are lost, when all that came from these has been read; whether there are any.
+
+        Neighbours are those that a node may send to, and those that may send to it.
+        """
+        lost = self._mail.losses()
+        self.lost += lost
+        for other in lost:
+            for number, node in self._nodes.items():
+                if other in node.neighbors or number in self._listeners[other]:
+                    self._add(LOSS, number, other, -1)
+                    node.lose(other)
+        return bool(lost)
+
+    def _keeps_up(self) -> bool:
+        """Whether the others take what this process sends."""
+        count, size = self._mail.outstanding
+        return count <= FEW or size + count * OVERHEAD < self._outstanding
+
     def _wake(self) -> bool:
         """Let the first timer that is due go off; whether there was one."""
-        if not self._timers or self._timers[0][0] > self._now():
+        if self._pausing or not self._timers or self._timers[0][0] > self._now():
             return False
         _, _, number, cause = heappop(self._timers)
         if not self._nodes[number].stopped:
@@ -176,7 +257,7 @@ class MailDriver:
 
     def _compute(self) -> bool:
         """Compute the gradient that was asked for first, if others keep up; whether there was one."""
-        if not self._asked or self._mail.outstanding >= self._outstanding:
+        if self._pausing or not self._asked or not self._keeps_up():
             return False
         node, cause = self._asked.popleft()
         if node.stopped:
@@ -184,32 +265,62 @@ class MailDriver:
             return True
         sample = self._pending.take(node.node)
         self._add(GRADIENT, node.node, node.node, cause)
+        self._done += 1
         node.use(sample)
         return True
 
 
-def merged(parts: Sequence[Schedule], began: Sequence[int], rank_of: dict[int, int]) -> Schedule:
+def ranks_of(hosted: Sequence[Sequence[int]]) -> dict[int, int]:
+    """The rank of each node, of those that the ranks have."""
+    return {node: rank for rank, nodes in enumerate(hosted) for node in nodes}
+
+
+def merged(parts: Sequence[Schedule], began: Sequence[Sequence[int]], rank_of: dict[int, int]) -> Schedule:
     """One schedule of those that processes have recorded, by time, but every message after the event that sent it.
 
     Args:
-        parts: Of each process, what happened to its nodes; causes of messages are numbers of the sender's process.
-        began: When the times of each begin, in nanoseconds.
-        rank_of: The process of each node.
+        parts: Of each process, what happened to its nodes until each mark; causes of messages are numbers of the
+            sender's process.
+        began: When the times of each begin, in nanoseconds, for what happened before each mark.
+        rank_of: The process of each node that is left. What lost ones sent has no cause.
     """
-    first = min(began)
     columns: list[list[tuple[int, ...]]] = []
-    for part, start in zip(parts, began, strict=True):
-        arrays = part.times + start - first, part.kinds, part.nodes, part.senders, part.causes
+    for part in parts:
+        arrays = part.times, part.kinds, part.nodes, part.senders, part.causes
         columns.append(list(zip(*(array.tolist() for array in arrays), strict=True)))
     numbers: list[list[int]] = [[] for _ in parts]  # in the merged schedule
-    parked: list[list[int]] = [[] for _ in parts]  # processes whose next event waits for one of this process
-    queue = [(events[0][0], rank) for rank, events in enumerate(columns) if events]
+    record = Record(parts[0].n)
+    for mark, offsets in enumerate(zip(*began, strict=True)):
+        ends = [int(part.marks[mark]) for part in parts]
+        _merge(record, columns, numbers, ends, [offset - min(offsets) for offset in offsets], rank_of)
+        record.mark()
+    return record.schedule()
+
+
+def _merge(
+    record: Record,
+    columns: Sequence[Sequence[tuple[int, ...]]],
+    numbers: Sequence[list[int]],
+    ends: Sequence[int],
+    offsets: Sequence[int],
+    rank_of: dict[int, int],
+) -> None:
+    """Record the events of the processes up to these ends, and note which numbers they get."""
+    parked: list[list[int]] = [[] for _ in columns]  # processes whose next event waits for one of this process
+    now = record.last().time if len(record) else 0
+
+    def following(rank: int) -> list[tuple[int, int]]:
+        """When the next event of a process was, if there is one."""
+        place = len(numbers[rank])
+        return [(columns[rank][place][0] + offsets[rank], rank)] if place < ends[rank] else []
+
+    queue = [each for rank in range(len(columns)) for each in following(rank)]
     heapify(queue)
-    record, now = Record(parts[0].n), 0
     while queue:
-        _, rank = heappop(queue)
-        moment, kind, node, sender, cause = columns[rank][len(numbers[rank])]
-        source = rank_of[sender]
+        moment, rank = heappop(queue)
+        _, kind, node, sender, cause = columns[rank][len(numbers[rank])]
+        source = rank_of.get(sender, rank)  # what a lost rank did is not known
+        cause = cause if sender in rank_of else -1
         if cause >= len(numbers[source]):
             parked[source].append(rank)
             continue
@@ -218,6 +329,5 @@ def merged(parts: Sequence[Schedule], began: Sequence[int], rank_of: dict[int, i
         record.add((now, kind, node, sender, -1 if cause < 0 else numbers[source][cause]))
         going_on, parked[rank] = [rank, *parked[rank]], []
         for other in going_on:
-            if len(numbers[other]) < len(columns[other]):
-                heappush(queue, (columns[other][len(numbers[other])][0], other))
-    return record.schedule()
+            for each in following(other):
+                heappush(queue, each)

@@ -80,6 +80,13 @@ class LocalNode:
         self.happened += 1
         self.program.on_timer(self)
 
+    def lose(self, neighbor: int) -> None:
+        """A neighbour is lost."""
+        self.happened += 1
+        self.neighbors = tuple(each for each in self.neighbors if each != neighbor)
+        self._reach = frozenset(self.neighbors)
+        self.program.on_lost(neighbor, self)
+
     def ask_gradient(self, x: Tensor) -> None:
         """See `NodeContext`."""
         if self.computing or self.stopped:

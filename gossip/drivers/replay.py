@@ -12,7 +12,7 @@ from torch import Tensor
 from algorithms import Message
 from algorithms.program import NodeProgram
 from gossip.drivers.nodes import Gradient, LocalNode, PendingGradients, listeners_of
-from gossip.drivers.schedule import GRADIENT, KINDS, MESSAGE, START, Schedule
+from gossip.drivers.schedule import GRADIENT, KINDS, LOSS, MESSAGE, START, Schedule
 from gossip.errors import UsageError
 from gossip.network.mail import Letter, Mail, NoMail
 from topologies import Topology
@@ -35,7 +35,8 @@ class ReplayDriver:
         mail: Carries what goes to nodes of other processes; by default this one has all nodes.
 
     Raises:
-        UsageError: (a ValueError) The schedule is one of another number of nodes, or there is no program for each.
+        UsageError: (a ValueError) The schedule is one of another number of nodes, or of a run that lost some, or there
+            is no program for each.
     """
 
     def __init__(
@@ -50,6 +51,11 @@ class ReplayDriver:
     ) -> None:
         if schedule.n != topology.n:
             raise UsageError(f"the schedule is one of {schedule.n} nodes, and the topology has {topology.n}")
+        if (schedule.kinds == LOSS).any():
+            raise UsageError(
+                "the schedule is one of a run that has lost nodes: what they did is not known, so that it cannot be "
+                "replayed"
+            )
         self._mail = NoMail(topology.n) if mail is None else mail
         here = self._mail.hosted[self._mail.rank]
         if len(programs) != len(here):

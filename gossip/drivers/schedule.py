@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from zipfile import BadZipFile
@@ -17,9 +17,9 @@ from gossip.errors import DataError
 SECOND = 10**9  # nanoseconds
 FORMAT = 1  # of files
 
-Kind = Literal["start", "gradient", "message", "timer"]
-KINDS: tuple[Kind, ...] = ("start", "gradient", "message", "timer")
-START, GRADIENT, MESSAGE, TIMER = range(len(KINDS))
+Kind = Literal["start", "gradient", "message", "timer", "loss"]
+KINDS: tuple[Kind, ...] = ("start", "gradient", "message", "timer", "loss")
+START, GRADIENT, MESSAGE, TIMER, LOSS = range(len(KINDS))
 WIDTH = 5  # numbers of an event
 
 
@@ -33,9 +33,10 @@ class Event(NamedTuple):
     kind: Kind
     """What."""
     sender: int
-    """Who sent the message; the node itself if it is none."""
+    """Who sent the message, or was lost; the node itself if it is another event."""
     cause: int
-    """The number of the event in which the gradient or timer was asked for, or the message sent; -1 of a start."""
+    """The number of the event in which the gradient or timer was asked for, or the message sent; -1 if there is none:
+    of starts and losses, and of messages of a lost process, whose events are not known."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,13 +46,19 @@ class Schedule:
     It holds what replaying takes beside programs and data: what a program is told, and what it sends, follows from the
     order alone, as what a node sends to another arrives in the order of sending.
 
+    A run may pause at marks, for evaluation or checkpoints: where `advance` of its driver has come to an end. What
+    comes after a mark does so for all nodes, and the time of the pause is not counted. On real processes nothing is
+    under way at a mark. So a replay has the models of the run at the marks; between two of them, it may have some that
+    no moment of the run had, as different processes do things at the same time.
+
     Attributes:
         n: The number of nodes.
         times: int64, nanoseconds since the start.
         kinds: int8, places in `KINDS`.
         nodes: int32, to whom it happened.
-        senders: int32, who sent a message; of other events the node itself.
-        causes: int64, in which event this one was caused; -1 of starts.
+        senders: int32, who sent a message, or was lost; of other events the node itself.
+        causes: int64, in which event this one was caused; -1 if in none.
+        marks: (marks,) int64, how many events there were at each mark, ascending.
     """
 
     n: int
@@ -60,6 +67,7 @@ class Schedule:
     nodes: NDArray[np.int32]
     senders: NDArray[np.int32]
     causes: NDArray[np.int64]
+    marks: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def __len__(self) -> int:
         return len(self.times)
@@ -135,8 +143,8 @@ class Schedule:
             DataError: It cannot be read, or is none.
         """
         try:
-            with np.load(file, allow_pickle=False) as kept:
-                arrays = dict(kept)
+            with np.load(file, allow_pickle=False) as saved:
+                arrays = dict(saved)
         except OSError as error:
             raise DataError(f"cannot read the schedule {file} ({error.strerror or error})") from error
         except (ValueError, BadZipFile, EOFError) as error:
@@ -145,7 +153,8 @@ class Schedule:
         if not names <= {*arrays} or int(arrays["format"]) != FORMAT:
             raise DataError(f"{file} is no schedule of a run, or one of another version")
         times, causes = np.cumsum(arrays["times"]), np.arange(len(arrays["times"])) - arrays["causes"]
-        return cls(int(arrays["n"]), times, arrays["kinds"], arrays["nodes"], arrays["senders"], causes)
+        kinds, nodes, senders, marks = (arrays[name] for name in ("kinds", "nodes", "senders", "marks"))
+        return cls(int(arrays["n"]), times, kinds, nodes, senders, causes, marks)
 
 
 class Record:
@@ -157,12 +166,16 @@ class Record:
 
     def __init__(self, n: int) -> None:
         self._n = n
-        self._numbers = array("q")
+        self._numbers, self._marks = array("q"), array("q")
         self.add = self._numbers.extend
         """The next event, (time, kind, node, sender, cause); see `Schedule`."""
 
     def __len__(self) -> int:
         return len(self._numbers) // WIDTH
+
+    def mark(self) -> None:
+        """Here the run pauses; see `Schedule`."""
+        self._marks.append(len(self))
 
     def last(self) -> Event:
         """The last event."""
@@ -173,4 +186,5 @@ class Record:
         """What has been recorded so far; a copy."""
         times, kinds, nodes, senders, causes = np.array(self._numbers, np.int64).reshape(-1, WIDTH).T.copy()
         narrow = nodes.astype(np.int32), senders.astype(np.int32)
-        return Schedule(self._n, times, kinds.astype(np.int8), *narrow, causes)
+        marks = np.array(self._marks, np.int64)
+        return Schedule(self._n, times, kinds.astype(np.int8), *narrow, causes, marks)

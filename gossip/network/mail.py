@@ -38,6 +38,16 @@ class Letter(NamedTuple):
         return self.value.dense().clone() if isinstance(self.value, Message) else self.value
 
 
+class State(NamedTuple):
+    """How far processes are together."""
+
+    gradients: int
+    """Those of all nodes."""
+
+    more: bool
+    """Whether any node will do more."""
+
+
 class Mail(Protocol):
     """Carries letters between processes. From one rank to another they arrive in the order of sending."""
 
@@ -60,7 +70,10 @@ class Mail(Protocol):
 
 
 class LiveMail(Protocol):
-    """Carries letters between processes of which none knows when which ones will come."""
+    """Carries letters between processes of which none knows when which ones will come.
+
+    All processes come to marks together, again and again, at which nothing is under way.
+    """
 
     @property
     def rank(self) -> int:
@@ -71,26 +84,54 @@ class LiveMail(Protocol):
         """The nodes of each rank, in the order of its rows."""
 
     @property
-    def outstanding(self) -> int:
-        """How many letters of this process others have not begun to take."""
+    def outstanding(self) -> tuple[int, int]:
+        """How many letters of this process others have not begun to take, and their bytes."""
+
+    @property
+    def state(self) -> State:
+        """That of all processes, at the last mark."""
 
     def send(self, rank: int, letter: Letter) -> None:
         """Send a letter to another rank."""
 
     def waiting(self) -> bool:
-        """Whether a letter has come."""
+        """Whether something has come."""
 
     def arrived(self) -> Letter | None:
         """A letter that has come, if there is one."""
 
-    def over(self) -> bool:
-        """Whether no process will do anything any more; asked again and again by one that has nothing to do."""
+    def enough(self, own: int, wanted: int) -> bool:
+        """Whether all processes together have so many gradients, as far as is known here; asked again and again.
+
+        Args:
+            own: Those of this process.
+            wanted: The same on all processes.
+        """
+
+    def over(self, own: int, more: bool) -> bool:
+        """Whether no process will do anything before the next mark; asked again and again by one that will not.
+
+        Not before all losses have been told.
+
+        Args:
+            own: How many gradients this process has.
+            more: Whether it has something to do after the mark.
+        """
+
+    def losses(self) -> list[int]:
+        """The nodes that have been lost, and of whom this has not been told yet."""
+
+    def mark(self) -> bool:
+        """All is over, and all go on from here; collective. False if it is not, as there were losses meanwhile."""
+
+    def recover(self) -> bool:
+        """Go on with the ranks that are left; collective among them, at a mark. Whether none had been unknown."""
 
     def wait(self, done: Callable[[], bool]) -> None:
         """Wait until something has happened, without taking the core from others."""
 
     def gather(self, value: T) -> list[T]:
-        """What all ranks give, in their order; collective, when the run is over."""
+        """What all ranks give, in their order; collective, at a mark."""
 
 
 class NoMail:
@@ -104,6 +145,7 @@ class NoMail:
 
     def __init__(self, n: int) -> None:
         self.hosted = [range(n)]
+        self.state = State(0, True)
 
     def send(self, rank: int, letter: Letter) -> None:
         """There is no other rank."""
@@ -118,9 +160,9 @@ class NoMail:
         return []
 
     @property
-    def outstanding(self) -> int:
+    def outstanding(self) -> tuple[int, int]:
         """None."""
-        return 0
+        return 0, 0
 
     def waiting(self) -> bool:
         """See `LiveMail`."""
@@ -130,8 +172,25 @@ class NoMail:
         """See `LiveMail`."""
         return None
 
-    def over(self) -> bool:
+    def enough(self, own: int, wanted: int) -> bool:
         """See `LiveMail`."""
+        return own >= wanted
+
+    def over(self, own: int, more: bool) -> bool:
+        """See `LiveMail`."""
+        self.state = State(own, more)
+        return True
+
+    def losses(self) -> list[int]:
+        """None."""
+        return []
+
+    def mark(self) -> bool:
+        """See `LiveMail`."""
+        return True
+
+    def recover(self) -> bool:
+        """Nobody else can be lost."""
         return True
 
     def wait(self, done: Callable[[], bool]) -> None:

@@ -104,8 +104,11 @@ class Sharded:
         self.sharded, self.where, self.kind = sharded, where, kind
 
     def __getattr__(self, name):
-        fail(name, self.where, self.kind)
-        return getattr(self.sharded, name)
+        value = getattr(self.sharded, name)
+        if not callable(value):
+            fail(name, self.where, self.kind)
+            return value
+        return lambda *arguments, **options: (fail(name, self.where, self.kind), value(*arguments, **options))[1]
 
 
 @dataclass(frozen=True)

@@ -2,54 +2,83 @@
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import numpy as np
-import torch
 from mpi4py import MPI
-from numpy.typing import NDArray
 
-from algorithms.compressors.message import Decoder, Message
-from gossip.network.mail import Letter
+from gossip.network.accord import Accord
+from gossip.network.letters import LETTER, Packed, packed, unpacked
+from gossip.network.mail import Letter, State
 from gossip.processes.mpi import MpiCommunicator
 
-LETTER, TOKEN, ALL_OVER = 16, 17, 18  # tags, beside those of the other transports
 T = TypeVar("T")
 
+TAG = 16  # beside those of the other transports
 TESTED = 64  # sends after which those that are done are looked for
+COMING = 8  # receives under way at once
+FAILED = (MPI.ERR_PROC_FAILED, MPI.ERR_PROC_FAILED_PENDING)
 
 
 class MpiMail:
-    """Carries letters between MPI processes; see `Mail`.
+    """Carries letters between MPI processes; see `Mail` and `LiveMail`.
+
+    All that one rank sends to another has the same tag, so that it arrives in the order of sending.
 
     Args:
-        communicator: The processes.
+        communicator: The processes. When ranks have been lost, it becomes that of the others at the next mark.
         hosted: The nodes of each rank.
+        survives: Go on when ranks are lost, with an MPI library that can (ULFM).
     """
 
-    def __init__(self, communicator: MpiCommunicator, hosted: Sequence[Sequence[int]]) -> None:
-        self.rank, self.hosted = communicator.rank, hosted
-        self._communicator = communicator
-        self._sends: list[tuple[MPI.Request, NDArray[np.uint8]]] = []
-        self._controls: list[tuple[MPI.Request, NDArray[np.int64]]] = []
-        self._token_away = self._has_taken = self._is_over = False
-        self._sent, self._taken = [0] * communicator.size, [0] * communicator.size
+    def __init__(
+        self, communicator: MpiCommunicator, hosted: Sequence[Sequence[int]], *, survives: bool = False
+    ) -> None:
+        self._communicator, self._survives = communicator, survives
+        self._lost: list[int] = []  # nodes of which this has not been told
+        self._begin(hosted, Accord(communicator.rank, communicator.size, self._say, floods=survives))
+
+    def _begin(self, hosted: Sequence[Sequence[int]], accord: Accord) -> None:
+        """With the ranks that are there."""
+        size = self._communicator.size
+        self.rank, self.hosted, self._accord = self._communicator.rank, hosted, accord
+        self._sends: list[deque[tuple[MPI.Request, Packed]]] = [deque() for _ in range(size)]
+        self._sizes = [0] * size  # bytes of these
+        self._since = 0  # sends since these were looked at
+        self._controls: list[tuple[MPI.Request, Packed]] = []
+        self._coming: list[tuple[MPI.Request, int, Packed]] = []  # with the rank that each is from
+        self._known = set[int]()  # ranks whose loss has been noticed
 
     @property
-    def outstanding(self) -> int:
+    def state(self) -> State:
         """See `LiveMail`."""
-        self._sends = [(request, kept) for request, kept in self._sends if not request.Test()]
-        return len(self._sends)
+        return self._accord.state
+
+    @property
+    def outstanding(self) -> tuple[int, int]:
+        """See `LiveMail`."""
+        self._since = 0
+        for rank, sends in enumerate(self._sends):
+            while sends and self._done(sends[0][0]) is not False:
+                self._sizes[rank] -= len(sends.popleft()[1])
+        return sum(map(len, self._sends)), sum(self._sizes)
 
     def send(self, rank: int, letter: Letter) -> None:
-        """See `Mail`. Synchronous, so that what has been sent and not taken can be counted."""
-        packed = np.frombuffer(_packed(letter), np.uint8)
-        self._sends.append((self._communicator.mpi.Issend(packed, rank, LETTER), packed))
-        self._sent[rank] += 1
-        if len(self._sends) % TESTED == 0:
-            self._sends = [(request, kept) for request, kept in self._sends if not request.Test()]
+        """See `Mail`. Synchronous, so that it is known what has not been taken."""
+        if rank in self._accord.lost:
+            return
+        buffer = packed(letter)
+        request = self._outliving(lambda: self._communicator.mpi.Issend(buffer, rank, TAG))
+        self._accord.count_sent(rank)
+        if request is None:
+            return
+        self._sends[rank].append((request, buffer))
+        self._sizes[rank] += len(buffer)
+        self._since += 1
+        if self._since == TESTED:
+            assert self.outstanding is not None
 
     def next(self, rank: int) -> Letter:
         """See `Mail`."""
@@ -66,42 +95,45 @@ class MpiMail:
 
     def waiting(self) -> bool:
         """See `LiveMail`."""
-        return bool(self._communicator.mpi.Iprobe(MPI.ANY_SOURCE, LETTER))
+        if self._lost or any(self._done(request) is not False for request, _, _ in self._coming):
+            return True
+        return bool(self._outliving(lambda: self._communicator.mpi.Iprobe(MPI.ANY_SOURCE, TAG)))
 
     def arrived(self) -> Letter | None:
         """See `LiveMail`."""
         return self._take(MPI.ANY_SOURCE)
 
-    def over(self) -> bool:
-        """See `LiveMail`.
+    def losses(self) -> list[int]:
+        """See `LiveMail`."""
+        lost, self._lost = self._lost, []
+        return lost
 
-        A token goes around the ranks that have nothing to do and counts the letters that have been sent and not taken,
-        until it has met nobody who has taken one since it was there (Safra's algorithm: Dijkstra, EWD 998, 1987).
-        """
-        mpi, rank, size = self._communicator.mpi, self.rank, self._communicator.size
-        if size == 1 or self._is_over:
+    def enough(self, own: int, wanted: int) -> bool:
+        """See `LiveMail`."""
+        return self._accord.enough(own, wanted)
+
+    def over(self, own: int, more: bool) -> bool:
+        """See `LiveMail`."""
+        return not self._lost and self._accord.over(own, more)
+
+    def mark(self) -> bool:
+        """See `LiveMail`."""
+        if not self._survives:  # a wait: else what is sent after the mark might come to others before it
+            self._communicator.barrier()
+            self._accord.go_on(after_mark=True)
             return True
-        if rank > 0 and mpi.Iprobe(0, ALL_OVER):
-            self._communicator.wait([mpi.Irecv(np.empty(1, np.int64), 0, ALL_OVER)])
-            self._is_over = True
-            return True
-        if rank == 0 and not self._token_away:
-            self._pass_on(0, False)
-            self._token_away, self._has_taken = True, False
-        if mpi.Iprobe((rank - 1) % size, TOKEN):
-            token = np.empty(2, np.int64)
-            self._communicator.wait([mpi.Irecv(token, (rank - 1) % size, TOKEN)])
-            count, taken = int(token[0]) + sum(self._sent) - sum(self._taken), bool(token[1]) or self._has_taken
-            self._has_taken = False
-            if rank > 0:
-                self._pass_on(count, taken)
-            elif count == 0 and not taken:
-                nothing = np.zeros(1, np.int64)
-                self._controls += [(mpi.Isend(nothing, other, ALL_OVER), nothing) for other in range(1, size)]
-                self._is_over = True
-            else:
-                self._token_away = False
-        return self._is_over
+        over = self._communicator.agree(self._accord.settled)
+        self._notice()  # what that has found out
+        self._accord.go_on(after_mark=over)
+        return self.recover() if over and self._accord.lost else over
+
+    def recover(self) -> bool:
+        """See `LiveMail`."""
+        gone, hosted = self._communicator.go_on(), self.hosted
+        self._note(gone)
+        left = [nodes for rank, nodes in enumerate(hosted) if rank not in gone]
+        self._begin(left, self._accord.without(gone, self._communicator.rank))
+        return not self._lost
 
     def wait(self, done: Callable[[], bool]) -> None:
         """See `LiveMail`."""
@@ -109,60 +141,89 @@ class MpiMail:
 
     def gather(self, value: T) -> list[T]:
         """See `LiveMail`."""
-        values = self._communicator.gather(value)
-        self._communicator.wait([request for request, _ in (*self._sends, *self._controls)])
-        self._sends, self._controls = [], []
+        values: list[T] = self._communicator.gather(value)
+        if not self._survives:  # else some that have heard of the end from others have not taken what else tells of it
+            self._communicator.wait([request for request, _ in self._controls])
+            self._controls.clear()
         return values
 
     def finish(self) -> list[Letter]:
         """See `Mail`."""
-        everyone = self._communicator.gather(self._sent)
-        left = [sent[self.rank] - taken for sent, taken in zip(everyone, self._taken, strict=True)]
+        everyone = self._communicator.gather(self._accord.sent)
+        left = [sent[self.rank] - taken for sent, taken in zip(everyone, self._accord.taken, strict=True)]
         letters = [self.next(rank) for rank, count in enumerate(left) for _ in range(count)]
-        self._communicator.wait([request for request, _ in self._sends])
-        self._sends.clear()
+        self._communicator.wait([request for sends in self._sends for request, _ in sends])
+        for sends in self._sends:
+            sends.clear()
         return letters
 
+    def _say(self, rank: int, said: list[int]) -> None:
+        """Send some numbers."""
+        buffer = np.array(said, np.int64).view(np.uint8)
+        request = self._outliving(lambda: self._communicator.mpi.Isend(buffer, rank, TAG))
+        self._controls = [each for each in self._controls if self._done(each[0]) is False]
+        if request is not None:
+            self._controls.append((request, buffer))
+
     def _take(self, source: int) -> Letter | None:
-        """A letter from this rank, or any, if one has come."""
-        status = MPI.Status()
-        message = self._communicator.mpi.Improbe(source, LETTER, status)
-        if message is None:
+        """The next letter from this rank, or any, that is there; and all else that has come before."""
+        while (found := self._received(source)) is not None:
+            rank, buffer = found
+            if buffer[:8].view(np.int64)[0] == LETTER:
+                self._accord.count_taken(rank)
+                return unpacked(buffer)
+            self._accord.hear(rank, buffer.view(np.int64).tolist())
+            self._note(self._accord.lost)
+        return None
+
+    def _received(self, source: int) -> tuple[int, Packed] | None:
+        """What has come from this rank, or any, and is there as a whole: from whom, and what."""
+        mpi, status = self._communicator.mpi, MPI.Status()
+        if len(self._coming) < COMING:
+            message = self._outliving(lambda: mpi.Improbe(source, TAG, status))
+            if message is not None:
+                buffer = np.empty(status.Get_count(MPI.BYTE), np.uint8)
+                request = self._outliving(lambda: message.Irecv(buffer))
+                if request is not None:
+                    self._coming.append((request, status.source, buffer))
+        late = set[int]()
+        for request, rank, buffer in [*self._coming]:
+            done = rank not in late and source in (rank, MPI.ANY_SOURCE) and self._done(request)
+            if done is False:
+                late.add(rank)
+                continue
+            self._coming = [each for each in self._coming if each[0] is not request]
+            if done:
+                return rank, buffer
+        return None
+
+    def _done(self, request: MPI.Request) -> bool | None:
+        """Whether it is done; None if it never will be, as a rank is lost."""
+        return self._outliving(lambda: bool(request.Test()))
+
+    def _outliving(self, call: Callable[[], T]) -> T | None:
+        """What it gives; None if it fails because a rank is lost."""
+        try:
+            return call()
+        except MPI.Exception as error:
+            if not self._survives or error.Get_error_class() not in FAILED:
+                raise
+            self._notice()
             return None
-        buffer = np.empty(status.Get_count(MPI.BYTE), np.uint8)
-        self._communicator.wait([message.Irecv(buffer)], [status.source])
-        self._taken[status.source] += 1
-        self._has_taken = True
-        return _unpacked(buffer)
 
-    def _pass_on(self, count: int, taken: bool) -> None:
-        """Send the token to the next rank."""
-        token = np.array([count, taken], np.int64)
-        following = (self.rank + 1) % self._communicator.size
-        self._controls = [(request, kept) for request, kept in self._controls if not request.Test()]
-        self._controls.append((self._communicator.mpi.Isend(token, following, TOKEN), token))
+    def _notice(self) -> None:
+        """Note which ranks are lost."""
+        mpi = self._communicator.mpi
+        mpi.Ack_failed()
+        self._note(mpi.Get_failed().Translate_ranks(None, mpi.Get_group()))
 
-
-def _packed(letter: Letter) -> bytes:
-    """A letter as it travels: a message as its sender packed it."""
-    sender, to, value, label, cause = letter
-    content: tuple[Decoder | None, int, str, bytes]
-    if isinstance(value, Message):
-        content = value.compressor, value.d, _name(value.dtype), value.pack(0).tobytes()
-    else:
-        content = None, value.shape[1], _name(value.dtype), value.cpu().contiguous().view(torch.uint8).numpy().tobytes()
-    return pickle.dumps((sender, to, label, cause, content))
-
-
-def _unpacked(packed: NDArray[np.uint8]) -> Letter:
-    sender, to, label, cause, (compressor, d, name, content) = pickle.loads(packed.data)
-    dtype = getattr(torch, name)
-    if compressor is None:
-        row = torch.frombuffer(bytearray(content), dtype=dtype)[None]
-        return Letter(sender, to, row, label, cause)
-    row = torch.frombuffer(bytearray(content), dtype=torch.uint8)
-    return Letter(sender, to, Message(compressor, d, dtype, torch.device("cpu"), (row,)), label, cause)
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
+    def _note(self, ranks: Iterable[int]) -> None:
+        """These ranks are lost."""
+        new = {*ranks} - self._known
+        if new:
+            self._known |= new
+            self._accord.lose(new)
+            self._lost += sorted(node for rank in new for node in self.hosted[rank])
+            for rank in new:
+                self._sends[rank].clear()
+                self._sizes[rank] = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -67,11 +68,38 @@ class Ticking(NodeProgram):
 
 def test_it_ends_after_some_seconds() -> None:
     programs = [Ticking(torch.zeros(1, 1)) for _ in range(4)]
-    run = MailDriver(programs, ring(4), nothing, NoMail(4), seconds=0.3)
-    run.run()
+    run = MailDriver(programs, ring(4), nothing, NoMail(4))
+    run.advance(seconds=0.3)
     schedule = run.schedule()
     assert 0.2 < schedule.seconds < 10 and np.all(np.diff(schedule.times) >= 0)
     assert all(0 < program.ticks <= 30 and program.gradients > 5 for program in programs)
+
+
+def test_it_goes_on_from_marks_and_their_time_does_not_count() -> None:
+    programs = [Ticking(torch.zeros(1, 1)) for _ in range(4)]
+    run = MailDriver(programs, ring(4), nothing, NoMail(4))
+    run.advance(gradients=10)
+    assert run.more and run.gradients == sum(program.gradients for program in programs) == 10
+    time.sleep(0.3)
+    run.advance(gradients=10)
+    run.advance(gradients=12)
+    run.advance(seconds=run.seconds + 0.1)
+    schedule = run.schedule()
+    assert schedule.marks.tolist()[1] == schedule.marks[0] and schedule.marks[-1] == len(schedule)
+    assert np.cumsum(schedule.kinds == 1)[schedule.marks - 1].tolist() == [10, 10, 12, run.gradients]
+    assert 0.1 <= run.seconds < 0.3 and max(np.diff(schedule.times)) < 0.3 * 10**9
+    assert all(program.ticks > 1 for program in programs)
+
+
+def test_of_several_processes_what_comes_after_a_mark_does_so_in_the_merged_schedule() -> None:
+    records = [Record(2), Record(2)]
+    for record, times in zip(records, ([1, 5], [100, 103]), strict=True):
+        for moment, kind in zip(times, (0, 3), strict=True):
+            record.add((moment, kind, records.index(record), records.index(record), kind - 1 if kind == 0 else 0))
+            record.mark()
+    schedule = merged([record.schedule() for record in records], [[0, 40], [-20, 0]], {0: 0, 1: 1})
+    assert schedule.nodes.tolist() == [0, 1, 0, 1] and schedule.marks.tolist() == [2, 4]
+    assert schedule.times.tolist() == [21, 100, 100, 103]
 
 
 @dataclass
@@ -104,7 +132,7 @@ def test_in_a_merged_schedule_messages_arrive_after_they_were_sent(data: st.Data
         happen(2, to, sender, event)
         under_way.append((len(cut.numbers) - 1, to, data.draw(st.integers(0, n - 1))))
 
-    schedule = merged([part.schedule() for part in cut.parts], offsets, rank_of)
+    schedule = merged(ended(cut.parts), [[offset] for offset in offsets], rank_of)
     assert len(schedule) == len(cut.numbers)
     assert np.all(schedule.causes < np.arange(len(schedule))) and np.all(np.diff(schedule.times) >= 0)
     heard = np.flatnonzero(schedule.kinds == 2)
@@ -114,6 +142,13 @@ def test_in_a_merged_schedule_messages_arrive_after_they_were_sent(data: st.Data
         assert [(event.kind, event.node) for event in own] == [(event.kind, event.node) for event in part.schedule()]
 
 
+def ended(records: list[Record]) -> list[Schedule]:
+    """With a mark at the end of each."""
+    for record in records:
+        record.mark()
+    return [record.schedule() for record in records]
+
+
 def test_every_node_needs_a_program() -> None:
     with pytest.raises(ValueError, match="0 programs for 4 nodes: every node needs one"):
         MailDriver([], ring(4), nothing, NoMail(4))
@@ -121,8 +156,8 @@ def test_every_node_needs_a_program() -> None:
 
 def test_schedules_of_equal_clocks_are_merged_by_time() -> None:
     records = [Record(2), Record(2)]
-    for time, node in ((3, 0), (5, 1), (7, 1), (9, 0)):
-        records[node].add((time, 0 if time < 6 else 3, node, node, -1 if time < 6 else 0))
-    schedule: Schedule = merged([record.schedule() for record in records], [100, 100], {0: 0, 1: 1})
+    for moment, node in ((3, 0), (5, 1), (7, 1), (9, 0)):
+        records[node].add((moment, 0 if moment < 6 else 3, node, node, -1 if moment < 6 else 0))
+    schedule: Schedule = merged(ended(records), [[100], [100]], {0: 0, 1: 1})
     assert schedule.times.tolist() == [3, 5, 7, 9] and schedule.nodes.tolist() == [0, 1, 1, 0]
     assert schedule.causes.tolist() == [-1, -1, 1, 0]

@@ -17,14 +17,16 @@ from gossip.drivers.gradients import NodeGradients
 from gossip.drivers.mail import MailDriver
 from gossip.drivers.nodes import Gradient
 from gossip.drivers.replay import ReplayDriver
+from gossip.drivers.schedule import Schedule
 from gossip.network import Communicator
-from tests.gossip.drivers.test_replay import METHODS, gradients
+from tests.gossip.drivers.test_replay import METHODS, columns, gradients
 from topologies import Topology, exponential
 
 
-def run(
-    processes: Communicator, name: str, topology: Topology, gradient: Gradient, d: int, **options: float
+def prepared(
+    processes: Communicator, name: str, topology: Topology, gradient: Gradient, d: int, **options: int
 ) -> MailDriver:
+    """At its start."""
     from gossip.network.transports.mpi_mail import MpiMail
     from gossip.processes.mpi import MpiCommunicator
 
@@ -33,7 +35,7 @@ def run(
     here = hosted[processes.rank]
     method = METHODS[name][0] if name in METHODS else AsynchronousPushSum()
     x = torch.zeros(topology.n, d, dtype=torch.float64) + torch.arange(topology.n)[:, None]
-    driver = MailDriver(
+    return MailDriver(
         method.programs(topology, here, x[list(here)]),
         topology,
         gradient,
@@ -41,8 +43,6 @@ def run(
         seed=3,
         **options,
     )
-    driver.run()
-    return driver
 
 
 class SlowedDown:
@@ -60,7 +60,8 @@ class SlowedDown:
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_its_schedule_gives_its_models_in_one_process(processes: Communicator, name: str) -> None:
     method, topology = METHODS[name]
-    driver = run(processes, name, topology, SlowedDown(gradients(topology, Minibatch(8))), 31, steps=10)
+    driver = prepared(processes, name, topology, SlowedDown(gradients(topology, Minibatch(8))), 31, steps=10)
+    driver.run()
     schedule = driver.schedule()
     assert np.bincount(schedule.nodes[schedule.kinds == 1]).tolist() == [10] * topology.n
     x = torch.zeros(topology.n, 31, dtype=torch.float64) + torch.arange(topology.n)[:, None]
@@ -78,7 +79,8 @@ def nothing(nodes: Sequence[int], x: Tensor, steps: Sequence[int]) -> Sample:
 
 @pytest.mark.ranks(3)
 def test_mass_is_kept_where_few_letters_may_be_under_way(processes: Communicator) -> None:
-    driver = run(processes, "", exponential(8), nothing, 1, seconds=0.5, outstanding=1)
+    driver = prepared(processes, "", exponential(8), nothing, 1, outstanding=1)
+    driver.advance(seconds=0.5)
     nodes = [program.push_sum for program in driver.programs if isinstance(program, PushSumNode)]
     mine = sum(float(each.numerator.sum()) for each in nodes), sum(float(each.weight.sum()) for each in nodes)
     numerators, weights = zip(*processes.gather(mine), strict=True)
@@ -86,3 +88,32 @@ def test_mass_is_kept_where_few_letters_may_be_under_way(processes: Communicator
     schedule = driver.schedule()
     assert np.bincount(schedule.nodes[schedule.kinds == 1], minlength=8).min() > 3
     assert schedule.seconds >= 0.4
+
+
+@pytest.mark.ranks(2, 3, 4)
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_at_marks_nothing_is_under_way_and_a_replay_has_the_models(processes: Communicator, name: str) -> None:
+    method, topology = METHODS[name]
+    driver = prepared(processes, name, topology, SlowedDown(gradients(topology, Minibatch(8))), 31, steps=15)
+    found, told = [driver.models()], []
+    while driver.more:
+        wanted = driver.gradients + 3 * topology.n
+        driver.advance(gradients=wanted)
+        found.append(driver.models())
+        assert min(wanted, 15 * topology.n) <= driver.gradients == np.count_nonzero(driver.schedule().kinds == 1)
+        told.append((driver.gradients, driver.seconds))
+    assert 2 <= len(told) <= 6  # a few gradients more than asked for, but not all of them
+    schedule = driver.schedule()
+    done = np.cumsum(schedule.kinds == 1)[schedule.marks - 1]
+    assert done.tolist() == [each for each, _ in told]
+    messages = schedule.kinds == 2
+    marks = np.searchsorted(schedule.marks, np.arange(len(schedule)), side="right")
+    assert (marks[schedule.causes[messages]] == marks[messages]).all()
+    x = torch.zeros(topology.n, 31, dtype=torch.float64) + torch.arange(topology.n)[:, None]
+    for mark, models in zip([0, *schedule.marks], found, strict=True):
+        until = Schedule(schedule.n, *(column[:mark] for column in columns(schedule)))
+        programs = method.programs(topology, range(topology.n), x)
+        again = ReplayDriver(programs, topology, gradients(topology, Minibatch(8)), until, seed=3)
+        again.run()
+        assert torch.equal(again.models()[processes.rank :: processes.size], models)
+        assert not again.under_way()
