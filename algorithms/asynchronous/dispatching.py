@@ -17,29 +17,28 @@ class DispatchingServer(NodeProgram):
 
     Attributes:
         x: (1, d), its model w.
-        clients: How many there are.
-        busy: How many are at work at any time.
+        busy: How many clients are at work at any time, unless there are fewer.
         version: How many models it has had before this one.
         began: Client at work -> the version that it began with.
     """
 
     method: AsynchronousFederated
     x: Tensor
-    clients: int
     busy: int
     version: int = 0
     began: dict[int, int] = field(default_factory=dict)
 
     def on_start(self, context: NodeContext) -> None:
-        for client in drawn(range(self.clients), self.busy, context.draw("clients")):
+        for client in drawn(context.neighbors, self.busy, context.draw("clients")):
             self._ask(client, context)
 
     def on_message(self, sender: int, value: Tensor, kind: str, context: NodeContext) -> None:
         self.use(value, self.version - self.began.pop(sender))
-        idle = [sender]
-        if self.busy < self.clients:
-            idle = [client for client in range(self.clients) if client not in self.began]
-        self._ask(drawn(idle, 1, context.draw("clients"))[0], context)
+        self._ask_another(context)
+
+    def on_lost(self, neighbor: int, context: NodeContext) -> None:
+        if self.began.pop(neighbor, None) is not None:
+            self._ask_another(context)
 
     def use(self, answer: Tensor, staleness: int) -> None:
         """Make what the method makes of an answer (1, d), from so many versions ago."""
@@ -52,6 +51,12 @@ class DispatchingServer(NodeProgram):
     def report(self) -> dict[str, float]:
         """How many updates the server has made."""
         return {"server_updates": float(self.version)}
+
+    def _ask_another(self, context: NodeContext) -> None:
+        """Ask one of those that are not at work, if there is one."""
+        idle = [client for client in context.neighbors if client not in self.began]
+        if idle:
+            self._ask(drawn(idle, 1, context.draw("clients"))[0], context)
 
     def _ask(self, client: int, context: NodeContext) -> None:
         self.began[client] = self.version

@@ -55,7 +55,7 @@ class FedAsync(AsynchronousFederated):
         at_work(self, self.concurrency, clients)
 
     def server(self, x: Tensor, clients: int) -> NodeProgram:
-        return FedAsyncServer(self, x, clients, at_work(self, self.concurrency, clients))
+        return FedAsyncServer(self, x, at_work(self, self.concurrency, clients))
 
 
 @dataclass(eq=False)

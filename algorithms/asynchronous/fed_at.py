@@ -39,7 +39,7 @@ class FedAT(Tiered, AsynchronousFederated):
 
     The paper's clients have mu = 0.4, Adam, and models that travel as encoded polylines: compressor = `Polyline()`; its
     tiers are 5, of which 10 clients train in a round. With one tier it is FedAvg, or FedProx. A tier waits for all
-    clients of a round: one that is lost ends it, and no other tier.
+    clients of a round that are not lost; one that has lost all of its clients no longer counts.
 
         >>> cross_tier_weights([5, 2, 1, 0, 0])
         [0.0, 0.0, 0.125, 0.25, 0.625]
@@ -77,15 +77,19 @@ class FedATServer(TieredServer):
     models: list[Tensor] = field(kw_only=True)
 
     def known(self, tier: int, context: NodeContext) -> None:
-        self.begin(tier, context)
+        self.go_on(tier, context)
 
-    def end(self, tier: int, mean: Tensor, context: NodeContext) -> None:
+    def end(self, tier: int, mean: Tensor) -> None:
         self.models[tier] = mean
-        w = torch.zeros_like(mean)
-        for weight, model in zip(cross_tier_weights(self.ended, self.method.across), self.models, strict=True):
-            w = add_scaled(w, weight, model)
-        self.x = w
-        self.begin(tier, context)
+        there = [m for m, size in enumerate(self.tiers.sizes) if size or m == tier]
+        weights = cross_tier_weights([self.ended[m] for m in there], self.method.across)
+        self.x = torch.zeros_like(mean)
+        for m, weight in zip(there, weights, strict=True):
+            self.x = add_scaled(self.x, weight, self.models[m])
+
+    def go_on(self, tier: int, context: NodeContext) -> None:
+        if self.tiers.members[tier]:
+            self.begin(tier, context)
 
 
 def cross_tier_weights(rounds: Sequence[int], across: Across = "mirrored") -> list[float]:

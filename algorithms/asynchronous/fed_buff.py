@@ -60,7 +60,7 @@ class FedBuff(AsynchronousFederated):
         at_work(self, self.concurrency, clients)
 
     def server(self, x: Tensor, clients: int) -> NodeProgram:
-        return FedBuffServer(self, x, clients, at_work(self, self.concurrency, clients))
+        return FedBuffServer(self, x, at_work(self, self.concurrency, clients))
 
 
 @dataclass(eq=False)

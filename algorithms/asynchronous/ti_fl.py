@@ -61,15 +61,16 @@ class TiFLServer(TieredServer):
     method: TiFL
 
     def known(self, tier: int, context: NodeContext) -> None:
-        if tier == len(self.ended) - 1:  # the last one
-            self._begin_any(context)
+        if not self.tiers.left and not self.rounds:
+            self.go_on(tier, context)
 
-    def end(self, tier: int, mean: Tensor, context: NodeContext) -> None:
+    def end(self, tier: int, mean: Tensor) -> None:
         self.x = mean
-        self._begin_any(context)
 
-    def _begin_any(self, context: NodeContext) -> None:
-        probabilities = self.method.probabilities or [1.0] * len(self.ended)
-        shares = [each / math.fsum(probabilities) for each in probabilities]
-        random = stream(context.draw("tier").key(0).own)
-        self.begin(int(random.choice(len(shares), p=shares)), context)
+    def go_on(self, tier: int, context: NodeContext) -> None:
+        probabilities = self.method.probabilities or (1.0,) * len(self.ended)
+        there = [each if members else 0.0 for each, members in zip(probabilities, self.tiers.members, strict=True)]
+        if any(there):
+            random = stream(context.draw("tier").key(0).own)
+            shares = [each / math.fsum(there) for each in there]
+            self.begin(int(random.choice(len(shares), p=shares)), context)

@@ -106,7 +106,7 @@ class Tiers:
     """The clients by their tiers, as far as these are known.
 
     Attributes:
-        sizes: Tier -> how many clients it has, from the fastest on.
+        sizes: Tier -> how many clients it has, known or not, from the fastest on; 0 if all are lost.
         taking_part: Tier -> how many of them train in a round.
         weights: Client -> how much it counts.
         members: Tier -> those of its clients that are known; in the order in which they have been measured.
@@ -129,9 +129,25 @@ class Tiers:
         if self.left[client]:
             return None
         del self.left[client]
-        tier = next(tier for tier, size in enumerate(self.sizes) if len(self.members[tier]) < size)
+        tier = self._incomplete[0]
         self.members[tier].append(client)
-        return tier if len(self.members[tier]) == self.sizes[tier] else None
+        return tier if tier not in self._incomplete else None
+
+    def lost(self, client: int) -> int | None:
+        """A client is gone; the tier that is complete by this, if one is: those that are not measured are slow."""
+        if self.left.pop(client, None) is None:
+            tier = self.of(client)
+            self.members[tier].remove(client)
+            self.sizes[tier] -= 1
+            return None
+        tier = self._incomplete[-1]
+        self.sizes[tier] -= 1
+        return tier if tier not in self._incomplete else None
+
+    @property
+    def _incomplete(self) -> list[int]:
+        """The tiers of which not all clients are known."""
+        return [tier for tier, size in enumerate(self.sizes) if len(self.members[tier]) < size]
 
 
 @dataclass
@@ -183,33 +199,56 @@ class TieredServer(NodeProgram):
                 self.known(tier, context)
 
     def on_message(self, sender: int, value: Tensor, kind: str, context: NodeContext) -> None:
-        if sender in self.tiers.left:
-            complete = self.tiers.answered(sender)
-            if complete is not None:
-                self.known(complete, context)
-            elif sender in self.tiers.left:
-                self._send([sender], "model to measure", context)
+        if sender not in self.tiers.left:
+            tier = self.tiers.of(sender)
+            self.rounds[tier].answers[sender] = value
+            self._settle(tier, context)
             return
-        tier = self.tiers.of(sender)
-        going_on = self.rounds[tier]
-        going_on.answers[sender] = value
-        if len(going_on.answers) == len(going_on.clients):
-            del self.rounds[tier]
-            self.ended[tier] += 1
-            self.end(tier, going_on.mean(self.tiers.weights), context)
+        complete = self.tiers.answered(sender)
+        if complete is not None:
+            self.known(complete, context)
+        elif sender in self.tiers.left:
+            self._send([sender], "model to measure", context)
+
+    def on_lost(self, neighbor: int, context: NodeContext) -> None:
+        known = neighbor not in self.tiers.left
+        tier = self.tiers.of(neighbor) if known else None
+        complete = self.tiers.lost(neighbor)
+        if complete is not None:
+            self.known(complete, context)
+        if tier in self.rounds and neighbor not in self.rounds[tier].answers:
+            clients = self.rounds[tier].clients
+            clients[:] = [client for client in clients if client != neighbor]
+            self._settle(tier, context)
 
     def known(self, tier: int, context: NodeContext) -> None:
         """All clients of a tier are known."""
         raise NotImplementedError
 
-    def end(self, tier: int, mean: Tensor, context: NodeContext) -> None:
+    def end(self, tier: int, mean: Tensor) -> None:
         """A round of a tier has ended, whose clients have this mean (1, d)."""
         raise NotImplementedError
+
+    def go_on(self, tier: int, context: NodeContext) -> None:
+        """Begin what follows a round of a tier."""
+        raise NotImplementedError
+
+    def _settle(self, tier: int, context: NodeContext) -> None:
+        """End a round if nobody is waited for; it counts if anybody has answered."""
+        going_on = self.rounds[tier]
+        if len(going_on.answers) < len(going_on.clients):
+            return
+        del self.rounds[tier]
+        if going_on.clients:
+            self.ended[tier] += 1
+            self.end(tier, going_on.mean(self.tiers.weights))
+        self.go_on(tier, context)
 
     def begin(self, tier: int, context: NodeContext) -> None:
         """Begin a round of a tier, from the server's model."""
         draw = context.draw(f"clients of tier {tier}")
-        clients = drawn(self.tiers.members[tier], self.tiers.taking_part[tier], draw)
+        members = self.tiers.members[tier]
+        clients = drawn(members, min(self.tiers.taking_part[tier], len(members)), draw)
         self.rounds[tier] = Round(clients)
         self._send(clients, f"model for tier {tier}", context)
 
