@@ -94,8 +94,8 @@ def _packed(numbers: Integers) -> NDArray[np.uint8]:
     """The characters of some numbers, of at most 62 bits and a sign."""
     doubled = (numbers << 1 ^ numbers >> 63).view(np.uint64)
     counts = np.ones(len(doubled), np.int64)
-    for group in range(1, GROUPS):
-        counts += doubled >> np.uint64(5 * group) > 0
+    for group in range(1, -(-int(doubled.max(initial=0)).bit_length() // 5)):
+        counts += doubled >= np.uint64(1 << 5 * group)
     ends = np.cumsum(counts)
     packed = np.empty(ends[-1] if len(ends) else 0, np.uint8)
     starts, rest = ends - counts, doubled
