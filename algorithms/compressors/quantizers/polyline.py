@@ -92,19 +92,17 @@ class Polyline(Compressor):
 
 def _packed(numbers: Integers) -> NDArray[np.uint8]:
     """The characters of some numbers, of at most 62 bits and a sign."""
-    doubled = (numbers << 1 ^ numbers >> 63).view(np.uint64)
-    counts = np.ones(len(doubled), np.int64)
-    for group in range(1, -(-int(doubled.max(initial=0)).bit_length() // 5)):
-        counts += doubled >= np.uint64(1 << 5 * group)
-    ends = np.cumsum(counts)
-    packed = np.empty(ends[-1] if len(ends) else 0, np.uint8)
-    starts, rest = ends - counts, doubled
-    for group in range(int(counts.max(initial=0))):
-        longer = counts > group
-        starts, counts, rest = starts[longer], counts[longer], rest[longer]
-        packed[starts + group] = (rest & np.uint64(31)) + np.where(counts > group + 1, MORE + FIRST, FIRST)
+    rest = (numbers << 1 ^ numbers >> 63).view(np.uint64)
+    longest = max(1, -(-int(rest.max(initial=0)).bit_length() // 5))
+    characters = np.empty((len(rest), longest), np.uint8)
+    sent = np.ones((len(rest), longest), bool)
+    for group in range(longest):
+        characters[:, group] = (rest & np.uint64(31)) + np.uint64(FIRST)
         rest = rest >> np.uint64(5)
-    return packed
+        more = rest > 0
+        characters[:, group] += np.uint8(MORE) * more
+        sent[:, group + 1 :] = more[:, None]
+    return characters[sent]
 
 
 def _unpacked(packed: NDArray[np.uint8], count: int) -> Integers:
@@ -121,8 +119,9 @@ def _unpacked(packed: NDArray[np.uint8], count: int) -> Integers:
     counts, highest = ends - starts + 1, groups[ends]
     if (counts > GROUPS).any() or ((counts > 1) & (highest == 0)).any() or ((counts == GROUPS) & (highest > 15)).any():
         raise ValueError("a number that is longer than it needs to be, or than 64 bits")
-    doubled = np.zeros(count, np.uint64)
-    for group in range(int(counts.max(initial=0))):
-        longer = counts > group
-        doubled[longer] |= (groups[starts[longer] + group] & 31).astype(np.uint64) << np.uint64(5 * group)
+    doubled = highest.astype(np.uint64)
+    for group in range(1, int(counts.max(initial=0))):
+        at = ends - group
+        lower = doubled << np.uint64(5) | groups[np.maximum(at, 0)] & np.uint8(31)
+        doubled = np.where(at >= starts, lower, doubled)
     return (doubled >> np.uint64(1)).view(np.int64) ^ -(doubled & np.uint64(1)).view(np.int64)
