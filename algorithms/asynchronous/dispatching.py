@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -36,7 +37,7 @@ class DispatchingServer(NodeProgram):
         self.use(value, self.version - self.began.pop(sender))
         self._ask_another(context)
 
-    def on_lost(self, neighbor: int, context: NodeContext) -> None:
+    def on_lost(self, neighbor: int, returned: Sequence[tuple[Tensor, str]], context: NodeContext) -> None:
         if self.began.pop(neighbor, None) is not None:
             self._ask_another(context)
 
@@ -47,10 +48,6 @@ class DispatchingServer(NodeProgram):
     @property
     def model(self) -> Tensor:
         return self.x
-
-    def report(self) -> dict[str, float]:
-        """How many updates the server has made."""
-        return {"server_updates": float(self.version)}
 
     def _ask_another(self, context: NodeContext) -> None:
         """Ask one of those that are not at work, if there is one."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Literal, Self
 
 import torch
 from torch import Tensor
@@ -29,14 +29,14 @@ class Tiered:
         profiling: How many answers of each client are waited for to measure tiers, >= 1; left out where they are given.
         participation: How many clients of a tier train in each of its rounds: an integer for their number, or a share
             in (0, 1], of which the nearest number is used, at least 1. They are drawn uniformly, without replacement.
-        weights: (n,) how much each client counts in its tier, > 0, in any unit, such as the numbers of examples; or
-            "equal".
+        weights: (n,) how much each client counts in its tier, > 0, in any unit; "equal"; or "examples", the numbers of
+            training examples that they have, which a run knows.
     """
 
     tiers: int | tuple[int, ...] = 5
     profiling: int = 1
     participation: int | float = 1.0
-    weights: tuple[float, ...] | Literal["equal"] = "equal"
+    weights: tuple[float, ...] | Literal["equal", "examples"] = "equal"
 
     def check_tiers(self) -> None:
         """Refuse what cannot be."""
@@ -52,9 +52,13 @@ class Tiered:
         measured = isinstance(self.tiers, int) and self.tiers > 1
         check(self.profiling == 1 or measured, self, "profiling", "left out where no tiers are measured")
         if isinstance(self.weights, str):
-            check(self.weights == "equal", self, "weights", '"equal", or numbers')
+            check(self.weights in ("equal", "examples"), self, "weights", 'numbers, "equal" or "examples"')
         else:
             check(all(0 < weight < math.inf for weight in self.weights), self, "weights", "> 0")
+
+    def for_examples(self, examples: Sequence[int]) -> Self:
+        """This method for clients that have so many training examples each, (n,); see `algorithms.Method`."""
+        return replace(self, weights=tuple(map(float, examples))) if self.weights == "examples" else self
 
     def sizes(self, clients: int) -> list[int]:
         """How many of so many clients are in each tier.
@@ -63,6 +67,8 @@ class Tiered:
             ValueError: The method is not for so many.
         """
         name = type(self).__name__
+        if self.weights == "examples":
+            raise ValueError(f"{name}: weights = 'examples' is for runs; give the numbers here")
         for of_each in (self.tiers, self.weights):
             if isinstance(of_each, tuple) and len(of_each) != clients:
                 what = "tiers" if of_each is self.tiers else "weights"
@@ -210,7 +216,7 @@ class TieredServer(NodeProgram):
         elif sender in self.tiers.left:
             self._send([sender], "model to measure", context)
 
-    def on_lost(self, neighbor: int, context: NodeContext) -> None:
+    def on_lost(self, neighbor: int, returned: Sequence[tuple[Tensor, str]], context: NodeContext) -> None:
         known = neighbor not in self.tiers.left
         tier = self.tiers.of(neighbor) if known else None
         complete = self.tiers.lost(neighbor)
@@ -255,10 +261,6 @@ class TieredServer(NodeProgram):
     @property
     def model(self) -> Tensor:
         return self.x
-
-    def report(self) -> dict[str, float]:
-        """How many rounds have ended."""
-        return {"server_updates": float(sum(self.ended))}
 
     def _send(self, clients: Sequence[int], purpose: str, context: NodeContext) -> None:
         value = self.method.packed(self.x, context.draw(purpose))

@@ -59,6 +59,49 @@ class SignFlip(Attack):
 
 
 @dataclass(frozen=True)
+class Scaling(Attack):
+    """factor times what the method would send, so that the attacker's data count for more: model replacement.
+
+    Bagdasaryan, Veit, Hua, Estrin, Shmatikov, "How To Backdoor Federated Learning", AISTATS 2020, arXiv 1807.00459. By
+    itself it harms a method with a large learning rate only; with false data (`FlippedLabels`) it makes them prevail.
+
+    Args:
+        factor: > 1; the number of nodes replaces the mean.
+    """
+
+    factor: float = 10.0
+
+    def __post_init__(self) -> None:
+        check(positive(self.factor) and self.factor > 1, self, "factor", "> 1")
+
+    def forge(self, own: Tensor, known: Tensor, attackers: int, nodes: int, draw: Draw) -> Tensor:
+        return self.factor * own
+
+
+@dataclass(frozen=True)
+class InnerProductManipulation(Attack):
+    """-epsilon times the mean of what the attackers would have sent, all alike.
+
+    Xie, Koyejo, Gupta, "Fall of Empires: Breaking Byzantine-tolerant SGD by Inner Product Manipulation", UAI 2019,
+    arXiv 1903.03936. It wants the aggregate to have a negative inner product with the true gradient. With a small
+    epsilon the forged rows are close to each other and to the honest ones, and rules that look at distances take them.
+
+    Args:
+        epsilon: > 0; the paper has 0.1 and others.
+    """
+
+    colludes: ClassVar[bool] = True
+
+    epsilon: float = 0.1
+
+    def __post_init__(self) -> None:
+        check(positive(self.epsilon), self, "epsilon", "> 0")
+
+    def forge(self, own: Tensor, known: Tensor, attackers: int, nodes: int, draw: Draw) -> Tensor:
+        return (-self.epsilon * (_sum_of_rows(known) / len(known))).repeat(len(own), 1)
+
+
+@dataclass(frozen=True)
 class GaussianNoise(Attack):
     """Independent normal numbers of mean 0.
 

@@ -5,11 +5,18 @@ from __future__ import annotations
 from algorithms import (
     ALittleIsEnough,
     Attacked,
+    Bucketing,
+    CenteredClipping,
     ChocoSGD,
+    CoordinateMedian,
     GaussianNoise,
+    InnerProductManipulation,
+    Krum,
     Minibatch,
     OverlapLocalSGD,
     RandomK,
+    RobustGossip,
+    RobustSGD,
     SignFlip,
     StepDecay,
     TopK,
@@ -19,11 +26,22 @@ from algorithms import (
 )
 from tests.cases import Case
 from tests.cases.workloads import digits
+from topologies import complete
 
 DECAY = StepDecay(lr=0.05, milestones=(5, 8), factor=0.3)
 
 CASES = {
     "Zeno": Case(Zeno(lr=DECAY, trim=2, batch=3), oracle=Minibatch(3), for_own_loops=False),
+    "RobustSGD": Case(RobustSGD(lr=0.05, aggregator=Bucketing(CenteredClipping(radius=2.0), size=3))),
+    "RobustSGD-replicated": Case(
+        RobustSGD(lr=0.05, aggregator=Bucketing(CoordinateMedian(), size=2), momentum=0.0, server="replicated")
+    ),
+    "RobustGossip": Case(RobustGossip(lr=0.05, aggregator=CenteredClipping(radius=0.5), momentum=0.5), complete),
+    "RobustGossip-bridge": Case(RobustGossip(lr=0.05, order="combine-then-adapt"), complete),
+    "Attacked-krum": Case(
+        Attacked(RobustSGD(lr=0.05, aggregator=Krum(forged=2)), InnerProductManipulation(0.5), attackers=(1, 3)),
+        for_own_loops=False,
+    ),
     "Attacked": Case(
         Attacked(Zeno(lr=0.05, trim=3, batch=4), GaussianNoise(5.0), attackers=(4, 1, 2)),
         oracle=Minibatch(8),

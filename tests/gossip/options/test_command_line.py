@@ -126,7 +126,10 @@ def test_what_is_wrong_is_said_in_one_line(options: str, says: str) -> None:
         (f"--seed {10**20}", f"--seed = {10**20} is not allowed; whole numbers are below 2^63"),
         ("--oracle algorithms.Oracle", "--oracle: Oracle is what others derive from; name one of these"),
         ("--algorithm ChocoSGD --algorithm.compressor Quantizer", "--algorithm.compressor"),
-        ("--algorithm Attacked --algorithm.attack Lie", "it may be ALittleIsEnough, GaussianNoise, SignFlip, Zeros"),
+        (
+            "--algorithm Attacked --algorithm.attack Lie",
+            "it may be ALittleIsEnough, GaussianNoise, InnerProductManipulation, Scaling, SignFlip, Zeros",
+        ),
     ],
 )
 def test_what_the_parser_lets_pass(options: str, says: str) -> None:
