@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
 from algorithms.layout import Layout, parts_for_layout
 from algorithms.network import WeightedEdges
+from algorithms.oracles.oracle import Oracle, check_gives_gradients
 from algorithms.program import NodeProgram
 
 
@@ -37,6 +38,14 @@ class Asynchronous:
     def for_layout(self, layout: Layout) -> Self:
         """This method for a model of these tensors, which compressors may treat one by one; before `programs`."""
         return parts_for_layout(self, layout)
+
+    def check_oracle(self, oracle: Oracle[Any]) -> None:
+        """Refuse an oracle whose samples are not what the programs take: gradients by default.
+
+        Raises:
+            ValueError: They are not.
+        """
+        check_gives_gradients(self, oracle)
 
     def programs(self, graph: WeightedEdges, nodes: Sequence[int], x: Tensor) -> list[NodeProgram]:
         """The programs of some nodes, in this order.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, Self, TypeVar, cast, runtime_checkable
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, cast, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -169,6 +169,9 @@ S = TypeVar("S", bound=OracleState)
 class Oracle(Generic[S]):
     """Gives the gradient estimates of each iteration, with states of type S. Its fields are its parameters."""
 
+    gives: ClassVar[str] = "gradients"
+    """What its samples have in the place of gradients, if it is something else, for methods that take that."""
+
     @property
     def tells_norms(self) -> bool:
         """Whether its samples have `norms`."""
@@ -224,6 +227,15 @@ def check_gradients(oracle: Oracle[Any], workload: ShardedWorkload) -> None:
         raise ValueError(
             f"{type(oracle).__name__} needs gradients, and {name_of(workload)} gives function values only; "
             f"ZerothOrder makes estimates of these"
+        )
+
+
+def check_gives_gradients(owner: object, oracle: Oracle[Any]) -> None:
+    """Raise ValueError, naming the owner's class, if what an oracle gives are no gradients."""
+    if oracle.gives != "gradients":
+        raise ValueError(
+            f"{type(owner).__name__} takes gradients, and {type(oracle).__name__} gives {oracle.gives}, which are for "
+            f"Acpd; Minibatch and Full give gradients"
         )
 
 
