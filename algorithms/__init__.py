@@ -2,6 +2,7 @@
 
 from algorithms.algorithm import Algorithm as Algorithm
 from algorithms.algorithm import Sample as Sample
+from algorithms.asynchronous import *
 from algorithms.blocks.adacomm import AdaComm as AdaComm
 from algorithms.checks import NonFiniteError as NonFiniteError
 from algorithms.compressed import *
@@ -12,6 +13,7 @@ from algorithms.error_feedback import *
 from algorithms.federated import *
 from algorithms.layout import Layout as Layout
 from algorithms.matrix_network import MatrixNetwork as MatrixNetwork
+from algorithms.method import Method as Method
 from algorithms.network import Neighborhood as Neighborhood
 from algorithms.network import Network as Network
 from algorithms.network import Posted as Posted
@@ -19,6 +21,8 @@ from algorithms.network import Spectrum as Spectrum
 from algorithms.network import Traffic as Traffic
 from algorithms.optimizers import *
 from algorithms.oracles import *
+from algorithms.program import NodeContext as NodeContext
+from algorithms.program import NodeProgram as NodeProgram
 from algorithms.proximal import L1 as L1
 from algorithms.proximal import Box as Box
 from algorithms.proximal import ElasticNet as ElasticNet

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Self, TypeVar, cast
+from typing import Generic, Self, TypeVar, cast
 
 from torch import Tensor
 
 from algorithms.checks import unchecked
-from algorithms.layout import Layout, parts_for_layout
+from algorithms.method import Method
 from algorithms.network import Network
 from algorithms.state import State
 
@@ -46,46 +46,13 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Algorithm(Generic[S]):
+class Algorithm(Method, Generic[S]):
     """A decentralized algorithm, with states of type S. Its fields are hyper-parameters; what changes is in the state.
 
     Products and sums are separate operations (`x - lr * g`, or `add_scaled`, never `torch.add(..., alpha=...)`): a
     fused multiply-add rounds differently in the vectorised part and the tail of a loop, and so would make the
     result depend on how many nodes share a process.
     """
-
-    needs: ClassVar[tuple[str, ...]] = ("row_stochastic",)
-    """Properties that the topology must have: "row_stochastic", "column_stochastic", "doubly_stochastic", "symmetric"
-    (which is doubly stochastic too), "static", "tree" (for methods that do not use W). "row_stochastic" goes without
-    saying unless one of the others but "static" is there. Empty where W is not used: any topology of so many nodes
-    will do."""
-
-    least_eigenvalue: ClassVar[float] = -1.0
-    """The eigenvalues of W, symmetric, must be above this: -1 asks for nothing."""
-
-    @property
-    def auxiliary(self) -> int:
-        """How many nodes, the last ones, have no data: their gradients and losses are 0."""
-        return 0
-
-    @property
-    def servers(self) -> int:
-        """How many servers it has: further nodes, after those of the topology, without data and without links in it.
-
-        Who drives the algorithm adds them to the network (`topologies.with_servers`). They talk to the other nodes by
-        exchanges `over` edges of their own, see `algorithms.blocks.server`.
-        """
-        return 0
-
-    @property
-    def without_data(self) -> int:
-        """How many nodes of its network, the last ones, have no data: auxiliary ones and servers."""
-        return self.auxiliary + self.servers
-
-    @property
-    def trusted(self) -> int:
-        """How many of the nodes with data, the last ones, must be honest: those that judge the others."""
-        return 0
 
     @property
     def proportional(self) -> bool:
@@ -96,16 +63,6 @@ class Algorithm(Generic[S]):
         return getattr(self, "prox", None) is None
 
     @property
-    def takes_norms(self) -> bool:
-        """Whether samples must have `norms`."""
-        return False
-
-    @property
-    def takes_losses(self) -> bool:
-        """Whether samples must have `losses`."""
-        return False
-
-    @property
     def sets_batch_size(self) -> bool:
         """Whether it makes a batch of several samples while it trains, so that its iterations are not all steps."""
         return False
@@ -113,24 +70,6 @@ class Algorithm(Generic[S]):
     def with_learning_rate(self, lr: float) -> Self:
         """This algorithm, of those that have a learning rate, with another one, which may be 0 here."""
         return unchecked(self, "lr", lr)
-
-    def replicated(self) -> Self:
-        """This method where there can be no server: all nodes keep and do alike what the server would."""
-        return self
-
-    def for_layout(self, layout: Layout) -> Self:
-        """This algorithm for a model of these tensors, which compressors and regularizers may treat one by one.
-
-        To be called before `start`, by whoever drives it.
-        """
-        return parts_for_layout(self, layout)
-
-    def for_examples(self, examples: Sequence[int]) -> Self:
-        """This algorithm for nodes that have so many training examples each, (n,).
-
-        To be called before `start`, by whoever drives it and knows them.
-        """
-        return self
 
     def start(self, x: Tensor, network: Network) -> S:
         """The state before the first step, from the initial parameters x (k, d). It may communicate."""
@@ -187,11 +126,3 @@ class Algorithm(Generic[S]):
     def mass(self, state: S) -> Tensor | None:
         """(k, 1): how much each local node counts, if mixing conserves the sum of this over all nodes."""
         return None
-
-    def chosen(self, state: S) -> dict[str, Any]:
-        """Hyper-parameters as `start` has settled them, by name, for a run's summary; the same on every rank."""
-        return {}
-
-    def report(self, state: S) -> dict[str, Tensor]:
-        """Numbers (k,) of the local nodes, by name, whose means over all nodes a run records."""
-        return {}

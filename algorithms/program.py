@@ -73,8 +73,18 @@ class NodeProgram:
     def on_timer(self, context: NodeContext) -> None:
         """The time of a timer has come."""
 
-    def on_lost(self, neighbor: int, context: NodeContext) -> None:
-        """A neighbour is gone, and no longer among those of the context: it gets nothing and sends nothing any more."""
+    def on_lost(self, neighbor: int, returned: Sequence[tuple[Tensor, str]], context: NodeContext) -> None:
+        """A neighbour is gone, and no longer among those of the context: it gets nothing and sends nothing any more.
+
+        Args:
+            neighbor: Which one.
+            returned: The rows (1, d) and kinds of what it was sent and has not been given, as far as is known.
+            context: As always.
+        """
+
+    def report(self) -> dict[str, float]:
+        """Numbers of this node, by the same names at every node, whose means over all nodes a run records."""
+        return {}
 
     @property
     def model(self) -> Tensor:

@@ -16,7 +16,6 @@ from algorithms.compressors.compressor import Compressor
 from algorithms.compressors.message import Message
 from algorithms.compressors.sparsifiers.threshold import Threshold
 from algorithms.network import WeightedEdges
-from algorithms.oracles.oracle import Oracle
 from algorithms.oracles.sdca import Sdca
 from algorithms.program import NodeContext, NodeProgram
 
@@ -83,7 +82,7 @@ class Acpd(Asynchronous):
     def servers(self) -> int:
         return 1
 
-    def check_oracle(self, oracle: Oracle[Any]) -> None:
+    def check_oracle(self, oracle: Any) -> None:
         name = type(oracle).__name__
         if not isinstance(oracle, Sdca):
             raise ValueError(f"Acpd takes dual updates, and {name} gives {oracle.gives}; the oracle must be Sdca")

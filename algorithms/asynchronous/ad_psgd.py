@@ -139,7 +139,7 @@ class AdPsgdNode(NodeProgram):
             self._average(value, self.sent)
         self._go_on(context)
 
-    def on_lost(self, neighbor: int, context: NodeContext) -> None:
+    def on_lost(self, neighbor: int, returned: Sequence[tuple[Tensor, str]], context: NodeContext) -> None:
         self.deferred = [each for each in self.deferred if each[0] != neighbor]
         if self.asked and self.partner == neighbor:
             self._go_on(context)

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any
 
+import torch
 from torch import Tensor
 
-from algorithms.layout import Layout, parts_for_layout
+from algorithms.method import Method
 from algorithms.network import WeightedEdges
-from algorithms.oracles.oracle import Oracle, check_gives_gradients
 from algorithms.program import NodeProgram
+from algorithms.state import State
+
+
+@dataclass
+class NodesState(State):
+    """Where an asynchronous run stands; `x` is what the method outputs.
+
+    Attributes:
+        programs: Those of the local nodes.
+    """
+
+    programs: list[NodeProgram]
 
 
 @dataclass(frozen=True)
-class Asynchronous:
+class Asynchronous(Method):
     """An asynchronous method. Its fields are hyper-parameters; what changes is in the programs of the nodes."""
-
-    needs: ClassVar[tuple[str, ...]] = ("row_stochastic",)
-    """Properties that the topology must have, as those of `algorithms.Algorithm`; none with hubs."""
-
-    @property
-    def servers(self) -> int:
-        """How many servers it has: further nodes, after those of the topology, without data. They are hubs."""
-        return 0
 
     @property
     def hubs(self) -> int:
@@ -34,18 +38,6 @@ class Asynchronous:
         node is then what the run outputs.
         """
         return self.servers
-
-    def for_layout(self, layout: Layout) -> Self:
-        """This method for a model of these tensors, which compressors may treat one by one; before `programs`."""
-        return parts_for_layout(self, layout)
-
-    def check_oracle(self, oracle: Oracle[Any]) -> None:
-        """Refuse an oracle whose samples are not what the programs take: gradients by default.
-
-        Raises:
-            ValueError: They are not.
-        """
-        check_gives_gradients(self, oracle)
 
     def programs(self, graph: WeightedEdges, nodes: Sequence[int], x: Tensor) -> list[NodeProgram]:
         """The programs of some nodes, in this order.
@@ -59,3 +51,9 @@ class Asynchronous:
             ValueError: The method cannot run on this graph.
         """
         raise NotImplementedError
+
+    def report(self, state: Any) -> dict[str, Tensor]:
+        """What the programs of the local nodes report, (k,) each, by name; a run records the means over all nodes."""
+        told = [program.report() for program in state.programs]
+        names = dict.fromkeys(name for each in told for name in each)
+        return {name: torch.tensor([each.get(name, 0.0) for each in told], dtype=torch.float64) for name in names}

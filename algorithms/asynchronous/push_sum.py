@@ -38,7 +38,8 @@ class AsynchronousPushSum(Asynchronous):
     little weight left, and lr / w_i is the step of its z_i: the more speeds differ, the smaller lr must be. So a
     run of it ends at a time: where each node computes as many gradients, the last ones to do so give all away.
 
-    When a neighbour is lost, a node keeps what that would have been sent; what the lost one had is lost.
+    When a neighbour is lost, a node keeps what that would have been sent, and takes back what has not come
+    there; what the lost one had is lost.
 
     Sent: one dense vector of d + 1 numbers to each out-neighbour, per gradient. It is not compressed: what is left out
     of a numerator would be there with its weight.
@@ -112,8 +113,10 @@ class PushSumNode(NodeProgram):
     def on_message(self, sender: int, value: Tensor, kind: str, context: NodeContext) -> None:
         self.push_sum = self.push_sum + PushSum(value[:, :-1], value[:, -1:])
 
-    def on_lost(self, neighbor: int, context: NodeContext) -> None:
+    def on_lost(self, neighbor: int, returned: Sequence[tuple[Tensor, str]], context: NodeContext) -> None:
         self.shares[context.node] += self.shares.pop(neighbor, 0.0)
+        for value, kind in returned:
+            self.on_message(neighbor, value, kind, context)
 
     @property
     def model(self) -> Tensor:

@@ -230,15 +230,6 @@ def check_gradients(oracle: Oracle[Any], workload: ShardedWorkload) -> None:
         )
 
 
-def check_gives_gradients(owner: object, oracle: Oracle[Any]) -> None:
-    """Raise ValueError, naming the owner's class, if what an oracle gives are no gradients."""
-    if oracle.gives != "gradients":
-        raise ValueError(
-            f"{type(owner).__name__} takes gradients, and {type(oracle).__name__} gives {oracle.gives}, which are for "
-            f"Acpd; Minibatch and Full give gradients"
-        )
-
-
 @runtime_checkable
 class Estimates(ShardedWorkload, Protocol):
     """A workload whose gradients are random estimates, each along a direction drawn for its node, example and step."""

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from algorithms import Message, Traffic
+from algorithms import Message, Sample, Traffic
 from algorithms.program import NodeProgram
 from gossip.drivers.nodes import Gradient, LocalNode, PendingGradients, listeners_of
 from gossip.drivers.schedule import GRADIENT, KINDS, MESSAGE, SECOND, START, TIMER, Event, Record, Schedule
@@ -29,8 +29,7 @@ class EventDriver:
     A gradient takes a node as long as the one of the same number takes it on the same clock in lockstep, and messages
     take the links of that clock, see `MessageTimes`. Times are integers. What happens at the same time goes by the
     number of the node, and of a node in the order in which it was caused; so a run is the same each time. Gradients
-    whose points are known are computed together, whatever their times. It is not a part of `gossip.run` and of the
-    commands.
+    whose points are known are computed together, whatever their times.
 
     Args:
         programs: Of the nodes, in their order.
@@ -73,7 +72,7 @@ class EventDriver:
         # (time, node, number of the cause among all, kind, event that caused it, what belongs to it)
         self._queue: list[tuple[int, int, int, int, int, Any]] = []
         self._caused = 0
-        self._now, self._event = 0, -1
+        self._now, self._event, self._done = 0, -1, 0
         for node in range(n):
             self._cause(0, node, START)
 
@@ -88,6 +87,24 @@ class EventDriver:
         return self._record.schedule()
 
     @property
+    def gradients(self) -> int:
+        """Those of all nodes so far."""
+        return self._done
+
+    @property
+    def more(self) -> bool:
+        """Whether anything is left to happen."""
+        return bool(self._queue)
+
+    def last(self, node: int) -> Sample | None:
+        """The last gradient of a node, if it has had one."""
+        return self._nodes[node].last
+
+    def recorded(self) -> Schedule:
+        """As `schedule`."""
+        return self.schedule
+
+    @property
     def traffic(self) -> Traffic:
         """What the nodes have sent so far."""
         return Traffic(torch.tensor(self._sent_bytes), torch.tensor(self._sent_messages))
@@ -100,6 +117,19 @@ class EventDriver:
         """
         for _ in self._happenings(until):
             pass
+
+    def advance(self, gradients: int | None = None, seconds: float | None = None) -> None:
+        """Let happen what is due, and pause at a mark of the schedule.
+
+        Args:
+            gradients: Pause after the event in which all nodes together have so many since the beginning.
+            seconds: Pause before the first event after so many.
+        """
+        if gradients is None or self._done < gradients:
+            for _ in self._happenings(seconds):
+                if self._done == gradients:
+                    break
+        self._record.mark()
 
     def events(self, until: float | None = None) -> Iterator[Event]:
         """As `run`, one event after the other, each of which is given when it has happened."""
@@ -161,6 +191,7 @@ class EventDriver:
             else:
                 record.add((time, kind, number, number, cause))
                 if kind == GRADIENT:
+                    self._done += 1
                     node.use(pending.take(number))
                 else:
                     node.start() if kind == START else node.awake()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
@@ -135,6 +136,20 @@ class NodeGradients:
             return self._gradients[0].sample_each(self.states[0], x, places, steps)
         parts = zip(places, x.split(1), steps, strict=True)
         return joined([self._gradients[place].sample(self.states[place], row, step) for place, row, step in parts])
+
+    def counts(self) -> dict[str, Tensor]:
+        """What the oracle has counted so far, (k,) each, by name."""
+        counts = [state.counts() for state in self.states]
+        return {name: torch.cat([count[name] for count in counts]) for name in counts[0]}
+
+    def look(self, x: Tensor) -> Sample:
+        """The first gradients of all nodes at these points (k, d), as if nobody had looked."""
+        nodes, states = list(self._places), self.states
+        self.states = deepcopy(states)
+        try:
+            return self(nodes, x, [0] * len(nodes))
+        finally:
+            self.states = states
 
 
 def joined(samples: Sequence[Sample]) -> Sample:

@@ -66,7 +66,7 @@ class Lockstep:
             idle = self.algorithm.idle(position.state, self.network)
             seconds += time.perf_counter() - began
             taken = _Taken(self, position, step, idle, seconds)
-            yield Moment(step, position.state, position.oracle, seconds, taken.look)
+            yield Moment(step, position.state, position.oracle, seconds, taken.look, step == steps)
             began, seconds = time.perf_counter(), taken.seconds
             if step == steps:
                 return

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from heapq import heapify, heappop, heappush
 
 import torch
 from torch import Tensor
 
-from algorithms import Message, Traffic
+from algorithms import Message, Sample, Traffic
 from algorithms.program import NodeProgram
 from gossip.drivers.nodes import Gradient, LocalNode, PendingGradients, listeners_of
 from gossip.drivers.schedule import GRADIENT, LOSS, MESSAGE, SECOND, START, TIMER, Record, Schedule
@@ -103,6 +103,17 @@ class MailDriver:
                 more, as it takes a moment until this is known.
             seconds: It is due when so many have passed since the beginning, by the clock of each process.
         """
+        self.begin(gradients, seconds)
+        over = False
+        while not over:
+            for idle in self.pieces():
+                if idle:
+                    self._mail.wait(self._busy)
+            over = self._mail.mark()
+        self.end()
+
+    def begin(self, gradients: int | None = None, seconds: float | None = None) -> None:
+        """The first part of `advance`: start again, with this aim."""
         self._goal = gradients, None if seconds is None else round(seconds * SECOND)
         self._pausing = False
         self._tick = time.perf_counter_ns()
@@ -111,12 +122,14 @@ class MailDriver:
             for number, node in self._nodes.items():
                 self._add(START, number, number, -1)
                 node.start()
-        while True:
-            while not self._is_over():
-                if not self._read() | self._wake() | self._compute():
-                    self._mail.wait(self._busy)
-            if self._mail.mark():
-                break
+
+    def pieces(self) -> Iterator[bool]:
+        """The second part: do what there is to do until all is over; after each piece, whether there was nothing."""
+        while not self._is_over():
+            yield not self._read() | self._wake() | self._compute()
+
+    def end(self) -> None:
+        """The last part: stop at the mark."""
         self._rank_of = ranks_of(self._mail.hosted)
         self._before = self._now()
         self._record.mark()
@@ -143,6 +156,14 @@ class MailDriver:
     def more(self) -> bool:
         """Whether anything is left to happen to any node of any process, at the last mark."""
         return self._mail.state.more
+
+    def last(self, node: int) -> Sample | None:
+        """The last gradient of a node of this process, if it has had one."""
+        return self._nodes[node].last
+
+    def recorded(self) -> Schedule:
+        """As `schedule`."""
+        return self.schedule()
 
     @property
     def traffic(self) -> Traffic:
@@ -233,11 +254,14 @@ class MailDriver:
         """
         lost = self._mail.losses()
         self.lost += lost
+        returned: list[Letter] = []
         for other in lost:
+            returned += self._mail.returned()
             for number, node in self._nodes.items():
                 if other in node.neighbors or number in self._listeners[other]:
+                    back = [(each.row, each.label) for each in returned if (each.sender, each.to) == (number, other)]
                     self._add(LOSS, number, other, -1)
-                    node.lose(other)
+                    node.lose(other, back)
         return bool(lost)
 
     def _keeps_up(self) -> bool:

@@ -44,13 +44,21 @@ class Look:
     buffers: Mapping[str, Tensor] = field(default_factory=dict)
     """What the workload had of each local node with data before, (nodes, ...) each, by name; see `HasBuffers`."""
 
+    simulated_seconds: float | None = None
+    """What a simulated clock says, if not the network."""
+
 
 @dataclass(frozen=True)
 class Moment(Position):
     """A position while a run stands there. It lasts until the driver is asked for the next one."""
 
     look: Callable[[], Look]
-    """Takes the gradients that the next step will use, once; to measure them. Every rank does, or none."""
+    """Takes the gradients that the next step will use, once; to measure them. Every rank does, or none.
+
+    Of an asynchronous run, they are the last ones of the nodes, which have used them."""
+
+    final: bool = False
+    """Whether it is the last one."""
 
 
 class Observer(Protocol):

@@ -47,15 +47,18 @@ class LocalNode:
         gradients: Those that it has asked for so far.
         computing: Whether it waits for one.
         stopped: Whether it wants no more.
+        last: The last gradient that it has got.
     """
 
     __slots__ = (
-        "_host", "_reach", "_seed", "computing", "gradients", "happened", "neighbors", "node", "program", "stopped",
+        "_host", "_reach", "_seed", "computing", "gradients", "happened", "last", "neighbors", "node", "program",
+        "stopped",
     )  # fmt: skip
 
     def __init__(self, node: int, neighbors: tuple[int, ...], program: NodeProgram, host: Host, seed: int) -> None:
         self.node, self.neighbors, self.program = node, neighbors, program
         self.happened = self.gradients = 0
+        self.last: Sample | None = None
         self.computing = self.stopped = False
         self._host, self._seed, self._reach = host, seed, frozenset(neighbors)
 
@@ -72,7 +75,7 @@ class LocalNode:
     def use(self, sample: Sample) -> None:
         """The gradient is there."""
         self.happened += 1
-        self.computing = False
+        self.computing, self.last = False, sample
         self.program.on_gradient(sample, self)
 
     def awake(self) -> None:
@@ -80,12 +83,12 @@ class LocalNode:
         self.happened += 1
         self.program.on_timer(self)
 
-    def lose(self, neighbor: int) -> None:
-        """A neighbour is lost."""
+    def lose(self, neighbor: int, returned: Sequence[tuple[Tensor, str]]) -> None:
+        """A neighbour is lost, and this comes back."""
         self.happened += 1
         self.neighbors = tuple(each for each in self.neighbors if each != neighbor)
         self._reach = frozenset(self.neighbors)
-        self.program.on_lost(neighbor, self)
+        self.program.on_lost(neighbor, returned, self)
 
     def ask_gradient(self, x: Tensor) -> None:
         """See `NodeContext`."""

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from algorithms import Message
+from algorithms import Message, Sample, Traffic
 from algorithms.program import NodeProgram
 from gossip.drivers.nodes import Gradient, LocalNode, PendingGradients, listeners_of
-from gossip.drivers.schedule import GRADIENT, KINDS, LOSS, MESSAGE, START, Schedule
+from gossip.drivers.schedule import GRADIENT, KINDS, LOSS, MESSAGE, SECOND, START, Schedule
 from gossip.errors import UsageError
 from gossip.network.mail import Letter, Mail, NoMail
 from topologies import Topology
@@ -72,7 +72,8 @@ class ReplayDriver:
         self._steps = np.bincount(schedule.nodes[schedule.kinds == GRADIENT], minlength=topology.n).tolist()
         self._timers = dict.fromkeys(here, 0)
         self._letters: dict[tuple[int, int], deque[Letter]] = {}
-        self._event = -1
+        self._event, self._passed = -1, 0
+        self._sent_bytes, self._sent_messages = dict.fromkeys(here, 0), dict.fromkeys(here, 0)
 
     def run(self) -> None:
         """Let all of it happen; collective.
@@ -80,9 +81,27 @@ class ReplayDriver:
         Raises:
             UsageError: (a ValueError) Something happens in the schedule that these programs have not asked for.
         """
-        schedule = self._schedule
-        columns = schedule.kinds.tolist(), schedule.nodes.tolist(), schedule.senders.tolist()
-        for event, (kind, number, sender) in enumerate(zip(*columns, strict=True)):
+        self._go_on_to(len(self._schedule))
+
+    def advance(self, gradients: int | None = None, seconds: float | None = None) -> None:
+        """Let happen what did until the next mark of the schedule, or all of it if there is none; collective.
+
+        Args:
+            gradients: Not looked at: the schedule says where the run paused.
+            seconds: Likewise.
+
+        Raises:
+            UsageError: (a ValueError) See `run`.
+        """
+        marks = self._schedule.marks
+        ahead = marks[marks > self._passed]
+        self._go_on_to(int(ahead[0]) if len(ahead) else len(self._schedule))
+
+    def _go_on_to(self, end: int) -> None:
+        """Let happen what did in the events before this number."""
+        schedule, here = self._schedule, slice(self._passed, end)
+        columns = schedule.kinds[here].tolist(), schedule.nodes[here].tolist(), schedule.senders[here].tolist()
+        for event, (kind, number, sender) in enumerate(zip(*columns, strict=True), self._passed):
             node = self._nodes.get(number)
             if node is None:
                 continue
@@ -94,8 +113,38 @@ class ReplayDriver:
                     f"the schedule does not belong to these programs: event {event} is a {KINDS[kind]} of node "
                     f"{number} that nobody has caused; give the method, the data and the seed of the recorded run"
                 ) from None
-        for letter in self._mail.finish():
-            self._keep(letter)
+        self._passed = end
+        if not self.more:
+            for letter in self._mail.finish():
+                self._keep(letter)
+
+    @property
+    def gradients(self) -> int:
+        """Those of all nodes so far."""
+        return int(np.count_nonzero(self._schedule.kinds[: self._passed] == GRADIENT))
+
+    @property
+    def seconds(self) -> float:
+        """The time of the last event, on the clock of the recorded run."""
+        return int(self._schedule.times[self._passed - 1]) / SECOND if self._passed else 0.0
+
+    @property
+    def more(self) -> bool:
+        """Whether anything is left of the schedule."""
+        return self._passed < len(self._schedule)
+
+    @property
+    def traffic(self) -> Traffic:
+        """What the nodes of this process have sent so far."""
+        return Traffic(torch.tensor([*self._sent_bytes.values()]), torch.tensor([*self._sent_messages.values()]))
+
+    def last(self, node: int) -> Sample | None:
+        """The last gradient of a node of this process, if it has had one."""
+        return self._nodes[node].last
+
+    def recorded(self) -> Schedule:
+        """The schedule that is repeated."""
+        return self._schedule
 
     def models(self) -> Tensor:
         """(k, d): what the nodes of this process output."""
@@ -115,6 +164,8 @@ class ReplayDriver:
     def carry(self, node: LocalNode, to: int, value: Tensor | Message, label: str) -> None:
         """See `Host`."""
         letter = Letter(node.node, to, value, label, self._event)
+        self._sent_bytes[node.node] += letter.size
+        self._sent_messages[node.node] += 1
         rank = self._rank_of[to]
         if rank == self._mail.rank:
             self._keep(letter)

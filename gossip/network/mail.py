@@ -121,6 +121,9 @@ class LiveMail(Protocol):
     def losses(self) -> list[int]:
         """The nodes that have been lost, and of whom this has not been told yet."""
 
+    def returned(self) -> list[Letter]:
+        """Letters to lost nodes that these have not taken, as far as is known, in the order of sending, once each."""
+
     def mark(self) -> bool:
         """All is over, and all go on from here; collective. False if it is not, as there were losses meanwhile."""
 
@@ -182,6 +185,10 @@ class NoMail:
         return True
 
     def losses(self) -> list[int]:
+        """None."""
+        return []
+
+    def returned(self) -> list[Letter]:
         """None."""
         return []
 

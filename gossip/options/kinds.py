@@ -9,12 +9,12 @@ from jsonargparse import class_from_function, set_parsing_settings
 import topologies
 from algorithms import (
     AdaComm,
-    Algorithm,
     Attack,
     Compressor,
     EventThreshold,
     LearningRate,
     LocalOptimizer,
+    Method,
     Oracle,
     Proximal,
 )
@@ -24,7 +24,7 @@ from gossip.workloads import Split, Workload
 from topologies import Schedule
 
 KINDS = {  # what may be named, by the last word of the option that names it
-    "algorithm": Algorithm,
+    "algorithm": Method,
     "attack": Attack,
     "clock": SimulatedClock,
     "compressor": Compressor,
@@ -44,6 +44,8 @@ KINDS = {  # what may be named, by the last word of the option that names it
     "workload": Workload,
 }
 UNFINISHED = {  # what others derive from
+    "Algorithm",
+    "Asynchronous",
     "Composition",
     "Federated",
     "FixedSparsifier",

@@ -38,6 +38,7 @@ class MpiMail:
     ) -> None:
         self._communicator, self._survives = communicator, survives
         self._lost: list[int] = []  # nodes of which this has not been told
+        self._returned: list[Letter] = []  # to lost nodes, as far as is known before these took them
         self._begin(hosted, Accord(communicator.rank, communicator.size, self._say, floods=survives))
 
     def _begin(self, hosted: Sequence[Sequence[int]], accord: Accord) -> None:
@@ -61,19 +62,21 @@ class MpiMail:
         """See `LiveMail`."""
         self._since = 0
         for rank, sends in enumerate(self._sends):
-            while sends and self._done(sends[0][0]) is not False:
+            while sends and self._done(sends[0][0]):  # one that fails is gone from here
                 self._sizes[rank] -= len(sends.popleft()[1])
         return sum(map(len, self._sends)), sum(self._sizes)
 
     def send(self, rank: int, letter: Letter) -> None:
         """See `Mail`. Synchronous, so that it is known what has not been taken."""
-        if rank in self._accord.lost:
+        if rank in self._known:
+            self._returned.append(letter)
             return
         buffer = packed(letter)
         request = self._outliving(lambda: self._communicator.mpi.Issend(buffer, rank, TAG))
-        self._accord.count_sent(rank)
         if request is None:
+            self._returned.append(letter)
             return
+        self._accord.count_sent(rank)
         self._sends[rank].append((request, buffer))
         self._sizes[rank] += len(buffer)
         self._since += 1
@@ -107,6 +110,11 @@ class MpiMail:
         """See `LiveMail`."""
         lost, self._lost = self._lost, []
         return lost
+
+    def returned(self) -> list[Letter]:
+        """See `LiveMail`."""
+        returned, self._returned = self._returned, []
+        return returned
 
     def enough(self, own: int, wanted: int) -> bool:
         """See `LiveMail`."""
@@ -225,5 +233,6 @@ class MpiMail:
             self._accord.lose(new)
             self._lost += sorted(node for rank in new for node in self.hosted[rank])
             for rank in new:
+                self._returned += [unpacked(buffer.copy()) for _, buffer in self._sends[rank]]
                 self._sends[rank].clear()
                 self._sizes[rank] = 0

@@ -1,0 +1,179 @@
+"""Every node at its own pace: the driver of every `algorithms.Asynchronous`, whatever lets things happen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from algorithms import Asynchronous, NodesState, OracleState, Sample, Traffic
+from algorithms.program import NodeProgram
+from gossip.drivers.gradients import NodeGradients
+from gossip.drivers.moment import Look, Moment, Position
+from gossip.drivers.schedule import Schedule
+from gossip.network import RunNetwork
+from gossip.spans import NO_SPANS, Spans
+from topologies import Topology
+
+
+class Paced(Protocol):
+    """What lets things happen to the nodes of this process: `EventDriver`, `MailDriver` or `ReplayDriver`."""
+
+    @property
+    def gradients(self) -> int:
+        """Those of all nodes of all processes so far."""
+
+    @property
+    def seconds(self) -> float:
+        """The time of the run so far, on its own clock."""
+
+    @property
+    def more(self) -> bool:
+        """Whether anything is left to happen."""
+
+    @property
+    def traffic(self) -> Traffic:
+        """What the nodes of this process have sent so far."""
+
+    def advance(self, gradients: int | None = None, seconds: float | None = None) -> None:
+        """Let happen what is due until all nodes together have so many gradients, or so many seconds have passed."""
+
+    def last(self, node: int) -> Sample | None:
+        """The last gradient of a node of this process, if it has had one."""
+
+    def recorded(self) -> Schedule:
+        """What has happened to all nodes so far; collective."""
+
+
+MakePaced = Callable[[Sequence[NodeProgram], Topology, NodeGradients], Paced]
+"""Makes one for the programs of the local nodes, whose links and gradients these are."""
+
+
+@dataclass(frozen=True)
+class AsynchronousDriver:
+    """An asynchronous method on a network, fed with gradients; a step is one per node with data, on average."""
+
+    algorithm: Asynchronous
+    """What is computed and sent, for the model and the nodes of this run."""
+
+    gradients: Callable[[Tensor], NodeGradients]
+    """Those of the local nodes with data, which start at these models (k, d)."""
+
+    network: RunNetwork
+    """Links the nodes where the run pauses, for those who look."""
+
+    links: Topology
+    """Who may send to whom."""
+
+    pace: MakePaced
+    """Says what lets things happen."""
+
+    marks: Sequence[int]
+    """The steps, ascending, at which the run pauses; the last one is its end."""
+
+    seconds: float | None = None
+    """When the run ends if it has not come to its last step."""
+
+    simulated: bool = False
+    """Whether the time of the pace is a simulated one."""
+
+    tell: Callable[[Schedule], None] = lambda schedule: None
+    """Is given the schedule at the end, on all ranks."""
+
+    spans: Spans = NO_SPANS
+    """Is told how long it takes."""
+
+    def start(self, x: Tensor) -> Position:
+        """Where a run begins from these models (k, d) of the local nodes, servers included; collective."""
+        began = time.perf_counter()
+        with self.network.unrecorded():
+            first = self.network.rows(x, [0])
+        x = torch.cat([x[: self._with_data], first.expand(len(x) - self._with_data, -1)])
+        state = NodesState(x, self.algorithm.programs(self.links, self.network.nodes, x))
+        self._show(state)
+        return Position(0, state, OracleState.start(0), time.perf_counter() - began)
+
+    def moments(self, position: Position, steps: int) -> Iterator[Moment]:
+        """The moments of a run from its start: one before anything happens, and one at each mark; collective.
+
+        Args:
+            position: The start.
+            steps: The number of the last step.
+
+        Raises:
+            NonFiniteError: A gradient or a message holds what is not finite.
+        """
+        state = position.state
+        assert isinstance(state, NodesState)
+        seconds, began = position.seconds, time.perf_counter()
+        gradients = self.gradients(state.x[: self._with_data])
+        pace = self.pace(state.programs, self.links, gradients)
+        seconds += time.perf_counter() - began
+        yield self._moment(0, state, gradients, pace, seconds, final=not steps)
+        for mark in self.marks:
+            began = time.perf_counter()
+            with self.spans.span("nodes", "compute"):
+                pace.advance(mark * self._all_with_data, self.seconds)
+            seconds += time.perf_counter() - began
+            reached = pace.gradients >= mark * self._all_with_data
+            step = mark if reached else pace.gradients // self._all_with_data
+            self._show(state)
+            state.step = step
+            final = not reached or not pace.more or step == steps
+            if final:
+                self.tell(pace.recorded())
+            yield self._moment(step, state, gradients, pace, seconds, final=final)
+            if final:
+                return
+
+    @property
+    def _with_data(self) -> int:
+        """How many of the local nodes, the first ones, have data."""
+        return sum(node < self._all_with_data for node in self.network.nodes)
+
+    @property
+    def _all_with_data(self) -> int:
+        return self.network.n - self.algorithm.servers
+
+    def _show(self, state: NodesState) -> None:
+        """Let x be what the method outputs: with hubs, the last node's model for all."""
+        state.x = torch.cat([program.model for program in state.programs])
+        if self.algorithm.hubs:
+            with self.network.unrecorded():
+                state.x = self.network.rows(state.x, [self.network.n - 1]).repeat(len(state.x), 1)
+
+    def _moment(
+        self, step: int, state: NodesState, gradients: NodeGradients, pace: Paced, seconds: float, *, final: bool
+    ) -> Moment:
+        looks: list[Look] = []
+        own_seconds = seconds if self.simulated else pace.seconds
+
+        def look() -> Look:
+            if not looks:
+                self.network.resume(self.network.round, pace.traffic, [], [])
+                used = {name: self._padded(count) for name, count in gradients.counts().items()}
+                sample = gradients.look(state.x[: self._with_data]) if step == 0 else self._last(state.x, pace)
+                looks.append(Look(sample, used, own_seconds, simulated_seconds=pace.seconds))
+            return looks[0]
+
+        return Moment(step, state, OracleState.start(0), own_seconds, look, final)
+
+    def _last(self, x: Tensor, pace: Paced) -> Sample:
+        """The last gradients of the local nodes, such that means over all are those over the nodes that have any."""
+        samples = [pace.last(node) for node in self.network.nodes[: self._with_data]]
+        there = torch.tensor([[float(sample is not None)] for sample in samples] + [[0.0]] * (len(x) - len(samples)))
+        with self.network.unrecorded():
+            share = self._all_with_data / max(1.0, float(self.network.sum(there.double())))
+        gradient, loss = torch.zeros_like(x), torch.zeros_like(x[:, 0])
+        for row, sample in enumerate(samples):
+            if sample is not None:
+                gradient[row], loss[row] = share * sample.gradient[0], share * sample.loss[0]
+        return Sample(gradient, loss)
+
+    def _padded(self, count: Tensor) -> Tensor:
+        """(k,): zeros for servers."""
+        return torch.cat([count, count.new_zeros(len(self.network.nodes) - len(count))])
