@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,11 +45,14 @@ class Acpd(Asynchronous):
     With group = K and without a compressor this is CoCoA+, and CoCoA with `Sdca(gamma=1/K)`; with one node it is SDCA.
     A node that is lost is one less to wait for, and its dual variables stay in the model as they are.
 
+    A run records "duality_gap", the mean of the nodes' parts of it, each where the node has asked last: with group = K
+    and without a compressor it is the gap of the model before the last step.
+
     The authors' code leaves sigma' out of the denominator of a dual step and diverges; here it is there.
 
-    Sent: C(..) to the server for each time that a node asks; back the entries of c that are not 0 with their indices, or
-    all d if there is no compressor, or what another one makes of c, of which the rest stays in c (as the authors' code
-    does it).
+    Sent: C(..) to the server for each time that a node asks; back the entries of c that are not 0 with their indices,
+    or all d if there is no compressor, or what another one makes of c, of which the rest stays in c (as the authors'
+    code does it).
 
         >>> import torch
         >>> from topologies import ring, with_hubs
@@ -106,7 +110,7 @@ class AcpdWorker(NodeProgram):
         w: (1, d), what it knows of the server's model.
         residual: (1, d), what it has not sent of the changes of v_k.
         updates: How often it has sent something.
-        gap: Its part of the duality gap where it asked last.
+        gap: Its part of the duality gap where it asked last; NaN at first.
     """
 
     method: Acpd
@@ -114,7 +118,7 @@ class AcpdWorker(NodeProgram):
     w: Tensor
     residual: Tensor
     updates: int = 0
-    gap: float | None = None
+    gap: float = math.nan
 
     @classmethod
     def start(cls, method: Acpd, x: Tensor, server: int) -> AcpdWorker:
@@ -147,8 +151,8 @@ class AcpdWorker(NodeProgram):
         return self.w
 
     def report(self) -> dict[str, float]:
-        """Its part of the duality gap, see `Sdca`, where it asked last."""
-        return {} if self.gap is None else {"duality_gap": self.gap}
+        """ "duality_gap": its part of that, see `Sdca`, where it asked last; NaN at first."""
+        return {"duality_gap": self.gap}
 
     def _ask(self, context: NodeContext) -> None:
         context.ask_gradient(self.w + self.method.sigma * self.residual)
@@ -186,7 +190,7 @@ class AcpdServer(NodeProgram):
         self.waiting.append(sender)
         self._answer(context)
 
-    def on_lost(self, neighbor: int, context: NodeContext) -> None:
+    def on_lost(self, neighbor: int, returned: Sequence[tuple[Tensor, str]], context: NodeContext) -> None:
         self.missed.pop(neighbor, None)
         self.waiting = [node for node in self.waiting if node != neighbor]
         self._answer(context)
@@ -194,6 +198,10 @@ class AcpdServer(NodeProgram):
     @property
     def model(self) -> Tensor:
         return self.w
+
+    def report(self) -> dict[str, float]:
+        """What the nodes with data report; it has no part in it."""
+        return {"duality_gap": 0.0}
 
     def _answer(self, context: NodeContext) -> None:
         """Answer those that wait, if they are enough for this step."""

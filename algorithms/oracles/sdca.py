@@ -52,9 +52,10 @@ class SdcaState(OracleState):
 class Sdca(Oracle[SdcaState]):
     """Stochastic dual coordinate ascent: what a node's own examples do to the model by way of their dual variables.
 
-    Shalev-Shwartz & Zhang, "Stochastic Dual Coordinate Ascent Methods for Regularized Loss Minimization", JMLR 14, 2013,
-    arXiv 1209.1873; as the local solver of CoCoA+: Ma, Smith, Jaggi, Jordan, Richtarik, Takac, "Adding vs. Averaging in
-    Distributed Primal-Dual Optimization", ICML 2015, arXiv 1502.03508. For `Acpd` alone: what it gives is no gradient.
+    Shalev-Shwartz & Zhang, "Stochastic Dual Coordinate Ascent Methods for Regularized Loss Minimization", JMLR 14,
+    2013, arXiv 1209.1873; as the local solver of CoCoA+: Ma, Smith, Jaggi, Jordan, Richtarik, Takac, "Adding vs.
+    Averaging in Distributed Primal-Dual Optimization", ICML 2015, arXiv 1502.03508. For `Acpd` alone: what it gives is
+    no gradient.
 
     Node k of K has m examples (a_j, y_j) and a dual variable alpha_j of each, 0 at the start. The whole dual is
 
@@ -65,14 +66,14 @@ class Sdca(Oracle[SdcaState]):
 
         -conjugate(-beta_j) - beta_j a_j . (x + sigma gamma (v_k(beta) - v_k)) - q/2 (beta_j - its last value)^2
 
-    is largest, with q = sigma gamma |a_j|^2 / (l2 m); for the half square, beta_j += (y_j - beta_j - z) / (1 + q) with z
-    the inner product. Then alpha += gamma (beta - alpha). It gives minus the change of v_k, for 1/K of which w(alpha)
-    moves. sigma gamma K is the paper's sigma', which is safe with sigma = 1: gamma = 1 adds the nodes' changes (CoCoA+),
-    gamma = 1/K averages them (CoCoA). With one node and gamma = 1 it is SDCA.
+    is largest, with q = sigma gamma |a_j|^2 / (l2 m); for the half square, beta_j += (y_j - beta_j - z) / (1 + q) with
+    z the inner product. Then alpha += gamma (beta - alpha). What it gives is minus the change of v_k, of which 1/K is
+    that of w(alpha). sigma gamma K is the paper's sigma', which is safe with sigma = 1: gamma = 1 adds the nodes'
+    changes (CoCoA+), gamma = 1/K averages them (CoCoA). With one node and gamma = 1 it is SDCA.
 
-    The loss of a sample is the node's part of the duality gap at x, before its steps: mean_j loss_j + conjugate(-alpha_j)
-    + alpha_j a_j . x. The mean of these over all nodes at one x is the gap there less l2/2 |x - w(alpha)|^2. It takes a
-    pass over the examples that is not counted among the gradients; of the steps each is one.
+    The loss of a sample is the node's part of the duality gap at x, before its steps: mean_j loss_j +
+    conjugate(-alpha_j) + alpha_j a_j . x. The mean of these over all nodes at one x is the gap there less l2/2 |x -
+    w(alpha)|^2. It takes a pass over the examples that is not counted among the gradients; of the steps each is one.
 
         >>> import numpy as np
         >>> import torch
@@ -83,7 +84,7 @@ class Sdca(Oracle[SdcaState]):
         >>> oracle = Sdca(steps=1)
         >>> state = oracle.start(workload, x, nodes=[0], seed=0)
         >>> sample = oracle.sample(state, workload, x, [0], step=0, seed=0)
-        >>> float(x - sample.gradient), float(state.dual[0]), float(sample.loss)  # the optimum of (x - 4)^2 / 2 + x^2 / 2
+        >>> float(x - sample.gradient), float(state.dual[0]), float(sample.loss)  # 2 minimises (x - 4)^2 / 2 + x^2 / 2
         (2.0, 2.0, 8.0)
 
     Args:
@@ -108,7 +109,8 @@ class Sdca(Oracle[SdcaState]):
 
     def start(self, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], seed: int) -> SdcaState:
         name = name_of(workload)
-        if not isinstance(workload, HasDual) or workload.loss_name not in LOSSES or getattr(workload, "l1", 0):
+        composite = getattr(workload, "l1", 0.0) != 0
+        if not isinstance(workload, HasDual) or workload.loss_name not in LOSSES or composite:
             raise ValueError(
                 f"Sdca: {name} gives no dual problem; linear models with the squared, logistic or hinge loss and "
                 f"without an l1 term do"

@@ -18,6 +18,7 @@ from algorithms.randomness import generator
 from gossip import SimulatedClock
 from gossip.drivers.events import EventDriver
 from gossip.drivers.gradients import NodeGradients
+from gossip.drivers.replay import ReplayDriver
 from gossip.drivers.schedule import Schedule
 from gossip.workloads import HingeLoss, LeastSquares, LogisticRegression
 from tests.algorithms.asynchronous.helpers import CLOCK
@@ -33,7 +34,9 @@ def data(k: int = K) -> tuple[Array, Array]:
     random = np.random.default_rng(5)
     features = random.standard_normal((k, M, D))
     features /= np.linalg.norm(features, axis=2, keepdims=True)
-    return features, np.where(features @ random.standard_normal(D) + 0.3 * random.standard_normal((k, M)) > 0, 1.0, -1.0)
+    return features, np.where(
+        features @ random.standard_normal(D) + 0.3 * random.standard_normal((k, M)) > 0, 1.0, -1.0
+    )
 
 
 def problem(kind: str, k: int = K) -> Any:
@@ -206,7 +209,7 @@ def test_the_model_and_what_is_not_in_it_yet_are_the_dual_variables_at_any_time(
             waiting = []
     heard = int((training.run.schedule.nodes == K).sum()) - 1  # it has started, too
     assert heard == sum(worker.updates for worker in training.workers) > 2 * K and not list(training.run.under_way())
-    assert gap(training, KINDS[seed % 3]) >= 0
+    assert gap(training, KINDS[seed % 3]) > -1e-12
 
 
 def cocoa(kind: str, gamma: float, steps: int, rounds: int, k: int = K) -> tuple[Array, Array]:
@@ -286,6 +289,17 @@ def test_the_gap_closes_at_the_solution_of_scikit_learn(kind: str, seconds: floa
     assert primal(kind, training.server.w[0].numpy()) == pytest.approx(primal(kind, wanted), abs=1e-6)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_recorded_run_is_replayed_to_the_same_bits(kind: str) -> None:
+    method, oracle = Acpd(2, 3, TopK(k=5)), Sdca(5, gamma=0.5)
+    training = Training(method, oracle, kind).all()
+    again = Training(method, oracle, kind)
+    replay = ReplayDriver(again.run.programs, with_hubs(ring(K), 1, 1), again, training.run.schedule, seed=1)
+    replay.run()
+    assert torch.equal(replay.models(), training.run.models())
+    assert np.array_equal(again.dual, training.dual) and training.dual.any()
+
+
 def test_what_travels_is_sparse() -> None:
     def sent(compressor: TopK | None, answers: TopK | None = None) -> tuple[float, float]:
         traffic = Training(Acpd(2, 5, compressor, answers), Sdca(5), "half square").all().run.traffic
@@ -312,13 +326,13 @@ def test_a_lost_node_is_not_waited_for() -> None:
     context: Any = Context()
     for sender in (0, 3, 2):
         server.on_message(sender, torch.ones(1, D, dtype=torch.float64), "", context)
-    server.on_lost(3, context)
+    server.on_lost(3, [], context)
     assert sent == []
     server.on_message(1, torch.ones(1, D, dtype=torch.float64), "", context)
     assert sent == [0, 2, 1] and server.steps == 1
     server.on_message(1, torch.ones(1, D, dtype=torch.float64), "", context)
-    server.on_lost(0, context)
-    server.on_lost(2, context)
+    server.on_lost(0, [], context)
+    server.on_lost(2, [], context)
     assert sent == [0, 2, 1, 1]
     worker, context.neighbors = training.workers[0], ()
     worker.on_gradient(training([0], worker.w, [0]), context)
