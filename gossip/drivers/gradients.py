@@ -135,7 +135,7 @@ class NodeGradients:
     def __call__(self, nodes: Sequence[int], x: Tensor, steps: Sequence[int]) -> Sample:
         """The gradient of this number, from 0, of each of these nodes at its own point x (len(nodes), d)."""
         places = [self._places[node] for node in nodes]
-        if len(self.states) == 1:
+        if not self.states[0].remembers:
             return self._gradients[0].sample_each(self.states[0], x, places, steps)
         parts = zip(places, x.split(1), steps, strict=True)
         return joined([self._gradients[place].sample(self.states[place], row, step) for place, row, step in parts])

@@ -41,6 +41,7 @@ def check(training: Training, ranks: int) -> Schedule:
             f"{name}: auxiliary = {algorithm.auxiliary} is not allowed; it must be below the number of nodes, "
             f"{topology.n}"
         )
+    algorithm.check_oracle(training.oracle)
     if algorithm.takes_norms and not training.oracle.tells_norms:
         raise ValueError(
             f"{name} with this optimizer needs the norms of gradients of single samples, which "
