@@ -22,6 +22,10 @@ number, from 0. A row must have the same bits whatever the others are."""
 class Host(Protocol):
     """What a driver does for its nodes."""
 
+    @property
+    def now(self) -> int:
+        """The time of the event that happens, in nanoseconds, as a schedule has it for the node."""
+
     def compute(self, node: LocalNode, x: Tensor) -> None:
         """A node asks for its next gradient, at x (1, d)."""
 
@@ -61,6 +65,11 @@ class LocalNode:
         self.last: Sample | None = None
         self.computing = self.stopped = False
         self._host, self._seed, self._reach = host, seed, frozenset(neighbors)
+
+    @property
+    def now(self) -> int:
+        """See `NodeContext`."""
+        return self._host.now
 
     def start(self) -> None:
         """The run begins."""
