@@ -16,12 +16,13 @@ from gossip.checkpoint.interval import Interval
 from gossip.checkpoint.places import set_aside
 from gossip.checkpoint.resuming import resume
 from gossip.checkpoint.writer import CheckpointWriter, Order
-from gossip.drivers.gradients import Gradients
+from gossip.drivers.asynchronous import AsynchronousDriver
 from gossip.drivers.lockstep import Lockstep
 from gossip.drivers.moment import Observer, Position
 from gossip.errors import DivergedError, GossipError, say
 from gossip.execution.measure import Measure
 from gossip.execution.outcome import summarized
+from gossip.execution.pacing import driver_of
 from gossip.execution.recording import Recording, diverged
 from gossip.execution.setting import Setting, configuration_text
 from gossip.network import Communicator
@@ -159,16 +160,14 @@ def _trained(
     training, network = setting.training, setting.network
     algorithm = processes.together(setting.algorithm)
     if setting.keeps:
+        assert isinstance(algorithm, Algorithm)
         writer = _checkpoint_writer(setting, algorithm, recorder, processes, signals)
         stack.enter_context(closed_together(processes, writer.close))
         stack.callback(writer.release)
         observers.append(writer)
     measure = Measure(setting.workload, network, processes, training.evaluate_nodes, algorithm)
     observers.append(Recording(training, algorithm, measure, recorder))
-    with_data = [setting.ids[node] for node in network.nodes if node < network.n - algorithm.without_data]
-    gradients = Gradients(training.oracle, setting.workload, with_data, training.seed, algorithm.takes_losses)
-    averages = getattr(setting.workload, "averages_buffers", False)
-    driver = Lockstep(algorithm, gradients, network, processes.spans, averages)
+    driver = driver_of(setting, algorithm, recorder, processes)
     position = _begin(setting, driver, recorder, processes)
     recorder.settled(algorithm.chosen(position.state))
     step = position.step
@@ -188,12 +187,15 @@ def _trained(
     return algorithm.model(position.state).clone()
 
 
-def _begin(setting: Setting, driver: Lockstep, recorder: Recorder, processes: Communicator) -> Position:
+def _begin(
+    setting: Setting, driver: Lockstep | AsynchronousDriver, recorder: Recorder, processes: Communicator
+) -> Position:
     """Where the run begins, or goes on."""
     if setting.position is not None:
         return setting.position
     if setting.folder is None or not setting.whole:
         return processes.together(lambda: _start(setting, driver, processes))
+    assert isinstance(driver, Lockstep)
     position, history = resume(
         setting.folder,
         driver.algorithm,
@@ -217,7 +219,7 @@ def _continue(setting: Setting, recorder: Recorder, step: int) -> None:
     recorder.replace("config.yaml", configuration_text(setting.training, setting.topology))
 
 
-def _start(setting: Setting, driver: Lockstep, processes: Communicator) -> Position:
+def _start(setting: Setting, driver: Lockstep | AsynchronousDriver, processes: Communicator) -> Position:
     with first_calls(processes):  # a rank that fails alone cannot tell the others, which may be communicating
         return driver.start(setting.x)
 
