@@ -83,6 +83,11 @@ class EventDriver:
         return self._now / SECOND
 
     @property
+    def now(self) -> int:
+        """See `Host`."""
+        return self._now
+
+    @property
     def schedule(self) -> Schedule:
         """What has happened so far; a copy."""
         return self._record.schedule()

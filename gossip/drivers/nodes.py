@@ -22,6 +22,10 @@ number, from 0. A row must have the same bits whatever the others are."""
 class Host(Protocol):
     """What a driver does for its nodes."""
 
+    @property
+    def now(self) -> int:
+        """The time of the event that happens, in nanoseconds, as a schedule has it for the node."""
+
     def compute(self, node: LocalNode, x: Tensor) -> None:
         """A node asks for its next gradient, at x (1, d)."""
 
@@ -72,6 +76,11 @@ class LocalNode:
         """Go on from this; the program is that of before already."""
         self.happened, self.gradients, self.computing, self.stopped = saved["counts"]
         self.last = None if saved["last"] is None else Sample(*saved["last"])
+
+    @property
+    def now(self) -> int:
+        """See `NodeContext`."""
+        return self._host.now
 
     def start(self) -> None:
         """The run begins."""

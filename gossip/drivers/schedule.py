@@ -61,6 +61,8 @@ class Schedule:
         senders: int32, who sent a message, or was lost; of other events the node itself.
         causes: int64, in which event this one was caused; -1 if in none.
         marks: (marks,) int64, how many events there were at each mark, ascending.
+        clocks: int64, what the node's own process took for the time of each event, which its program saw; none where
+            that is `times`.
     """
 
     n: int
@@ -70,6 +72,7 @@ class Schedule:
     senders: NDArray[np.int32]
     causes: NDArray[np.int64]
     marks: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    clocks: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def __len__(self) -> int:
         return len(self.times)
@@ -97,6 +100,11 @@ class Schedule:
         """Gradients of all nodes, by the time of the last event."""
         gradients = np.count_nonzero(self.kinds == GRADIENT)
         return gradients / self.seconds if gradients else 0.0
+
+    @property
+    def seen(self) -> NDArray[np.int64]:
+        """(events,): the time of each event as the program saw it, in nanoseconds since the start."""
+        return self.clocks if len(self.clocks) else self.times
 
     def staleness(self) -> NDArray[np.int64]:
         """(gradients,): of each gradient, how many others all nodes had got since it was asked for, in order."""
@@ -176,8 +184,8 @@ class Schedule:
         if not names <= {*arrays} or int(arrays["format"]) != FORMAT:
             raise DataError(f"{file} is no schedule of a run, or one of another version")
         times, causes = np.cumsum(arrays["times"]), np.arange(len(arrays["times"])) - arrays["causes"]
-        kinds, nodes, senders, marks = (arrays[name] for name in ("kinds", "nodes", "senders", "marks"))
-        return cls(int(arrays["n"]), times, kinds, nodes, senders, causes, marks)
+        others = {name: arrays[name] for name in ("kinds", "nodes", "senders", "marks", "clocks")}
+        return cls(int(arrays["n"]), times, causes=causes, **others)
 
 
 class Record:

@@ -9,7 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from algorithms import QSGD, SGD, Minibatch, Oracle, Polyline, Saga
-from algorithms.asynchronous import AdPsgd, Asynchronous, AsynchronousPushSum, FedAsync, FedAT, FedBuff, TiFL
+from algorithms.asynchronous import (
+    A2CiD2,
+    AdPsgd,
+    Asynchronous,
+    AsynchronousPushSum,
+    FedAsync,
+    FedAT,
+    FedBuff,
+    OverlapPushSum,
+    SwarmSGD,
+    TiFL,
+)
 from gossip import SimulatedClock
 from gossip.drivers.events import EventDriver
 from gossip.drivers.gradients import NodeGradients
@@ -22,6 +33,10 @@ METHODS: dict[str, tuple[Asynchronous, Topology]] = {
     "ad-psgd": (AdPsgd(lr=0.3, momentum=0.5), ring(6)),
     "ad-psgd-all": (AdPsgd(lr=0.3, active="all"), erdos_renyi(7, seed=2)),
     "ad-psgd-compressed": (AdPsgd(lr=0.3, compressor=QSGD(levels=15)), ring(6)),
+    "swarm": (SwarmSGD(lr=0.3, local_steps=2, momentum=0.5), erdos_renyi(7, seed=2)),
+    "swarm-compressed": (SwarmSGD(lr=0.3, geometric=True, compressor=QSGD(levels=15)), ring(6)),
+    "a2cid2": (A2CiD2(lr=0.3, active="all", momentum=0.5), ring(7)),
+    "overlap-push-sum": (OverlapPushSum(lr=0.1, staleness=2), exponential(6)),
     "push-sum": (AsynchronousPushSum(lr=0.01), exponential(6)),
     "push-sum-running": (AsynchronousPushSum(lr=0.01, running_sums=True), exponential(6)),
     "fed-async": (FedAsync(lr=0.3, local_steps=2, concurrency=4), complete(6)),
