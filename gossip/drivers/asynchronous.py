@@ -184,7 +184,7 @@ class AsynchronousDriver:
             if not looks:
                 self.network.resume(self.network.round, pace.traffic, [], [])
                 used = {name: self._padded(count) for name, count in gradients.counts().items()}
-                sample = gradients.look(state.x[: self._with_data]) if step == 0 else self._last(state.x, pace)
+                sample = self._first(state.x, gradients) if step == 0 else self._last(state.x, pace)
                 looks.append(Look(sample, used, own_seconds, simulated_seconds=pace.seconds))
             return looks[0]
 
@@ -200,6 +200,11 @@ class AsynchronousDriver:
 
         return Moment(step, state, OracleState.start(0), own_seconds, look, final, saved)
 
+    def _first(self, x: Tensor, gradients: NodeGradients) -> Sample:
+        """The gradients of the local nodes at the start."""
+        sample = gradients.look(x[: self._with_data])
+        return Sample(self._padded(sample.gradient), self._padded(sample.loss))
+
     def _last(self, x: Tensor, pace: Paced) -> Sample:
         """The last gradients of the local nodes, such that means over all are those over the nodes that have any."""
         samples = [pace.last(node) for node in self.network.nodes[: self._with_data]]
@@ -213,5 +218,5 @@ class AsynchronousDriver:
         return Sample(gradient, loss)
 
     def _padded(self, count: Tensor) -> Tensor:
-        """(k,): zeros for servers."""
-        return torch.cat([count, count.new_zeros(len(self.network.nodes) - len(count))])
+        """(k, ...): with zeros for servers."""
+        return torch.cat([count, count.new_zeros(len(self.network.nodes) - len(count), *count.shape[1:])])
