@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal, Self
+from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from algorithms.numerics.sums import add_scaled
 from algorithms.program import NodeContext, NodeProgram
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Tiered:
     """The fields that methods with tiers have beyond those of `AsynchronousFederated`.
 
@@ -55,10 +55,6 @@ class Tiered:
             check(self.weights in ("equal", "examples"), self, "weights", 'numbers, "equal" or "examples"')
         else:
             check(all(0 < weight < math.inf for weight in self.weights), self, "weights", "> 0")
-
-    def for_examples(self, examples: Sequence[int]) -> Self:
-        """This method for clients that have so many training examples each, (n,); see `algorithms.Method`."""
-        return replace(self, weights=tuple(map(float, examples))) if self.weights == "examples" else self
 
     def sizes(self, clients: int) -> list[int]:
         """How many of so many clients are in each tier.
