@@ -23,6 +23,7 @@ METHODS: dict[str, tuple[Asynchronous, Topology]] = {
     "ad-psgd-all": (AdPsgd(lr=0.3, active="all"), erdos_renyi(7, seed=2)),
     "ad-psgd-compressed": (AdPsgd(lr=0.3, compressor=QSGD(levels=15)), ring(6)),
     "push-sum": (AsynchronousPushSum(lr=0.01), exponential(6)),
+    "push-sum-running": (AsynchronousPushSum(lr=0.01, running_sums=True), exponential(6)),
     "fed-async": (FedAsync(lr=0.3, local_steps=2, concurrency=4), complete(6)),
     "fed-buff": (FedBuff(lr=0.3, local_steps=2, buffer=3, compressor=QSGD(levels=15)), complete(6)),
     "fed-at": (FedAT(lr=0.3, local_steps=2, tiers=3, optimizer=SGD(momentum=0.5), compressor=Polyline()), complete(7)),
