@@ -14,6 +14,7 @@ from algorithms.asynchronous.federated import AsynchronousFederated, drawn
 from algorithms.checks import check
 from algorithms.numerics.sums import add_scaled
 from algorithms.program import NodeContext, NodeProgram
+from algorithms.state import Block
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +105,7 @@ class Tiered:
 
 
 @dataclass
-class Tiers:
+class Tiers(Block):
     """The clients by their tiers, as far as these are known.
 
     Attributes:
@@ -153,7 +154,7 @@ class Tiers:
 
 
 @dataclass
-class Round:
+class Round(Block):
     """Some clients of a tier that train at the same time.
 
     Attributes:
