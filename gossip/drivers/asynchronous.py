@@ -201,7 +201,9 @@ class AsynchronousDriver:
         return Moment(step, state, OracleState.start(0), own_seconds, look, final, saved)
 
     def _first(self, x: Tensor, gradients: NodeGradients) -> Sample:
-        """The gradients of the local nodes at the start."""
+        """The first gradients of the local nodes, servers included, whose are 0."""
+        if not self._with_data:
+            return Sample(torch.zeros_like(x), torch.zeros_like(x[:, 0]))
         sample = gradients.look(x[: self._with_data])
         return Sample(self._padded(sample.gradient), self._padded(sample.loss))
 
@@ -217,6 +219,6 @@ class AsynchronousDriver:
                 gradient[row], loss[row] = share * sample.gradient[0], share * sample.loss[0]
         return Sample(gradient, loss)
 
-    def _padded(self, count: Tensor) -> Tensor:
+    def _padded(self, rows: Tensor) -> Tensor:
         """(k, ...): with zeros for servers."""
-        return torch.cat([count, count.new_zeros(len(self.network.nodes) - len(count), *count.shape[1:])])
+        return torch.cat([rows, rows.new_zeros(len(self.network.nodes) - len(rows), *rows.shape[1:])])
