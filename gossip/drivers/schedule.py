@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from gossip.errors import DataError
 
@@ -134,6 +136,27 @@ class Schedule:
         np.add.at(busy, self.nodes[here], self.times[here] - self.times[self.causes[here]])
         return np.asarray((int(self.times[-1]) - busy) / SECOND) if len(self) else np.zeros(self.n)
 
+    def by_node(self, nodes: Sequence[int]) -> list[Tensor]:
+        """(events, 5) int64 of each of these nodes: number, time, kind, sender and cause of what happened to it."""
+        columns = np.arange(len(self)), self.times, self.kinds, self.senders, self.causes
+        table = np.stack([column.astype(np.int64) for column in columns], axis=1)
+        order = np.argsort(self.nodes, kind="stable")
+        ends = np.cumsum(np.bincount(self.nodes, minlength=self.n))
+        parts = np.split(table[order], ends[:-1])
+        return [torch.from_numpy(parts[node].copy()) for node in nodes]
+
+    @classmethod
+    def of_nodes(cls, n: int, tables: Sequence[Tensor], marks: Sequence[int]) -> Schedule:
+        """What all nodes have of it, in their order, put together again; see `by_node`."""
+        nodes = np.repeat(np.arange(n), [len(table) for table in tables])
+        table = torch.cat(list(tables)).numpy()
+        order = np.argsort(table[:, 0])
+        if not np.array_equal(table[order, 0], np.arange(len(table))):
+            raise ValueError("events are missing")
+        _, times, kinds, senders, causes = table[order].T
+        narrow = kinds.astype(np.int8), nodes[order].astype(np.int32), senders.astype(np.int32)
+        return cls(n, times.copy(), *narrow, causes.copy(), np.array(marks, np.int64))
+
     def save(self, file: Path) -> None:
         """Write it to a file, in NumPy's format."""
         arrays: dict[str, Any] = {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
@@ -184,6 +207,12 @@ class Record:
     def mark(self) -> None:
         """Here the run pauses; see `Schedule`."""
         self._marks.append(len(self))
+
+    def resume(self, schedule: Schedule) -> None:
+        """Go on after what this says."""
+        columns = schedule.times, schedule.kinds, schedule.nodes, schedule.senders, schedule.causes
+        self._numbers[:] = array("q", np.stack([column.astype(np.int64) for column in columns], axis=1).tobytes())
+        self._marks[:] = array("q", schedule.marks.astype(np.int64).tobytes())
 
     def last(self) -> Event:
         """The last event."""

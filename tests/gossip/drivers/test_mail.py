@@ -89,6 +89,10 @@ def test_it_goes_on_from_marks_and_their_time_does_not_count() -> None:
     assert np.cumsum(schedule.kinds == 1)[schedule.marks - 1].tolist() == [10, 10, 12, run.gradients]
     assert 0.1 <= run.seconds < 0.3 and max(np.diff(schedule.times)) < 0.3 * 10**9
     assert all(program.ticks > 1 for program in programs)
+    again = ReplayDriver([Ticking(torch.zeros(1, 1)) for _ in range(4)], ring(4), nothing, schedule)
+    for gradients_there in (10, 10, 12, run.gradients):
+        again.advance()
+        assert again.gradients == gradients_there
 
 
 def test_of_several_processes_what_comes_after_a_mark_does_so_in_the_merged_schedule() -> None:

@@ -177,3 +177,26 @@ def test_push_sum_loses_what_lost_nodes_held_and_what_was_under_way_from_them(se
     mass = torch.cat([*there, *never]).sum(0)
     assert torch.allclose(mass, torch.tensor([15.0, 6.0], dtype=torch.float64), atol=1e-11)
     assert {letter.sender for letter in (*post.late, *post.under_way)} <= {*drivers[0].lost, *drivers[1].lost}
+
+
+@pytest.mark.parametrize("running_sums", [False, True])
+def test_with_running_sums_lost_letters_lose_no_mass(running_sums: bool) -> None:
+    topology = exponential(6)
+    post = SlowPost([[0, 1], [2, 3], [4, 5]], random.Random(5), patience=2.0, losing=0.3)
+    x = torch.arange(6, dtype=torch.float64)[:, None]
+    method = AsynchronousPushSum(running_sums=running_sums)
+    parts = [method.programs(topology, nodes, x[list(nodes)]) for nodes in post.hosted]
+    boxes = zip(parts, post.ranks, strict=True)
+    drivers = [MailDriver(own, topology, nothing, box, outstanding=0) for own, box in boxes]
+    post.advance(drivers, 1500)
+    nodes = [each for own in parts for each in own if isinstance(each, PushSumNode)]
+    there = torch.cat([torch.cat([each.push_sum.numerator, each.push_sum.weight], 1) for each in nodes]).sum(0)
+    if not running_sums:
+        assert there[1] < 1e-3
+        return
+    pending = [
+        told - nodes[to].heard.get(node, 0.0) for node, each in enumerate(nodes) for to, told in each.told.items()
+    ]
+    total = there + torch.cat(pending).sum(0)
+    assert torch.allclose(total, torch.tensor([15.0, 6.0], dtype=torch.float64), atol=1e-9)
+    assert there[1] > 3.0 and max(abs(each.model.item() - 2.5) for each in nodes) < 1e-6
