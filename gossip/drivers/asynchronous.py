@@ -18,6 +18,7 @@ from gossip.drivers.blobs import packed, unpacked
 from gossip.drivers.gradients import NodeGradients
 from gossip.drivers.moment import Look, Moment, Position
 from gossip.drivers.schedule import Schedule
+from gossip.errors import UsageError
 from gossip.network import RunNetwork
 from gossip.spans import NO_SPANS, Spans
 from topologies import Topology
@@ -85,6 +86,9 @@ class AsynchronousDriver:
 
     pace: MakePaced
     """Says what lets things happen."""
+
+    gather: Callable[[Any], list[Any]]
+    """What all ranks give, in their order."""
 
     marks: Sequence[int]
     """The steps, ascending, at which the run pauses; the last one is its end."""
@@ -154,7 +158,12 @@ class AsynchronousDriver:
         shared = json.loads(state.shared)
         pace = self.pace(programs, self.links, gradients)
         assert isinstance(pace, Saves)
-        events = [tree["events"] for tree in trees]
+        if shared["by"] != type(pace).__name__:
+            real = "a run in real time, on several ranks" if shared["by"] == "MailDriver" else "a simulated run"
+            raise UsageError(f"the checkpoint is one of {real}, and this run is none; start it as it was started first")
+        own = {node: tree["events"] for node, tree in zip(self.network.nodes, trees, strict=True)}
+        everyone = {node: table for tables in self.gather(own) for node, table in tables.items()}
+        events = [everyone[node] for node in range(self.network.n)]
         pace.restore(shared, trees, Schedule.of_nodes(self.network.n, events, shared["marks"]))
         return NodesState(state.x, programs, step=state.step), gradients, pace
 
@@ -195,7 +204,7 @@ class AsynchronousDriver:
             events = schedule.by_node(self.network.nodes)
             trees = [tree | {"events": mine} for tree, mine in zip(nodes, events, strict=True)]
             blobs = [packed(tree, self.algorithm) for tree in trees]
-            text = json.dumps(shared | {"marks": schedule.marks.tolist()})
+            text = json.dumps(shared | {"marks": schedule.marks.tolist(), "by": type(pace).__name__})
             return SavedNodes(state.x, blobs, text, step=step), gradients.saved()
 
         return Moment(step, state, OracleState.start(0), own_seconds, look, final, saved)

@@ -84,18 +84,19 @@ class ReplayDriver:
         self._go_on_to(len(self._schedule))
 
     def advance(self, gradients: int | None = None, seconds: float | None = None) -> None:
-        """Let happen what did until the next mark of the schedule, or all of it if there is none; collective.
+        """Let happen what did until a mark of the schedule, or all of it if there is none; collective.
 
         Args:
-            gradients: Not looked at: the schedule says where the run paused.
-            seconds: Likewise.
+            gradients: The first mark is meant at which all nodes together had so many; the next one by default.
+            seconds: Not looked at: the schedule says when the run ended.
 
         Raises:
             UsageError: (a ValueError) See `run`.
         """
-        marks, place = self._schedule.marks, self._marks_passed
-        self._marks_passed += 1
-        self._go_on_to(int(marks[place]) if place < len(marks) else len(self._schedule))
+        marks = self._schedule.marks[self._schedule.marks > self._passed]
+        had = np.cumsum(self._schedule.kinds == GRADIENT)[marks - 1]
+        enough = marks[had >= (gradients or 0)]
+        self._go_on_to(int(enough[0]) if len(enough) else len(self._schedule))
 
     def _go_on_to(self, end: int) -> None:
         """Let happen what did in the events before this number."""
