@@ -58,6 +58,18 @@ class Method:
         """Whether samples must have `losses`."""
         return False
 
+    def check_oracle(self, oracle: Any) -> None:
+        """Refuse an oracle whose samples have something else in the place of gradients than this takes.
+
+        Raises:
+            ValueError: They have.
+        """
+        if oracle.gives != "gradients":
+            raise ValueError(
+                f"{type(self).__name__} takes gradients, and {type(oracle).__name__} gives {oracle.gives}, which are "
+                f"for Acpd; Minibatch and Full give gradients"
+            )
+
     def replicated(self) -> Self:
         """This method where there can be no server: all nodes keep and do alike what the server would."""
         return self

@@ -6,7 +6,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from algorithms import Algorithm
+from algorithms import Method
 from topologies import Schedule, Topology, smallest_eigenvalue
 from topologies.spectra.convergence import no_consensus
 
@@ -25,7 +25,7 @@ SUMS = {"row_stochastic", "column_stochastic", "doubly_stochastic", "symmetric",
 USES_W = SUMS - {"tree"}
 
 
-def check_needs(algorithm: Algorithm, topology: Schedule) -> None:
+def check_needs(algorithm: Method, topology: Schedule) -> None:
     """Refuse a topology that lacks one of the algorithm's `needs`, or with which averaging leads nowhere.
 
     Raises:
@@ -51,7 +51,7 @@ def check_needs(algorithm: Algorithm, topology: Schedule) -> None:
             )
 
 
-def bias(algorithm: Algorithm, topology: Schedule) -> str | None:
+def bias(algorithm: Method, topology: Schedule) -> str | None:
     """What to warn of if the algorithm averages over a topology that does not keep the average; None otherwise."""
     if "row_stochastic" not in _needs(algorithm) or topology.doubly_stochastic:
         return None
@@ -69,7 +69,7 @@ def warn_caller(text: str) -> None:
     warnings.warn(text, stacklevel=level)
 
 
-def _needs(algorithm: Algorithm) -> tuple[str, ...]:
+def _needs(algorithm: Method) -> tuple[str, ...]:
     """All of them: rows that sum to 1 as well, unless they say otherwise what does, or W is not used."""
     if SUMS.intersection(algorithm.needs) or not algorithm.needs:
         return algorithm.needs

@@ -74,12 +74,7 @@ class AsynchronousPushSum(Asynchronous):
 
     def programs(self, graph: WeightedEdges, nodes: Sequence[int], x: Tensor) -> list[NodeProgram]:
         shares = columns(graph)
-        for node in nodes:
-            if not shares[node].get(node, 0.0) > 0:
-                raise ValueError(
-                    f"{type(self).__name__}: node {node} keeps no share of its own in this mixing matrix, and would "
-                    f"have no weight; give it one on the diagonal"
-                )
+        check_own_shares(self, shares, nodes)
         rows = zip(nodes, x.split(1), strict=True)
         return [
             PushSumNode(self, PushSum.start(row), Momentum.start(row, self.momentum, self.nesterov), shares[node])
@@ -154,3 +149,17 @@ def columns(graph: WeightedEdges) -> list[dict[int, float]]:
     for listener, sender, weight in triples:
         shares[sender][listener] = weight
     return shares
+
+
+def check_own_shares(owner: object, shares: Sequence[dict[int, float]], nodes: Sequence[int]) -> None:
+    """Refuse nodes that keep nothing of their own.
+
+    Raises:
+        ValueError: One of these nodes does not.
+    """
+    for node in nodes:
+        if not shares[node].get(node, 0.0) > 0:
+            raise ValueError(
+                f"{type(owner).__name__}: node {node} keeps no share of its own in this mixing matrix, and would "
+                f"have no weight; give it one on the diagonal"
+            )

@@ -16,5 +16,8 @@ from algorithms.oracles.oracle import Oracle as Oracle
 from algorithms.oracles.oracle import OracleState as OracleState
 from algorithms.oracles.oracle import ShardedWorkload as ShardedWorkload
 from algorithms.oracles.saga import Saga as Saga
+from algorithms.oracles.sdca import HasDual as HasDual
+from algorithms.oracles.sdca import Sdca as Sdca
+from algorithms.oracles.sdca import SdcaState as SdcaState
 from algorithms.oracles.svrg import Svrg as Svrg
 from algorithms.oracles.zeroth_order import ZerothOrder as ZerothOrder

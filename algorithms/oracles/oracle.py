@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, Self, TypeVar, cast, runtime_checkable
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, cast, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -168,6 +168,9 @@ S = TypeVar("S", bound=OracleState)
 @dataclass(frozen=True)
 class Oracle(Generic[S]):
     """Gives the gradient estimates of each iteration, with states of type S. Its fields are its parameters."""
+
+    gives: ClassVar[str] = "gradients"
+    """What its samples have in the place of gradients, if it is something else, for methods that take that."""
 
     @property
     def tells_norms(self) -> bool:

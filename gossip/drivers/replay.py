@@ -154,6 +154,11 @@ class ReplayDriver:
         """The messages to nodes of this process that have been sent and have not arrived."""
         return [letter for letters in self._letters.values() for letter in letters]
 
+    @property
+    def now(self) -> int:
+        """See `Host`."""
+        return int(self._schedule.seen[self._event])
+
     def compute(self, node: LocalNode, x: Tensor) -> None:
         """See `Host`."""
         step = node.gradients

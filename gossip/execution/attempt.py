@@ -11,17 +11,18 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from algorithms import Algorithm, NonFiniteError
+from algorithms import Method, NonFiniteError
 from gossip.checkpoint.interval import Interval
 from gossip.checkpoint.places import set_aside
 from gossip.checkpoint.resuming import resume
 from gossip.checkpoint.writer import CheckpointWriter, Order
-from gossip.drivers.gradients import Gradients
+from gossip.drivers.asynchronous import AsynchronousDriver
 from gossip.drivers.lockstep import Lockstep
 from gossip.drivers.moment import Observer, Position
 from gossip.errors import DivergedError, GossipError, say
 from gossip.execution.measure import Measure
 from gossip.execution.outcome import summarized
+from gossip.execution.pacing import driver_of
 from gossip.execution.recording import Recording, diverged
 from gossip.execution.setting import Setting, configuration_text
 from gossip.network import Communicator
@@ -165,30 +166,29 @@ def _trained(
         observers.append(writer)
     measure = Measure(setting.workload, network, processes, training.evaluate_nodes, algorithm)
     observers.append(Recording(training, algorithm, measure, recorder))
-    with_data = [setting.ids[node] for node in network.nodes if node < network.n - algorithm.without_data]
-    gradients = Gradients(training.oracle, setting.workload, with_data, training.seed, algorithm.takes_losses)
-    averages = getattr(setting.workload, "averages_buffers", False)
-    driver = Lockstep(algorithm, gradients, network, processes.spans, averages)
+    driver = driver_of(setting, algorithm, recorder, processes)
     position = _begin(setting, driver, recorder, processes)
     recorder.settled(algorithm.chosen(position.state))
-    step = position.step
+    step, state = position.step, position.state
     try:
         moments = driver.moments(position, training.steps)
         with_first_step = islice(moments, 2), first_calls(processes)
         for some, calls in (with_first_step, (moments, nullcontext())):
             with calls:
                 for moment in some:
-                    step = moment.step
+                    step, state = moment.step, moment.state
                     for observer in observers:
                         observer.at(moment)
     except NonFiniteError as error:
         # On several ranks the others do not know and wait: the job ends here.
         kind = DivergedError if processes.size == 1 else NonFiniteError
         raise kind(diverged(step, str(error))) from error
-    return algorithm.model(position.state).clone()
+    return algorithm.model(state).clone()
 
 
-def _begin(setting: Setting, driver: Lockstep, recorder: Recorder, processes: Communicator) -> Position:
+def _begin(
+    setting: Setting, driver: Lockstep | AsynchronousDriver, recorder: Recorder, processes: Communicator
+) -> Position:
     """Where the run begins, or goes on."""
     if setting.position is not None:
         return setting.position
@@ -217,13 +217,13 @@ def _continue(setting: Setting, recorder: Recorder, step: int) -> None:
     recorder.replace("config.yaml", configuration_text(setting.training, setting.topology))
 
 
-def _start(setting: Setting, driver: Lockstep, processes: Communicator) -> Position:
+def _start(setting: Setting, driver: Lockstep | AsynchronousDriver, processes: Communicator) -> Position:
     with first_calls(processes):  # a rank that fails alone cannot tell the others, which may be communicating
         return driver.start(setting.x)
 
 
 def _checkpoint_writer(
-    setting: Setting, algorithm: Algorithm, recorder: Recorder, processes: Communicator, signals: Signals
+    setting: Setting, algorithm: Method, recorder: Recorder, processes: Communicator, signals: Signals
 ) -> CheckpointWriter:
     """What writes the checkpoints that are asked for; it holds the run directory."""
     training, directory = setting.training, setting.directory

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
-from algorithms import Algorithm, Attacked, HasLosses, Oracle, ShardedWorkload
+from algorithms import Algorithm, Attacked, HasLosses, Method, Oracle, ShardedWorkload
 from gossip.checkpoint.interval import Interval
 from gossip.execution.training import Training
 from gossip.needs import check_needs
@@ -40,6 +41,7 @@ def check(training: Training, ranks: int) -> Schedule:
             f"{name}: auxiliary = {algorithm.auxiliary} is not allowed; it must be below the number of nodes, "
             f"{topology.n}"
         )
+    algorithm.check_oracle(training.oracle)
     if algorithm.takes_norms and not training.oracle.tells_norms:
         raise ValueError(
             f"{name} with this optimizer needs the norms of gradients of single samples, which "
@@ -57,7 +59,43 @@ def check(training: Training, ranks: int) -> Schedule:
     if training.network is not None:
         check_links(cast(SimulatedNetwork, training.network), topology.n + algorithm.servers)
     check_needs(algorithm, topology)
+    if isinstance(algorithm, Algorithm):
+        _check_lockstep(training)
+    else:
+        _check_asynchronous(training, topology, ranks)
     return topology
+
+
+def _check_lockstep(training: Training) -> None:
+    """Refuse what only asynchronous methods have."""
+    name = type(training.algorithm).__name__
+    for option in ("seconds", "replay"):
+        if getattr(training, option) is not None:
+            raise ValueError(f"{option} is for asynchronous methods, such as AdPsgd; with {name} say how many steps")
+
+
+def _check_asynchronous(training: Training, topology: Schedule, ranks: int) -> None:
+    """Refuse what has no effect, or no meaning, where every node goes at its own pace."""
+    name, replays = type(training.algorithm).__name__, training.replay is not None
+    if not isinstance(topology, Topology):
+        raise ValueError(f"{name} needs a topology that is the same at any time, and {topology.name} varies")
+    if training.seconds is not None and not 0 < training.seconds < math.inf:
+        raise ValueError(f"seconds = {training.seconds} is not allowed; it must be > 0")
+    if training.transport != "auto":
+        raise ValueError(f"transport has no effect on {name}, whose messages go one at a time; leave it out")
+    if training.on_failure != "abort":
+        raise ValueError(f"{name} does not go with on_failure yet")
+    if training.keeps and (replays or ranks > 1):
+        raise ValueError(f"{name} is saved in one process and on a simulated clock only, not on ranks and by a replay")
+    if replays and (training.simulated is not None or training.seconds is not None):
+        raise ValueError("replay says when everything happens: leave out clock, network and seconds")
+    if training.simulated is not None and ranks > 1:
+        raise ValueError(
+            f"{name} on a simulated clock runs in one process, and {ranks} ranks were started: start one, and repeat "
+            f"its schedule on more by replay"
+        )
+    if getattr(training.workload, "averages_buffers", False):
+        raise ValueError(f"neighbours do not average buffers with {name}; keep them with their nodes: buffers = 'keep'")
 
 
 def repeated_trace(training: Training) -> str | None:
@@ -107,7 +145,7 @@ def check_batches(oracle: Oracle, workload: ShardedWorkload, n: int) -> None:
             raise ValueError(f"BatchNorm needs batches of at least {least}; {why}")
 
 
-def check_losses(algorithm: Algorithm, workload: ShardedWorkload) -> None:
+def check_losses(algorithm: Method, workload: ShardedWorkload) -> None:
     """Refuse an algorithm that asks for losses of a workload that gives none.
 
     Raises:
@@ -125,7 +163,7 @@ def check_losses(algorithm: Algorithm, workload: ShardedWorkload) -> None:
         raise ValueError(f"{name} asks for losses of single examples, and BatchNorm needs batches of at least 2")
 
 
-def check_buffers(algorithm: Algorithm, topology: Schedule, workload: ShardedWorkload) -> None:
+def check_buffers(algorithm: Method, topology: Schedule, workload: ShardedWorkload) -> None:
     """Refuse to average buffers where neighbours cannot.
 
     Raises:

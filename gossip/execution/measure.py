@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from algorithms import Algorithm, HasBuffers, ShardedWorkload
+from algorithms import HasBuffers, Method, ShardedWorkload
 from algorithms.numerics.sums import squared_norms
 from algorithms.oracles.oracle import as_average
 from gossip.drivers.moment import Look
@@ -36,7 +36,7 @@ class Measure:
     evaluated: int
     """How many nodes' own models are evaluated, at most n, evenly spaced over the node numbers."""
 
-    algorithm: Algorithm
+    algorithm: Method
     """Says how many nodes, the last ones, have no data, and are servers.
 
     Auxiliary nodes count in what is said of models, and not in what is said of losses and gradients. Servers count

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from algorithms import Algorithm
+from algorithms import Method
 from gossip.drivers.moment import Moment
 from gossip.errors import DivergedError
 from gossip.execution.measure import Measure
+from gossip.execution.pacing import evaluation_interval
 from gossip.execution.training import Training
 from gossip.records.recorder import Recorder
-
-EVALUATIONS = 10  # of a run, unless told otherwise
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Recording:
     training: Training
     """Says when to measure."""
 
-    algorithm: Algorithm
+    algorithm: Method
     """Whose states they are."""
 
     measure: Measure
@@ -40,9 +39,7 @@ class Recording:
             DataError: It cannot be recorded.
             DivergedError: A loss is not finite; it has been recorded.
         """
-        steps = self.training.steps
-        every = self.training.evaluate_every or max(1, steps // EVALUATIONS)
-        if moment.step % every == 0 or moment.step == steps:
+        if moment.step % evaluation_interval(self.training) == 0 or moment.final:
             self._record(moment)
         self.recorder.at(moment.step)
 
@@ -52,7 +49,8 @@ class Recording:
         metrics = self.measure(self.algorithm.model(moment.state), look, self.algorithm.report(moment.state))
         times = {"seconds": processes.broadcast(look.seconds)}
         if self.training.simulated is not None:
-            times["simulated_seconds"] = network.seconds
+            known = look.simulated_seconds
+            times["simulated_seconds"] = network.seconds if known is None else known
         processes.together(partial(self.recorder.add, {"step": moment.step, **metrics, **times}))
         _check_finite(moment.step, metrics)
 

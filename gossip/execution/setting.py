@@ -10,7 +10,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from algorithms import Algorithm, ShardedWorkload
+from algorithms import Algorithm, Method, ShardedWorkload
 from gossip.checkpoint.finding import Found, find
 from gossip.drivers.moment import Position
 from gossip.errors import DataError, UsageError, say
@@ -83,7 +83,7 @@ class Setting:
         """The directory that this run writes into, if any."""
         return None if self.finished else self.directory
 
-    def algorithm(self) -> Algorithm:
+    def algorithm(self) -> Method:
         """The algorithm for this workload's model and these nodes' data.
 
         Raises:
@@ -118,7 +118,7 @@ def prepare(training: Training, topology: Schedule, processes: Communicator, dir
         training.seed,
         transport,
         hosted,
-        clock=training.simulated,
+        clock=training.simulated if isinstance(algorithm, Algorithm) else None,
         auxiliary=algorithm.without_data,
         spans=processes.spans,
     )
@@ -170,8 +170,9 @@ def _initial(start: Tensor | None, workload: ShardedWorkload, n: int, nodes: Seq
 def _identity(training: Training, topology: Schedule, x: Tensor) -> dict[str, Any]:
     """All that the models depend on, but the number of steps."""
     decide = {name: getattr(training, name) for name in DECIDE_MODELS} | {"topology": topology}
-    if training.network is None:
-        del decide["network"]  # which earlier checkpoints do not know
+    for later in ("network", "replay"):  # which earlier checkpoints do not know
+        if getattr(training, later) is None:
+            del decide[later]
     return described(**decide, dtype=str(x.dtype).removeprefix("torch."))
 
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import fields, replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -149,14 +149,14 @@ class Survival:
         training, network, processes, step = setting.training, setting.network, self._processes, copy.position.step
         network.round = copy.round
         before, oracle = deepcopy((copy.position.state, copy.position.oracle))
-        algorithm = processes.together(setting.algorithm)
+        algorithm = cast(Algorithm, processes.together(setting.algorithm))
         with network.unrecorded():
             mass_before = _mass(algorithm, before, network)
             state = processes.together(lambda: algorithm.survive(before, network))
             mass = _mass(algorithm, state, network)
         network.resume(copy.round, deepcopy(copy.traffic), [], [])
         if state.step < step:  # it has begun anew, and its schedules have not
-            training = replace(training, algorithm=later(training.algorithm, step - state.step))
+            training = replace(training, algorithm=later(cast(Algorithm, training.algorithm), step - state.step))
         note = f"goes on after step {step} {note}"
         if mass_before is not None and mass is not None:
             total = self._copies.mass

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor
 
-from algorithms import Algorithm, Full, Oracle, ShardedWorkload
+from algorithms import Full, Method, Oracle, ShardedWorkload
 from gossip.network import MakeTransport, SimulatedClock, SimulatedNetwork, TransportName
 from gossip.records.loggers.chosen import LoggerName
 from gossip.records.loggers.logger import Logger
@@ -30,7 +30,7 @@ OnFailure = Literal["abort", "continue", "rehost"]
 
 FULL_GRADIENTS = Full()
 
-DECIDE_MODELS = ("algorithm", "topology", "workload", "oracle", "seed", "start", "clock", "network")
+DECIDE_MODELS = ("algorithm", "topology", "workload", "oracle", "seed", "start", "clock", "network", "replay")
 """The fields that the models after so many steps depend on: a checkpoint is one of these alone.
 
 A clock is among them, since methods may act on the time that it tells."""
@@ -48,13 +48,23 @@ class Training:
 
     A plain networkx graph gets its default weights."""
 
-    algorithm: Algorithm
+    algorithm: Method
     """What is computed and sent."""
 
     _: KW_ONLY
 
     steps: int
-    """Number of iterations, >= 0."""
+    """Number of iterations, >= 0; of an asynchronous method, gradients of each node, on average over the nodes."""
+
+    seconds: float | None = None
+    """End an asynchronous run after so many seconds, > 0, if it has not come to its last step before.
+
+    They are those of the simulated clock, or real ones on several ranks."""
+
+    replay: str | Path | None = None
+    """Let the nodes of an asynchronous method do what they did in this run, by its schedule.npz: to the same bits.
+
+    In one process or on any number of ranks. All else must be as in that run."""
 
     oracle: Oracle = FULL_GRADIENTS
     """Where gradients come from; by default they are the full local ones."""

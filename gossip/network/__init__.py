@@ -9,6 +9,7 @@ from gossip.errors import UsageError
 from gossip.network.clock import NodeTimes as NodeTimes
 from gossip.network.clock import SimulatedClock as SimulatedClock
 from gossip.network.clocked import ClockedNetwork
+from gossip.network.mail import AllMail, NoMail
 from gossip.network.network import Network as Network
 from gossip.network.run_network import RunNetwork as RunNetwork
 from gossip.network.run_network import mix_beside as mix_beside
@@ -67,6 +68,22 @@ def connect(
     if isinstance(clock, SimulatedNetwork):
         return ClockedNetwork(network, NetworkTimes(clock, topology.n, auxiliary, seed))
     return ClockedNetwork(network, NodeTimes(clock, topology.n, auxiliary, seed))
+
+
+def open_mail(communicator: Communicator, hosted: Sequence[Sequence[int]]) -> AllMail:
+    """What carries messages from node to node, one at a time, between these processes.
+
+    Args:
+        communicator: The processes.
+        hosted: The nodes that each rank hosts, ascending.
+    """
+    if communicator.size == 1:
+        return NoMail(len(hosted[0]))
+    from gossip.network.transports.mpi_mail import MpiMail
+    from gossip.processes.mpi import MpiCommunicator
+
+    assert isinstance(communicator, MpiCommunicator)
+    return MpiMail(communicator, hosted)
 
 
 def check_transport(transport: object) -> None:

@@ -137,6 +137,10 @@ class LiveMail(Protocol):
         """What all ranks give, in their order; collective, at a mark."""
 
 
+class AllMail(Mail, LiveMail, Protocol):
+    """Carries letters in both ways."""
+
+
 class NoMail:
     """That of a single process, in which nothing has to travel.
 

@@ -15,10 +15,11 @@ from gossip.records.progress import Progress
 from gossip.records.replacing import replace_file
 
 if TYPE_CHECKING:
+    from gossip.drivers.schedule import Schedule as NodeSchedule
     from gossip.records.loggers.chosen import Loggers
     from topologies import Schedule
 
-METRICS, REPORT = "metrics.jsonl", "report.html"
+METRICS, REPORT, SCHEDULE = "metrics.jsonl", "report.html", "schedule.npz"
 
 
 class Recorder:
@@ -33,6 +34,7 @@ class Recorder:
         directory: The run directory; None where nothing is written.
         history: One record for each evaluation so far.
         chosen: What has been chosen for this run, by name, for its summary.
+        schedule: What happened when, of an asynchronous run that has come to its end.
         unwritten: What should be in the run directory, and why it is not.
     """
 
@@ -42,6 +44,7 @@ class Recorder:
         self.directory = directory
         self.history: list[dict[str, Any]] = []
         self.chosen: dict[str, Any] = {}
+        self.schedule: NodeSchedule | None = None
         self.unwritten: dict[str, str] = {}
         self._progress = progress
         self._loggers = loggers
@@ -51,6 +54,18 @@ class Recorder:
         self.chosen |= chosen
         if self._progress is not None:
             self._progress.settled(chosen)
+
+    def happened(self, schedule: NodeSchedule) -> None:
+        """Keep the schedule of an asynchronous run, in schedule.npz too, and what it comes to."""
+        self.schedule = schedule
+        staleness, idle = schedule.staleness(), schedule.idle_seconds()
+        self.settled(
+            {
+                "staleness": float(staleness.mean()) if len(staleness) else 0.0,
+                "idle_share": float(idle.mean() / schedule.seconds) if schedule.seconds else 0.0,
+            }
+        )
+        self._try(SCHEDULE, schedule.save)
 
     def not_written(self, name: str, reason: str) -> None:
         """Note that the run goes on without this in its directory, and say why, unless that has been said."""
@@ -156,7 +171,8 @@ class Recorder:
         from gossip.records.report.page import write_report
 
         def write(path: Path) -> None:
-            write_report(path, summary=summary, history=self.history, topology=topology, config=config())
+            history, schedule = self.history, self.schedule
+            write_report(path, summary=summary, history=history, topology=topology, config=config(), schedule=schedule)
 
         self._try(REPORT, write)
 

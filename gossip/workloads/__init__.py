@@ -3,6 +3,7 @@
 from gossip.workloads.adversarial_perturbation import AdversarialPerturbation as AdversarialPerturbation
 from gossip.workloads.averaging import Averaging as Averaging
 from gossip.workloads.flipped_labels import FlippedLabels as FlippedLabels
+from gossip.workloads.linear.hinge_loss import HingeLoss as HingeLoss
 from gossip.workloads.linear.least_squares import LeastSquares as LeastSquares
 from gossip.workloads.linear.logistic_regression import LogisticRegression as LogisticRegression
 from gossip.workloads.linear.sigmoid_loss import SigmoidLoss as SigmoidLoss

@@ -8,28 +8,12 @@ import numpy as np
 from numba import njit
 
 from algorithms.numerics.compiling import compiled
+from algorithms.numerics.inner_products import LANES, inner_product
 
-KINDS = {"half square": 0, "logistic": 1, "sigmoid": 2}  # of losses, by their names in `LinearModel`
-HALF_SQUARE, LOGISTIC = KINDS["half square"], KINDS["logistic"]
-LANES = 64  # partial sums of an inner product: independent of each other, so that the loop over them is vectorised
+KINDS = {"half square": 0, "logistic": 1, "sigmoid": 2, "hinge": 3}  # of losses, by their names in `LinearModel`
+HALF_SQUARE, LOGISTIC, HINGE = KINDS["half square"], KINDS["logistic"], KINDS["hinge"]
 
 # Without fastmath every product and every sum is rounded by itself, in the order written.
-
-
-@njit(inline="always")
-def _dot(a, b, lanes):  # type: ignore[no-untyped-def]
-    lanes[:] = 0
-    whole = a.size - a.size % LANES
-    for start in range(0, whole, LANES):
-        p, q = a[start : start + LANES], b[start : start + LANES]
-        for lane in range(LANES):
-            lanes[lane] += p[lane] * q[lane]
-    total = 0.0
-    for lane in range(LANES):
-        total += lanes[lane]
-    for c in range(whole, a.size):
-        total += a[c] * b[c]
-    return total
 
 
 @njit(inline="always")
@@ -40,6 +24,8 @@ def _loss_and_slope(prediction, target, kind):  # type: ignore[no-untyped-def]
         return residual * residual / 2, residual
     # The exponential of a number below 0 does not overflow, whatever the margin.
     margin = target * prediction
+    if kind == HINGE:
+        return max(1.0 - margin, 0.0), -target if margin < 1 else 0.0
     small = math.exp(-abs(margin))
     sigmoid = (small if margin > 0 else 1.0) / (1.0 + small)  # 1 / (1 + exp(margin))
     if kind == LOGISTIC:
@@ -71,13 +57,13 @@ def losses_and_gradients(data, places, x, objective, out, rows):  # type: ignore
         for j in range(count):
             place = starts[r] + (examples[r, j] if chosen else j)
             row, target = features[place], targets[place]
-            value, slope = _loss_and_slope(_dot(row, point, lanes), target, kind)
+            value, slope = _loss_and_slope(inner_product(row, point, lanes), target, kind)
             total += value
             for c in range(row.size):
                 slopes[c] += slope * row[c]
         for c in range(point.size):
             slopes[c] = slopes[c] / count + l2 * point[c]
-        loss[r] = total / count + l2 / 2 * _dot(point, point, lanes)
+        loss[r] = total / count + l2 / 2 * inner_product(point, point, lanes)
 
 
 @compiled
@@ -86,7 +72,7 @@ def inner_products(features, x, out, rows):  # type: ignore[no-untyped-def]
     first_row, last_row = rows
     lanes = np.empty(LANES)
     for r in range(first_row, last_row):
-        out[r] = _dot(features[r], x, lanes)
+        out[r] = inner_product(features[r], x, lanes)
 
 
 @compiled
@@ -106,10 +92,10 @@ def losses_and_slopes(data, places, x, objective, out, rows):  # type: ignore[no
     lanes = np.empty(LANES)
     for r in range(first_row, last_row):
         point = x[r]
-        norm = l2 / 2 * _dot(point, point, lanes)
+        norm = l2 / 2 * inner_product(point, point, lanes)
         for j in range(examples.shape[1]):
             place = starts[r] + examples[r, j]
-            value, slopes[r, j] = _loss_and_slope(_dot(features[place], point, lanes), targets[place], kind)
+            value, slopes[r, j] = _loss_and_slope(inner_product(features[place], point, lanes), targets[place], kind)
             losses[r, j] = value + norm
 
 

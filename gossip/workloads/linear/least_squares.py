@@ -14,7 +14,7 @@ from torch import Tensor
 from algorithms import Layout, Sample
 from algorithms.checks import check
 from gossip.workloads.arrays import Array, as_array
-from gossip.workloads.linear.model import LinearModel
+from gossip.workloads.linear.model import LinearModel, Loss
 from gossip.workloads.workload import Read, Workload, read_here
 
 
@@ -99,6 +99,15 @@ class LeastSquares(Workload):
     def combine(self, weights: Tensor, nodes: Sequence[int], examples: Tensor) -> Tensor:
         """See `HasSlopes`."""
         return self._model.combine(weights, nodes, examples)
+
+    @property
+    def loss_name(self) -> Loss:
+        """See `HasDual`."""
+        return self._model.loss_name
+
+    def features_and_targets(self, node: int) -> tuple[Array, Array]:
+        """See `HasDual`."""
+        return self._model.features_and_targets(node)
 
     def smoothness(self, node: int) -> Tensor:
         """See `HasSmoothness`."""

@@ -17,7 +17,7 @@ from gossip.workloads.workload import check_examples
 
 COMPILED = 1 << 18  # numbers in the features from which the compiled kernels pay for their import
 GATHERED = 1 << 20  # numbers in the features copied at once
-Loss = Literal["half square", "logistic", "sigmoid"]
+Loss = Literal["half square", "logistic", "sigmoid", "hinge"]
 CURVATURES = {"half square": 1.0, "logistic": 1 / 4, "sigmoid": 1 / (6 * np.sqrt(3))}  # bounds of |second derivative|
 
 
@@ -34,7 +34,7 @@ class LinearModel:
         targets: (m,).
         sizes: Number of examples of each node.
         loss: Of a prediction z: "half square", (z - b)^2 / 2; or with b = -1 or +1 "logistic", log(1 + exp(-b z)), or
-            "sigmoid", 1 / (1 + exp(b z)), which is not convex.
+            "sigmoid", 1 / (1 + exp(b z)), which is not convex, or "hinge", max(0, 1 - b z), which has a kink.
         l2: Weight of the squared norm.
     """
 
@@ -122,8 +122,24 @@ class LinearModel:
                 out[rows] = einsum_by_row("kmd,km->kd", features, factors[rows]) / chosen.shape[1]
         return torch.from_numpy(out).to(weights.dtype)
 
+    @property
+    def loss_name(self) -> Loss:
+        """See `HasDual`."""
+        return self._loss
+
+    def features_and_targets(self, node: int) -> tuple[Array, Array]:
+        """See `HasDual`."""
+        own = slice(self._starts[node], self._starts[node] + self._sizes[node])
+        return self._features[own], self._targets[own]
+
     def smoothness(self, node: int) -> Tensor:
-        """See `HasSmoothness`: c |a_j|^2 + l2, where c bounds the curvature of the loss."""
+        """See `HasSmoothness`: c |a_j|^2 + l2, where c bounds the curvature of the loss.
+
+        Raises:
+            ValueError: It has a kink, so that nothing does.
+        """
+        if self._loss not in CURVATURES:
+            raise ValueError(f"the {self._loss} loss has a kink, so its gradients have no Lipschitz constant")
         features = self._features[self._starts[node] : self._starts[node] + self._sizes[node]]
         return torch.from_numpy(CURVATURES[self._loss] * np.einsum("md,md->m", features, features) + self.l2)
 
@@ -156,6 +172,8 @@ class LinearModel:
             residuals = predictions - targets
             return residuals * residuals / 2, residuals
         margins = targets * predictions
+        if self._loss == "hinge":
+            return np.maximum(1 - margins, 0), np.where(margins < 1, -targets, 0.0)
         sigmoid, softplus = np.exp(-np.logaddexp(0, margins)), np.logaddexp(0, -margins)
         if self._loss == "logistic":
             return softplus, -targets * sigmoid

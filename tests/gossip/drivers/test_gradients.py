@@ -100,3 +100,12 @@ def test_nodes_in_steps_of_their_own_are_computed_together_as_they_are_alone(
             counts[node] += 1
     used = [sum(int(state.gradients.sum()) for state in each.states) for each in (together, alone)]
     assert used[0] == used[1] and sample.gradient.any()
+
+
+def test_a_single_node_of_an_oracle_that_remembers_goes_on_with_what_it_has(
+    workload: LeastSquares, x: torch.Tensor
+) -> None:
+    one, two = (NodeGradients(Saga(2), workload, x[:k], seed=7, nodes=range(k)) for k in (1, 2))
+    for step in range(3):
+        sample = one([0], x[:1], [step])
+        assert torch.equal(sample.gradient, two([0], x[:1], [step]).gradient)

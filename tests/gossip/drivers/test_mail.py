@@ -104,6 +104,7 @@ def test_of_several_processes_what_comes_after_a_mark_does_so_in_the_merged_sche
     schedule = merged([record.schedule() for record in records], [[0, 40], [-20, 0]], {0: 0, 1: 1})
     assert schedule.nodes.tolist() == [0, 1, 0, 1] and schedule.marks.tolist() == [2, 4]
     assert schedule.times.tolist() == [21, 100, 100, 103]
+    assert schedule.seen.tolist() == [1, 100, 5, 103]
 
 
 @dataclass

@@ -63,7 +63,8 @@ def test_it_ends_and_a_replay_has_the_models_at_each_mark(name: str, seed: int, 
     assert np.bincount(schedule.nodes[schedule.kinds == 1]).tolist() == [6] * n
     assert {driver.gradients for driver in drivers} == {6 * n} and not any(driver.more for driver in drivers)
     for mark, found in zip(schedule.marks, models, strict=True):
-        until = Schedule(n, *(column[:mark] for column in columns(schedule)))
+        seen = schedule.clocks[:mark]
+        until = Schedule(n, *(column[:mark] for column in columns(schedule)), clocks=seen)
         again = ReplayDriver(
             method.programs(topology, range(n), x), topology, gradients(topology, Minibatch(4)), until, seed=3
         )

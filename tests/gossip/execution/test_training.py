@@ -29,6 +29,7 @@ DEPEND_ON_NOTHING = {  # what may change when a run goes on from a checkpoint
         "trace",
         "traceback",
         "checkpoint_every",
+        "seconds",
         "resume",
         "keep",
         "loggers",

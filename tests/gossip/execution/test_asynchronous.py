@@ -1,0 +1,147 @@
+"""`gossip.run` with asynchronous methods, in one process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import gossip
+from algorithms import AdPsgd, AsynchronousPushSum, DecentralizedSGD, Full, Minibatch, NodeProgram, Saga
+from gossip import SimulatedClock
+from gossip.drivers.events import EventDriver
+from gossip.drivers.gradients import NodeGradients
+from gossip.drivers.schedule import GRADIENT, Schedule
+from gossip.errors import UsageError
+from gossip.workloads import LogisticRegression
+from topologies import one_peer_exponential, ring
+
+CLOCK = SimulatedClock(0.01, 1e-3, 1e7, 0.005, slow_nodes=(1,), slowdown=5.0)
+METHOD = AdPsgd(lr=0.5, momentum=0.3)
+
+
+def run(**options: Any) -> gossip.Result:
+    everything = {"steps": 30, "clock": CLOCK, "output": None, "seed": 4, "evaluate_every": 7} | options
+    algorithm = everything.pop("algorithm", METHOD)
+    return gossip.run(LogisticRegression(), everything.pop("topology", ring(8)), algorithm, **everything)
+
+
+def test_it_is_the_run_of_the_driver() -> None:
+    result = run(oracle=Minibatch(8))
+    workload = LogisticRegression().shard(8, seed=4)
+    x = workload.initial().expand(8, -1).clone()
+    programs = METHOD.programs(ring(8), range(8), x)
+    driver = EventDriver(programs, ring(8), NodeGradients(Minibatch(8), workload, x, 4), CLOCK, seed=4)
+    found = []
+    for event in driver.events():
+        found.append(event.kind)
+        if found.count("gradient") == 30 * 8:
+            break
+    assert torch.equal(result.model, driver.models())
+    last = result.history[-1]
+    assert last["simulated_seconds"] == driver.seconds
+    assert last["bytes_sent_per_node"] == driver.traffic.bytes.double().mean()
+    assert result.summary["staleness"] == driver.schedule.staleness().mean()
+
+
+def test_records_come_at_shares_of_all_gradients() -> None:
+    history = run().history
+    assert [record["step"] for record in history] == [0, 7, 14, 21, 28, 30]
+    seconds = [record["simulated_seconds"] for record in history]
+    assert seconds == sorted(seconds) and seconds[0] == 0 < seconds[1]
+    assert history[-1]["test_loss"] < history[0]["test_loss"] / 2
+    assert history[0]["train_loss"] == pytest.approx(np.log(2))
+
+
+def test_one_slow_node_does_not_slow_the_others_down() -> None:
+    """In lockstep all wait for it: 5 times as long a step."""
+    free = run().history[-1]["simulated_seconds"]
+    bound = run(algorithm=DecentralizedSGD(lr=0.5)).history[-1]["simulated_seconds"]
+    assert bound > 3 * free
+
+
+def test_it_ends_in_time() -> None:
+    result = run(seconds=0.2)
+    assert 0 < result.history[-1]["step"] < 30
+    assert 0.15 < result.history[-1]["simulated_seconds"] <= 0.2
+    assert torch.isfinite(result.model).all()
+
+
+def test_without_a_clock_all_nodes_are_as_fast_and_no_time_is_told(tmp_path: Path) -> None:
+    result = run(clock=None, output=tmp_path)
+    assert "simulated_seconds" not in result.history[-1]
+    assert result.directory is not None
+    schedule = Schedule.load(result.directory / "schedule.npz")
+    gradients = schedule.nodes[schedule.kinds == GRADIENT]
+    assert np.bincount(gradients).tolist() == [30] * 8
+
+
+def test_by_a_network() -> None:
+    lan, edge = (run(clock=None, network=name) for name in ("lan", "edge"))
+    assert lan.history[-1]["simulated_seconds"] < edge.history[-1]["simulated_seconds"]
+    assert not torch.equal(lan.model, edge.model)
+
+
+@pytest.mark.parametrize("oracle", [Full(), Saga()], ids=["full", "saga"])
+@pytest.mark.parametrize("algorithm", [METHOD, AsynchronousPushSum(lr=0.05)], ids=["ad-psgd", "push-sum"])
+def test_what_was_recorded_happens_again(algorithm: Any, oracle: Any, tmp_path: Path) -> None:
+    first = run(algorithm=algorithm, oracle=oracle, output=tmp_path)
+    assert first.directory is not None
+    again = run(algorithm=algorithm, oracle=oracle, clock=None, replay=first.directory / "schedule.npz")
+    assert torch.equal(again.model, first.model)
+    told = ("seconds", "simulated_seconds", "gradients_per_node", "queries_per_node")
+    for one, other in zip(first.history, again.history, strict=True):
+        assert {k: v for k, v in one.items() if k not in told} == {k: v for k, v in other.items() if k not in told}
+
+
+def test_the_report_shows_what_nodes_did(tmp_path: Path) -> None:
+    result = run(output=tmp_path)
+    assert result.directory is not None
+    text = (result.directory / "report.html").read_text()
+    assert "Timeline of the nodes" in text and "simulated time" in text
+
+
+def test_what_programs_report_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    from algorithms.asynchronous.ad_psgd import AdPsgdNode
+
+    def report(self: NodeProgram) -> dict[str, float]:
+        assert isinstance(self, AdPsgdNode)
+        return {"updates": float(self.updates)}
+
+    monkeypatch.setattr(AdPsgdNode, "report", report)
+    assert [record["updates"] for record in run().history] == [0, 7, 14, 21, 28, 30]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"algorithm": AsynchronousPushSum(), "topology": one_peer_exponential(8)},
+            "AsynchronousPushSum needs a topology that is the same at any time",
+        ),
+        ({"seconds": 0}, "seconds = 0 is not allowed; it must be > 0"),
+        ({"transport": "peer-to-peer"}, "transport has no effect on AdPsgd"),
+        ({"checkpoint_every": 5, "output": "runs"}, "AdPsgd does not go with a checkpoint yet"),
+        ({"algorithm": DecentralizedSGD(), "seconds": 1.0}, "seconds is for asynchronous methods"),
+        ({"algorithm": DecentralizedSGD(), "replay": "schedule.npz"}, "replay is for asynchronous methods"),
+        ({"replay": "schedule.npz"}, "replay says when everything happens: leave out clock, network and seconds"),
+        ({"replay": "nowhere.npz", "clock": None}, "cannot read the schedule nowhere.npz"),
+        ({"topology": ring(7)}, "active = 'half' is not allowed; it must be all on this graph"),
+    ],
+    ids=["varying", "seconds", "transport", "checkpoints", "lockstep", "lockstep-replay", "twice", "missing", "odd"],
+)
+def test_what_has_no_effect_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises((UsageError, gossip.errors.DataError, ValueError), match=message):
+        run(**options)
+
+
+def test_a_schedule_of_other_nodes_is_refused(tmp_path: Path) -> None:
+    first = run(output=tmp_path)
+    assert first.directory is not None
+    with pytest.raises(ValueError, match="the schedule is one of 8 nodes, and the topology has 6"):
+        run(topology=ring(6), clock=None, replay=first.directory / "schedule.npz")
+    with pytest.raises(ValueError, match="the schedule does not belong to these programs"):
+        run(algorithm=AdPsgd(active="all"), clock=None, replay=first.directory / "schedule.npz")
