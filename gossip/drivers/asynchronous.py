@@ -59,8 +59,13 @@ class Saves(Paced, Protocol):
     def saved(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Where the run stands: what belongs to no node, in numbers and lists of them, and what each local node has."""
 
-    def restore(self, shared: dict[str, Any], nodes: Sequence[dict[str, Any]], schedule: Schedule) -> None:
-        """Go on from where a run stood, of which this is the schedule; the programs are those of that run already."""
+    def restore(self, shared: dict[str, Any], nodes: Sequence[dict[str, Any]]) -> None:
+        """Go on from where a run stood, with its programs; collective.
+
+        Args:
+            shared: See `saved`; with "marks", those of the schedule.
+            nodes: Likewise; with "events", what has happened to each, see `Schedule.by_node`.
+        """
 
 
 MakePaced = Callable[[Sequence[NodeProgram], Topology, NodeGradients], Paced]
@@ -151,11 +156,9 @@ class AsynchronousDriver:
         gradients.restore(position.oracle)
         trees = [unpacked(blob, self.algorithm) for blob in state.nodes]
         programs = [tree["program"] for tree in trees]
-        shared = json.loads(state.shared)
         pace = self.pace(programs, self.links, gradients)
         assert isinstance(pace, Saves)
-        events = [tree["events"] for tree in trees]
-        pace.restore(shared, trees, Schedule.of_nodes(self.network.n, events, shared["marks"]))
+        pace.restore(json.loads(state.shared), trees)
         return NodesState(state.x, programs, step=state.step), gradients, pace
 
     @property

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from algorithms import Minibatch, Sample
 from algorithms.program import NodeContext, NodeProgram
-from gossip.drivers.mail import MailDriver, merged
+from gossip.drivers.mail import MailDriver
+from gossip.drivers.merging import merged
 from gossip.drivers.replay import ReplayDriver
 from gossip.drivers.schedule import Record, Schedule
 from gossip.network.mail import NoMail
@@ -101,7 +102,8 @@ def test_of_several_processes_what_comes_after_a_mark_does_so_in_the_merged_sche
         for moment, kind in zip(times, (0, 3), strict=True):
             record.add((moment, kind, records.index(record), records.index(record), kind - 1 if kind == 0 else 0))
             record.mark()
-    schedule = merged([record.schedule() for record in records], [[0, 40], [-20, 0]], {0: 0, 1: 1})
+    parts = [record.schedule() for record in records]
+    schedule, _ = merged(parts, [[0, 40], [-20, 0]], {0: 0, 1: 1}, Record(2).schedule())
     assert schedule.nodes.tolist() == [0, 1, 0, 1] and schedule.marks.tolist() == [2, 4]
     assert schedule.times.tolist() == [21, 100, 100, 103]
     assert schedule.seen.tolist() == [1, 100, 5, 103]
@@ -137,7 +139,7 @@ def test_in_a_merged_schedule_messages_arrive_after_they_were_sent(data: st.Data
         happen(2, to, sender, event)
         under_way.append((len(cut.numbers) - 1, to, data.draw(st.integers(0, n - 1))))
 
-    schedule = merged(ended(cut.parts), [[offset] for offset in offsets], rank_of)
+    schedule, _ = merged(ended(cut.parts), [[offset] for offset in offsets], rank_of, Record(n).schedule())
     assert len(schedule) == len(cut.numbers)
     assert np.all(schedule.causes < np.arange(len(schedule))) and np.all(np.diff(schedule.times) >= 0)
     heard = np.flatnonzero(schedule.kinds == 2)
@@ -163,6 +165,6 @@ def test_schedules_of_equal_clocks_are_merged_by_time() -> None:
     records = [Record(2), Record(2)]
     for moment, node in ((3, 0), (5, 1), (7, 1), (9, 0)):
         records[node].add((moment, 0 if moment < 6 else 3, node, node, -1 if moment < 6 else 0))
-    schedule: Schedule = merged(ended(records), [[100], [100]], {0: 0, 1: 1})
+    schedule, _ = merged(ended(records), [[100], [100]], {0: 0, 1: 1}, Record(2).schedule())
     assert schedule.times.tolist() == [3, 5, 7, 9] and schedule.nodes.tolist() == [0, 1, 1, 0]
     assert schedule.causes.tolist() == [-1, -1, 1, 0]

@@ -16,7 +16,8 @@ from algorithms import Minibatch, Sample
 from algorithms.asynchronous import AsynchronousPushSum
 from algorithms.asynchronous.push_sum import PushSumNode
 from algorithms.program import NodeContext, NodeProgram
-from gossip.drivers.mail import FEW, MailDriver, merged, ranks_of
+from gossip.drivers.mail import FEW, MailDriver, ranks_of
+from gossip.drivers.merging import merged
 from gossip.drivers.replay import ReplayDriver
 from gossip.drivers.schedule import Schedule
 from tests.algorithms.asynchronous.helpers import nothing
@@ -36,7 +37,7 @@ def post_for(n: int, ranks: int, seed: int, patience: float) -> SlowPost:
 
 def schedule_of(drivers: list[MailDriver], post: SlowPost) -> Schedule:
     parts = [driver._record.schedule() for driver in drivers]
-    return merged(parts, [driver._began for driver in drivers], ranks_of(post.hosted))
+    return merged(parts, [driver._began for driver in drivers], ranks_of(post.hosted), drivers[0]._past)[0]
 
 
 @pytest.mark.parametrize("name", sorted(METHODS))

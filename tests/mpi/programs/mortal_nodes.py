@@ -18,6 +18,7 @@ from algorithms.asynchronous import AdPsgd, Asynchronous, AsynchronousPushSum
 from gossip.drivers.mail import MailDriver
 from gossip.drivers.schedule import LOSS
 from gossip.network.transports.mpi_mail import MpiMail
+from gossip.processes.ending import leave
 from gossip.processes.mpi import MpiCommunicator
 from topologies import Topology, exponential, ring
 
@@ -62,3 +63,4 @@ def conduct(processes: MpiCommunicator, method: Asynchronous, topology: Topology
 communicator = MpiCommunicator(MPI.COMM_WORLD)
 conduct(communicator, AsynchronousPushSum(lr=0.05), exponential(NODES), 0)
 conduct(communicator, AdPsgd(lr=0.1, active="all"), ring(NODES), 2)
+leave(0)
