@@ -208,7 +208,7 @@ class A2CiD2Node(NodeProgram):
 
     def _mix(self, now: int) -> None:
         """Let x and y mix until now, once it is known how long a gradient takes."""
-        if self.unit is None or now == self.mixed:
+        if self.unit is None or not self.eta:
             return
         decay = math.exp(-2 * self.eta * (now - self.mixed) / self.unit) if self.unit else 0.0
         self.mixed = now
@@ -217,18 +217,14 @@ class A2CiD2Node(NodeProgram):
 
 
 def resistances(graph: WeightedEdges, rates: dict[tuple[int, int], float]) -> tuple[float, float]:
-    """chi1 and chi2 of `A2CiD2`, of a graph with these rates of its links.
-
-    Raises:
-        ValueError: The graph is in several parts.
-    """
+    """chi1 and chi2 of `A2CiD2`, of a connected graph with these rates of its links; 1 and 1 of a single node."""
+    if not rates:
+        return 1.0, 1.0
     laplacian = np.zeros((graph.n, graph.n))
     for (i, j), rate in rates.items():
         laplacian[[i, j], [i, j]] += rate
         laplacian[[i, j], [j, i]] -= rate
     values, vectors = np.linalg.eigh(laplacian)
-    if graph.n < 2 or values[1] < 1e-12 * values[-1]:
-        raise ValueError("A2CiD2: eta and alpha follow from a connected graph of two nodes or more; give both of them")
     inverse = vectors[:, 1:] / values[1:] @ vectors[:, 1:].T
     between = [inverse[i, i] + inverse[j, j] - 2 * inverse[i, j] for i, j in rates]
     return float(1 / values[1]), float(max(between) / 2)
