@@ -94,6 +94,11 @@ def test_it_goes_on_from_marks_and_their_time_does_not_count() -> None:
     for gradients_there in (10, 10, 12, run.gradients):
         again.advance()
         assert again.gradients == gradients_there
+    again = ReplayDriver([Ticking(torch.zeros(1, 1)) for _ in range(4)], ring(4), nothing, schedule)
+    for wanted, there in ((11, 12), (13, run.gradients)):
+        again.advance(gradients=wanted)
+        assert again.gradients == there
+    assert not again.more
 
 
 def test_of_several_processes_what_comes_after_a_mark_does_so_in_the_merged_schedule() -> None:
