@@ -117,7 +117,7 @@ class MailDriver:
     def begin(self, gradients: int | None = None, seconds: float | None = None) -> None:
         """The first part of `advance`: start again, with this aim."""
         self._goal = gradients, None if seconds is None else round(seconds * SECOND)
-        self._pausing = False
+        self._pausing = gradients is not None and self.gradients >= gradients  # as all processes know
         self._tick = time.perf_counter_ns()
         self._began.append(time.time_ns() - self._before)
         if self._event < 0:

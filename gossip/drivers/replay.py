@@ -117,7 +117,7 @@ class ReplayDriver:
                     f"{number} that nobody has caused; give the method, the data and the seed of the recorded run"
                 ) from None
         self._passed = end
-        if not self.more:
+        if end == len(self._schedule):
             for letter in self._mail.finish():
                 self._keep(letter)
 
@@ -133,8 +133,8 @@ class ReplayDriver:
 
     @property
     def more(self) -> bool:
-        """Whether anything is left of the schedule."""
-        return self._passed < len(self._schedule)
+        """Whether anything is left of the schedule, or a mark at which the run has paused once more."""
+        return self._passed < len(self._schedule) or self._marks_passed < len(self._schedule.marks)
 
     @property
     def traffic(self) -> Traffic:

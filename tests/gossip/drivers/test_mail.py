@@ -85,20 +85,22 @@ def test_it_goes_on_from_marks_and_their_time_does_not_count() -> None:
     run.advance(gradients=10)
     run.advance(gradients=12)
     run.advance(seconds=run.seconds + 0.1)
+    run.advance(seconds=run.seconds)
     schedule = run.schedule()
     assert schedule.marks.tolist()[1] == schedule.marks[0] and schedule.marks[-1] == len(schedule)
-    assert np.cumsum(schedule.kinds == 1)[schedule.marks - 1].tolist() == [10, 10, 12, run.gradients]
+    assert np.cumsum(schedule.kinds == 1)[schedule.marks - 1].tolist() == [10, 10, 12, run.gradients, run.gradients]
     assert 0.1 <= run.seconds < 0.3 and max(np.diff(schedule.times)) < 0.3 * 10**9
     assert all(program.ticks > 1 for program in programs)
     again = ReplayDriver([Ticking(torch.zeros(1, 1)) for _ in range(4)], ring(4), nothing, schedule)
     for gradients_there in (10, 10, 12, run.gradients):
         again.advance()
-        assert again.gradients == gradients_there
+        assert again.gradients == gradients_there and again.more
+    again.advance()
+    assert not again.more
     again = ReplayDriver([Ticking(torch.zeros(1, 1)) for _ in range(4)], ring(4), nothing, schedule)
     for wanted, there in ((11, 12), (13, run.gradients)):
         again.advance(gradients=wanted)
         assert again.gradients == there
-    assert not again.more
 
 
 def test_of_several_processes_what_comes_after_a_mark_does_so_in_the_merged_schedule() -> None:

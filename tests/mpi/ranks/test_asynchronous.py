@@ -70,3 +70,19 @@ def test_a_real_run_happens_again_in_one_process(processes: Communicator, name: 
 def test_a_simulated_clock_is_for_one_process(processes: Communicator) -> None:
     with pytest.raises(ValueError, match="on a simulated clock runs in one process, and 2 ranks were started"):
         trained(processes, **options("push-sum") | {"clock": CLOCK})
+
+
+@pytest.mark.ranks(3)
+@pytest.mark.parametrize("name", ["ad-psgd-all", "fed-at"])
+def test_a_real_run_that_was_resumed_happens_again_as_a_whole(processes: Communicator, name: str) -> None:
+    folder = Path(os.environ[SHARED]) / f"resumed-{name}"
+    saving = options(name) | {"output": folder, "checkpoint_every": 4}
+    trained(processes, **saving | {"steps": 7})
+    model, history, _ = trained(processes, **saving | {"resume": "auto"})
+    assert [record["step"] for record in history] == [0, 5, 10, 12]
+    processes.barrier()
+    if processes.rank == 0:
+        (schedule,) = folder.glob("*/*/schedule.npz")
+        again, past, _ = trained(Communicator(), **options(name) | {"replay": schedule})
+        assert np.array_equal(model.numpy(), again.numpy())
+        assert [record["train_loss"] for record in past] == [record["train_loss"] for record in history]

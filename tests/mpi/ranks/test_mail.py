@@ -68,6 +68,8 @@ def test_at_marks_nothing_is_under_way_and_a_replay_has_the_models(processes: Co
         assert wanted <= driver.gradients == np.count_nonzero(schedule.kinds == 1) and driver.more
         found.append(driver.models())
         counts.append(driver.gradients)
+    driver.advance(gradients=driver.gradients)  # which no process begins
+    assert len(driver.schedule()) == len(schedule)
     assert np.cumsum(schedule.kinds == 1)[schedule.marks - 1].tolist() == counts
     messages = schedule.kinds == 2
     marks = np.searchsorted(schedule.marks, np.arange(len(schedule)), side="right")
