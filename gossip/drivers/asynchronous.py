@@ -60,8 +60,13 @@ class Saves(Paced, Protocol):
     def saved(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Where the run stands: what belongs to no node, in numbers and lists of them, and what each local node has."""
 
-    def restore(self, shared: dict[str, Any], nodes: Sequence[dict[str, Any]], schedule: Schedule) -> None:
-        """Go on from where a run stood, of which this is the schedule; the programs are those of that run already."""
+    def restore(self, shared: dict[str, Any], nodes: Sequence[dict[str, Any]]) -> None:
+        """Go on from where a run stood, with its programs; collective.
+
+        Args:
+            shared: See `saved`; with "marks", those of the schedule.
+            nodes: Likewise; with "events", what has happened to each, see `Schedule.by_node`.
+        """
 
 
 MakePaced = Callable[[Sequence[NodeProgram], Topology, NodeGradients], Paced]
@@ -86,9 +91,6 @@ class AsynchronousDriver:
 
     pace: MakePaced
     """Says what lets things happen."""
-
-    gather: Callable[[Any], list[Any]]
-    """What all ranks give, in their order."""
 
     marks: Sequence[int]
     """The steps, ascending, at which the run pauses; the last one is its end."""
@@ -155,16 +157,12 @@ class AsynchronousDriver:
         gradients.restore(position.oracle)
         trees = [unpacked(blob, self.algorithm) for blob in state.nodes]
         programs = [tree["program"] for tree in trees]
-        shared = json.loads(state.shared)
-        pace = self.pace(programs, self.links, gradients)
+        pace, shared = self.pace(programs, self.links, gradients), json.loads(state.shared)
         assert isinstance(pace, Saves)
         if shared["by"] != type(pace).__name__:
-            real = "a run in real time, on several ranks" if shared["by"] == "MailDriver" else "a simulated run"
-            raise UsageError(f"the checkpoint is one of {real}, and this run is none; start it as it was started first")
-        own = {node: tree["events"] for node, tree in zip(self.network.nodes, trees, strict=True)}
-        everyone = {node: table for tables in self.gather(own) for node, table in tables.items()}
-        events = [everyone[node] for node in range(self.network.n)]
-        pace.restore(shared, trees, Schedule.of_nodes(self.network.n, events, shared["marks"]))
+            real = "one in real time, on several ranks" if shared["by"] == "MailDriver" else "a simulated one"
+            raise UsageError(f"the run of this checkpoint was {real}; go on in the same way")
+        pace.restore(shared, trees)
         return NodesState(state.x, programs, step=state.step), gradients, pace
 
     @property

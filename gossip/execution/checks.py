@@ -86,9 +86,7 @@ def _check_asynchronous(training: Training, topology: Schedule, ranks: int) -> N
     if training.on_failure != "abort":
         raise ValueError(f"{name} does not go with on_failure yet")
     if training.keeps and replays:
-        raise ValueError(
-            "replay begins at the beginning, and makes no checkpoints: leave out checkpoint_every and resume"
-        )
+        raise ValueError("replay repeats a run that has been: it has no checkpoints; leave out checkpoint_every")
     if ranks > 1 and Interval.of(training.checkpoint_every).seconds is not None:
         raise ValueError(f"{name} on ranks writes checkpoints every so many steps, such as checkpoint_every = 100")
     if replays and (training.simulated is not None or training.seconds is not None):

@@ -71,7 +71,6 @@ def driver_of(
         network,
         links,
         pace,
-        processes.gather,
         marks=sorted((pauses | {steps}) - {0}),
         seconds=training.seconds,
         simulated=simulated,
