@@ -40,6 +40,10 @@ from algorithms.schedules.learning_rate import Later as Later
 from algorithms.schedules.learning_rate import LearningRate as LearningRate
 from algorithms.schedules.learning_rate import StepDecay as StepDecay
 from algorithms.schedules.learning_rate import WarmUp as WarmUp
+from algorithms.schedules.staleness import HingeDiscount as HingeDiscount
+from algorithms.schedules.staleness import NoDiscount as NoDiscount
+from algorithms.schedules.staleness import PolynomialDiscount as PolynomialDiscount
+from algorithms.schedules.staleness import StalenessDiscount as StalenessDiscount
 from algorithms.schedules.thresholds import EventThreshold as EventThreshold
 from algorithms.schedules.thresholds import StepwiseThreshold as StepwiseThreshold
 from algorithms.state import Block as Block

@@ -13,7 +13,7 @@ from algorithms.randomness import Draw
 
 
 class NodeContext(Protocol):
-    """What the program of one node may ask for. It shows no clock, no process, and no other node's state."""
+    """What the program of one node may ask for. It shows no process, and no other node's state."""
 
     @property
     def node(self) -> int:
@@ -22,6 +22,13 @@ class NodeContext(Protocol):
     @property
     def neighbors(self) -> Sequence[int]:
         """The nodes that this one may send to, ascending."""
+
+    @property
+    def now(self) -> int:
+        """When what happens now does, in nanoseconds since the run began, by the clock of this node.
+
+        That of another node may show something else. It is recorded, so that a replay shows the same times.
+        """
 
     def ask_gradient(self, x: Tensor) -> None:
         """Compute a gradient at x (1, d), of which a copy is taken now; `on_gradient` gets it. One at a time.

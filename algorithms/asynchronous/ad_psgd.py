@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal, get_args
+from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from algorithms.algorithm import Sample
 from algorithms.asynchronous.asynchronous import Asynchronous
+from algorithms.asynchronous.pairing import Active, Pairing, active_nodes, check_active
 from algorithms.blocks.momentum import Momentum, check_momentum
-from algorithms.checks import check
 from algorithms.compressors.compressor import Compressor
-from algorithms.compressors.message import Message
 from algorithms.network import WeightedEdges
 from algorithms.program import NodeContext, NodeProgram
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
-
-Active = Literal["half", "all"]
 
 
 @dataclass(frozen=True)
@@ -75,18 +69,19 @@ class AdPsgd(Asynchronous):
     def __post_init__(self) -> None:
         check_learning_rate(self, self.lr)
         check_momentum(self, self.momentum, self.nesterov)
-        check(self.active in get_args(Active), self, "active", f"one of {', '.join(get_args(Active))}")
+        check_active(self, self.active)
 
     def programs(self, graph: WeightedEdges, nodes: Sequence[int], x: Tensor) -> list[NodeProgram]:
-        active = np.ones(graph.n, bool)
-        if self.active == "half":
-            halves = two_halves(graph)
-            check(halves is not None, self, "active", "all on this graph, which has a cycle of odd length")
-            assert halves is not None
-            active = halves
+        active = active_nodes(self, self.active, graph)
         rows = zip(nodes, x.split(1), strict=True)
         return [
-            AdPsgdNode(self, row.clone(), Momentum.start(row, self.momentum, self.nesterov), bool(active[node]))
+            AdPsgdNode(
+                self,
+                row.clone(),
+                Momentum.start(row, self.momentum, self.nesterov),
+                bool(active[node]),
+                Pairing(self.compressor),
+            )
             for node, row in rows
         ]
 
@@ -98,117 +93,65 @@ class AdPsgdNode(NodeProgram):
     Attributes:
         x: (1, d), its model.
         active: Whether it begins averagings.
+        pairing: Those that are under way.
         updates: The gradients that it has used.
-        asked: Whether it waits for the answer of a neighbour.
-        partner: The last one that it has asked.
-        sent: (1, d), what that neighbour has been told of x, with a compressor.
-        waiting: The gradient that waits for this, if there is one.
-        deferred: The neighbours that wait for this, and what they have told.
+        waiting: The gradient that waits for an answer, if there is one.
     """
 
     method: AdPsgd
     x: Tensor
     momentum: Momentum
     active: bool
+    pairing: Pairing
     updates: int = 0
-    asked: bool = False
-    partner: int = -1
-    sent: Tensor | None = None
     waiting: Tensor | None = None
-    deferred: list[tuple[int, Tensor]] = field(default_factory=list)
 
     def on_start(self, context: NodeContext) -> None:
         self._iterate(context)
 
     def on_gradient(self, sample: Sample, context: NodeContext) -> None:
-        if self.asked:
+        if self.pairing.waits:
             self.waiting = sample.gradient
         else:
             self._use(sample.gradient, context)
 
     def on_message(self, sender: int, value: Tensor, kind: str, context: NodeContext) -> None:
-        if kind == "model":
-            if not self.asked:
-                self._answer(sender, value, context)
-            elif sender < context.node:
-                self.deferred.append((sender, value))
-            else:
-                context.send(sender, self.x.new_zeros(1, 1), "refusal")
-            return
-        if kind == "answer":
-            self._average(value, self.sent)
-        self._go_on(context)
-
-    def on_lost(self, neighbor: int, returned: Sequence[tuple[Tensor, str]], context: NodeContext) -> None:
-        self.deferred = [each for each in self.deferred if each[0] != neighbor]
-        if self.asked and self.partner == neighbor:
+        if self.pairing.hear(sender, value, kind, self, context):
             self._go_on(context)
 
-    def _go_on(self, context: NodeContext) -> None:
-        """Nothing is waited for any more."""
-        self.asked, self.sent = False, None
-        deferred, self.deferred = self.deferred, []
-        for neighbor, model in deferred:
-            self._answer(neighbor, model, context)
-        if self.waiting is not None:
-            gradient, self.waiting = self.waiting, None
-            self._use(gradient, context)
+    def on_lost(self, neighbor: int, returned: Sequence[tuple[Tensor, str]], context: NodeContext) -> None:
+        if self.pairing.lose(neighbor, self, context):
+            self._go_on(context)
 
     @property
     def model(self) -> Tensor:
         return self.x
 
+    @property
+    def shown(self) -> Tensor:
+        """See `Averaging`."""
+        return self.x
+
+    def average(self, heard: Tensor, told: Tensor) -> None:
+        """See `Averaging`."""
+        if self.method.compressor is None:  # told is x
+            self.x = heard.add_(self.x).mul_(0.5)
+        else:
+            self.x = self.x + heard.sub_(told).mul_(0.5)
+
+    def _go_on(self, context: NodeContext) -> None:
+        """Nothing is waited for any more."""
+        if self.waiting is not None:
+            gradient, self.waiting = self.waiting, None
+            self._use(gradient, context)
+
     def _iterate(self, context: NodeContext) -> None:
         context.ask_gradient(self.x)
-        neighbors = context.neighbors
-        if self.active and neighbors:
-            partner = neighbors[context.draw("partner").key(0).own % len(neighbors)]
-            self.asked, self.partner = True, partner
-            self.sent = self._tell(partner, "model", context)
+        if self.active:
+            self.pairing.ask(self, context)
 
     def _use(self, gradient: Tensor, context: NodeContext) -> None:
         lr = learning_rate(self.method.lr, self.updates)
         self.x = self.x - lr * self.momentum.descend(gradient)
         self.updates += 1
         self._iterate(context)
-
-    def _answer(self, neighbor: int, model: Tensor, context: NodeContext) -> None:
-        self._average(model, self._tell(neighbor, "answer", context))
-
-    def _tell(self, neighbor: int, kind: str, context: NodeContext) -> Tensor | None:
-        """Send x; what the neighbour decodes of it, where that is something else."""
-        if self.method.compressor is None:
-            context.send(neighbor, self.x, kind)
-            return None
-        message: Message = self.method.compressor.compress(self.x, context.draw(f"{kind} to {neighbor}"))
-        context.send(neighbor, message, kind)
-        return message.dense()
-
-    def _average(self, heard: Tensor, told: Tensor | None) -> None:
-        """Average x with what has been heard, which is used up, given what the other one was told."""
-        if told is None:
-            self.x = heard.add_(self.x).mul_(0.5)
-        else:
-            self.x = self.x + heard.sub_(told).mul_(0.5)
-
-
-def two_halves(graph: WeightedEdges) -> NDArray[np.bool_] | None:
-    """(n,): in which half each node is, False for that of 0, or None if the graph is not bipartite.
-
-    Of a graph in several parts, the same holds for the smallest number of each.
-    """
-    indptr, neighbors = graph.arrays.indptr, graph.arrays.indices
-    halves = np.full(graph.n, -1)
-    for first in range(graph.n):
-        if halves[first] >= 0:
-            continue
-        halves[first] = 0
-        reached = [first]
-        for node in reached:
-            others = [int(each) for each in neighbors[indptr[node] : indptr[node + 1]] if each != node]
-            if any(halves[other] == halves[node] for other in others):
-                return None
-            new = [other for other in others if halves[other] < 0]
-            halves[new] = 1 - halves[node]
-            reached.extend(new)
-    return halves == 1

@@ -26,6 +26,19 @@ class NodesState(State):
     programs: list[NodeProgram]
 
 
+@dataclass
+class SavedNodes(State):
+    """An asynchronous run in a checkpoint; `x` is what the method outputs.
+
+    Attributes:
+        nodes: (bytes,) uint8 each, what each local node has and waits for.
+        shared: What belongs to no node, as JSON.
+    """
+
+    nodes: list[Tensor]
+    shared: str
+
+
 @dataclass(frozen=True)
 class Asynchronous(Method):
     """An asynchronous method. Its fields are hyper-parameters; what changes is in the programs of the nodes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -38,6 +38,11 @@ class AsynchronousPushSum(Asynchronous):
     little weight left, and lr / w_i is the step of its z_i: the more speeds differ, the smaller lr must be. So a
     run of it ends at a time: where each node computes as many gradients, the last ones to do so give all away.
 
+    With running sums, messages may be lost (Hadjicostis, Vaidya & Dominguez-Garcia, "Robust Distributed Average
+    Consensus via Exchange of Running Sums", IEEE TAC 61(6), 2016): a node sends the sum of all that it has ever given
+    to j, and j adds the difference to what it was sent before. So what is lost comes with the next message. It takes a
+    vector more per link at both of its ends, and the rounding errors are those of the sums, which grow.
+
     When a neighbour is lost, a node keeps what that would have been sent, and takes back what has not come
     there; what the lost one had is lost.
 
@@ -53,6 +58,7 @@ class AsynchronousPushSum(Asynchronous):
         lr: Learning rate, > 0, or a schedule of it, by the number of the node's own gradients.
         momentum: Momentum of the local direction, in [0, 1).
         nesterov: Use Nesterov's variant; needs momentum > 0.
+        running_sums: Send running sums, for networks that lose messages.
     """
 
     needs = ("column_stochastic",)
@@ -60,6 +66,7 @@ class AsynchronousPushSum(Asynchronous):
     lr: float | LearningRate = 0.1
     momentum: float = 0.0
     nesterov: bool = False
+    running_sums: bool = False
 
     def __post_init__(self) -> None:
         check_learning_rate(self, self.lr)
@@ -67,12 +74,7 @@ class AsynchronousPushSum(Asynchronous):
 
     def programs(self, graph: WeightedEdges, nodes: Sequence[int], x: Tensor) -> list[NodeProgram]:
         shares = columns(graph)
-        for node in nodes:
-            if not shares[node].get(node, 0.0) > 0:
-                raise ValueError(
-                    f"{type(self).__name__}: node {node} keeps no share of its own in this mixing matrix, and would "
-                    f"have no weight; give it one on the diagonal"
-                )
+        check_own_shares(self, shares, nodes)
         rows = zip(nodes, x.split(1), strict=True)
         return [
             PushSumNode(self, PushSum.start(row), Momentum.start(row, self.momentum, self.nesterov), shares[node])
@@ -88,6 +90,8 @@ class PushSumNode(NodeProgram):
         push_sum: Its numerator (1, d) and weight (1, 1).
         shares: Out-neighbour -> what part of both it is sent, and what the node itself keeps.
         updates: The gradients that it has used.
+        told: Out-neighbour -> the running sum (1, d + 1) of what it has been given, with running sums.
+        heard: In-neighbour -> the last running sum that has come from there.
     """
 
     method: AsynchronousPushSum
@@ -95,6 +99,8 @@ class PushSumNode(NodeProgram):
     momentum: Momentum
     shares: dict[int, float]
     updates: int = 0
+    told: dict[int, Tensor] = field(default_factory=dict)
+    heard: dict[int, Tensor] = field(default_factory=dict)
 
     def on_start(self, context: NodeContext) -> None:
         context.ask_gradient(self.push_sum.ratio)
@@ -105,18 +111,29 @@ class PushSumNode(NodeProgram):
         moved = add_scaled(self.push_sum.numerator, -lr, self.momentum.descend(sample.gradient))
         whole = torch.cat([moved, self.push_sum.weight], dim=1)
         for neighbor in context.neighbors:
-            context.send(neighbor, self.shares[neighbor] * whole)
+            given = self.shares[neighbor] * whole
+            if self.method.running_sums:
+                given = self.told[neighbor] = self.told.get(neighbor, 0.0) + given
+            context.send(neighbor, given)
         own = self.shares[context.node]
         self.push_sum = PushSum(own * moved, own * self.push_sum.weight)
         context.ask_gradient(self.push_sum.ratio)
 
     def on_message(self, sender: int, value: Tensor, kind: str, context: NodeContext) -> None:
-        self.push_sum = self.push_sum + PushSum(value[:, :-1], value[:, -1:])
+        if self.method.running_sums:
+            value, self.heard[sender] = value - self.heard.get(sender, 0.0), value
+        self._add(value)
 
     def on_lost(self, neighbor: int, returned: Sequence[tuple[Tensor, str]], context: NodeContext) -> None:
         self.shares[context.node] += self.shares.pop(neighbor, 0.0)
-        for value, kind in returned:
-            self.on_message(neighbor, value, kind, context)
+        if self.method.running_sums:  # of the first one that came back it is not known what it adds
+            self.told.pop(neighbor, None)
+            returned = [(returned[-1][0] - returned[0][0], "")] if returned else []
+        for value, _ in returned:
+            self._add(value)
+
+    def _add(self, whole: Tensor) -> None:
+        self.push_sum = self.push_sum + PushSum(whole[:, :-1], whole[:, -1:])
 
     @property
     def model(self) -> Tensor:
@@ -132,3 +149,17 @@ def columns(graph: WeightedEdges) -> list[dict[int, float]]:
     for listener, sender, weight in triples:
         shares[sender][listener] = weight
     return shares
+
+
+def check_own_shares(owner: object, shares: Sequence[dict[int, float]], nodes: Sequence[int]) -> None:
+    """Refuse nodes that keep nothing of their own.
+
+    Raises:
+        ValueError: One of these nodes does not.
+    """
+    for node in nodes:
+        if not shares[node].get(node, 0.0) > 0:
+            raise ValueError(
+                f"{type(owner).__name__}: node {node} keeps no share of its own in this mixing matrix, and would "
+                f"have no weight; give it one on the diagonal"
+            )

@@ -25,6 +25,7 @@ from algorithms.compressors.quantizers.natural_compression import NaturalCompres
 from algorithms.compressors.quantizers.natural_dithering import NaturalDithering as NaturalDithering
 from algorithms.compressors.quantizers.one_bit import OneBit as OneBit
 from algorithms.compressors.quantizers.orq import ORQ as ORQ
+from algorithms.compressors.quantizers.polyline import Polyline as Polyline
 from algorithms.compressors.quantizers.qsgd import QSGD as QSGD
 from algorithms.compressors.quantizers.sign import ScaledSign as ScaledSign
 from algorithms.compressors.quantizers.sparse_dithering import SparseDithering as SparseDithering

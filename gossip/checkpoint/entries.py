@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from algorithms import Algorithm, Block, Compressor, Message, Posted
+from algorithms import Block, Compressor, Message, Method, Posted
 from gossip.checkpoint.fitting import check_fields
 
 Outline = dict[str, Any]
@@ -41,7 +41,7 @@ class StateRows:
         rows: Name -> what the local nodes have of it.
     """
 
-    def __init__(self, algorithm: Algorithm) -> None:
+    def __init__(self, algorithm: Method) -> None:
         self.outline: dict[str, Outline] = {}
         self.rows: dict[str, Tensor] = {}
         self._algorithm = algorithm
@@ -135,7 +135,7 @@ class StatesFromRows:
         device: Where they go.
     """
 
-    def __init__(self, algorithm: Algorithm, rows: Rows, device: torch.device | str = "cpu") -> None:
+    def __init__(self, algorithm: Method, rows: Rows, device: torch.device | str = "cpu") -> None:
         self._compressors = dict(_compressors(algorithm))
         self._rows = rows
         self._device = torch.device(device)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from algorithms import Algorithm, Oracle, Traffic
+from algorithms import Algorithm, Method, Oracle, SavedNodes, Traffic
 from gossip.checkpoint.entries import StatesFromRows
 from gossip.checkpoint.fitting import check_result
 from gossip.checkpoint.places import MANIFEST
@@ -24,7 +24,7 @@ MALFORMED = (AttributeError, IndexError, KeyError, OverflowError, RuntimeError, 
 
 def resume(
     folder: Path,
-    algorithm: Algorithm,
+    algorithm: Method,
     oracle: Oracle,
     *,
     device: torch.device,
@@ -52,7 +52,7 @@ def resume(
 
     def states() -> dict[str, Any]:
         makers: dict[str, Callable[..., Any]] = {
-            "algorithm": algorithm.start,
+            "algorithm": algorithm.start if isinstance(algorithm, Algorithm) else SavedNodes,
             "oracle": oracle.start,
             "network": NetworkSection,
         }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from algorithms import Algorithm, Block
+from algorithms import Block, Method
 from gossip.network import RunNetwork
 
 
@@ -33,7 +33,7 @@ class ModelSection(Block):
     """(k, d), what the algorithm outputs at the local nodes but servers."""
 
 
-def nodes_of_sections(network: RunNetwork, algorithm: Algorithm) -> dict[str, Sequence[int]]:
+def nodes_of_sections(network: RunNetwork, algorithm: Method) -> dict[str, Sequence[int]]:
     """Section -> the local nodes that it is of: an oracle knows those with data, and a model is of no server.
 
     Args:

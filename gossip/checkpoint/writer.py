@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
-from algorithms import Algorithm, Block
+from algorithms import Algorithm, Block, Method
 from gossip.checkpoint.agreement import Agreement
 from gossip.checkpoint.entries import Outline, StateRows
 from gossip.checkpoint.interval import Interval
@@ -69,7 +69,7 @@ class CheckpointWriter:
     def __init__(
         self,
         order: Order,
-        algorithm: Algorithm,
+        algorithm: Method,
         *,
         processes: Communicator,
         network: RunNetwork,
@@ -144,8 +144,9 @@ class CheckpointWriter:
         """Write a checkpoint, or say why that cannot be done."""
         writer = FolderWriter(step_folder(self._order.directory, moment.step))
         processes, network = self._processes, self._network
-        with network.unrecorded():
-            self._algorithm.spread(moment.state, network)
+        if isinstance(self._algorithm, Algorithm):
+            with network.unrecorded():
+                self._algorithm.spread(moment.state, network)
         taken = processes.together(lambda: self._taken_apart(moment))
         try:
             writer.folder = processes.from_root(writer.open)
@@ -166,14 +167,15 @@ class CheckpointWriter:
 
     def _taken_apart(self, moment: Moment) -> StateRows:
         taken, traffic = StateRows(self._algorithm), self._network.traffic
-        states: dict[str, Block] = {
-            "algorithm": moment.state,
-            "oracle": moment.oracle,
+        state, oracle = (moment.state, moment.oracle) if moment.saved is None else moment.saved()
+        sections: dict[str, Block] = {
+            "algorithm": state,
+            "oracle": oracle,
             "network": NetworkSection(self._network.round, traffic.bytes, traffic.messages),
             "model": ModelSection(self._model(moment)),
         }
-        for section, state in states.items():
-            taken.take(section, state, self._nodes[section])
+        for section, part in sections.items():
+            taken.take(section, part, self._nodes[section])
         return taken
 
     def _model(self, moment: Moment) -> Tensor:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import time
+from bisect import bisect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from algorithms import Asynchronous, NodesState, OracleState, Sample, Traffic
+from algorithms import Asynchronous, NodesState, OracleState, Sample, SavedNodes, State, Traffic
 from algorithms.program import NodeProgram
+from gossip.drivers.blobs import packed, unpacked
 from gossip.drivers.gradients import NodeGradients
 from gossip.drivers.moment import Look, Moment, Position
 from gossip.drivers.schedule import Schedule
@@ -47,6 +50,17 @@ class Paced(Protocol):
 
     def recorded(self) -> Schedule:
         """What has happened to all nodes so far; collective."""
+
+
+@runtime_checkable
+class Saves(Paced, Protocol):
+    """One that can stop and go on in another process."""
+
+    def saved(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """Where the run stands: what belongs to no node, in numbers and lists of them, and what each local node has."""
+
+    def restore(self, shared: dict[str, Any], nodes: Sequence[dict[str, Any]], schedule: Schedule) -> None:
+        """Go on from where a run stood, of which this is the schedule; the programs are those of that run already."""
 
 
 MakePaced = Callable[[Sequence[NodeProgram], Topology, NodeGradients], Paced]
@@ -107,14 +121,11 @@ class AsynchronousDriver:
         Raises:
             NonFiniteError: A gradient or a message holds what is not finite.
         """
-        state = position.state
-        assert isinstance(state, NodesState)
         seconds, began = position.seconds, time.perf_counter()
-        gradients = self.gradients(state.x[: self._with_data])
-        pace = self.pace(state.programs, self.links, gradients)
+        state, gradients, pace = self._ready(position)
         seconds += time.perf_counter() - began
-        yield self._moment(0, state, gradients, pace, seconds, final=not steps)
-        for mark in self.marks:
+        yield self._moment(position.step, state, gradients, pace, seconds, final=position.step == steps)
+        for mark in self.marks[bisect(self.marks, position.step) :]:
             began = time.perf_counter()
             with self.spans.span("nodes", "compute"):
                 pace.advance(mark * self._all_with_data, self.seconds)
@@ -129,6 +140,23 @@ class AsynchronousDriver:
             yield self._moment(step, state, gradients, pace, seconds, final=final)
             if final:
                 return
+
+    def _ready(self, position: Position) -> tuple[NodesState, NodeGradients, Paced]:
+        """The nodes, at the start or as a checkpoint has them."""
+        state = position.state
+        gradients = self.gradients(state.x[: self._with_data])
+        if isinstance(state, NodesState):
+            return state, gradients, self.pace(state.programs, self.links, gradients)
+        assert isinstance(state, SavedNodes)
+        gradients.restore(position.oracle)
+        trees = [unpacked(blob, self.algorithm) for blob in state.nodes]
+        programs = [tree["program"] for tree in trees]
+        shared = json.loads(state.shared)
+        pace = self.pace(programs, self.links, gradients)
+        assert isinstance(pace, Saves)
+        events = [tree["events"] for tree in trees]
+        pace.restore(shared, trees, Schedule.of_nodes(self.network.n, events, shared["marks"]))
+        return NodesState(state.x, programs, step=state.step), gradients, pace
 
     @property
     def _with_data(self) -> int:
@@ -156,11 +184,28 @@ class AsynchronousDriver:
             if not looks:
                 self.network.resume(self.network.round, pace.traffic, [], [])
                 used = {name: self._padded(count) for name, count in gradients.counts().items()}
-                sample = gradients.look(state.x[: self._with_data]) if step == 0 else self._last(state.x, pace)
+                sample = self._first(state.x, gradients) if step == 0 else self._last(state.x, pace)
                 looks.append(Look(sample, used, own_seconds, simulated_seconds=pace.seconds))
             return looks[0]
 
-        return Moment(step, state, OracleState.start(0), own_seconds, look, final)
+        def saved() -> tuple[State, OracleState]:
+            assert isinstance(pace, Saves)
+            shared, nodes = pace.saved()
+            schedule = pace.recorded()
+            events = schedule.by_node(self.network.nodes)
+            trees = [tree | {"events": mine} for tree, mine in zip(nodes, events, strict=True)]
+            blobs = [packed(tree, self.algorithm) for tree in trees]
+            text = json.dumps(shared | {"marks": schedule.marks.tolist()})
+            return SavedNodes(state.x, blobs, text, step=step), gradients.saved()
+
+        return Moment(step, state, OracleState.start(0), own_seconds, look, final, saved)
+
+    def _first(self, x: Tensor, gradients: NodeGradients) -> Sample:
+        """The first gradients of the local nodes, servers included, whose are 0."""
+        if not self._with_data:
+            return Sample(torch.zeros_like(x), torch.zeros_like(x[:, 0]))
+        sample = gradients.look(x[: self._with_data])
+        return Sample(self._padded(sample.gradient), self._padded(sample.loss))
 
     def _last(self, x: Tensor, pace: Paced) -> Sample:
         """The last gradients of the local nodes, such that means over all are those over the nodes that have any."""
@@ -174,6 +219,6 @@ class AsynchronousDriver:
                 gradient[row], loss[row] = share * sample.gradient[0], share * sample.loss[0]
         return Sample(gradient, loss)
 
-    def _padded(self, count: Tensor) -> Tensor:
-        """(k,): zeros for servers."""
-        return torch.cat([count, count.new_zeros(len(self.network.nodes) - len(count))])
+    def _padded(self, rows: Tensor) -> Tensor:
+        """(k, ...): with zeros for servers."""
+        return torch.cat([rows, rows.new_zeros(len(self.network.nodes) - len(rows), *rows.shape[1:])])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -82,6 +83,11 @@ class EventDriver:
         return self._now / SECOND
 
     @property
+    def now(self) -> int:
+        """See `Host`."""
+        return self._now
+
+    @property
     def schedule(self) -> Schedule:
         """What has happened so far; a copy."""
         return self._record.schedule()
@@ -148,6 +154,30 @@ class EventDriver:
             elif kind == HOP:
                 yield what[0]
 
+    def saved(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """Where the run stands: what belongs to no node, in numbers and lists of them, and what each node has."""
+        shared = {
+            "now": self._now, "event": self._event, "done": self._done, "caused": self._caused,
+            "bytes": self._sent_bytes, "messages": self._sent_messages, "links": self._times.state(),
+        }  # fmt: skip
+        nodes = [node.saved() | self._pending.saved(node.node) | {"queue": []} for node in self._nodes]
+        for time, number, caused, kind, cause, what in sorted(self._queue, key=itemgetter(2)):
+            # What comes to a link is kept with who has sent it.
+            nodes[what[0].sender if kind == HOP else number]["queue"].append((time, number, caused, kind, cause, what))
+        return shared, nodes
+
+    def restore(self, shared: dict[str, Any], nodes: Sequence[dict[str, Any]], schedule: Schedule) -> None:
+        """Go on from where a run stood, of which this is the schedule; the programs are those of that run already."""
+        self._now, self._event, self._done, self._caused = (shared[k] for k in ("now", "event", "done", "caused"))
+        self._sent_bytes, self._sent_messages = list(shared["bytes"]), list(shared["messages"])
+        self._times.restore(shared["links"])
+        self._record.resume(schedule)
+        self._queue = [_event_again(*event) for saved in nodes for event in saved["queue"]]
+        heapify(self._queue)
+        for node, saved in zip(self._nodes, nodes, strict=True):
+            node.restore(saved)
+            self._pending.restore(node.node, saved)
+
     def compute(self, node: LocalNode, x: Tensor) -> None:
         """See `Host`."""
         step = node.gradients
@@ -209,6 +239,18 @@ class EventDriver:
         """Let something happen at this time."""
         heappush(self._queue, (time, node, self._caused, kind, self._event, what))
         self._caused += 1
+
+
+def _event_again(
+    time: int, number: int, caused: int, kind: int, cause: int, what: Any
+) -> tuple[int, int, int, int, int, Any]:
+    """An event as it is in the queue, of what has been saved of it."""
+    if kind == MESSAGE:
+        what = Letter(*what)
+    elif kind == HOP:
+        letter, size, journey = what
+        what = Letter(*letter), size, Journey(*journey)
+    return time, number, caused, kind, cause, what
 
 
 def nanoseconds(seconds: float) -> int:

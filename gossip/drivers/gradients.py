@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import dataclass
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
 
-from algorithms import HasBuffers, Oracle, OracleState, Sample, ShardedWorkload, asked_losses
+from algorithms import Block, HasBuffers, Oracle, OracleState, Sample, ShardedWorkload, asked_losses
 from gossip.errors import UsageError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,15 @@ class NodeGradients:
         counts = [state.counts() for state in self.states]
         return {name: torch.cat([count[name] for count in counts]) for name in counts[0]}
 
+    def saved(self) -> OracleState:
+        """The oracle's state of all these nodes."""
+        return joined_parts(self.states)
+
+    def restore(self, state: OracleState) -> None:
+        """Go on from such a state."""
+        k = len(self.states)
+        self.states = [state] if k == 1 else [row_of(state, row) for row in range(k)]
+
     def look(self, x: Tensor) -> Sample:
         """The first gradients of all nodes at these points (k, d), as if nobody had looked."""
         nodes, states = list(self._places), self.states
@@ -157,6 +169,41 @@ def joined(samples: Sequence[Sample]) -> Sample:
     norms = [sample.norms for sample in samples if sample.norms is not None]
     gradient, loss = (torch.cat([getattr(sample, name) for sample in samples]) for name in ("gradient", "loss"))
     return Sample(gradient, loss, torch.cat(norms) if norms else None)
+
+
+def joined_parts(parts: Sequence[T]) -> T:
+    """Parts of states of one node each as that of all: what belongs to nodes one after the other; see `Block`."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    if isinstance(first, Tensor):
+        return cast(T, torch.cat(cast(list[Tensor], parts)))
+    if isinstance(first, list):
+        return cast(T, [item for part in parts for item in cast(list[Any], part)])
+    if isinstance(first, tuple):
+        return cast(T, tuple(map(joined_parts, zip(*cast(Any, parts), strict=True))))
+    if isinstance(first, dict):
+        return cast(T, {key: joined_parts([cast(Any, part)[key] for part in parts]) for key in first})
+    if isinstance(first, Block):
+        made = copy(first)
+        vars(made).update({name: joined_parts([vars(part)[name] for part in parts]) for name in vars(first)})
+        return made
+    return first
+
+
+def row_of(part: T, row: int) -> T:
+    """Of a part of a state what belongs to one node; `joined_parts` of all of them is the part."""
+    if isinstance(part, Tensor | list):
+        return cast(T, part[row : row + 1])
+    if isinstance(part, tuple):
+        return cast(T, tuple(row_of(each, row) for each in part))
+    if isinstance(part, dict):
+        return cast(T, {key: row_of(each, row) for key, each in part.items()})
+    if isinstance(part, Block):
+        made = copy(part)
+        vars(made).update({name: row_of(each, row) for name, each in vars(part).items()})
+        return made
+    return part
 
 
 def check_kind(owner: object, method: str, value: object, kind: type) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from heapq import heapify, heappop, heappush
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -84,7 +86,7 @@ class MailDriver:
         self._asked: deque[tuple[LocalNode, int]] = deque()  # who waits for a gradient, and in which event it asked
         self._timers: list[tuple[int, int, int, int]] = []  # (time, number, node, event)
         self._set = 0
-        self._event, self._done = -1, 0
+        self._event, self._done, self._moment = -1, 0, 0
         self._sent_bytes, self._sent_messages = dict.fromkeys(here, 0), dict.fromkeys(here, 0)
         self._began: list[int] = []  # when the clock of this process was 0 by the world's, as of each mark
         self._before, self._tick = 0, 0  # on that clock, when it was started again, and when that was
@@ -183,6 +185,11 @@ class MailDriver:
         parts = self._mail.gather((self._began, self._record.schedule()))
         return merged([part for _, part in parts], [began for began, _ in parts], self._rank_of)
 
+    @property
+    def now(self) -> int:
+        """See `Host`."""
+        return self._moment
+
     def compute(self, node: LocalNode, x: Tensor) -> None:
         """See `Host`."""
         step = node.gradients
@@ -214,7 +221,8 @@ class MailDriver:
 
     def _add(self, kind: int, node: int, sender: int, cause: int) -> None:
         self._event += 1
-        self._record.add((self._now(), kind, node, sender, cause))
+        self._moment = self._now()
+        self._record.add((self._moment, kind, node, sender, cause))
 
     def _is_over(self) -> bool:
         """Whether the mark is there, for all processes; and see to it that this one comes to it."""
@@ -302,6 +310,8 @@ def ranks_of(hosted: Sequence[Sequence[int]]) -> dict[int, int]:
 def merged(parts: Sequence[Schedule], began: Sequence[Sequence[int]], rank_of: dict[int, int]) -> Schedule:
     """One schedule of those that processes have recorded, by time, but every message after the event that sent it.
 
+    Its `clocks` are the times that the processes have recorded, which their programs have seen.
+
     Args:
         parts: Of each process, what happened to its nodes until each mark; causes of messages are numbers of the
             sender's process.
@@ -318,7 +328,11 @@ def merged(parts: Sequence[Schedule], began: Sequence[Sequence[int]], rank_of: d
         ends = [int(part.marks[mark]) for part in parts]
         _merge(record, columns, numbers, ends, [offset - min(offsets) for offset in offsets], rank_of)
         record.mark()
-    return record.schedule()
+    schedule = record.schedule()
+    clocks = np.zeros(len(schedule), np.int64)
+    for part, places in zip(parts, numbers, strict=True):
+        clocks[places] = part.times[: len(places)]
+    return replace(schedule, clocks=clocks)
 
 
 def _merge(

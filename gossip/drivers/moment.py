@@ -60,6 +60,9 @@ class Moment(Position):
     final: bool = False
     """Whether it is the last one."""
 
+    saved: Callable[[], tuple[State, OracleState]] | None = None
+    """Gives what stands for the states in a checkpoint, where these cannot be saved as they are; every rank does."""
+
 
 class Observer(Protocol):
     """Somebody who looks at every moment of a run: records it, saves it, shows it, or stops it by an error."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -21,6 +21,10 @@ number, from 0. A row must have the same bits whatever the others are."""
 
 class Host(Protocol):
     """What a driver does for its nodes."""
+
+    @property
+    def now(self) -> int:
+        """The time of the event that happens, in nanoseconds, as a schedule has it for the node."""
 
     def compute(self, node: LocalNode, x: Tensor) -> None:
         """A node asks for its next gradient, at x (1, d)."""
@@ -61,6 +65,22 @@ class LocalNode:
         self.last: Sample | None = None
         self.computing = self.stopped = False
         self._host, self._seed, self._reach = host, seed, frozenset(neighbors)
+
+    def saved(self) -> dict[str, Any]:
+        """What this node has, but what its host keeps for it, as a tree of what can be saved."""
+        last = None if self.last is None else parts(self.last)
+        counts = [self.happened, self.gradients, self.computing, self.stopped]
+        return {"program": self.program, "counts": counts, "last": last}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Go on from this; the program is that of before already."""
+        self.happened, self.gradients, self.computing, self.stopped = saved["counts"]
+        self.last = None if saved["last"] is None else Sample(*saved["last"])
+
+    @property
+    def now(self) -> int:
+        """See `NodeContext`."""
+        return self._host.now
 
     def start(self) -> None:
         """The run begins."""
@@ -149,6 +169,17 @@ class PendingGradients:
         gradient, loss, *norms = self._there.pop(node)
         return Sample(gradient, loss, norms[0] if norms else None)
 
+    def saved(self, node: int) -> dict[str, Any]:
+        """What a node has asked for, and what is there of it, as a tree of what can be saved."""
+        return {"asked": self._asked.get(node), "there": self._there.get(node)}
+
+    def restore(self, node: int, saved: dict[str, Any]) -> None:
+        """Let a node have asked for this."""
+        if saved["asked"] is not None:
+            self._asked[node] = saved["asked"]
+        if saved["there"] is not None:
+            self._there[node] = saved["there"]
+
     def _compute(self) -> None:
         nodes = sorted(self._asked)
         points, steps = zip(*[self._asked[node] for node in nodes], strict=True)
@@ -156,6 +187,11 @@ class PendingGradients:
         parts = [each.split(1) for each in (sample.gradient, sample.loss, sample.norms) if each is not None]
         self._there.update(zip(nodes, zip(*parts, strict=True), strict=True))
         self._asked.clear()
+
+
+def parts(sample: Sample) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The tensors of a sample, which it can be made of again."""
+    return sample.gradient, sample.loss, sample.norms
 
 
 def listeners_of(topology: Topology) -> list[tuple[int, ...]]:

@@ -72,7 +72,7 @@ class ReplayDriver:
         self._steps = np.bincount(schedule.nodes[schedule.kinds == GRADIENT], minlength=topology.n).tolist()
         self._timers = dict.fromkeys(here, 0)
         self._letters: dict[tuple[int, int], deque[Letter]] = {}
-        self._event, self._passed = -1, 0
+        self._event, self._passed, self._marks_passed = -1, 0, 0
         self._sent_bytes, self._sent_messages = dict.fromkeys(here, 0), dict.fromkeys(here, 0)
 
     def run(self) -> None:
@@ -93,9 +93,9 @@ class ReplayDriver:
         Raises:
             UsageError: (a ValueError) See `run`.
         """
-        marks = self._schedule.marks
-        ahead = marks[marks > self._passed]
-        self._go_on_to(int(ahead[0]) if len(ahead) else len(self._schedule))
+        marks, place = self._schedule.marks, self._marks_passed
+        self._marks_passed += 1
+        self._go_on_to(int(marks[place]) if place < len(marks) else len(self._schedule))
 
     def _go_on_to(self, end: int) -> None:
         """Let happen what did in the events before this number."""
@@ -153,6 +153,11 @@ class ReplayDriver:
     def under_way(self) -> list[Letter]:
         """The messages to nodes of this process that have been sent and have not arrived."""
         return [letter for letters in self._letters.values() for letter in letters]
+
+    @property
+    def now(self) -> int:
+        """See `Host`."""
+        return int(self._schedule.seen[self._event])
 
     def compute(self, node: LocalNode, x: Tensor) -> None:
         """See `Host`."""

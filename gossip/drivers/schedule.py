@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from gossip.errors import DataError
 
@@ -59,6 +61,8 @@ class Schedule:
         senders: int32, who sent a message, or was lost; of other events the node itself.
         causes: int64, in which event this one was caused; -1 if in none.
         marks: (marks,) int64, how many events there were at each mark, ascending.
+        clocks: int64, what the node's own process took for the time of each event, which its program saw; none where
+            that is `times`.
     """
 
     n: int
@@ -68,6 +72,7 @@ class Schedule:
     senders: NDArray[np.int32]
     causes: NDArray[np.int64]
     marks: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    clocks: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def __len__(self) -> int:
         return len(self.times)
@@ -95,6 +100,11 @@ class Schedule:
         """Gradients of all nodes, by the time of the last event."""
         gradients = np.count_nonzero(self.kinds == GRADIENT)
         return gradients / self.seconds if gradients else 0.0
+
+    @property
+    def seen(self) -> NDArray[np.int64]:
+        """(events,): the time of each event as the program saw it, in nanoseconds since the start."""
+        return self.clocks if len(self.clocks) else self.times
 
     def staleness(self) -> NDArray[np.int64]:
         """(gradients,): of each gradient, how many others all nodes had got since it was asked for, in order."""
@@ -126,6 +136,27 @@ class Schedule:
         np.add.at(busy, self.nodes[here], self.times[here] - self.times[self.causes[here]])
         return np.asarray((int(self.times[-1]) - busy) / SECOND) if len(self) else np.zeros(self.n)
 
+    def by_node(self, nodes: Sequence[int]) -> list[Tensor]:
+        """(events, 5) int64 of each of these nodes: number, time, kind, sender and cause of what happened to it."""
+        columns = np.arange(len(self)), self.times, self.kinds, self.senders, self.causes
+        table = np.stack([column.astype(np.int64) for column in columns], axis=1)
+        order = np.argsort(self.nodes, kind="stable")
+        ends = np.cumsum(np.bincount(self.nodes, minlength=self.n))
+        parts = np.split(table[order], ends[:-1])
+        return [torch.from_numpy(parts[node].copy()) for node in nodes]
+
+    @classmethod
+    def of_nodes(cls, n: int, tables: Sequence[Tensor], marks: Sequence[int]) -> Schedule:
+        """What all nodes have of it, in their order, put together again; see `by_node`."""
+        nodes = np.repeat(np.arange(n), [len(table) for table in tables])
+        table = torch.cat(list(tables)).numpy()
+        order = np.argsort(table[:, 0])
+        if not np.array_equal(table[order, 0], np.arange(len(table))):
+            raise ValueError("events are missing")
+        _, times, kinds, senders, causes = table[order].T
+        narrow = kinds.astype(np.int8), nodes[order].astype(np.int32), senders.astype(np.int32)
+        return cls(n, times.copy(), *narrow, causes.copy(), np.array(marks, np.int64))
+
     def save(self, file: Path) -> None:
         """Write it to a file, in NumPy's format."""
         arrays: dict[str, Any] = {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
@@ -153,8 +184,8 @@ class Schedule:
         if not names <= {*arrays} or int(arrays["format"]) != FORMAT:
             raise DataError(f"{file} is no schedule of a run, or one of another version")
         times, causes = np.cumsum(arrays["times"]), np.arange(len(arrays["times"])) - arrays["causes"]
-        kinds, nodes, senders, marks = (arrays[name] for name in ("kinds", "nodes", "senders", "marks"))
-        return cls(int(arrays["n"]), times, kinds, nodes, senders, causes, marks)
+        others = {name: arrays[name] for name in ("kinds", "nodes", "senders", "marks", "clocks")}
+        return cls(int(arrays["n"]), times, causes=causes, **others)
 
 
 class Record:
@@ -176,6 +207,12 @@ class Record:
     def mark(self) -> None:
         """Here the run pauses; see `Schedule`."""
         self._marks.append(len(self))
+
+    def resume(self, schedule: Schedule) -> None:
+        """Go on after what this says."""
+        columns = schedule.times, schedule.kinds, schedule.nodes, schedule.senders, schedule.causes
+        self._numbers[:] = array("q", np.stack([column.astype(np.int64) for column in columns], axis=1).tobytes())
+        self._marks[:] = array("q", schedule.marks.astype(np.int64).tobytes())
 
     def last(self) -> Event:
         """The last event."""

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from algorithms import Algorithm, NonFiniteError
+from algorithms import Method, NonFiniteError
 from gossip.checkpoint.interval import Interval
 from gossip.checkpoint.places import set_aside
 from gossip.checkpoint.resuming import resume
@@ -160,7 +160,6 @@ def _trained(
     training, network = setting.training, setting.network
     algorithm = processes.together(setting.algorithm)
     if setting.keeps:
-        assert isinstance(algorithm, Algorithm)
         writer = _checkpoint_writer(setting, algorithm, recorder, processes, signals)
         stack.enter_context(closed_together(processes, writer.close))
         stack.callback(writer.release)
@@ -170,21 +169,21 @@ def _trained(
     driver = driver_of(setting, algorithm, recorder, processes)
     position = _begin(setting, driver, recorder, processes)
     recorder.settled(algorithm.chosen(position.state))
-    step = position.step
+    step, state = position.step, position.state
     try:
         moments = driver.moments(position, training.steps)
         with_first_step = islice(moments, 2), first_calls(processes)
         for some, calls in (with_first_step, (moments, nullcontext())):
             with calls:
                 for moment in some:
-                    step = moment.step
+                    step, state = moment.step, moment.state
                     for observer in observers:
                         observer.at(moment)
     except NonFiniteError as error:
         # On several ranks the others do not know and wait: the job ends here.
         kind = DivergedError if processes.size == 1 else NonFiniteError
         raise kind(diverged(step, str(error))) from error
-    return algorithm.model(position.state).clone()
+    return algorithm.model(state).clone()
 
 
 def _begin(
@@ -195,7 +194,6 @@ def _begin(
         return setting.position
     if setting.folder is None or not setting.whole:
         return processes.together(lambda: _start(setting, driver, processes))
-    assert isinstance(driver, Lockstep)
     position, history = resume(
         setting.folder,
         driver.algorithm,
@@ -225,7 +223,7 @@ def _start(setting: Setting, driver: Lockstep | AsynchronousDriver, processes: C
 
 
 def _checkpoint_writer(
-    setting: Setting, algorithm: Algorithm, recorder: Recorder, processes: Communicator, signals: Signals
+    setting: Setting, algorithm: Method, recorder: Recorder, processes: Communicator, signals: Signals
 ) -> CheckpointWriter:
     """What writes the checkpoints that are asked for; it holds the run directory."""
     training, directory = setting.training, setting.directory

@@ -83,9 +83,10 @@ def _check_asynchronous(training: Training, topology: Schedule, ranks: int) -> N
         raise ValueError(f"seconds = {training.seconds} is not allowed; it must be > 0")
     if training.transport != "auto":
         raise ValueError(f"transport has no effect on {name}, whose messages go one at a time; leave it out")
-    if training.on_failure != "abort" or training.keeps:
-        option = "on_failure" if training.on_failure != "abort" else "a checkpoint"
-        raise ValueError(f"{name} does not go with {option} yet")
+    if training.on_failure != "abort":
+        raise ValueError(f"{name} does not go with on_failure yet")
+    if training.keeps and (replays or ranks > 1):
+        raise ValueError(f"{name} is saved in one process and on a simulated clock only, not on ranks and by a replay")
     if replays and (training.simulated is not None or training.seconds is not None):
         raise ValueError("replay says when everything happens: leave out clock, network and seconds")
     if training.simulated is not None and ranks > 1:

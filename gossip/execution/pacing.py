@@ -53,6 +53,7 @@ def driver_of(
     assert isinstance(algorithm, Asynchronous)
     links = with_hubs(cast(Topology, setting.topology), algorithm.hubs, algorithm.servers)
     every, steps = evaluation_interval(training), training.steps
+    pauses = range(0, steps + 1, 1 if setting.keeps else every)  # a checkpoint may be due at any step
 
     def of_nodes(x: Tensor) -> NodeGradients:
         return NodeGradients(training.oracle, setting.workload, x, training.seed, with_data)
@@ -66,7 +67,7 @@ def driver_of(
         network,
         links,
         pace,
-        marks=sorted({*range(every, steps + 1, every), steps} - {0}),
+        marks=sorted({*pauses, steps} - {0}),
         seconds=training.seconds,
         simulated=training.replay is not None or processes.size == 1,
         tell=recorder.happened,

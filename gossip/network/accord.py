@@ -92,6 +92,11 @@ class Accord:
         return self._before + sum(self._gradients)
 
     @property
+    def is_over(self) -> bool:
+        """Whether all was over, as far as is known here."""
+        return self._outcome is not None
+
+    @property
     def settled(self) -> bool:
         """Whether no loss is known here of which the others did not know when all was over."""
         return self._outcome is not None and self._outcome.lost == self._losses()

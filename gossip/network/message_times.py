@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gossip.network.clock import SimulatedClock
 from gossip.network.simulation.description import SimulatedNetwork
@@ -86,6 +86,17 @@ class MessageTimes:
             place += 1
             if began > now:
                 return Journey(began, place, end)
+
+    def state(self) -> dict[str, Any]:
+        """When links are free again and last messages arrive, in numbers and lists of them."""
+        return {"free": list(self._links.free), "there": [list(pair) for pair in self._there.items()]}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from this state of the same links."""
+        if len(state["free"]) != len(self._links.free):
+            raise ValueError("it is one of other links")
+        self._links.free[:] = state["free"]
+        self._there = {pair: time for pair, time in state["there"]}
 
     def _in_order(self, pair: int, time: int) -> int:
         """When a message of this pair of nodes arrives that would at this time, if it overtook none before it."""

@@ -17,6 +17,7 @@ from algorithms import (
     Method,
     Oracle,
     Proximal,
+    StalenessDiscount,
 )
 from algorithms.compressors.sparsifiers.sparsifier import Sparsifier
 from gossip.network import SimulatedClock
@@ -29,6 +30,7 @@ KINDS = {  # what may be named, by the last word of the option that names it
     "clock": SimulatedClock,
     "compressor": Compressor,
     "contraction": Compressor,
+    "discount": StalenessDiscount,
     "lr": LearningRate,
     "optimizer": LocalOptimizer,
     "oracle": Oracle,
@@ -46,6 +48,7 @@ KINDS = {  # what may be named, by the last word of the option that names it
 UNFINISHED = {  # what others derive from
     "Algorithm",
     "Asynchronous",
+    "AsynchronousFederated",
     "Composition",
     "Federated",
     "FixedSparsifier",

@@ -38,6 +38,7 @@ CURVES: Mapping[str, tuple[Any, ...]] = {  # values of a field, of which a class
     "GeneralRounding.base": (16.0, 4.0, 2.0, 1.2),
     "NaturalDithering.levels": (1, 2, 3, 7),
     "ORQ.levels": (3, 5, 9, 17),
+    "Polyline.precision": (0, 1, 2, 3, 4),
     "RandomBlock.ratio": (64.0, 16.0, 4.0, 2.0),
     "SparseDithering.nu": (0.5, 0.2, 0.1, 0.03, 0.01),
     "Spherical.error": (0.8, 0.65, 0.5),

@@ -18,13 +18,19 @@ from topologies import Topology
 CLOCK = SimulatedClock(0.01, 3e-3, 1e5, exponential_seconds=0.01, slow_nodes=(1,), slowdown=4.0)
 
 
-def training(algorithm: Asynchronous, topology: Topology, steps: int | None = None, seed: int = 0) -> EventDriver:
+def training(
+    algorithm: Asynchronous,
+    topology: Topology,
+    steps: int | None = None,
+    seed: int = 0,
+    clock: SimulatedClock = CLOCK,
+) -> EventDriver:
     """On the least squares of so many nodes."""
     problem = least_squares(topology.n)
     x = torch.from_numpy(starts(problem))
     gradients = NodeGradients(Full(), workloads.LeastSquares(problem.A, problem.b), x)
     programs = algorithm.programs(topology, range(topology.n), x)
-    return EventDriver(programs, topology, gradients, CLOCK, seed=seed, steps=steps)
+    return EventDriver(programs, topology, gradients, clock, seed=seed, steps=steps)
 
 
 def nothing(nodes: Sequence[int], x: Tensor, steps: Sequence[int]) -> Sample:

@@ -35,6 +35,7 @@ from algorithms import (
     OneBit,
     PermK,
     PerTensor,
+    Polyline,
     PowerSGD,
     QTopK,
     RandomBlock,
@@ -105,6 +106,8 @@ EVERY = [
     SparseDithering(),
     SparseDithering(nu=0.5, randomized=True),
     Spherical(),
+    Polyline(),
+    Polyline(precision=6, delta=True),
 ]
 
 

@@ -21,10 +21,13 @@ class SlowPost:
         hosted: The nodes of each rank.
         chance: Decides what happens next.
         patience: How often a rank looks, on average, until something comes that is there.
+        losing: What share of the letters is lost.
     """
 
-    def __init__(self, hosted: Sequence[Sequence[int]], chance: random.Random, patience: float) -> None:
-        self.hosted, self.chance, self.patience = hosted, chance, patience
+    def __init__(
+        self, hosted: Sequence[Sequence[int]], chance: random.Random, patience: float, losing: float = 0.0
+    ) -> None:
+        self.hosted, self.chance, self.patience, self.losing = hosted, chance, patience, losing
         size = len(hosted)
         self.ways = {(a, b): deque[Letter | list[int]]() for a in range(size) for b in range(size) if a != b}
         self.dead = set[int]()
@@ -85,6 +88,8 @@ class PostBox:
     def send(self, rank: int, letter: Letter) -> None:
         if rank in self.accord.lost:
             self._returned.append(letter)
+            return
+        if self.post.chance.random() < self.post.losing:
             return
         self.accord.count_sent(rank)
         self.post.ways[self.rank, rank].append(letter)

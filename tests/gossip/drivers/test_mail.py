@@ -20,7 +20,7 @@ from gossip.drivers.replay import ReplayDriver
 from gossip.drivers.schedule import Record, Schedule
 from gossip.network.mail import NoMail
 from tests.algorithms.asynchronous.helpers import nothing
-from tests.gossip.drivers.test_replay import METHODS, gradients
+from tests.gossip.drivers.test_replay import METHODS, WITHOUT_SERVERS, gradients
 from topologies import ring
 
 
@@ -29,7 +29,7 @@ def start(name: str) -> list[NodeProgram]:
     return method.programs(topology, range(topology.n), torch.zeros(topology.n, 31, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("name", sorted(METHODS))
+@pytest.mark.parametrize("name", WITHOUT_SERVERS)
 def test_in_one_process_it_ends_and_its_schedule_gives_the_same(name: str) -> None:
     _, topology = METHODS[name]
     run = MailDriver(start(name), topology, gradients(topology, Minibatch(8)), NoMail(topology.n), seed=3, steps=15)
@@ -89,6 +89,10 @@ def test_it_goes_on_from_marks_and_their_time_does_not_count() -> None:
     assert np.cumsum(schedule.kinds == 1)[schedule.marks - 1].tolist() == [10, 10, 12, run.gradients]
     assert 0.1 <= run.seconds < 0.3 and max(np.diff(schedule.times)) < 0.3 * 10**9
     assert all(program.ticks > 1 for program in programs)
+    again = ReplayDriver([Ticking(torch.zeros(1, 1)) for _ in range(4)], ring(4), nothing, schedule)
+    for gradients_there in (10, 10, 12, run.gradients):
+        again.advance()
+        assert again.gradients == gradients_there
 
 
 def test_of_several_processes_what_comes_after_a_mark_does_so_in_the_merged_schedule() -> None:
@@ -100,6 +104,7 @@ def test_of_several_processes_what_comes_after_a_mark_does_so_in_the_merged_sche
     schedule = merged([record.schedule() for record in records], [[0, 40], [-20, 0]], {0: 0, 1: 1})
     assert schedule.nodes.tolist() == [0, 1, 0, 1] and schedule.marks.tolist() == [2, 4]
     assert schedule.times.tolist() == [21, 100, 100, 103]
+    assert schedule.seen.tolist() == [1, 100, 5, 103]
 
 
 @dataclass

@@ -21,7 +21,7 @@ from gossip.drivers.replay import ReplayDriver
 from gossip.drivers.schedule import Schedule
 from tests.algorithms.asynchronous.helpers import nothing
 from tests.gossip.drivers.slow_post import SlowPost
-from tests.gossip.drivers.test_replay import METHODS, columns, gradients
+from tests.gossip.drivers.test_replay import METHODS, WITHOUT_SERVERS, columns, gradients
 from topologies import complete, exponential
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -39,7 +39,7 @@ def schedule_of(drivers: list[MailDriver], post: SlowPost) -> Schedule:
     return merged(parts, [driver._began for driver in drivers], ranks_of(post.hosted))
 
 
-@pytest.mark.parametrize("name", sorted(METHODS))
+@pytest.mark.parametrize("name", WITHOUT_SERVERS)
 @settings(SETTINGS, max_examples=6)
 @given(seed=SEEDS, ranks=RANKS, patience=PATIENCE)
 def test_it_ends_and_a_replay_has_the_models_at_each_mark(name: str, seed: int, ranks: int, patience: float) -> None:
@@ -63,7 +63,8 @@ def test_it_ends_and_a_replay_has_the_models_at_each_mark(name: str, seed: int, 
     assert np.bincount(schedule.nodes[schedule.kinds == 1]).tolist() == [6] * n
     assert {driver.gradients for driver in drivers} == {6 * n} and not any(driver.more for driver in drivers)
     for mark, found in zip(schedule.marks, models, strict=True):
-        until = Schedule(n, *(column[:mark] for column in columns(schedule)))
+        seen = schedule.clocks[:mark]
+        until = Schedule(n, *(column[:mark] for column in columns(schedule)), clocks=seen)
         again = ReplayDriver(
             method.programs(topology, range(n), x), topology, gradients(topology, Minibatch(4)), until, seed=3
         )
@@ -176,3 +177,26 @@ def test_push_sum_loses_what_lost_nodes_held_and_what_was_under_way_from_them(se
     mass = torch.cat([*there, *never]).sum(0)
     assert torch.allclose(mass, torch.tensor([15.0, 6.0], dtype=torch.float64), atol=1e-11)
     assert {letter.sender for letter in (*post.late, *post.under_way)} <= {*drivers[0].lost, *drivers[1].lost}
+
+
+@pytest.mark.parametrize("running_sums", [False, True])
+def test_with_running_sums_lost_letters_lose_no_mass(running_sums: bool) -> None:
+    topology = exponential(6)
+    post = SlowPost([[0, 1], [2, 3], [4, 5]], random.Random(5), patience=2.0, losing=0.3)
+    x = torch.arange(6, dtype=torch.float64)[:, None]
+    method = AsynchronousPushSum(running_sums=running_sums)
+    parts = [method.programs(topology, nodes, x[list(nodes)]) for nodes in post.hosted]
+    boxes = zip(parts, post.ranks, strict=True)
+    drivers = [MailDriver(own, topology, nothing, box, outstanding=0) for own, box in boxes]
+    post.advance(drivers, 1500)
+    nodes = [each for own in parts for each in own if isinstance(each, PushSumNode)]
+    there = torch.cat([torch.cat([each.push_sum.numerator, each.push_sum.weight], 1) for each in nodes]).sum(0)
+    if not running_sums:
+        assert there[1] < 1e-3
+        return
+    pending = [
+        told - nodes[to].heard.get(node, 0.0) for node, each in enumerate(nodes) for to, told in each.told.items()
+    ]
+    total = there + torch.cat(pending).sum(0)
+    assert torch.allclose(total, torch.tensor([15.0, 6.0], dtype=torch.float64), atol=1e-9)
+    assert there[1] > 3.0 and max(abs(each.model.item() - 2.5) for each in nodes) < 1e-6

@@ -8,23 +8,50 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algorithms import QSGD, Minibatch, Oracle, Saga
-from algorithms.asynchronous import AdPsgd, Asynchronous, AsynchronousPushSum
+from algorithms import QSGD, SGD, Minibatch, Oracle, Polyline, Saga
+from algorithms.asynchronous import (
+    A2CiD2,
+    AdPsgd,
+    Asynchronous,
+    AsynchronousPushSum,
+    FedAsync,
+    FedAT,
+    FedBuff,
+    OverlapPushSum,
+    SwarmSGD,
+    TiFL,
+)
 from gossip import SimulatedClock
 from gossip.drivers.events import EventDriver
 from gossip.drivers.gradients import NodeGradients
 from gossip.drivers.replay import ReplayDriver
 from gossip.drivers.schedule import Schedule
 from gossip.workloads import LogisticRegression
-from topologies import Topology, erdos_renyi, exponential, ring
+from topologies import Topology, complete, erdos_renyi, exponential, ring, with_hubs
 
 METHODS: dict[str, tuple[Asynchronous, Topology]] = {
     "ad-psgd": (AdPsgd(lr=0.3, momentum=0.5), ring(6)),
     "ad-psgd-all": (AdPsgd(lr=0.3, active="all"), erdos_renyi(7, seed=2)),
     "ad-psgd-compressed": (AdPsgd(lr=0.3, compressor=QSGD(levels=15)), ring(6)),
+    "swarm": (SwarmSGD(lr=0.3, local_steps=2, momentum=0.5), erdos_renyi(7, seed=2)),
+    "swarm-compressed": (SwarmSGD(lr=0.3, geometric=True, compressor=QSGD(levels=15)), ring(6)),
+    "a2cid2": (A2CiD2(lr=0.3, active="all", momentum=0.5), ring(7)),
+    "overlap-push-sum": (OverlapPushSum(lr=0.1, staleness=2), exponential(6)),
     "push-sum": (AsynchronousPushSum(lr=0.01), exponential(6)),
+    "push-sum-running": (AsynchronousPushSum(lr=0.01, running_sums=True), exponential(6)),
+    "fed-async": (FedAsync(lr=0.3, local_steps=2, concurrency=4), complete(6)),
+    "fed-buff": (FedBuff(lr=0.3, local_steps=2, buffer=3, compressor=QSGD(levels=15)), complete(6)),
+    "fed-at": (FedAT(lr=0.3, local_steps=2, tiers=3, optimizer=SGD(momentum=0.5), compressor=Polyline()), complete(7)),
+    "ti-fl": (TiFL(lr=0.3, local_steps=1, tiers=(0, 1, 0, 1, 0, 1), participation=2), complete(6)),
 }
+WITHOUT_SERVERS = sorted(name for name, (method, _) in METHODS.items() if not method.hubs)
 CLOCK = SimulatedClock(0.01, 2e-2, 1e6, 0.01, slow_nodes=(1,), slowdown=3.0)
+
+
+def graph_of(name: str) -> Topology:
+    """The nodes and links of a method, servers included."""
+    method, topology = METHODS[name]
+    return with_hubs(topology, method.hubs, method.servers)
 
 
 def gradients(topology: Topology, oracle: Oracle) -> NodeGradients:
@@ -33,19 +60,17 @@ def gradients(topology: Topology, oracle: Oracle) -> NodeGradients:
 
 
 def recorded(name: str, oracle: Oracle, clock: SimulatedClock = CLOCK) -> EventDriver:
-    method, topology = METHODS[name]
-    x = torch.zeros(topology.n, 31, dtype=torch.float64)
-    programs = method.programs(topology, range(topology.n), x)
-    run = EventDriver(programs, topology, gradients(topology, oracle), clock, seed=3)
+    (method, topology), graph = METHODS[name], graph_of(name)
+    programs = method.programs(graph, range(graph.n), torch.zeros(graph.n, 31, dtype=torch.float64))
+    run = EventDriver(programs, graph, gradients(topology, oracle), clock, seed=3, servers=method.servers)
     run.run(until=0.4)
     return run
 
 
 def replayed(name: str, oracle: Oracle, schedule: Schedule, seed: int = 3) -> ReplayDriver:
-    method, topology = METHODS[name]
-    x = torch.zeros(topology.n, 31, dtype=torch.float64)
-    programs = method.programs(topology, range(topology.n), x)
-    again = ReplayDriver(programs, topology, gradients(topology, oracle), schedule, seed=seed)
+    (method, topology), graph = METHODS[name], graph_of(name)
+    programs = method.programs(graph, range(graph.n), torch.zeros(graph.n, 31, dtype=torch.float64))
+    again = ReplayDriver(programs, graph, gradients(topology, oracle), schedule, seed=seed)
     again.run()
     return again
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 import time
 from collections.abc import Sequence
 
@@ -14,12 +17,12 @@ from algorithms import Minibatch, Sample
 from algorithms.asynchronous import AsynchronousPushSum
 from algorithms.asynchronous.push_sum import PushSumNode
 from gossip.drivers.gradients import NodeGradients
-from gossip.drivers.mail import MailDriver
+from gossip.drivers.mail import OVERHEAD, MailDriver
 from gossip.drivers.nodes import Gradient
 from gossip.drivers.replay import ReplayDriver
 from gossip.drivers.schedule import Schedule
 from gossip.network import Communicator
-from tests.gossip.drivers.test_replay import METHODS, columns, gradients
+from tests.gossip.drivers.test_replay import METHODS, WITHOUT_SERVERS, columns, gradients
 from topologies import Topology, exponential
 
 
@@ -57,7 +60,7 @@ class SlowedDown:
 
 
 @pytest.mark.ranks(2, 3, 4)
-@pytest.mark.parametrize("name", sorted(METHODS))
+@pytest.mark.parametrize("name", WITHOUT_SERVERS)
 def test_its_schedule_gives_its_models_in_one_process(processes: Communicator, name: str) -> None:
     method, topology = METHODS[name]
     driver = prepared(processes, name, topology, SlowedDown(gradients(topology, Minibatch(8))), 31, steps=10)
@@ -77,21 +80,55 @@ def nothing(nodes: Sequence[int], x: Tensor, steps: Sequence[int]) -> Sample:
     return Sample(torch.zeros_like(x), x.new_zeros(len(x)))
 
 
+def mass_of(processes: Communicator, driver: MailDriver) -> list[float]:
+    """Of all nodes: the sums of the numerators and of the weights."""
+    nodes = [program.push_sum for program in driver.programs if isinstance(program, PushSumNode)]
+    mine = [sum(float(each.numerator.sum()) for each in nodes), sum(float(each.weight.sum()) for each in nodes)]
+    return np.sum(processes.gather(mine), axis=0).tolist()
+
+
 @pytest.mark.ranks(3)
 def test_mass_is_kept_where_few_letters_may_be_under_way(processes: Communicator) -> None:
     driver = prepared(processes, "", exponential(8), nothing, 1, outstanding=1)
     driver.advance(seconds=0.5)
-    nodes = [program.push_sum for program in driver.programs if isinstance(program, PushSumNode)]
-    mine = sum(float(each.numerator.sum()) for each in nodes), sum(float(each.weight.sum()) for each in nodes)
-    numerators, weights = zip(*processes.gather(mine), strict=True)
-    assert abs(sum(numerators) - 28) < 1e-11 and abs(sum(weights) - 8) < 1e-11
+    assert mass_of(processes, driver) == pytest.approx([28, 8], abs=1e-11)
     schedule = driver.schedule()
     assert np.bincount(schedule.nodes[schedule.kinds == 1], minlength=8).min() > 3
     assert schedule.seconds >= 0.4
 
 
-@pytest.mark.ranks(2, 3, 4)
-@pytest.mark.parametrize("name", sorted(METHODS))
+@pytest.mark.ranks(3)
+def test_others_go_on_beside_a_rank_that_stands_still_and_hold_no_more_than_they_may(processes: Communicator) -> None:
+    victim = processes.gather(os.getpid())[2]
+    calls, stopped, most = [0.0], [0.0, 0.0], [0]
+    limit = 200 * OVERHEAD
+
+    def go_on() -> None:
+        stopped[1] = time.time()
+        os.kill(victim, signal.SIGCONT)
+
+    def gradient(nodes: Sequence[int], x: Tensor, steps: Sequence[int]) -> Sample:
+        calls.append(time.time())
+        if processes.rank == 0 and len(calls) == 20:
+            stopped[0] = time.time()
+            threading.Timer(1.0, go_on).start()
+            os.kill(victim, signal.SIGSTOP)
+        count, size = driver._mail.outstanding
+        most[0] = max(most[0], size + count * OVERHEAD)
+        return nothing(nodes, x, steps)
+
+    driver = prepared(processes, "", exponential(6), gradient, 1, outstanding=limit)
+    driver.advance(seconds=2.0)
+    assert mass_of(processes, driver) == pytest.approx([15, 6], abs=1e-11)
+    began, ended = processes.broadcast(stopped)
+    meanwhile = sum(began + 0.02 < each < ended for each in calls)
+    assert meanwhile == 0 if processes.rank == 2 else meanwhile >= 10
+    assert most[0] <= limit + 10 * OVERHEAD  # what a process has sent with its last gradients
+    assert calls[-1] > ended  # all have gone on
+
+
+@pytest.mark.ranks(3)
+@pytest.mark.parametrize("name", WITHOUT_SERVERS)
 def test_at_marks_nothing_is_under_way_and_a_replay_has_the_models(processes: Communicator, name: str) -> None:
     method, topology = METHODS[name]
     driver = prepared(processes, name, topology, SlowedDown(gradients(topology, Minibatch(8))), 31, steps=15)
