@@ -8,12 +8,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algorithms import QSGD, SGD, Minibatch, Oracle, Polyline, Saga
+from algorithms import QSGD, SGD, Minibatch, Oracle, Polyline, Saga, TopK
 from algorithms.asynchronous import (
     A2CiD2,
+    Acpd,
     AdPsgd,
     Asynchronous,
+    AsynchronousElasticAveraging,
     AsynchronousPushSum,
+    Downpour,
     FedAsync,
     FedAT,
     FedBuff,
@@ -39,10 +42,14 @@ METHODS: dict[str, tuple[Asynchronous, Topology]] = {
     "overlap-push-sum": (OverlapPushSum(lr=0.1, staleness=2), exponential(6)),
     "push-sum": (AsynchronousPushSum(lr=0.01), exponential(6)),
     "push-sum-running": (AsynchronousPushSum(lr=0.01, running_sums=True), exponential(6)),
+    "easgd": (AsynchronousElasticAveraging(lr=0.3, period=2), complete(6)),
+    "eamsgd": (AsynchronousElasticAveraging(lr=0.1, alpha=0.2, momentum=0.8), complete(6)),
+    "downpour": (Downpour(lr=0.1, period=3), complete(6)),
     "fed-async": (FedAsync(lr=0.3, local_steps=2, concurrency=4), complete(6)),
     "fed-buff": (FedBuff(lr=0.3, local_steps=2, buffer=3, compressor=QSGD(levels=15)), complete(6)),
     "fed-at": (FedAT(lr=0.3, local_steps=2, tiers=3, optimizer=SGD(momentum=0.5), compressor=Polyline()), complete(7)),
     "ti-fl": (TiFL(lr=0.3, local_steps=1, tiers=(0, 1, 0, 1, 0, 1), participation=2), complete(6)),
+    "acpd": (Acpd(group=3, barrier=3, compressor=TopK(fraction=0.3)), complete(6)),
 }
 CLOCK = SimulatedClock(0.01, 2e-2, 1e6, 0.01, slow_nodes=(1,), slowdown=3.0)
 
