@@ -357,8 +357,6 @@ def test_what_does_not_fit_is_refused() -> None:
     graph, x = with_hubs(ring(4), 1, 1), torch.zeros(5, 3)
     with pytest.raises(ValueError, match="Acpd: group = 5 is not allowed; it must be at most 4, the number of nodes"):
         Acpd(group=5).programs(graph, range(5), x)
-    with pytest.raises(ValueError, match="Acpd: the start must be 0"):
-        Acpd().programs(graph, range(5), x + 1)
     for options in ({"group": 0}, {"barrier": 0}, {"sigma": 0.0}):
         with pytest.raises(ValueError, match=f"Acpd: {next(iter(options))} = 0.* is not allowed"):
             Acpd(**options)  # type: ignore[arg-type]
