@@ -21,7 +21,8 @@ from gossip.drivers.events import EventDriver
 from gossip.drivers.gradients import NodeGradients
 from gossip.drivers.replay import ReplayDriver
 from gossip.drivers.schedule import Schedule
-from gossip.workloads import HingeLoss, LeastSquares, LogisticRegression
+from gossip.errors import UsageError
+from gossip.workloads import Averaging, HingeLoss, LeastSquares, LogisticRegression
 from tests.algorithms.asynchronous.helpers import CLOCK
 from tests.algorithms.helpers import Array
 from topologies import ring, with_hubs
@@ -310,6 +311,8 @@ def test_a_run_records_the_gap() -> None:
     assert all(record["test_loss"] - best <= gap * 1.5 for record, gap in zip(found.history[2:], gaps[1:], strict=True))
     with pytest.raises(ValueError, match="Acpd takes dual updates, and Full gives gradients"):
         gossip.run(problem("hinge"), ring(K), method, steps=1, clock=clock, output=None)
+    with pytest.raises(UsageError, match="Sdca: Averaging gives no dual problem"):
+        gossip.run(Averaging(), ring(K), method, oracle=Sdca(), steps=1, clock=clock, output=None)
     with pytest.raises(ValueError, match="DecentralizedSGD takes gradients, and Sdca gives dual updates"):
         gossip.run(problem("hinge"), ring(K), DecentralizedSGD(), oracle=Sdca(), steps=1, output=None)
 
