@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algorithms import QSGD, SGD, AttackedNodes, GaussianNoise, Minibatch, Oracle, Polyline, Saga, TopK
+from algorithms import QSGD, SGD, AttackedNodes, GaussianNoise, Minibatch, Oracle, Polyline, Saga, Sdca, TopK
 from algorithms.asynchronous import (
     A2CiD2,
     Acpd,
@@ -64,6 +64,11 @@ def graph_of(name: str) -> Topology:
     """The nodes and links of a method, servers included."""
     method, topology = METHODS[name]
     return with_hubs(topology, method.hubs, method.servers)
+
+
+def oracle_of(name: str, usual: Oracle) -> Oracle:
+    """What a run of a method is given: the usual one, if it takes that."""
+    return Sdca(8) if isinstance(METHODS[name][0], Acpd) else usual
 
 
 def gradients(topology: Topology, oracle: Oracle) -> NodeGradients:
