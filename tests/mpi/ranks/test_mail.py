@@ -148,7 +148,8 @@ def test_at_marks_nothing_is_under_way_and_a_replay_has_the_models(processes: Co
     assert (marks[schedule.causes[messages]] == marks[messages]).all()
     x = torch.zeros(topology.n, 31, dtype=torch.float64) + torch.arange(topology.n)[:, None]
     for mark, models in zip([0, *schedule.marks], found, strict=True):
-        until = Schedule(schedule.n, *(column[:mark] for column in columns(schedule)))
+        seen = schedule.clocks[:mark]
+        until = Schedule(schedule.n, *(column[:mark] for column in columns(schedule)), clocks=seen)
         programs = method.programs(topology, range(topology.n), x)
         again = ReplayDriver(programs, topology, gradients(topology, Minibatch(8)), until, seed=3)
         again.run()
