@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal, get_args
+from dataclasses import dataclass, field, replace
+from typing import Literal, Self, get_args
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ Across = Literal["mirrored", "ranked", "uniform"]
 
 
 @dataclass(frozen=True)
-class FedAT(Tiered, AsynchronousFederated):
+class FedAT(AsynchronousFederated, Tiered):
     """Federated learning with asynchronous tiers; for what clients do, what is sent and those options see
     `AsynchronousFederated`, for how tiers are found `Tiered`.
 
@@ -56,6 +56,9 @@ class FedAT(Tiered, AsynchronousFederated):
         super().__post_init__()
         self.check_tiers()
         check(self.across in get_args(Across), self, "across", f"one of {', '.join(get_args(Across))}")
+
+    def for_examples(self, examples: Sequence[int]) -> Self:
+        return replace(self, weights=tuple(map(float, examples))) if self.weights == "examples" else self
 
     def check_clients(self, clients: int) -> None:
         self.sizes(clients)

@@ -15,6 +15,7 @@ from algorithms.compressors.compressor import Compressor
 from algorithms.compressors.message import Message
 from algorithms.network import WeightedEdges
 from algorithms.program import NodeContext
+from algorithms.state import Block
 
 Active = Literal["half", "all"]
 
@@ -31,7 +32,7 @@ class Averaging(Protocol):
 
 
 @dataclass(eq=False)
-class Pairing:
+class Pairing(Block):
     """What a node knows of its averagings with others, of which it begins one at a time.
 
     A node that waits for an answer lets neighbours with smaller numbers wait until it has it, and refuses the others,

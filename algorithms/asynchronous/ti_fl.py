@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Self
 
 from torch import Tensor
 
@@ -15,7 +17,7 @@ from algorithms.randomness import stream
 
 
 @dataclass(frozen=True)
-class TiFL(Tiered, AsynchronousFederated):
+class TiFL(AsynchronousFederated, Tiered):
     """Tier-based federated learning; for what clients do, what is sent and those options see `AsynchronousFederated`,
     for how tiers are found `Tiered`.
 
@@ -33,19 +35,24 @@ class TiFL(Tiered, AsynchronousFederated):
         [1, 2]
 
     Args:
-        probabilities: (M,) of the tiers, from the fastest on, >= 0, which are divided by their sum; equal by default.
+        probabilities: (M,) of the tiers, from the fastest on, >= 0, which are divided by their sum; or "equal".
     """
 
-    probabilities: tuple[float, ...] | None = None
+    probabilities: tuple[float, ...] | Literal["equal"] = "equal"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_tiers()
-        if self.probabilities is not None:
+        if isinstance(self.probabilities, str):
+            check(self.probabilities == "equal", self, "probabilities", '"equal", or a number for each tier')
+        else:
             tiers = self.tiers if isinstance(self.tiers, int) else len({*self.tiers})
             valid = all(0 <= each < math.inf for each in self.probabilities) and any(self.probabilities)
             valid = valid and len(self.probabilities) == tiers
             check(valid, self, "probabilities", f"numbers >= 0 for each of {tiers} tiers, not all 0")
+
+    def for_examples(self, examples: Sequence[int]) -> Self:
+        return replace(self, weights=tuple(map(float, examples))) if self.weights == "examples" else self
 
     def check_clients(self, clients: int) -> None:
         self.sizes(clients)
@@ -68,7 +75,8 @@ class TiFLServer(TieredServer):
         self.x = mean
 
     def go_on(self, tier: int, context: NodeContext) -> None:
-        probabilities = self.method.probabilities or (1.0,) * len(self.ended)
+        given = self.method.probabilities
+        probabilities = (1.0,) * len(self.ended) if isinstance(given, str) else given
         there = [each if members else 0.0 for each, members in zip(probabilities, self.tiers.members, strict=True)]
         if any(there):
             random = stream(context.draw("tier").key(0).own)

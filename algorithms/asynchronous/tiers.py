@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal, Self
+from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -14,9 +14,10 @@ from algorithms.asynchronous.federated import AsynchronousFederated, drawn
 from algorithms.checks import check
 from algorithms.numerics.sums import add_scaled
 from algorithms.program import NodeContext, NodeProgram
+from algorithms.state import Block
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Tiered:
     """The fields that methods with tiers have beyond those of `AsynchronousFederated`.
 
@@ -55,10 +56,6 @@ class Tiered:
             check(self.weights in ("equal", "examples"), self, "weights", 'numbers, "equal" or "examples"')
         else:
             check(all(0 < weight < math.inf for weight in self.weights), self, "weights", "> 0")
-
-    def for_examples(self, examples: Sequence[int]) -> Self:
-        """This method for clients that have so many training examples each, (n,); see `algorithms.Method`."""
-        return replace(self, weights=tuple(map(float, examples))) if self.weights == "examples" else self
 
     def sizes(self, clients: int) -> list[int]:
         """How many of so many clients are in each tier.
@@ -108,7 +105,7 @@ class Tiered:
 
 
 @dataclass
-class Tiers:
+class Tiers(Block):
     """The clients by their tiers, as far as these are known.
 
     Attributes:
@@ -157,7 +154,7 @@ class Tiers:
 
 
 @dataclass
-class Round:
+class Round(Block):
     """Some clients of a tier that train at the same time.
 
     Attributes:

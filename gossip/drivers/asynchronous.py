@@ -184,7 +184,7 @@ class AsynchronousDriver:
             if not looks:
                 self.network.resume(self.network.round, pace.traffic, [], [])
                 used = {name: self._padded(count) for name, count in gradients.counts().items()}
-                sample = gradients.look(state.x[: self._with_data]) if step == 0 else self._last(state.x, pace)
+                sample = self._first(state.x, gradients) if step == 0 else self._last(state.x, pace)
                 looks.append(Look(sample, used, own_seconds, simulated_seconds=pace.seconds))
             return looks[0]
 
@@ -200,6 +200,13 @@ class AsynchronousDriver:
 
         return Moment(step, state, OracleState.start(0), own_seconds, look, final, saved)
 
+    def _first(self, x: Tensor, gradients: NodeGradients) -> Sample:
+        """The first gradients of the local nodes, servers included, whose are 0."""
+        if not self._with_data:
+            return Sample(torch.zeros_like(x), torch.zeros_like(x[:, 0]))
+        sample = gradients.look(x[: self._with_data])
+        return Sample(self._padded(sample.gradient), self._padded(sample.loss))
+
     def _last(self, x: Tensor, pace: Paced) -> Sample:
         """The last gradients of the local nodes, such that means over all are those over the nodes that have any."""
         samples = [pace.last(node) for node in self.network.nodes[: self._with_data]]
@@ -212,6 +219,6 @@ class AsynchronousDriver:
                 gradient[row], loss[row] = share * sample.gradient[0], share * sample.loss[0]
         return Sample(gradient, loss)
 
-    def _padded(self, count: Tensor) -> Tensor:
-        """(k,): zeros for servers."""
-        return torch.cat([count, count.new_zeros(len(self.network.nodes) - len(count))])
+    def _padded(self, rows: Tensor) -> Tensor:
+        """(k, ...): with zeros for servers."""
+        return torch.cat([rows, rows.new_zeros(len(self.network.nodes) - len(rows), *rows.shape[1:])])

@@ -20,7 +20,7 @@ from gossip.drivers.replay import ReplayDriver
 from gossip.drivers.schedule import Record, Schedule
 from gossip.network.mail import NoMail
 from tests.algorithms.asynchronous.helpers import nothing
-from tests.gossip.drivers.test_replay import METHODS, gradients
+from tests.gossip.drivers.test_replay import METHODS, WITHOUT_SERVERS, gradients
 from topologies import ring
 
 
@@ -29,7 +29,7 @@ def start(name: str) -> list[NodeProgram]:
     return method.programs(topology, range(topology.n), torch.zeros(topology.n, 31, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("name", sorted(METHODS))
+@pytest.mark.parametrize("name", WITHOUT_SERVERS)
 def test_in_one_process_it_ends_and_its_schedule_gives_the_same(name: str) -> None:
     _, topology = METHODS[name]
     run = MailDriver(start(name), topology, gradients(topology, Minibatch(8)), NoMail(topology.n), seed=3, steps=15)

@@ -21,7 +21,7 @@ from gossip.drivers.replay import ReplayDriver
 from gossip.drivers.schedule import Schedule
 from tests.algorithms.asynchronous.helpers import nothing
 from tests.gossip.drivers.slow_post import SlowPost
-from tests.gossip.drivers.test_replay import METHODS, columns, gradients
+from tests.gossip.drivers.test_replay import METHODS, WITHOUT_SERVERS, columns, gradients
 from topologies import complete, exponential
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -39,7 +39,7 @@ def schedule_of(drivers: list[MailDriver], post: SlowPost) -> Schedule:
     return merged(parts, [driver._began for driver in drivers], ranks_of(post.hosted))
 
 
-@pytest.mark.parametrize("name", sorted(METHODS))
+@pytest.mark.parametrize("name", WITHOUT_SERVERS)
 @settings(SETTINGS, max_examples=6)
 @given(seed=SEEDS, ranks=RANKS, patience=PATIENCE)
 def test_it_ends_and_a_replay_has_the_models_at_each_mark(name: str, seed: int, ranks: int, patience: float) -> None:

@@ -10,14 +10,14 @@ import pytest
 import torch
 
 import gossip
-from algorithms import AdPsgd, AsynchronousPushSum, DecentralizedSGD, Full, Minibatch, NodeProgram, Saga
+from algorithms import AdPsgd, AsynchronousPushSum, DecentralizedSGD, FedAT, Full, Minibatch, NodeProgram, Saga
 from gossip import SimulatedClock
 from gossip.drivers.events import EventDriver
 from gossip.drivers.gradients import NodeGradients
 from gossip.drivers.schedule import GRADIENT, Schedule
 from gossip.errors import UsageError
 from gossip.workloads import LogisticRegression
-from topologies import one_peer_exponential, ring
+from topologies import one_peer_exponential, ring, with_hubs
 
 CLOCK = SimulatedClock(0.01, 1e-3, 1e7, 0.005, slow_nodes=(1,), slowdown=5.0)
 METHOD = AdPsgd(lr=0.5, momentum=0.3)
@@ -124,14 +124,14 @@ def test_what_programs_report_is_recorded(monkeypatch: pytest.MonkeyPatch) -> No
         ),
         ({"seconds": 0}, "seconds = 0 is not allowed; it must be > 0"),
         ({"transport": "peer-to-peer"}, "transport has no effect on AdPsgd"),
-        ({"checkpoint_every": 5, "output": "runs"}, "AdPsgd does not go with a checkpoint yet"),
+        ({"on_failure": "rehost"}, "AdPsgd does not go with on_failure yet"),
         ({"algorithm": DecentralizedSGD(), "seconds": 1.0}, "seconds is for asynchronous methods"),
         ({"algorithm": DecentralizedSGD(), "replay": "schedule.npz"}, "replay is for asynchronous methods"),
         ({"replay": "schedule.npz"}, "replay says when everything happens: leave out clock, network and seconds"),
         ({"replay": "nowhere.npz", "clock": None}, "cannot read the schedule nowhere.npz"),
         ({"topology": ring(7)}, "active = 'half' is not allowed; it must be all on this graph"),
     ],
-    ids=["varying", "seconds", "transport", "checkpoints", "lockstep", "lockstep-replay", "twice", "missing", "odd"],
+    ids=["varying", "seconds", "transport", "failure", "lockstep", "lockstep-replay", "twice", "missing", "odd"],
 )
 def test_what_has_no_effect_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises((UsageError, gossip.errors.DataError, ValueError), match=message):
@@ -145,3 +145,19 @@ def test_a_schedule_of_other_nodes_is_refused(tmp_path: Path) -> None:
         run(topology=ring(6), clock=None, replay=first.directory / "schedule.npz")
     with pytest.raises(ValueError, match="the schedule does not belong to these programs"):
         run(algorithm=AdPsgd(active="all"), clock=None, replay=first.directory / "schedule.npz")
+
+
+def test_with_a_server_its_model_is_what_is_evaluated() -> None:
+    method = FedAT(0.5, local_steps=2, tiers=2, weights="examples")
+    result = run(algorithm=method, oracle=Minibatch(8))
+    workload, graph = LogisticRegression().shard(8, seed=4), with_hubs(ring(8), 1, 1)
+    x = workload.initial().expand(9, -1).clone()
+    weighed = method.for_examples([workload.examples(node) for node in range(8)])
+    programs = weighed.programs(graph, range(9), x)
+    driver = EventDriver(programs, graph, NodeGradients(Minibatch(8), workload, x[:8], 4), CLOCK, seed=4, servers=1)
+    driver.advance(30 * 8)
+    assert torch.equal(result.model, driver.models()[-1:].expand(len(result.model), -1))
+    first, last = result.history[0], result.history[-1]
+    assert first["train_loss"] == pytest.approx(np.log(2)) and last["test_loss"] < first["test_loss"] / 2
+    assert last["consensus_distance"] == 0
+    assert last["bytes_sent_per_node"] == driver.traffic.bytes.double().mean()

@@ -22,7 +22,7 @@ from gossip.drivers.nodes import Gradient
 from gossip.drivers.replay import ReplayDriver
 from gossip.drivers.schedule import Schedule
 from gossip.network import Communicator
-from tests.gossip.drivers.test_replay import METHODS, columns, gradients
+from tests.gossip.drivers.test_replay import METHODS, WITHOUT_SERVERS, columns, gradients
 from topologies import Topology, exponential
 
 
@@ -60,7 +60,7 @@ class SlowedDown:
 
 
 @pytest.mark.ranks(2, 3, 4)
-@pytest.mark.parametrize("name", sorted(METHODS))
+@pytest.mark.parametrize("name", WITHOUT_SERVERS)
 def test_its_schedule_gives_its_models_in_one_process(processes: Communicator, name: str) -> None:
     method, topology = METHODS[name]
     driver = prepared(processes, name, topology, SlowedDown(gradients(topology, Minibatch(8))), 31, steps=10)
@@ -128,7 +128,7 @@ def test_others_go_on_beside_a_rank_that_stands_still_and_hold_no_more_than_they
 
 
 @pytest.mark.ranks(3)
-@pytest.mark.parametrize("name", sorted(METHODS))
+@pytest.mark.parametrize("name", WITHOUT_SERVERS)
 def test_at_marks_nothing_is_under_way_and_a_replay_has_the_models(processes: Communicator, name: str) -> None:
     method, topology = METHODS[name]
     driver = prepared(processes, name, topology, SlowedDown(gradients(topology, Minibatch(8))), 31, steps=15)
