@@ -14,16 +14,16 @@ import torch
 from torch import Tensor
 
 from algorithms import Minibatch, Sample
-from algorithms.asynchronous import AsynchronousPushSum
+from algorithms.asynchronous import AdPsgd, AsynchronousPushSum
 from algorithms.asynchronous.push_sum import PushSumNode
 from gossip.drivers.gradients import NodeGradients
 from gossip.drivers.mail import OVERHEAD, MailDriver
 from gossip.drivers.nodes import Gradient
 from gossip.drivers.replay import ReplayDriver
-from gossip.drivers.schedule import Schedule
+from gossip.drivers.schedule import GRADIENT, Schedule
 from gossip.network import Communicator
 from tests.gossip.drivers.test_replay import METHODS, WITHOUT_SERVERS, columns, gradients
-from topologies import Topology, exponential
+from topologies import Topology, exponential, ring
 
 
 def prepared(
@@ -73,6 +73,26 @@ def test_its_schedule_gives_its_models_in_one_process(processes: Communicator, n
     again.run()
     assert torch.equal(again.models()[processes.rank :: processes.size], driver.models())
     assert not again.under_way()  # nothing was lost, and nothing is left
+
+
+@pytest.mark.ranks(4)
+def test_a_rank_answers_while_it_computes(processes: Communicator) -> None:
+    """Nodes 1 and 3 ask nodes 0 and 2, of which the first is slow, and wait for the answer."""
+    from gossip.network.transports.mpi_mail import MpiMail
+    from gossip.processes.mpi import MpiCommunicator
+
+    assert isinstance(processes, MpiCommunicator)
+
+    def slow(nodes: Sequence[int], x: Tensor, steps: Sequence[int]) -> Sample:
+        time.sleep(0.2 if 0 in nodes else 0.003)
+        return Sample(torch.zeros_like(x), x.new_zeros(len(x)))
+
+    programs = AdPsgd().programs(ring(4), [processes.rank], torch.zeros(1, 2))
+    driver = MailDriver(programs, ring(4), slow, MpiMail(processes, [[rank] for rank in range(4)]), seed=3)
+    driver.advance(gradients=100)
+    schedule = driver.schedule()
+    gradients = np.bincount(schedule.nodes[schedule.kinds == GRADIENT], minlength=4)
+    assert gradients[0] <= 10 and gradients[1:].min() > 2 * gradients[0]
 
 
 def nothing(nodes: Sequence[int], x: Tensor, steps: Sequence[int]) -> Sample:
