@@ -13,7 +13,9 @@ trial with the first seed.
 Then on real ranks, four of them on a ring, which mpirun starts: a gradient takes 4 ms or as long as it takes, whatever
 is longer, by sleeping, since there may be fewer cores than ranks; the slow one's take ten times that. Trainings with
 and without the slow rank take turns, and ratios are of such pairs. As asynchronous ranks compute some gradients more
-before they know that there are enough, seconds are those by the number of gradients.
+before they know that there are enough, seconds are those by the number of gradients. With as many speeds as here, they
+would be 1.29 times as long; the limit of 2, after a run on a busy machine with up to 1.57, leaves room for machines
+that do other things.
 
 In AD-PSGD half of the nodes ask and the others answer, so it is tried with a slow one of each kind. That it keeps its
 speed with one that answers takes ranks that answer while they compute, as the paper's do: a thread computes.
@@ -43,7 +45,7 @@ EVERY = 10  # steps from one evaluation to the next
 RATES = "0.1..0.8:4"
 SYNCHRONOUS = (D_PSGD, ALL_REDUCE)
 KEEPS, LOSES, FASTER, POINTS = 1.2, 6.0, 5.0, 0.01
-KEEPS_ON_RANKS, LOSES_ON_RANKS = 1.6, 3.0  # four ranks of which one is slow take 1.29 times as long together
+KEEPS_ON_RANKS, LOSES_ON_RANKS = 2.0, 3.0  # of four ranks 1.29, where nothing else is in the way
 SPEEDS = {None: "none", ASKS: "asks", ANSWERS: "answers"}  # which node is slow
 SIMULATED, REAL = "clock", "ranks"
 
@@ -136,7 +138,7 @@ def real_rows(rates: Mapping[str, float], steps: int, seeds: Sequence[int]) -> l
             "slow node": SPEEDS[slow],
             "seconds": float(np.mean(took[name, slow])),
             "times as long": float(np.mean(np.divide(took[name, slow], took[name, None]))),
-            "seconds to target": math.nan,
+            "seconds to target": "-",
             "accuracy": float(np.mean([each["accuracy"] for each in runs[name, slow]])),
         }
         for name, slow in cases
