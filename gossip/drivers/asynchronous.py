@@ -18,6 +18,7 @@ from gossip.drivers.blobs import packed, unpacked
 from gossip.drivers.gradients import NodeGradients
 from gossip.drivers.moment import Look, Moment, Position
 from gossip.drivers.schedule import Schedule
+from gossip.errors import UsageError
 from gossip.network import RunNetwork
 from gossip.spans import NO_SPANS, Spans
 from topologies import Topology
@@ -59,8 +60,13 @@ class Saves(Paced, Protocol):
     def saved(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Where the run stands: what belongs to no node, in numbers and lists of them, and what each local node has."""
 
-    def restore(self, shared: dict[str, Any], nodes: Sequence[dict[str, Any]], schedule: Schedule) -> None:
-        """Go on from where a run stood, of which this is the schedule; the programs are those of that run already."""
+    def restore(self, shared: dict[str, Any], nodes: Sequence[dict[str, Any]]) -> None:
+        """Go on from where a run stood, with its programs; collective.
+
+        Args:
+            shared: See `saved`; with "marks", those of the schedule.
+            nodes: Likewise; with "events", what has happened to each, see `Schedule.by_node`.
+        """
 
 
 MakePaced = Callable[[Sequence[NodeProgram], Topology, NodeGradients], Paced]
@@ -151,11 +157,12 @@ class AsynchronousDriver:
         gradients.restore(position.oracle)
         trees = [unpacked(blob, self.algorithm) for blob in state.nodes]
         programs = [tree["program"] for tree in trees]
-        shared = json.loads(state.shared)
-        pace = self.pace(programs, self.links, gradients)
+        pace, shared = self.pace(programs, self.links, gradients), json.loads(state.shared)
         assert isinstance(pace, Saves)
-        events = [tree["events"] for tree in trees]
-        pace.restore(shared, trees, Schedule.of_nodes(self.network.n, events, shared["marks"]))
+        if shared["by"] != type(pace).__name__:
+            real = "one in real time, on several ranks" if shared["by"] == "MailDriver" else "a simulated one"
+            raise UsageError(f"the run of this checkpoint was {real}; go on in the same way")
+        pace.restore(shared, trees)
         return NodesState(state.x, programs, step=state.step), gradients, pace
 
     @property
@@ -195,7 +202,7 @@ class AsynchronousDriver:
             events = schedule.by_node(self.network.nodes)
             trees = [tree | {"events": mine} for tree, mine in zip(nodes, events, strict=True)]
             blobs = [packed(tree, self.algorithm) for tree in trees]
-            text = json.dumps(shared | {"marks": schedule.marks.tolist()})
+            text = json.dumps(shared | {"marks": schedule.marks.tolist(), "by": type(pace).__name__})
             return SavedNodes(state.x, blobs, text, step=step), gradients.saved()
 
         return Moment(step, state, OracleState.start(0), own_seconds, look, final, saved)

@@ -166,12 +166,13 @@ class EventDriver:
             nodes[what[0].sender if kind == HOP else number]["queue"].append((time, number, caused, kind, cause, what))
         return shared, nodes
 
-    def restore(self, shared: dict[str, Any], nodes: Sequence[dict[str, Any]], schedule: Schedule) -> None:
-        """Go on from where a run stood, of which this is the schedule; the programs are those of that run already."""
+    def restore(self, shared: dict[str, Any], nodes: Sequence[dict[str, Any]]) -> None:
+        """Go on from where a run stood, with its programs; see `gossip.drivers.asynchronous.Saves`."""
         self._now, self._event, self._done, self._caused = (shared[k] for k in ("now", "event", "done", "caused"))
         self._sent_bytes, self._sent_messages = list(shared["bytes"]), list(shared["messages"])
         self._times.restore(shared["links"])
-        self._record.resume(schedule)
+        events = [saved["events"] for saved in nodes]
+        self._record.resume(Schedule.of_nodes(len(nodes), events, shared["marks"]))
         self._queue = [_event_again(*event) for saved in nodes for event in saved["queue"]]
         heapify(self._queue)
         for node, saved in zip(self._nodes, nodes, strict=True):

@@ -6,15 +6,15 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from algorithms import Message, Sample, Traffic
 from algorithms.program import NodeProgram
+from gossip.drivers.merging import merged
 from gossip.drivers.nodes import Gradient, LocalNode, PendingGradients, listeners_of
 from gossip.drivers.schedule import GRADIENT, LOSS, MESSAGE, SECOND, START, TIMER, Record, Schedule
 from gossip.errors import UsageError
@@ -33,9 +33,9 @@ class MailDriver:
 
     Between gradients, letters that have come are handed over; and meanwhile, too, where gradients take long: another
     thread computes them then. A gradient takes as long as it takes; those that several nodes of the process have asked
-    for are computed together. No call is collective from the start to the end. A
-    process that has too many letters under way, which others have not taken yet, computes no gradient until they have
-    (`outstanding`), so that nobody is flooded: it goes on to take letters itself.
+    for are computed together. No call is collective from the start to the end. A process that has too many letters
+    under way, which others have not taken yet, computes no gradient until they have (`outstanding`), so that nobody is
+    flooded: it goes on to take letters itself.
 
     A run has marks, at which it can be evaluated and goes on when all processes like: from when one is due, gradients
     and timers wait, and letters are handed over until none is under way, which a token that goes around finds out. The
@@ -86,7 +86,7 @@ class MailDriver:
         }
         self._rank_of = ranks_of(mail.hosted)
         self.lost: list[int] = []
-        self._record = Record(topology.n)
+        self._record, self._past = Record(topology.n), Record(topology.n).schedule()  # of this process; of all, before
         self._letters: deque[Letter] = deque()  # from and to nodes of this process
         self._asked: deque[tuple[LocalNode, int]] = deque()  # who waits for a gradient, and in which event it asked
         self._thread = ThreadPoolExecutor(1)
@@ -125,7 +125,7 @@ class MailDriver:
     def begin(self, gradients: int | None = None, seconds: float | None = None) -> None:
         """The first part of `advance`: start again, with this aim."""
         self._goal = gradients, None if seconds is None else round(seconds * SECOND)
-        self._pausing = False
+        self._pausing = gradients is not None and self.gradients >= gradients  # as all processes know
         self._tick = time.perf_counter_ns()
         self._began.append(time.time_ns() - self._before)
         if self._event < 0:
@@ -192,8 +192,42 @@ class MailDriver:
 
         Times are those of the processes' own clocks, none before that of the event before, and do not go on at marks.
         """
+        return self._merged()[0]
+
+    def saved(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """Where the run stands at a mark; collective. See `gossip.drivers.asynchronous.Saves`."""
+        numbers = self._merged()[1][self._mail.rank]
+        asked = {node.node: numbers[cause] for node, cause in self._asked}
+        nodes = []
+        for number, node in self._nodes.items():
+            own: dict[str, Any] = {"ask": asked.get(number), "clock": self._before, "timers": []}
+            own |= {"bytes": self._sent_bytes[number], "messages": self._sent_messages[number]}
+            nodes.append(node.saved() | self._pending.saved(number) | own)
+        for moment, _, number, cause in sorted(self._timers):
+            nodes[list(self._nodes).index(number)]["timers"].append((moment - self._before, numbers[cause]))
+        return {}, nodes
+
+    def restore(self, shared: dict[str, Any], nodes: Sequence[dict[str, Any]]) -> None:
+        """Go on from a mark, on any number of ranks; see `gossip.drivers.asynchronous.Saves`."""
+        mine = [(node, saved["events"]) for node, saved in zip(self._nodes, nodes, strict=True)]
+        tables = dict(each for part in self._mail.gather(mine) for each in part)
+        past = Schedule.of_nodes(self._n, [tables[node] for node in range(self._n)], shared["marks"])
+        self._past, self._event = past, len(past) - 1
+        self._before = max(saved["clock"] for saved in nodes)
+        for (number, node), saved in zip(self._nodes.items(), nodes, strict=True):
+            node.restore(saved)
+            self._pending.restore(number, saved)
+            self._done += int((saved["events"][:, 3] == GRADIENT).sum())
+            self._sent_bytes[number], self._sent_messages[number] = saved["bytes"], saved["messages"]
+            if saved["ask"] is not None:
+                self._asked.append((node, saved["ask"]))
+            for remaining, cause in saved["timers"]:
+                self._set += 1
+                heappush(self._timers, (self._before + remaining, self._set, number, cause))
+
+    def _merged(self) -> tuple[Schedule, list[list[int]]]:
         parts = self._mail.gather((self._began, self._record.schedule()))
-        return merged([part for _, part in parts], [began for began, _ in parts], self._rank_of)
+        return merged([part for _, part in parts], [began for began, _ in parts], self._rank_of, self._past)
 
     @property
     def now(self) -> int:
@@ -331,67 +365,3 @@ class MailDriver:
 def ranks_of(hosted: Sequence[Sequence[int]]) -> dict[int, int]:
     """The rank of each node, of those that the ranks have."""
     return {node: rank for rank, nodes in enumerate(hosted) for node in nodes}
-
-
-def merged(parts: Sequence[Schedule], began: Sequence[Sequence[int]], rank_of: dict[int, int]) -> Schedule:
-    """One schedule of those that processes have recorded, by time, but every message after the event that sent it.
-
-    Its `clocks` are the times that the processes have recorded, which their programs have seen.
-
-    Args:
-        parts: Of each process, what happened to its nodes until each mark; causes of messages are numbers of the
-            sender's process.
-        began: When the times of each begin, in nanoseconds, for what happened before each mark.
-        rank_of: The process of each node that is left. What lost ones sent has no cause.
-    """
-    columns: list[list[tuple[int, ...]]] = []
-    for part in parts:
-        arrays = part.times, part.kinds, part.nodes, part.senders, part.causes
-        columns.append(list(zip(*(array.tolist() for array in arrays), strict=True)))
-    numbers: list[list[int]] = [[] for _ in parts]  # in the merged schedule
-    record = Record(parts[0].n)
-    for mark, offsets in enumerate(zip(*began, strict=True)):
-        ends = [int(part.marks[mark]) for part in parts]
-        _merge(record, columns, numbers, ends, [offset - min(offsets) for offset in offsets], rank_of)
-        record.mark()
-    schedule = record.schedule()
-    clocks = np.zeros(len(schedule), np.int64)
-    for part, places in zip(parts, numbers, strict=True):
-        clocks[places] = part.times[: len(places)]
-    return replace(schedule, clocks=clocks)
-
-
-def _merge(
-    record: Record,
-    columns: Sequence[Sequence[tuple[int, ...]]],
-    numbers: Sequence[list[int]],
-    ends: Sequence[int],
-    offsets: Sequence[int],
-    rank_of: dict[int, int],
-) -> None:
-    """Record the events of the processes up to these ends, and note which numbers they get."""
-    parked: list[list[int]] = [[] for _ in columns]  # processes whose next event waits for one of this process
-    now = record.last().time if len(record) else 0
-
-    def following(rank: int) -> list[tuple[int, int]]:
-        """When the next event of a process was, if there is one."""
-        place = len(numbers[rank])
-        return [(columns[rank][place][0] + offsets[rank], rank)] if place < ends[rank] else []
-
-    queue = [each for rank in range(len(columns)) for each in following(rank)]
-    heapify(queue)
-    while queue:
-        moment, rank = heappop(queue)
-        _, kind, node, sender, cause = columns[rank][len(numbers[rank])]
-        source = rank_of.get(sender, rank)  # what a lost rank did is not known
-        cause = cause if sender in rank_of else -1
-        if cause >= len(numbers[source]):
-            parked[source].append(rank)
-            continue
-        now = max(now, moment)
-        numbers[rank].append(len(record))
-        record.add((now, kind, node, sender, -1 if cause < 0 else numbers[source][cause]))
-        going_on, parked[rank] = [rank, *parked[rank]], []
-        for other in going_on:
-            for each in following(other):
-                heappush(queue, each)

@@ -70,6 +70,7 @@ class ReplayDriver:
         }
         self._rank_of = {node: rank for rank, nodes in enumerate(self._mail.hosted) for node in nodes}
         self._steps = np.bincount(schedule.nodes[schedule.kinds == GRADIENT], minlength=topology.n).tolist()
+        self._counts = np.concatenate([[0], np.cumsum(schedule.kinds == GRADIENT)])  # gradients before each event
         self._timers = dict.fromkeys(here, 0)
         self._letters: dict[tuple[int, int], deque[Letter]] = {}
         self._event, self._passed, self._marks_passed = -1, 0, 0
@@ -87,14 +88,16 @@ class ReplayDriver:
         """Let happen what did until the next mark of the schedule, or all of it if there is none; collective.
 
         Args:
-            gradients: Not looked at: the schedule says where the run paused.
-            seconds: Likewise.
+            gradients: Until the next one where all nodes together had so many.
+            seconds: Not looked at: the schedule says where the run has ended.
 
         Raises:
             UsageError: (a ValueError) See `run`.
         """
         marks, place = self._schedule.marks, self._marks_passed
-        self._marks_passed += 1
+        while gradients is not None and place < len(marks) and self._counts[marks[place]] < gradients:
+            place += 1
+        self._marks_passed = place + 1
         self._go_on_to(int(marks[place]) if place < len(marks) else len(self._schedule))
 
     def _go_on_to(self, end: int) -> None:
@@ -114,14 +117,14 @@ class ReplayDriver:
                     f"{number} that nobody has caused; give the method, the data and the seed of the recorded run"
                 ) from None
         self._passed = end
-        if not self.more:
+        if end == len(self._schedule):
             for letter in self._mail.finish():
                 self._keep(letter)
 
     @property
     def gradients(self) -> int:
         """Those of all nodes so far."""
-        return int(np.count_nonzero(self._schedule.kinds[: self._passed] == GRADIENT))
+        return int(self._counts[self._passed])
 
     @property
     def seconds(self) -> float:
@@ -130,8 +133,8 @@ class ReplayDriver:
 
     @property
     def more(self) -> bool:
-        """Whether anything is left of the schedule."""
-        return self._passed < len(self._schedule)
+        """Whether anything is left of the schedule, or a mark at which the run has paused once more."""
+        return self._passed < len(self._schedule) or self._marks_passed < len(self._schedule.marks)
 
     @property
     def traffic(self) -> Traffic:

@@ -137,8 +137,9 @@ class Schedule:
         return np.asarray((int(self.times[-1]) - busy) / SECOND) if len(self) else np.zeros(self.n)
 
     def by_node(self, nodes: Sequence[int]) -> list[Tensor]:
-        """(events, 5) int64 of each of these nodes: number, time, kind, sender and cause of what happened to it."""
-        columns = np.arange(len(self)), self.times, self.kinds, self.senders, self.causes
+        """(events, 6) int64 of each of these nodes: number, time, as it was and as the program saw it, kind, sender and
+        cause of what happened to it."""
+        columns = np.arange(len(self)), self.times, self.seen, self.kinds, self.senders, self.causes
         table = np.stack([column.astype(np.int64) for column in columns], axis=1)
         order = np.argsort(self.nodes, kind="stable")
         ends = np.cumsum(np.bincount(self.nodes, minlength=self.n))
@@ -153,9 +154,10 @@ class Schedule:
         order = np.argsort(table[:, 0])
         if not np.array_equal(table[order, 0], np.arange(len(table))):
             raise ValueError("events are missing")
-        _, times, kinds, senders, causes = table[order].T
+        _, times, seen, kinds, senders, causes = table[order].T
         narrow = kinds.astype(np.int8), nodes[order].astype(np.int32), senders.astype(np.int32)
-        return cls(n, times.copy(), *narrow, causes.copy(), np.array(marks, np.int64))
+        clocks = seen[:0] if np.array_equal(times, seen) else seen
+        return cls(n, times.copy(), *narrow, causes.copy(), np.array(marks, np.int64), clocks.copy())
 
     def save(self, file: Path) -> None:
         """Write it to a file, in NumPy's format."""

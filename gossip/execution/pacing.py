@@ -10,6 +10,7 @@ from torch import Tensor
 
 from algorithms import Algorithm, Asynchronous, Method
 from algorithms.program import NodeProgram
+from gossip.checkpoint.interval import Interval
 from gossip.drivers.asynchronous import AsynchronousDriver, Paced
 from gossip.drivers.events import EventDriver
 from gossip.drivers.gradients import Gradients, NodeGradients
@@ -53,7 +54,10 @@ def driver_of(
     assert isinstance(algorithm, Asynchronous)
     links = with_hubs(cast(Topology, setting.topology), algorithm.hubs, algorithm.servers)
     every, steps = evaluation_interval(training), training.steps
-    pauses = range(0, steps + 1, 1 if setting.keeps else every)  # a checkpoint may be due at any step
+    simulated = training.replay is not None or processes.size == 1
+    wanted = Interval.of(training.checkpoint_every).steps
+    # Simulated nodes do not mind a pause. Real ones wait for each other, and do so where it is asked for.
+    pauses = {*range(0, steps + 1, every), *range(0, steps + 1, 1 if setting.keeps and simulated else wanted or every)}
 
     def of_nodes(x: Tensor) -> NodeGradients:
         return NodeGradients(training.oracle, setting.workload, x, training.seed, with_data)
@@ -67,9 +71,9 @@ def driver_of(
         network,
         links,
         pace,
-        marks=sorted({*pauses, steps} - {0}),
+        marks=sorted((pauses | {steps}) - {0}),
         seconds=training.seconds,
-        simulated=training.replay is not None or processes.size == 1,
+        simulated=simulated,
         tell=recorder.happened,
         spans=processes.spans,
     )

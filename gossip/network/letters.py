@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import pickle
 from functools import lru_cache
+from struct import Struct
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from algorithms.compressors.message import Decoder, Message
 from gossip.network.mail import Letter
 
 LETTER = 0  # the first number of one
-HEADER = 8  # numbers of 64 bits
+HEADER = Struct("8q")
 ALIGNED = 16  # bytes: where a row begins
 DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
@@ -26,33 +29,34 @@ def packed(letter: Letter) -> Packed:
     After the header come the label, the operator of a message, and the row or message.
     """
     sender, to, value, label, cause = letter
-    words = label.encode()
-    operator = b""
+    words, operator = label.encode(), b""
     if isinstance(value, Message):
-        operator, content = _saved(value.compressor), value.pack(0)
+        operator, content, d = _saved(value.compressor), value.pack(0), value.d
     else:
-        content = value.cpu().contiguous().view(torch.uint8).numpy().reshape(-1)
-    d, dtype = value.d if isinstance(value, Message) else value.shape[1], DTYPES.index(value.dtype)
-    before = 8 * HEADER + len(words) + len(operator)
-    begin = before + -before % ALIGNED
-    buffer = np.empty(begin + len(content), np.uint8)
-    buffer[: 8 * HEADER].view(np.int64)[:] = LETTER, sender, to, cause, d, dtype, len(words), len(operator)
-    buffer[8 * HEADER : before] = np.frombuffer(words + operator, np.uint8)
-    buffer[begin:] = content
-    return buffer
+        content, d = _values(value), value.shape[1]
+    header = HEADER.pack(LETTER, sender, to, cause, d, DTYPES.index(value.dtype), len(words), len(operator))
+    gap = bytes(-(len(header) + len(words) + len(operator)) % ALIGNED)
+    return np.frombuffer(b"".join((header, words, operator, gap, content.data)), np.uint8)
 
 
 def unpacked(buffer: Packed) -> Letter:
     """The letter that travelled so; its row lies in the buffer."""
-    _, sender, to, cause, d, number, words, operator = buffer[: 8 * HEADER].view(np.int64).tolist()
-    middle = 8 * HEADER + words
+    _, sender, to, cause, d, number, words, operator = HEADER.unpack_from(buffer.data)
+    middle = HEADER.size + words
     before = middle + operator
-    label, dtype = buffer[8 * HEADER : middle].tobytes().decode(), DTYPES[number]
-    content = torch.from_numpy(buffer[before + -before % ALIGNED :])
+    begin = before + -before % ALIGNED
+    label, dtype = buffer[HEADER.size : middle].tobytes().decode(), DTYPES[number]
     if not operator:
-        return Letter(sender, to, content.view(dtype)[None], label, cause)
+        return Letter(sender, to, torch.frombuffer(buffer, dtype=dtype, offset=begin)[None], label, cause)
+    content = torch.from_numpy(buffer[begin:])
     decoder = _loaded(buffer[middle:before].tobytes())
     return Letter(sender, to, Message(decoder, d, dtype, torch.device("cpu"), (content,)), label, cause)
+
+
+def _values(row: Tensor) -> NDArray[Any]:
+    row = row.cpu().contiguous()
+    values: NDArray[Any] = (row.view(torch.int16) if row.dtype == torch.bfloat16 else row).numpy()
+    return values
 
 
 @lru_cache(64)

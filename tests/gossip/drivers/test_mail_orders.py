@@ -17,12 +17,13 @@ from algorithms import Minibatch, Sample
 from algorithms.asynchronous import AsynchronousPushSum
 from algorithms.asynchronous.push_sum import PushSumNode
 from algorithms.program import NodeContext, NodeProgram
-from gossip.drivers.mail import FEW, MailDriver, merged, ranks_of
+from gossip.drivers.mail import FEW, MailDriver, ranks_of
+from gossip.drivers.merging import merged
 from gossip.drivers.replay import ReplayDriver
 from gossip.drivers.schedule import Schedule
 from tests.algorithms.asynchronous.helpers import nothing
 from tests.gossip.drivers.slow_post import SlowPost
-from tests.gossip.drivers.test_replay import METHODS, WITHOUT_SERVERS, columns, gradients
+from tests.gossip.drivers.test_replay import METHODS, columns, gradients
 from topologies import complete, exponential
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -37,10 +38,10 @@ def post_for(n: int, ranks: int, seed: int, patience: float) -> SlowPost:
 
 def schedule_of(drivers: list[MailDriver], post: SlowPost) -> Schedule:
     parts = [driver._record.schedule() for driver in drivers]
-    return merged(parts, [driver._began for driver in drivers], ranks_of(post.hosted))
+    return merged(parts, [driver._began for driver in drivers], ranks_of(post.hosted), drivers[0]._past)[0]
 
 
-@pytest.mark.parametrize("name", WITHOUT_SERVERS)
+@pytest.mark.parametrize("name", ["ad-psgd", "ad-psgd-all", "push-sum"])
 @settings(SETTINGS, max_examples=6)
 @given(seed=SEEDS, ranks=RANKS, patience=PATIENCE)
 def test_it_ends_and_a_replay_has_the_models_at_each_mark(name: str, seed: int, ranks: int, patience: float) -> None:

@@ -44,7 +44,6 @@ METHODS: dict[str, tuple[Asynchronous, Topology]] = {
     "fed-at": (FedAT(lr=0.3, local_steps=2, tiers=3, optimizer=SGD(momentum=0.5), compressor=Polyline()), complete(7)),
     "ti-fl": (TiFL(lr=0.3, local_steps=1, tiers=(0, 1, 0, 1, 0, 1), participation=2), complete(6)),
 }
-WITHOUT_SERVERS = sorted(name for name, (method, _) in METHODS.items() if not method.hubs)
 CLOCK = SimulatedClock(0.01, 2e-2, 1e6, 0.01, slow_nodes=(1,), slowdown=3.0)
 
 

@@ -18,6 +18,7 @@ from tests.mpi.agreement import SHARED
 from tests.mpi.helpers import Results, assert_same, kept, results_of, trained
 
 CLOCK = SimulatedClock(0.01, 2e-3, 1e6, 0.01, slow_nodes=(1,), slowdown=3.0)
+SOME = ("a2cid2", "ad-psgd-compressed", "fed-at", "push-sum")
 COUNTED = ("gradients_per_node", "queries_per_node", "simulated_seconds", "updates")  # ahead of what is used
 
 
@@ -32,7 +33,7 @@ def results(processes: Communicator, name: str, **more: Any) -> Results:
     return {key: value for key, value in results_of(model, history).items() if key not in COUNTED}
 
 
-@pytest.mark.ranks(2, 3, 4)
+@pytest.mark.ranks(3)
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_a_simulated_run_happens_again(processes: Communicator, name: str) -> None:
     folder = Path(os.environ[SHARED]) / f"schedule-{processes.size}-{name}"
@@ -47,6 +48,12 @@ def test_a_simulated_run_happens_again(processes: Communicator, name: str) -> No
     together = results(processes, name, replay=schedule)
     if processes.rank == 0:
         assert_same(together, kept(f"asynchronous {name}", alone))
+
+
+@pytest.mark.ranks(2, 4)
+@pytest.mark.parametrize("name", SOME)
+def test_a_simulated_run_happens_again_on_other_ranks(processes: Communicator, name: str) -> None:
+    test_a_simulated_run_happens_again(processes, name)
 
 
 @pytest.mark.ranks(3)
@@ -64,6 +71,25 @@ def test_a_real_run_happens_again_in_one_process(processes: Communicator, name: 
         for one, other in zip(history, repeated, strict=True):
             assert one["test_loss"] == other["test_loss"] and one["train_loss"] == other["train_loss"]
             assert one["bytes_sent_per_node"] == other["bytes_sent_per_node"]
+
+
+@pytest.mark.ranks(2, 3)
+@pytest.mark.parametrize("name", SOME)
+def test_a_real_run_goes_on_from_its_checkpoint(processes: Communicator, name: str) -> None:
+    """On as many ranks, or on others; its schedule is that of both parts, and gives the models."""
+    folder = Path(os.environ[SHARED]) / f"saved-{name}"
+    if processes.size == 2:  # which run first
+        trained(processes, **options(name) | {"output": folder, "steps": 7, "checkpoint_every": 4})
+        processes.barrier()
+    model, history, _ = trained(
+        processes, **options(name) | {"output": folder, "resume": "auto", "steps": 4 * processes.size + 1}
+    )
+    assert [record["step"] for record in history][:2] == [0, 5]
+    processes.barrier()
+    if processes.rank == 0:
+        (schedule,) = folder.glob("*/*/schedule.npz")
+        again, _, _ = trained(Communicator(), **options(name) | {"replay": schedule, "steps": 30})
+        assert np.array_equal(again.numpy(), model.numpy())
 
 
 @pytest.mark.ranks(2)

@@ -14,38 +14,34 @@ import torch
 from torch import Tensor
 
 from algorithms import Minibatch, Sample
-from algorithms.asynchronous import AdPsgd, AsynchronousPushSum
+from algorithms.asynchronous import AdPsgd, Asynchronous, AsynchronousPushSum
 from algorithms.asynchronous.push_sum import PushSumNode
 from gossip.drivers.gradients import NodeGradients
 from gossip.drivers.mail import OVERHEAD, MailDriver
 from gossip.drivers.nodes import Gradient
 from gossip.drivers.replay import ReplayDriver
-from gossip.drivers.schedule import GRADIENT, Schedule
+from gossip.drivers.schedule import GRADIENT
 from gossip.network import Communicator
-from tests.gossip.drivers.test_replay import METHODS, WITHOUT_SERVERS, columns, gradients
+from tests.gossip.drivers.test_replay import METHODS, gradients, graph_of
 from topologies import Topology, exponential, ring
 
 
 def prepared(
-    processes: Communicator, name: str, topology: Topology, gradient: Gradient, d: int, **options: int
+    processes: Communicator, method: Asynchronous, graph: Topology, gradient: Gradient, d: int, **options: int
 ) -> MailDriver:
     """At its start."""
     from gossip.network.transports.mpi_mail import MpiMail
     from gossip.processes.mpi import MpiCommunicator
 
     assert isinstance(processes, MpiCommunicator)
-    hosted = [range(rank, topology.n, processes.size) for rank in range(processes.size)]
+    hosted = [range(rank, graph.n, processes.size) for rank in range(processes.size)]
     here = hosted[processes.rank]
-    method = METHODS[name][0] if name in METHODS else AsynchronousPushSum()
-    x = torch.zeros(topology.n, d, dtype=torch.float64) + torch.arange(topology.n)[:, None]
-    return MailDriver(
-        method.programs(topology, here, x[list(here)]),
-        topology,
-        gradient,
-        MpiMail(processes, hosted),
-        seed=3,
-        **options,
-    )
+    programs = method.programs(graph, here, start(graph, d)[list(here)])
+    return MailDriver(programs, graph, gradient, MpiMail(processes, hosted), seed=3, **options)
+
+
+def start(graph: Topology, d: int) -> Tensor:
+    return torch.zeros(graph.n, d, dtype=torch.float64) + torch.arange(graph.n)[:, None]
 
 
 class SlowedDown:
@@ -59,20 +55,76 @@ class SlowedDown:
         return self._gradients(nodes, x, steps)
 
 
-@pytest.mark.ranks(2, 3, 4)
-@pytest.mark.parametrize("name", WITHOUT_SERVERS)
-def test_its_schedule_gives_its_models_in_one_process(processes: Communicator, name: str) -> None:
-    method, topology = METHODS[name]
-    driver = prepared(processes, name, topology, SlowedDown(gradients(topology, Minibatch(8))), 31, steps=10)
+@pytest.mark.ranks(3)
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_at_marks_nothing_is_under_way_and_a_replay_has_the_models(processes: Communicator, name: str) -> None:
+    (method, topology), graph = METHODS[name], graph_of(name)
+    slow = SlowedDown(gradients(topology, Minibatch(8)))
+    driver = prepared(processes, method, graph, slow, 31)
+    found, counts = [], []
+    for _ in range(2):
+        wanted = driver.gradients + 3 * topology.n
+        driver.advance(gradients=wanted)
+        schedule = driver.schedule()
+        assert wanted <= driver.gradients == np.count_nonzero(schedule.kinds == 1) and driver.more
+        found.append(driver.models())
+        counts.append(driver.gradients)
+    driver.advance(gradients=driver.gradients)  # which no process begins
+    assert len(driver.schedule()) == len(schedule)
+    assert np.cumsum(schedule.kinds == 1)[schedule.marks - 1].tolist() == counts
+    messages = schedule.kinds == 2
+    marks = np.searchsorted(schedule.marks, np.arange(len(schedule)), side="right")
+    assert (marks[schedule.causes[messages]] == marks[messages]).all()
+    programs = method.programs(graph, range(graph.n), start(graph, 31))
+    again = ReplayDriver(programs, graph, gradients(topology, Minibatch(8)), schedule, seed=3)
+    for models in found:
+        again.advance()
+        assert torch.equal(again.models()[processes.rank :: processes.size], models)
+        assert not again.under_way()
+
+
+@pytest.mark.ranks(2, 4)
+@pytest.mark.parametrize("name", ["ad-psgd-all", "push-sum"])
+def test_it_comes_to_an_end(processes: Communicator, name: str) -> None:
+    (method, topology), graph = METHODS[name], graph_of(name)
+    driver = prepared(processes, method, graph, SlowedDown(gradients(topology, Minibatch(8))), 31, steps=10)
     driver.run()
+    assert not driver.more and driver.gradients == 10 * topology.n
     schedule = driver.schedule()
     assert np.bincount(schedule.nodes[schedule.kinds == 1]).tolist() == [10] * topology.n
-    x = torch.zeros(topology.n, 31, dtype=torch.float64) + torch.arange(topology.n)[:, None]
-    programs = method.programs(topology, range(topology.n), x)
-    again = ReplayDriver(programs, topology, gradients(topology, Minibatch(8)), schedule, seed=3)
-    again.run()
-    assert torch.equal(again.models()[processes.rank :: processes.size], driver.models())
-    assert not again.under_way()  # nothing was lost, and nothing is left
+
+
+@pytest.mark.ranks(3)
+@pytest.mark.parametrize("name", ["ad-psgd", "fed-at"])
+def test_it_goes_on_from_what_was_saved_with_other_nodes_on_each_rank(processes: Communicator, name: str) -> None:
+    (method, topology), graph = METHODS[name], graph_of(name)
+    first = prepared(processes, method, graph, SlowedDown(gradients(topology, Minibatch(8))), 31)
+    first.advance(gradients=3 * topology.n)
+    first_models = first.models().clone()
+    (shared, trees), schedule = first.saved(), first.recorded()
+    mine = range(processes.rank, graph.n, processes.size)
+    saved = [tree | {"events": events} for tree, events in zip(trees, schedule.by_node(mine), strict=True)]
+    everyone = dict(each for part in processes.gather(list(zip(mine, saved, strict=True))) for each in part)
+
+    from gossip.network.transports.mpi_mail import MpiMail
+
+    hosted = [list(range(rank, graph.n, 3)) for rank in (2, 0, 1)]  # each has what another had
+    here = hosted[processes.rank]
+    programs = [everyone[node]["program"] for node in here]
+    slow = SlowedDown(gradients(topology, Minibatch(8)))
+    then = MailDriver(programs, graph, slow, MpiMail(processes, hosted), seed=3)  # type: ignore[arg-type]
+    then.restore(shared | {"marks": schedule.marks.tolist()}, [everyone[node] for node in here])
+    then.advance(gradients=6 * topology.n)
+    assert then.gradients >= 6 * topology.n and then.seconds > first.seconds
+    assert int(np.sum(processes.gather(then.traffic.messages.sum().item()))) == np.sum(then.schedule().kinds == 2)
+    again = ReplayDriver(
+        method.programs(graph, range(graph.n), start(graph, 31)), graph, gradients(topology, Minibatch(8)),
+        then.schedule(), seed=3,
+    )  # fmt: skip
+    again.advance()
+    assert torch.equal(again.models()[list(mine)], first_models)
+    again.advance()
+    assert torch.equal(again.models()[here], then.models()) and not again.more
 
 
 @pytest.mark.ranks(4)
@@ -109,7 +161,7 @@ def mass_of(processes: Communicator, driver: MailDriver) -> list[float]:
 
 @pytest.mark.ranks(3)
 def test_mass_is_kept_where_few_letters_may_be_under_way(processes: Communicator) -> None:
-    driver = prepared(processes, "", exponential(8), nothing, 1, outstanding=1)
+    driver = prepared(processes, AsynchronousPushSum(), exponential(8), nothing, 1, outstanding=1)
     driver.advance(seconds=0.5)
     assert mass_of(processes, driver) == pytest.approx([28, 8], abs=1e-11)
     schedule = driver.schedule()
@@ -137,7 +189,7 @@ def test_others_go_on_beside_a_rank_that_stands_still_and_hold_no_more_than_they
         most[0] = max(most[0], size + count * OVERHEAD)
         return nothing(nodes, x, steps)
 
-    driver = prepared(processes, "", exponential(6), gradient, 1, outstanding=limit)
+    driver = prepared(processes, AsynchronousPushSum(), exponential(6), gradient, 1, outstanding=limit)
     driver.advance(seconds=2.0)
     assert mass_of(processes, driver) == pytest.approx([15, 6], abs=1e-11)
     began, ended = processes.broadcast(stopped)
@@ -145,33 +197,3 @@ def test_others_go_on_beside_a_rank_that_stands_still_and_hold_no_more_than_they
     assert meanwhile == 0 if processes.rank == 2 else meanwhile >= 10
     assert most[0] <= limit + 10 * OVERHEAD  # what a process has sent with its last gradients
     assert calls[-1] > ended  # all have gone on
-
-
-@pytest.mark.ranks(3)
-@pytest.mark.parametrize("name", WITHOUT_SERVERS)
-def test_at_marks_nothing_is_under_way_and_a_replay_has_the_models(processes: Communicator, name: str) -> None:
-    method, topology = METHODS[name]
-    driver = prepared(processes, name, topology, SlowedDown(gradients(topology, Minibatch(8))), 31, steps=15)
-    found, told = [driver.models()], []
-    while driver.more:
-        wanted = driver.gradients + 3 * topology.n
-        driver.advance(gradients=wanted)
-        found.append(driver.models())
-        assert min(wanted, 15 * topology.n) <= driver.gradients == np.count_nonzero(driver.schedule().kinds == 1)
-        told.append((driver.gradients, driver.seconds))
-    assert 2 <= len(told) <= 6  # a few gradients more than asked for, but not all of them
-    schedule = driver.schedule()
-    done = np.cumsum(schedule.kinds == 1)[schedule.marks - 1]
-    assert done.tolist() == [each for each, _ in told]
-    messages = schedule.kinds == 2
-    marks = np.searchsorted(schedule.marks, np.arange(len(schedule)), side="right")
-    assert (marks[schedule.causes[messages]] == marks[messages]).all()
-    x = torch.zeros(topology.n, 31, dtype=torch.float64) + torch.arange(topology.n)[:, None]
-    for mark, models in zip([0, *schedule.marks], found, strict=True):
-        seen = schedule.clocks[:mark]
-        until = Schedule(schedule.n, *(column[:mark] for column in columns(schedule)), clocks=seen)
-        programs = method.programs(topology, range(topology.n), x)
-        again = ReplayDriver(programs, topology, gradients(topology, Minibatch(8)), until, seed=3)
-        again.run()
-        assert torch.equal(again.models()[processes.rank :: processes.size], models)
-        assert not again.under_way()
