@@ -92,9 +92,14 @@ class Acpd(Asynchronous):
             raise ValueError(f"Acpd takes dual updates, and {name} gives {oracle.gives}; the oracle must be Sdca")
         check(self.sigma == oracle.sigma, self, "sigma", f"that of the oracle, {oracle.sigma!r}")
 
+    def report(self, state: Any) -> dict[str, Tensor]:
+        return super().report(state) if state.step else {}  # before the first one no node knows any
+
     def programs(self, graph: WeightedEdges, nodes: Sequence[int], x: Tensor) -> list[NodeProgram]:
         workers = graph.n - 1
         check(self.group is None or self.group <= workers, self, "group", f"at most {workers}, the number of nodes")
+        if x.any():
+            raise ValueError("Acpd: the start must be 0, which is the model that dual variables of 0 make")
         return [
             AcpdServer.start(self, row, workers) if node == workers else AcpdWorker.start(self, row, workers)
             for node, row in zip(nodes, x.split(1), strict=True)
@@ -110,7 +115,7 @@ class AcpdWorker(NodeProgram):
         w: (1, d), what it knows of the server's model.
         residual: (1, d), what it has not sent of the changes of v_k.
         updates: How often it has sent something.
-        gap: Its part of the duality gap where it asked last; NaN at first.
+        gap: Its part of the duality gap where it asked last; infinite at first.
     """
 
     method: Acpd
@@ -118,7 +123,7 @@ class AcpdWorker(NodeProgram):
     w: Tensor
     residual: Tensor
     updates: int = 0
-    gap: float = math.nan
+    gap: float = math.inf
 
     @classmethod
     def start(cls, method: Acpd, x: Tensor, server: int) -> AcpdWorker:
@@ -151,7 +156,7 @@ class AcpdWorker(NodeProgram):
         return self.w
 
     def report(self) -> dict[str, float]:
-        """ "duality_gap": its part of that, see `Sdca`, where it asked last; NaN at first."""
+        """ "duality_gap": its part of that, see `Sdca`, where it asked last; infinite at first."""
         return {"duality_gap": self.gap}
 
     def _ask(self, context: NodeContext) -> None:

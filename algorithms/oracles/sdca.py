@@ -117,8 +117,6 @@ class Sdca(Oracle[SdcaState]):
             )
         if not workload.l2 > 0:
             raise ValueError(f"Sdca: the dual problem of {name} needs l2 > 0, and it is {workload.l2}")
-        if x.any():
-            raise ValueError("Sdca: the start must be 0, as it is made of dual variables that are 0")
         dual = [torch.zeros(workload.examples(node), dtype=torch.float64) for node in nodes]
         return SdcaState.start(len(nodes), dual=dual)
 

@@ -11,7 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algorithms import QSGD, Full, Sdca, TopK
+import gossip
+from algorithms import QSGD, DecentralizedSGD, Full, Sdca, TopK
 from algorithms.asynchronous import Acpd, AdPsgd
 from algorithms.asynchronous.acpd import AcpdServer, AcpdWorker
 from algorithms.randomness import generator
@@ -300,6 +301,19 @@ def test_a_recorded_run_is_replayed_to_the_same_bits(kind: str) -> None:
     assert np.array_equal(again.dual, training.dual) and training.dual.any()
 
 
+def test_a_run_records_the_gap() -> None:
+    method, clock = Acpd(group=K), SimulatedClock(0.01, 1e-3, 1e6)
+    found = gossip.run(problem("hinge"), ring(K), method, oracle=Sdca(M), steps=60, clock=clock, output=None)
+    gaps = [record["duality_gap"] for record in found.history[1:]]
+    assert "duality_gap" not in found.history[0] and gaps[0] > 0.01 > 2e-3 > gaps[-1] > 0
+    best = primal("hinge", scikit_learn("hinge"))
+    assert all(record["test_loss"] - best <= gap * 1.5 for record, gap in zip(found.history[2:], gaps[1:], strict=True))
+    with pytest.raises(ValueError, match="Acpd takes dual updates, and Full gives gradients"):
+        gossip.run(problem("hinge"), ring(K), method, steps=1, clock=clock, output=None)
+    with pytest.raises(ValueError, match="DecentralizedSGD takes gradients, and Sdca gives dual updates"):
+        gossip.run(problem("hinge"), ring(K), DecentralizedSGD(), oracle=Sdca(), steps=1, output=None)
+
+
 def test_what_travels_is_sparse() -> None:
     def sent(compressor: TopK | None, answers: TopK | None = None) -> tuple[float, float]:
         traffic = Training(Acpd(2, 5, compressor, answers), Sdca(5), "half square").all().run.traffic
@@ -343,6 +357,8 @@ def test_what_does_not_fit_is_refused() -> None:
     graph, x = with_hubs(ring(4), 1, 1), torch.zeros(5, 3)
     with pytest.raises(ValueError, match="Acpd: group = 5 is not allowed; it must be at most 4, the number of nodes"):
         Acpd(group=5).programs(graph, range(5), x)
+    with pytest.raises(ValueError, match="Acpd: the start must be 0"):
+        Acpd().programs(graph, range(5), x + 1)
     for options in ({"group": 0}, {"barrier": 0}, {"sigma": 0.0}):
         with pytest.raises(ValueError, match=f"Acpd: {next(iter(options))} = 0.* is not allowed"):
             Acpd(**options)  # type: ignore[arg-type]

@@ -8,9 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algorithms import QSGD, SGD, Minibatch, Oracle, Polyline, Saga
+from algorithms import QSGD, SGD, Minibatch, Oracle, Polyline, Saga, TopK
 from algorithms.asynchronous import (
     A2CiD2,
+    Acpd,
     AdPsgd,
     Asynchronous,
     AsynchronousPushSum,
@@ -43,6 +44,7 @@ METHODS: dict[str, tuple[Asynchronous, Topology]] = {
     "fed-buff": (FedBuff(lr=0.3, local_steps=2, buffer=3, compressor=QSGD(levels=15)), complete(6)),
     "fed-at": (FedAT(lr=0.3, local_steps=2, tiers=3, optimizer=SGD(momentum=0.5), compressor=Polyline()), complete(7)),
     "ti-fl": (TiFL(lr=0.3, local_steps=1, tiers=(0, 1, 0, 1, 0, 1), participation=2), complete(6)),
+    "acpd": (Acpd(group=3, barrier=3, compressor=TopK(fraction=0.3)), complete(6)),
 }
 CLOCK = SimulatedClock(0.01, 2e-2, 1e6, 0.01, slow_nodes=(1,), slowdown=3.0)
 

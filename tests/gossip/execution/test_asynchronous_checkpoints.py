@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import gossip
-from algorithms import Minibatch, Oracle, Saga
+from algorithms import Acpd, Minibatch, Oracle, Saga, Sdca
 from gossip import SimulatedClock
 from gossip.drivers.schedule import Schedule
 from gossip.errors import DataError
@@ -23,6 +23,8 @@ CLOCK = SimulatedClock(0.01, 2e-3, 1e6, 0.01, slow_nodes=(1,), slowdown=3.0)
 
 def run(name: str, folder: Path, **options: Any) -> gossip.Result:
     method, topology = METHODS[name]
+    if isinstance(method, Acpd):
+        options["oracle"] = Sdca(8)  # it takes no other one
     usual = {"oracle": Minibatch(8), "steps": 12, "evaluate_every": 4, "seed": 3, "clock": CLOCK, "report": False}
     return gossip.run(LogisticRegression(), topology, method, output=folder, **usual | options)
 
