@@ -15,16 +15,17 @@ import torch
 from torch import Tensor
 
 from algorithms import Minibatch, Sample
-from algorithms.asynchronous import Asynchronous, AsynchronousPushSum
+from algorithms.asynchronous import AdPsgd, Asynchronous, AsynchronousPushSum
 from algorithms.asynchronous.push_sum import PushSumNode
 from gossip.drivers.gradients import NodeGradients
 from gossip.drivers.mail import OVERHEAD, MailDriver
 from gossip.drivers.nodes import Gradient
 from gossip.drivers.replay import ReplayDriver
+from gossip.drivers.schedule import GRADIENT
 from gossip.network import Communicator
 from gossip.network.mail import Letter
 from tests.gossip.drivers.test_replay import METHODS, gradients, graph_of
-from topologies import Topology, exponential
+from topologies import Topology, exponential, ring
 
 
 def prepared(
@@ -130,6 +131,26 @@ def test_it_goes_on_from_what_was_saved_with_other_nodes_on_each_rank(processes:
     assert torch.equal(again.models()[list(mine)], first_models)
     again.advance()
     assert torch.equal(again.models()[here], then.models()) and not again.more
+
+
+@pytest.mark.ranks(4)
+def test_a_rank_answers_while_it_computes(processes: Communicator) -> None:
+    """Nodes 1 and 3 ask nodes 0 and 2, of which the first is slow, and wait for the answer."""
+    from gossip.network.transports.mpi_mail import MpiMail
+    from gossip.processes.mpi import MpiCommunicator
+
+    assert isinstance(processes, MpiCommunicator)
+
+    def slow(nodes: Sequence[int], x: Tensor, steps: Sequence[int]) -> Sample:
+        time.sleep(0.2 if 0 in nodes else 0.003)
+        return Sample(torch.zeros_like(x), x.new_zeros(len(x)))
+
+    programs = AdPsgd().programs(ring(4), [processes.rank], torch.zeros(1, 2))
+    driver = MailDriver(programs, ring(4), slow, MpiMail(processes, [[rank] for rank in range(4)]), seed=3)
+    driver.advance(gradients=100)
+    schedule = driver.schedule()
+    gradients = np.bincount(schedule.nodes[schedule.kinds == GRADIENT], minlength=4)
+    assert gradients[0] <= 10 and gradients[1:].min() > 2 * gradients[0]
 
 
 def nothing(nodes: Sequence[int], x: Tensor, steps: Sequence[int]) -> Sample:
