@@ -29,7 +29,7 @@ from topologies import Topology, exponential, ring
 
 
 def prepared(
-    processes: Communicator, method: Asynchronous, graph: Topology, gradient: Gradient, d: int, **options: int
+    processes: Communicator, method: Asynchronous, graph: Topology, gradient: Gradient, x: Tensor, **options: int
 ) -> MailDriver:
     """At its start."""
     from gossip.network.transports.mpi_mail import MpiMail
@@ -38,12 +38,16 @@ def prepared(
     assert isinstance(processes, MpiCommunicator)
     hosted = [range(rank, graph.n, processes.size) for rank in range(processes.size)]
     here = hosted[processes.rank]
-    programs = method.programs(graph, here, start(graph, d)[list(here)])
+    programs = method.programs(graph, here, x[list(here)])
     return MailDriver(programs, graph, gradient, MpiMail(processes, hosted), seed=3, **options)
 
 
-def start(graph: Topology, d: int) -> Tensor:
-    return torch.zeros(graph.n, d, dtype=torch.float64) + torch.arange(graph.n)[:, None]
+def start(graph: Topology) -> Tensor:
+    return torch.zeros(graph.n, 31, dtype=torch.float64)
+
+
+def numbers(n: int) -> Tensor:
+    return torch.arange(n, dtype=torch.float64)[:, None]
 
 
 class SlowedDown:
@@ -62,7 +66,7 @@ class SlowedDown:
 def test_at_marks_nothing_is_under_way_and_a_replay_has_the_models(processes: Communicator, name: str) -> None:
     (method, topology), graph = METHODS[name], graph_of(name)
     slow = SlowedDown(gradients(topology, Minibatch(8)))
-    driver = prepared(processes, method, graph, slow, 31)
+    driver = prepared(processes, method, graph, slow, start(graph))
     found, counts = [], []
     for _ in range(2):
         wanted = driver.gradients + 3 * topology.n
@@ -77,7 +81,7 @@ def test_at_marks_nothing_is_under_way_and_a_replay_has_the_models(processes: Co
     messages = schedule.kinds == 2
     marks = np.searchsorted(schedule.marks, np.arange(len(schedule)), side="right")
     assert (marks[schedule.causes[messages]] == marks[messages]).all()
-    programs = method.programs(graph, range(graph.n), start(graph, 31))
+    programs = method.programs(graph, range(graph.n), start(graph))
     again = ReplayDriver(programs, graph, gradients(topology, Minibatch(8)), schedule, seed=3)
     for models in found:
         again.advance()
@@ -89,7 +93,7 @@ def test_at_marks_nothing_is_under_way_and_a_replay_has_the_models(processes: Co
 @pytest.mark.parametrize("name", ["ad-psgd-all", "push-sum"])
 def test_it_comes_to_an_end(processes: Communicator, name: str) -> None:
     (method, topology), graph = METHODS[name], graph_of(name)
-    driver = prepared(processes, method, graph, SlowedDown(gradients(topology, Minibatch(8))), 31, steps=10)
+    driver = prepared(processes, method, graph, SlowedDown(gradients(topology, Minibatch(8))), start(graph), steps=10)
     driver.run()
     assert not driver.more and driver.gradients == 10 * topology.n
     schedule = driver.schedule()
@@ -100,7 +104,7 @@ def test_it_comes_to_an_end(processes: Communicator, name: str) -> None:
 @pytest.mark.parametrize("name", ["ad-psgd", "fed-at"])
 def test_it_goes_on_from_what_was_saved_with_other_nodes_on_each_rank(processes: Communicator, name: str) -> None:
     (method, topology), graph = METHODS[name], graph_of(name)
-    first = prepared(processes, method, graph, SlowedDown(gradients(topology, Minibatch(8))), 31)
+    first = prepared(processes, method, graph, SlowedDown(gradients(topology, Minibatch(8))), start(graph))
     first.advance(gradients=3 * topology.n)
     first_models = first.models().clone()
     (shared, trees), schedule = first.saved(), first.recorded()
@@ -120,7 +124,7 @@ def test_it_goes_on_from_what_was_saved_with_other_nodes_on_each_rank(processes:
     assert then.gradients >= 6 * topology.n and then.seconds > first.seconds
     assert int(np.sum(processes.gather(then.traffic.messages.sum().item()))) == np.sum(then.schedule().kinds == 2)
     again = ReplayDriver(
-        method.programs(graph, range(graph.n), start(graph, 31)), graph, gradients(topology, Minibatch(8)),
+        method.programs(graph, range(graph.n), start(graph)), graph, gradients(topology, Minibatch(8)),
         then.schedule(), seed=3,
     )  # fmt: skip
     again.advance()
@@ -163,7 +167,7 @@ def mass_of(processes: Communicator, driver: MailDriver) -> list[float]:
 
 @pytest.mark.ranks(3)
 def test_mass_is_kept_where_few_letters_may_be_under_way(processes: Communicator) -> None:
-    driver = prepared(processes, AsynchronousPushSum(), exponential(8), nothing, 1, outstanding=1)
+    driver = prepared(processes, AsynchronousPushSum(), exponential(8), nothing, numbers(8), outstanding=1)
     driver.advance(seconds=0.5)
     assert mass_of(processes, driver) == pytest.approx([28, 8], abs=1e-11)
     schedule = driver.schedule()
@@ -191,7 +195,7 @@ def test_others_go_on_beside_a_rank_that_stands_still_and_hold_no_more_than_they
         most[0] = max(most[0], size + count * OVERHEAD)
         return nothing(nodes, x, steps)
 
-    driver = prepared(processes, AsynchronousPushSum(), exponential(6), gradient, 1, outstanding=limit)
+    driver = prepared(processes, AsynchronousPushSum(), exponential(6), gradient, numbers(6), outstanding=limit)
     driver.advance(seconds=2.0)
     assert mass_of(processes, driver) == pytest.approx([15, 6], abs=1e-11)
     began, ended = processes.broadcast(stopped)
