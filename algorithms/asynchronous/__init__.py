@@ -6,6 +6,8 @@ from algorithms.asynchronous.ad_psgd import AdPsgd as AdPsgd
 from algorithms.asynchronous.asynchronous import Asynchronous as Asynchronous
 from algorithms.asynchronous.asynchronous import NodesState as NodesState
 from algorithms.asynchronous.asynchronous import SavedNodes as SavedNodes
+from algorithms.asynchronous.downpour import Downpour as Downpour
+from algorithms.asynchronous.elastic_averaging import AsynchronousElasticAveraging as AsynchronousElasticAveraging
 from algorithms.asynchronous.fed_async import FedAsync as FedAsync
 from algorithms.asynchronous.fed_at import FedAT as FedAT
 from algorithms.asynchronous.fed_buff import FedBuff as FedBuff
@@ -13,3 +15,4 @@ from algorithms.asynchronous.overlap_push_sum import OverlapPushSum as OverlapPu
 from algorithms.asynchronous.push_sum import AsynchronousPushSum as AsynchronousPushSum
 from algorithms.asynchronous.swarm_sgd import SwarmSGD as SwarmSGD
 from algorithms.asynchronous.ti_fl import TiFL as TiFL
+from algorithms.asynchronous.zeno_plus_plus import ZenoPlusPlus as ZenoPlusPlus

@@ -98,8 +98,6 @@ class Acpd(Asynchronous):
     def programs(self, graph: WeightedEdges, nodes: Sequence[int], x: Tensor) -> list[NodeProgram]:
         workers = graph.n - 1
         check(self.group is None or self.group <= workers, self, "group", f"at most {workers}, the number of nodes")
-        if x.any():
-            raise ValueError("Acpd: the start must be 0, which is the model that dual variables of 0 make")
         return [
             AcpdServer.start(self, row, workers) if node == workers else AcpdWorker.start(self, row, workers)
             for node, row in zip(nodes, x.split(1), strict=True)

@@ -13,11 +13,13 @@ from gossip.network.accord import Accord
 from gossip.network.letters import LETTER, Packed, packed, unpacked
 from gossip.network.mail import Letter, State
 from gossip.processes.mpi import MpiCommunicator
+from gossip.processes.progress import Progress, possible
 
 T = TypeVar("T")
 
 TAG = 16  # beside those of the other transports
 TESTED = 64  # sends after which those that are done are looked for
+LARGE = 1 << 16  # bytes of a letter that MPI does not send at once
 COMING = 8  # receives under way at once
 FAILED = (MPI.ERR_PROC_FAILED, MPI.ERR_PROC_FAILED_PENDING)
 
@@ -25,7 +27,8 @@ FAILED = (MPI.ERR_PROC_FAILED, MPI.ERR_PROC_FAILED_PENDING)
 class MpiMail:
     """Carries letters between MPI processes; see `Mail` and `LiveMail`.
 
-    All that one rank sends to another has the same tag, so that it arrives in the order of sending.
+    All that one rank sends to another has the same tag, so that it arrives in the order of sending. From the first
+    large letter to the next mark, a thread lets MPI go on while the process computes, where MPI allows that.
 
     Args:
         communicator: The processes. When ranks have been lost, it becomes that of the others at the next mark.
@@ -37,6 +40,7 @@ class MpiMail:
         self, communicator: MpiCommunicator, hosted: Sequence[Sequence[int]], *, survives: bool = False
     ) -> None:
         self._communicator, self._survives = communicator, survives
+        self._progress: Progress | None = None
         self._lost: list[int] = []  # nodes of which this has not been told
         self._returned: list[Letter] = []  # to lost nodes, as far as is known before these took them
         self._begin(hosted, Accord(communicator.rank, communicator.size, self._say, floods=survives))
@@ -77,6 +81,8 @@ class MpiMail:
             self._returned.append(letter)
             return
         self._accord.count_sent(rank)
+        if len(buffer) >= LARGE and self._progress is None and not self._survives and possible():
+            self._progress = Progress(self._communicator.mpi)
         self._sends[rank].append((request, buffer))
         self._sizes[rank] += len(buffer)
         self._since += 1
@@ -126,6 +132,7 @@ class MpiMail:
 
     def mark(self) -> bool:
         """See `LiveMail`."""
+        self._stop_progress()
         if not self._survives:  # a wait: else what is sent after the mark might come to others before it
             self._communicator.barrier()
             self._accord.go_on(after_mark=True)
@@ -157,6 +164,7 @@ class MpiMail:
 
     def finish(self) -> list[Letter]:
         """See `Mail`."""
+        self._stop_progress()
         everyone = self._communicator.gather(self._accord.sent)
         left = [sent[self.rank] - taken for sent, taken in zip(everyone, self._accord.taken, strict=True)]
         letters = [self.next(rank) for rank, count in enumerate(left) for _ in range(count)]
@@ -164,6 +172,11 @@ class MpiMail:
         for sends in self._sends:
             sends.clear()
         return letters
+
+    def _stop_progress(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
 
     def _say(self, rank: int, said: list[int]) -> None:
         """Send some numbers."""

@@ -16,18 +16,19 @@ simulated clock, links of 100 Mbit/s and 20 ms; FedAvg and FedProx as TiFL with 
 all that is sent, in both directions.
 
 The learning rates of all methods, and FedProx's mu, are those with the highest accuracy, averaged over a run on a seed
-that is not in the table: of 0.001, 0.003 and 0.01, and further ones where the best is at an end. Seconds, target and the
-width of the perceptron were chosen on that seed, too; runs of a wider one on seed 0 had been seen before.
+that is not in the table: of 0.001, 0.003 and 0.01, and further ones where the best is at an end. Seconds, target and
+the width of the perceptron were chosen on that seed, too; runs of a wider one on seed 0 had been seen before.
 
-The paper's abstract has FedAT up to 21 points more accurate than earlier methods, with up to 8.5 times fewer bytes. Here
-it is 9 to 21 points more accurate than the synchronous ones after as many seconds, which need the fewest bytes to the
-target. FedAsync is sooner there than FedAT, and FedBuff by more, with as many clients at work. FedAT needs fewer bytes
-than FedAsync only since its models are encoded: FedAsync with the same codec needs fewer again. What slows FedAT down
-are the paper's weights of the tiers, which should make up for the rare rounds of slow tiers: uniform ones are sooner and
-more accurate. The slowest tier has 43 % of the weight, the fastest one's share of all rounds; its model is half a minute
-old, and until its first round has ended it is where all began. A longer run does not turn this round: on the tuning seed,
-with a rate of 0.003, it is 86.6 % against 88.6 % after 2,500 seconds. The claims about weights, and about who encodes,
-were written down when that had been seen: the first ones of all seeds, the others of the tuning seed.
+The paper's abstract has FedAT up to 21 points more accurate than earlier methods, with up to 8.5 times fewer bytes.
+Here it is 9 to 21 points more accurate than the synchronous ones after as many seconds, which need the fewest bytes to
+the target. FedAsync is sooner there than FedAT, and FedBuff by more, with as many clients at work. FedAT needs fewer
+bytes than FedAsync only since its models are encoded: FedAsync with the same codec needs fewer again. What slows FedAT
+down are the paper's weights of the tiers, which should make up for the rare rounds of slow tiers: uniform ones are
+sooner and more accurate. The slowest tier has 43 % of the weight, the fastest one's share of all rounds; its model is
+half a minute old, and until its first round has ended it is where all began. A longer run does not turn this round: on
+the tuning seed, with a rate of 0.003, it is 86.6 % against 88.6 % after 2,500 seconds. The claims about weights, and
+about who encodes, were written down when that had been seen: the first ones of all seeds, the others of the tuning
+seed.
 """
 
 from __future__ import annotations

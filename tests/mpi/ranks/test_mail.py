@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from gossip.drivers.nodes import Gradient
 from gossip.drivers.replay import ReplayDriver
 from gossip.drivers.schedule import GRADIENT
 from gossip.network import Communicator
+from gossip.network.mail import Letter
 from tests.gossip.drivers.test_replay import METHODS, gradients, graph_of
 from topologies import Topology, exponential, ring
 
@@ -197,3 +199,31 @@ def test_others_go_on_beside_a_rank_that_stands_still_and_hold_no_more_than_they
     assert meanwhile == 0 if processes.rank == 2 else meanwhile >= 10
     assert most[0] <= limit + 10 * OVERHEAD  # what a process has sent with its last gradients
     assert calls[-1] > ended  # all have gone on
+
+
+def progressing() -> bool:
+    return any(thread.name == "gossip-progress" for thread in threading.enumerate())
+
+
+@pytest.mark.ranks(2)
+def test_from_the_first_large_letter_to_the_mark_a_thread_lets_mpi_go_on(processes: Communicator) -> None:
+    from gossip.network.transports.mpi_mail import LARGE, MpiMail
+    from gossip.processes.mpi import MpiCommunicator
+
+    assert isinstance(processes, MpiCommunicator)
+    mail, other = MpiMail(processes, [[0], [1]]), 1 - processes.rank
+    came: list[Letter] = []
+
+    def there(count: int) -> bool:
+        letter = mail.arrived()
+        came.extend([letter] if letter is not None else [])
+        return len(came) == count and not mail.outstanding[0]
+
+    for count, size in enumerate((4, LARGE), 1):
+        assert not progressing()
+        mail.send(other, Letter(processes.rank, other, torch.full((1, size), 2.0), "", 0))
+        assert progressing() == (size == LARGE)
+        mail.wait(partial(there, count))
+        assert came[-1].row.sum() == 2 * size
+    mail.mark()
+    assert not progressing()
