@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from heapq import heappop, heappush
+from math import inf
 from typing import Any
 
 import torch
@@ -91,7 +92,7 @@ class MailDriver:
         self._asked: deque[tuple[LocalNode, int]] = deque()  # who waits for a gradient, and in which event it asked
         self._thread = ThreadPoolExecutor(1)
         self._computing: Future[float] | None = None  # of the node that has asked first
-        self._took, self._long = 0.0, long  # seconds of the last gradient
+        self._took, self._long = inf, long  # seconds of the last gradient, as far as is known
         self._timers: list[tuple[int, int, int, int]] = []  # (time, number, node, event)
         self._set = 0
         self._event, self._done, self._moment = -1, 0, 0
@@ -342,7 +343,7 @@ class MailDriver:
                 return False
             self._took, self._computing = self._computing.result(), None
         elif not node.stopped:
-            if self._took >= self._long:
+            if self._took > self._long:
                 self._computing = self._thread.submit(self._see_to, node.node)
                 return True
             self._took = self._see_to(node.node)
