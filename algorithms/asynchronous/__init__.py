@@ -15,3 +15,4 @@ from algorithms.asynchronous.overlap_push_sum import OverlapPushSum as OverlapPu
 from algorithms.asynchronous.push_sum import AsynchronousPushSum as AsynchronousPushSum
 from algorithms.asynchronous.swarm_sgd import SwarmSGD as SwarmSGD
 from algorithms.asynchronous.ti_fl import TiFL as TiFL
+from algorithms.asynchronous.zeno_plus_plus import ZenoPlusPlus as ZenoPlusPlus

@@ -29,8 +29,9 @@ class Acpd(Asynchronous):
     """ACPD: primal-dual steps of workers, of which a server waits for a group, and of which the largest entries travel.
 
     Huo & Huang, "Straggler-Agnostic and Communication-Efficient Distributed Primal-Dual Algorithm for High-Dimensional
-    Data Mining", arXiv 1910.04235. Of K nodes each has dual variables of its own examples, which are the `Sdca`
-    oracle's, and there H, gamma and sigma' are set. Node k has a model w_k and a residual r_k, 0 at the start, and
+    Data Mining", arXiv 1910.04235. Each of K nodes has dual variables of its own examples, which are the `Sdca`
+    oracle's, where H, gamma and sigma' are set. They make v_k of the model w(alpha) = (1/K) sum_k v_k. Node k has a
+    model w_k and a residual r_k, 0 at the start, and
 
         asks      for the change u_k of v_k that its dual steps make at w_k + sigma r_k
         sends     C(r_k + u_k) to the server, and keeps the rest as r_k
@@ -98,8 +99,6 @@ class Acpd(Asynchronous):
     def programs(self, graph: WeightedEdges, nodes: Sequence[int], x: Tensor) -> list[NodeProgram]:
         workers = graph.n - 1
         check(self.group is None or self.group <= workers, self, "group", f"at most {workers}, the number of nodes")
-        if x.any():
-            raise ValueError("Acpd: the start must be 0, which is the model that dual variables of 0 make")
         return [
             AcpdServer.start(self, row, workers) if node == workers else AcpdWorker.start(self, row, workers)
             for node, row in zip(nodes, x.split(1), strict=True)

@@ -125,6 +125,8 @@ class Sdca(Oracle[SdcaState]):
     ) -> Sample:
         from algorithms.numerics.dual_steps import KINDS, coordinate_steps, mean_gap
 
+        if step == 0 and x.any():
+            raise ValueError("Sdca: the start must be 0, which is the model that dual variables of 0 make")
         problem = cast(HasDual, workload)
         kind, points = KINDS[problem.loss_name], np.ascontiguousarray(x.numpy(), dtype=np.float64)
         gaps, moved = np.empty(len(points)), np.zeros_like(points)

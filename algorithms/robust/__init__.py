@@ -19,6 +19,7 @@ from algorithms.robust.attack import Scaling as Scaling
 from algorithms.robust.attack import SignFlip as SignFlip
 from algorithms.robust.attack import Zeros as Zeros
 from algorithms.robust.attacked import Attacked as Attacked
+from algorithms.robust.attacked_nodes import AttackedNodes as AttackedNodes
 from algorithms.robust.robust_gossip import RobustGossip as RobustGossip
 from algorithms.robust.robust_sgd import RobustSGD as RobustSGD
 from algorithms.robust.zeno import Zeno as Zeno

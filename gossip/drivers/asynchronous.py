@@ -119,6 +119,7 @@ class AsynchronousDriver:
         with self.network.unrecorded():
             first = self.network.rows(x, [0])
         x = torch.cat([x[: self._with_data], first.expand(len(x) - self._with_data, -1)])
+        self.gradients(x[: self._with_data])  # what the oracle cannot work on is refused here, where all ranks hear it
         state = NodesState(x, self.algorithm.programs(self.links, self.network.nodes, x))
         self._show(state)
         return Position(0, state, OracleState.start(0), time.perf_counter() - began)

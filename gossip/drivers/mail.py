@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from heapq import heappop, heappush
+from math import inf
 from typing import Any
 
 import torch
@@ -23,16 +25,18 @@ from topologies import Topology
 AT_ONCE = 64  # letters that are read before the next gradient
 FEW = 8  # letters under way that never keep a process from computing
 OUTSTANDING = 1 << 26  # bytes of more of them from which on it computes no gradient
+LONG = 2e-3  # seconds of a gradient from which on another thread computes the next one
 OVERHEAD = 1 << 12  # bytes, at least, of a letter that is under way
 
 
 class MailDriver:
     """Runs the programs of this process's nodes as fast as they are, together with other processes that do the same.
 
-    Between gradients, letters that have come are handed over. A gradient takes as long as it takes; those that several
-    nodes of the process have asked for are computed together. No call is collective from the start to the end. A
-    process that has too many letters under way, which others have not taken yet, computes no gradient until they have
-    (`outstanding`), so that nobody is flooded: it goes on to take letters itself.
+    Between gradients, letters that have come are handed over; and meanwhile, too, where gradients take long: another
+    thread computes them then. A gradient takes as long as it takes; those that several nodes of the process have asked
+    for are computed together. No call is collective from the start to the end. A process that has too many letters
+    under way, which others have not taken yet, computes no gradient until they have (`outstanding`), so that nobody is
+    flooded: it goes on to take letters itself.
 
     A run has marks, at which it can be evaluated and goes on when all processes like: from when one is due, gradients
     and timers wait, and letters are handed over until none is under way, which a token that goes around finds out. The
@@ -49,6 +53,7 @@ class MailDriver:
         steps: How many gradients each node computes at most; those that it asks for beyond these never come.
         outstanding: Bytes of letters of this process that others have not taken, if there are more than a few of these,
             from which on it computes no gradient.
+        long: Seconds of a gradient from which on another thread computes the next one, while letters are handed over.
 
     Attributes:
         lost: The nodes that have been lost, as far as this process knows.
@@ -67,6 +72,7 @@ class MailDriver:
         seed: int = 0,
         steps: int | None = None,
         outstanding: int = OUTSTANDING,
+        long: float = LONG,
     ) -> None:
         here = mail.hosted[mail.rank]
         if len(programs) != len(here):
@@ -84,6 +90,9 @@ class MailDriver:
         self._record, self._past = Record(topology.n), Record(topology.n).schedule()  # of this process; of all, before
         self._letters: deque[Letter] = deque()  # from and to nodes of this process
         self._asked: deque[tuple[LocalNode, int]] = deque()  # who waits for a gradient, and in which event it asked
+        self._thread = ThreadPoolExecutor(1)
+        self._computing: Future[float] | None = None  # of the node that has asked first
+        self._took, self._long = inf, long  # seconds of the last gradient, as far as is known
         self._timers: list[tuple[int, int, int, int]] = []  # (time, number, node, event)
         self._set = 0
         self._event, self._done, self._moment = -1, 0, 0
@@ -133,6 +142,8 @@ class MailDriver:
     def end(self) -> None:
         """The last part: stop at the mark."""
         self._rank_of = ranks_of(self._mail.hosted)
+        if self._computing is not None:  # the gradient is used after the mark
+            self._took, self._computing = self._computing.result(), None
         self._before = self._now()
         self._record.mark()
 
@@ -273,7 +284,8 @@ class MailDriver:
             return True
         if not self._pausing:
             due = bool(self._timers) and self._timers[0][0] <= self._now()
-            if due or (self._asked and self._keeps_up()):
+            ready = self._keeps_up() if self._computing is None else self._computing.done()
+            if due or (self._asked and ready):
                 return True
         return self._is_over()
 
@@ -322,10 +334,20 @@ class MailDriver:
         return True
 
     def _compute(self) -> bool:
-        """Compute the gradient that was asked for first, if others keep up; whether there was one."""
-        if self._pausing or not self._asked or not self._keeps_up():
+        """Compute the gradient that was asked for first, if others keep up; whether anything has come of it."""
+        if self._pausing or not self._asked or (self._computing is None and not self._keeps_up()):
             return False
-        node, cause = self._asked.popleft()
+        node, cause = self._asked[0]
+        if self._computing is not None:
+            if not self._computing.done():
+                return False
+            self._took, self._computing = self._computing.result(), None
+        elif not node.stopped:
+            if self._took > self._long:
+                self._computing = self._thread.submit(self._see_to, node.node)
+                return True
+            self._took = self._see_to(node.node)
+        self._asked.popleft()
         if node.stopped:
             self._pending.forget(node.node)
             return True
@@ -334,6 +356,11 @@ class MailDriver:
         self._done += 1
         node.use(sample)
         return True
+
+    def _see_to(self, node: int) -> float:
+        """Compute what a node has asked for, if it has not been; how many seconds the last ones took."""
+        began = time.perf_counter()
+        return time.perf_counter() - began if self._pending.compute(node) else self._took
 
 
 def ranks_of(hosted: Sequence[Sequence[int]]) -> dict[int, int]:

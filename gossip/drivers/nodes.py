@@ -162,10 +162,19 @@ class PendingGradients:
         self._asked.pop(node, None)
         self._there.pop(node, None)
 
+    def compute(self, node: int) -> bool:
+        """See to it that what a node has asked for is there; whether that was to be computed.
+
+        Meanwhile, nodes may ask for others in another thread.
+        """
+        if node in self._there:
+            return False
+        self._compute()
+        return True
+
     def take(self, node: int) -> Sample:
         """What a node has asked for, (1, d) and (1,)."""
-        if node not in self._there:
-            self._compute()
+        self.compute(node)
         gradient, loss, *norms = self._there.pop(node)
         return Sample(gradient, loss, norms[0] if norms else None)
 
@@ -181,12 +190,12 @@ class PendingGradients:
             self._there[node] = saved["there"]
 
     def _compute(self) -> None:
-        nodes = sorted(self._asked)
-        points, steps = zip(*[self._asked[node] for node in nodes], strict=True)
+        asked, self._asked = self._asked, {}
+        nodes = sorted(asked)
+        points, steps = zip(*[asked[node] for node in nodes], strict=True)
         sample = self._gradient(nodes, torch.cat(points), steps)
         parts = [each.split(1) for each in (sample.gradient, sample.loss, sample.norms) if each is not None]
         self._there.update(zip(nodes, zip(*parts, strict=True), strict=True))
-        self._asked.clear()
 
 
 def parts(sample: Sample) -> tuple[Tensor, Tensor, Tensor | None]:

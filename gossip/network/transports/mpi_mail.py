@@ -12,8 +12,8 @@ from mpi4py import MPI
 from gossip.network.accord import Accord
 from gossip.network.letters import LETTER, Packed, packed, unpacked
 from gossip.network.mail import Letter, State
-from gossip.processes.progress import Progress, possible
 from gossip.processes.mpi import MpiCommunicator
+from gossip.processes.progress import Progress, possible
 
 T = TypeVar("T")
 

@@ -36,7 +36,7 @@ def test_a_step_is_the_best_one(kind: str, y: float, x: float, norm: float) -> N
     """Of one example, from 0: the derivative of the loss where the model will be is minus the dual variable."""
     workload, oracle = one_node(kind, [[norm]], [y], 0.3), Sdca(steps=1)
     state = oracle.start(workload, at(0), [0], 0)
-    sample = oracle.sample(state, workload, at(x), [0], 0, 0)
+    sample = oracle.sample(state, workload, at(x), [0], 1, 0)
     a = float(state.dual[0])
     assert float(-sample.gradient) == pytest.approx(a * norm / 0.3, rel=1e-15)
     z = float(norm * (x - sample.gradient))
@@ -56,9 +56,9 @@ def test_the_loss_is_the_part_of_the_gap(kind: str) -> None:
     workload, oracle = one_node(kind, features, targets, 0.5), Sdca(steps=4, gamma=0.7)
     x = torch.from_numpy(random.standard_normal((1, 3)))
     state = oracle.start(workload, torch.zeros_like(x), [0], 0)
-    oracle.sample(state, workload, x, [0], 0, 0)
+    oracle.sample(state, workload, x, [0], 1, 0)
     dual = state.dual[0].numpy().copy()
-    told = float(oracle.sample(state, workload, x, [0], 1, 0).loss)
+    told = float(oracle.sample(state, workload, x, [0], 2, 0).loss)
     grid, predictions = np.linspace(-40, 40, 800_001), features @ x[0].numpy()
     loss = LOSSES[kind]
     parts = [
@@ -87,9 +87,9 @@ def test_examples_of_zeros_hurt_nobody() -> None:
     for kind in LOSSES:
         workload, oracle = one_node(kind, [[0.0, 0.0], [0.0, 0.0]], [1.0, -1.0], 0.5), Sdca(steps=10)
         state = oracle.start(workload, at(0, 2), [0], 0)
-        sample = oracle.sample(state, workload, at(1, 2), [0], 0, 0)
+        sample = oracle.sample(state, workload, at(1, 2), [0], 1, 0)
         assert not sample.gradient.any()
-        closed = oracle.sample(state, workload, at(1, 2), [0], 1, 0)
+        closed = oracle.sample(state, workload, at(1, 2), [0], 2, 0)
         assert abs(float(closed.loss)) < 1e-15
 
 

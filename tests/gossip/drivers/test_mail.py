@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -40,6 +42,24 @@ def test_in_one_process_its_schedule_gives_the_same(name: str) -> None:
     again = ReplayDriver(start(name), graph, gradients(topology, Minibatch(8)), schedule, seed=3)
     again.run()
     assert torch.equal(again.models(), run.models()) and not again.under_way()
+
+
+def test_letters_are_handed_over_while_another_thread_computes() -> None:
+    _, topology = METHODS["ad-psgd"]
+    gradient, running = gradients(topology, Minibatch(8)), []
+
+    def slow(nodes: Sequence[int], x: Tensor, steps: Sequence[int]) -> Sample:
+        running.append(threading.current_thread() is threading.main_thread())
+        return gradient(nodes, x, steps)
+
+    run = MailDriver(start("ad-psgd"), topology, slow, NoMail(topology.n), seed=3, long=0.0)
+    for wanted in (30, 60):  # what is being computed at a mark is used after it
+        run.advance(gradients=wanted)
+        assert run.gradients == wanted
+    assert running and not any(running)
+    again = ReplayDriver(start("ad-psgd"), topology, gradients(topology, Minibatch(8)), run.schedule(), seed=3)
+    again.run()
+    assert torch.equal(again.models(), run.models())
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from math import inf
 
 import numpy as np
 import pytest
@@ -51,7 +52,7 @@ def test_it_ends_and_a_replay_has_the_models_at_each_mark(name: str, seed: int, 
     drivers = [
         MailDriver(
             method.programs(topology, nodes, x[list(nodes)]), topology, gradients(topology, Minibatch(4)), box, seed=3,
-            steps=6,
+            steps=6, long=inf,
         )
         for nodes, box in zip(post.hosted, post.ranks, strict=True)
     ]  # fmt: skip
@@ -114,7 +115,7 @@ def test_each_letter_comes_once_and_few_are_under_way(seed: int, ranks: int, pat
     post = post_for(n, ranks, seed, patience)
     programs = [[Numbering(40) for _ in nodes] for nodes in post.hosted]
     drivers = [
-        MailDriver(own, complete(n), nothing, box, outstanding=outstanding)
+        MailDriver(own, complete(n), nothing, box, outstanding=outstanding, long=inf)
         for own, box in zip(programs, post.ranks, strict=True)
     ]
     for wanted in (20, 100, None):
@@ -143,7 +144,9 @@ def test_those_who_are_left_come_to_the_end_whoever_is_lost_when(seed: int, rank
                 del victims[rank]
         return Sample(x, x.new_zeros(len(x)))
 
-    drivers = [MailDriver(own, complete(n), mortal, box) for own, box in zip(programs, post.ranks, strict=True)]
+    drivers = [
+        MailDriver(own, complete(n), mortal, box, long=inf) for own, box in zip(programs, post.ranks, strict=True)
+    ]
     for wanted in (20, 100, None):
         post.advance(drivers, wanted)
     lost = {node for rank in post.dead for node in post.hosted[rank]}
@@ -169,7 +172,8 @@ def test_push_sum_loses_what_lost_nodes_held_and_what_was_under_way_from_them(se
         return Sample(torch.zeros_like(x), x.new_zeros(len(x)))
 
     drivers = [
-        MailDriver(own, topology, mortal, box, outstanding=0) for own, box in zip(parts, post.ranks, strict=True)
+        MailDriver(own, topology, mortal, box, outstanding=0, long=inf)
+        for own, box in zip(parts, post.ranks, strict=True)
     ]
     post.advance(drivers, 120)
     nodes = [each for own in parts for each in own if isinstance(each, PushSumNode)]
@@ -188,7 +192,7 @@ def test_with_running_sums_lost_letters_lose_no_mass(running_sums: bool) -> None
     method = AsynchronousPushSum(running_sums=running_sums)
     parts = [method.programs(topology, nodes, x[list(nodes)]) for nodes in post.hosted]
     boxes = zip(parts, post.ranks, strict=True)
-    drivers = [MailDriver(own, topology, nothing, box, outstanding=0) for own, box in boxes]
+    drivers = [MailDriver(own, topology, nothing, box, outstanding=0, long=inf) for own, box in boxes]
     post.advance(drivers, 1500)
     nodes = [each for own in parts for each in own if isinstance(each, PushSumNode)]
     there = torch.cat([torch.cat([each.push_sum.numerator, each.push_sum.weight], 1) for each in nodes]).sum(0)

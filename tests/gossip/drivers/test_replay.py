@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algorithms import QSGD, SGD, Minibatch, Oracle, Polyline, Saga, TopK
+from algorithms import QSGD, SGD, AttackedNodes, GaussianNoise, Minibatch, Oracle, Polyline, Saga, Sdca, TopK
 from algorithms.asynchronous import (
     A2CiD2,
     Acpd,
@@ -23,6 +23,7 @@ from algorithms.asynchronous import (
     OverlapPushSum,
     SwarmSGD,
     TiFL,
+    ZenoPlusPlus,
 )
 from gossip import SimulatedClock
 from gossip.drivers.events import EventDriver
@@ -45,6 +46,11 @@ METHODS: dict[str, tuple[Asynchronous, Topology]] = {
     "easgd": (AsynchronousElasticAveraging(lr=0.3, period=2), complete(6)),
     "eamsgd": (AsynchronousElasticAveraging(lr=0.1, alpha=0.2, momentum=0.8), complete(6)),
     "downpour": (Downpour(lr=0.1, period=3), complete(6)),
+    "zeno-plus-plus": (ZenoPlusPlus(lr=0.1, epsilon=0.5, period=2), complete(6)),
+    "attacked": (
+        AttackedNodes(ZenoPlusPlus(lr=0.1, epsilon=0.5, period=2), GaussianNoise(3.0), attackers=(1, 3)),
+        complete(6),
+    ),
     "fed-async": (FedAsync(lr=0.3, local_steps=2, concurrency=4), complete(6)),
     "fed-buff": (FedBuff(lr=0.3, local_steps=2, buffer=3, compressor=QSGD(levels=15)), complete(6)),
     "fed-at": (FedAT(lr=0.3, local_steps=2, tiers=3, optimizer=SGD(momentum=0.5), compressor=Polyline()), complete(7)),
@@ -58,6 +64,11 @@ def graph_of(name: str) -> Topology:
     """The nodes and links of a method, servers included."""
     method, topology = METHODS[name]
     return with_hubs(topology, method.hubs, method.servers)
+
+
+def oracle_of(name: str, usual: Oracle) -> Oracle:
+    """What a run of a method is given: the usual one, if it takes that."""
+    return Sdca(8) if isinstance(METHODS[name][0], Acpd) else usual
 
 
 def gradients(topology: Topology, oracle: Oracle) -> NodeGradients:

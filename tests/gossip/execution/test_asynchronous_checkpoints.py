@@ -10,22 +10,21 @@ import pytest
 import torch
 
 import gossip
-from algorithms import Acpd, Minibatch, Oracle, Saga, Sdca
+from algorithms import Minibatch, Oracle, Saga
 from gossip import SimulatedClock
 from gossip.drivers.schedule import Schedule
 from gossip.errors import DataError
 from gossip.network import SimulatedNetwork
 from gossip.workloads import LogisticRegression
-from tests.gossip.drivers.test_replay import METHODS
+from tests.gossip.drivers.test_replay import METHODS, oracle_of
 
 CLOCK = SimulatedClock(0.01, 2e-3, 1e6, 0.01, slow_nodes=(1,), slowdown=3.0)
 
 
 def run(name: str, folder: Path, **options: Any) -> gossip.Result:
     method, topology = METHODS[name]
-    if isinstance(method, Acpd):
-        options["oracle"] = Sdca(8)  # it takes no other one
-    usual = {"oracle": Minibatch(8), "steps": 12, "evaluate_every": 4, "seed": 3, "clock": CLOCK, "report": False}
+    options["oracle"] = oracle_of(name, options.get("oracle", Minibatch(8)))
+    usual = {"steps": 12, "evaluate_every": 4, "seed": 3, "clock": CLOCK, "report": False}
     return gossip.run(LogisticRegression(), topology, method, output=folder, **usual | options)
 
 

@@ -13,7 +13,7 @@ from algorithms import Minibatch
 from gossip import SimulatedClock
 from gossip.network import Communicator
 from gossip.workloads import LogisticRegression
-from tests.gossip.drivers.test_replay import METHODS
+from tests.gossip.drivers.test_replay import METHODS, oracle_of
 from tests.mpi.agreement import SHARED
 from tests.mpi.helpers import Results, assert_same, kept, results_of, trained
 
@@ -31,7 +31,7 @@ COUNTED = (
 def options(name: str) -> dict[str, Any]:
     method, topology = METHODS[name]
     everything: dict[str, Any] = {"workload": LogisticRegression(), "topology": topology, "algorithm": method}
-    return everything | {"oracle": Minibatch(8), "steps": 12, "evaluate_every": 5, "seed": 3}
+    return everything | {"oracle": oracle_of(name, Minibatch(8)), "steps": 12, "evaluate_every": 5, "seed": 3}
 
 
 def results(processes: Communicator, name: str, **more: Any) -> Results:

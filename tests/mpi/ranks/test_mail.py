@@ -15,20 +15,21 @@ import torch
 from torch import Tensor
 
 from algorithms import Minibatch, Sample
-from algorithms.asynchronous import Asynchronous, AsynchronousPushSum
+from algorithms.asynchronous import AdPsgd, Asynchronous, AsynchronousPushSum
 from algorithms.asynchronous.push_sum import PushSumNode
 from gossip.drivers.gradients import NodeGradients
 from gossip.drivers.mail import OVERHEAD, MailDriver
 from gossip.drivers.nodes import Gradient
 from gossip.drivers.replay import ReplayDriver
+from gossip.drivers.schedule import GRADIENT
 from gossip.network import Communicator
 from gossip.network.mail import Letter
 from tests.gossip.drivers.test_replay import METHODS, gradients, graph_of
-from topologies import Topology, exponential
+from topologies import Topology, exponential, ring
 
 
 def prepared(
-    processes: Communicator, method: Asynchronous, graph: Topology, gradient: Gradient, d: int, **options: int
+    processes: Communicator, method: Asynchronous, graph: Topology, gradient: Gradient, x: Tensor, **options: int
 ) -> MailDriver:
     """At its start."""
     from gossip.network.transports.mpi_mail import MpiMail
@@ -37,12 +38,16 @@ def prepared(
     assert isinstance(processes, MpiCommunicator)
     hosted = [range(rank, graph.n, processes.size) for rank in range(processes.size)]
     here = hosted[processes.rank]
-    programs = method.programs(graph, here, start(graph, d)[list(here)])
+    programs = method.programs(graph, here, x[list(here)])
     return MailDriver(programs, graph, gradient, MpiMail(processes, hosted), seed=3, **options)
 
 
-def start(graph: Topology, d: int) -> Tensor:
-    return torch.zeros(graph.n, d, dtype=torch.float64) + torch.arange(graph.n)[:, None]
+def start(graph: Topology) -> Tensor:
+    return torch.zeros(graph.n, 31, dtype=torch.float64)
+
+
+def numbers(n: int) -> Tensor:
+    return torch.arange(n, dtype=torch.float64)[:, None]
 
 
 class SlowedDown:
@@ -61,7 +66,7 @@ class SlowedDown:
 def test_at_marks_nothing_is_under_way_and_a_replay_has_the_models(processes: Communicator, name: str) -> None:
     (method, topology), graph = METHODS[name], graph_of(name)
     slow = SlowedDown(gradients(topology, Minibatch(8)))
-    driver = prepared(processes, method, graph, slow, 31)
+    driver = prepared(processes, method, graph, slow, start(graph))
     found, counts = [], []
     for _ in range(2):
         wanted = driver.gradients + 3 * topology.n
@@ -76,7 +81,7 @@ def test_at_marks_nothing_is_under_way_and_a_replay_has_the_models(processes: Co
     messages = schedule.kinds == 2
     marks = np.searchsorted(schedule.marks, np.arange(len(schedule)), side="right")
     assert (marks[schedule.causes[messages]] == marks[messages]).all()
-    programs = method.programs(graph, range(graph.n), start(graph, 31))
+    programs = method.programs(graph, range(graph.n), start(graph))
     again = ReplayDriver(programs, graph, gradients(topology, Minibatch(8)), schedule, seed=3)
     for models in found:
         again.advance()
@@ -88,7 +93,7 @@ def test_at_marks_nothing_is_under_way_and_a_replay_has_the_models(processes: Co
 @pytest.mark.parametrize("name", ["ad-psgd-all", "push-sum"])
 def test_it_comes_to_an_end(processes: Communicator, name: str) -> None:
     (method, topology), graph = METHODS[name], graph_of(name)
-    driver = prepared(processes, method, graph, SlowedDown(gradients(topology, Minibatch(8))), 31, steps=10)
+    driver = prepared(processes, method, graph, SlowedDown(gradients(topology, Minibatch(8))), start(graph), steps=10)
     driver.run()
     assert not driver.more and driver.gradients == 10 * topology.n
     schedule = driver.schedule()
@@ -99,7 +104,7 @@ def test_it_comes_to_an_end(processes: Communicator, name: str) -> None:
 @pytest.mark.parametrize("name", ["ad-psgd", "fed-at"])
 def test_it_goes_on_from_what_was_saved_with_other_nodes_on_each_rank(processes: Communicator, name: str) -> None:
     (method, topology), graph = METHODS[name], graph_of(name)
-    first = prepared(processes, method, graph, SlowedDown(gradients(topology, Minibatch(8))), 31)
+    first = prepared(processes, method, graph, SlowedDown(gradients(topology, Minibatch(8))), start(graph))
     first.advance(gradients=3 * topology.n)
     first_models = first.models().clone()
     (shared, trees), schedule = first.saved(), first.recorded()
@@ -119,13 +124,33 @@ def test_it_goes_on_from_what_was_saved_with_other_nodes_on_each_rank(processes:
     assert then.gradients >= 6 * topology.n and then.seconds > first.seconds
     assert int(np.sum(processes.gather(then.traffic.messages.sum().item()))) == np.sum(then.schedule().kinds == 2)
     again = ReplayDriver(
-        method.programs(graph, range(graph.n), start(graph, 31)), graph, gradients(topology, Minibatch(8)),
+        method.programs(graph, range(graph.n), start(graph)), graph, gradients(topology, Minibatch(8)),
         then.schedule(), seed=3,
     )  # fmt: skip
     again.advance()
     assert torch.equal(again.models()[list(mine)], first_models)
     again.advance()
     assert torch.equal(again.models()[here], then.models()) and not again.more
+
+
+@pytest.mark.ranks(4)
+def test_a_rank_answers_while_it_computes(processes: Communicator) -> None:
+    """Nodes 1 and 3 ask nodes 0 and 2, of which the first is slow, and wait for the answer."""
+    from gossip.network.transports.mpi_mail import MpiMail
+    from gossip.processes.mpi import MpiCommunicator
+
+    assert isinstance(processes, MpiCommunicator)
+
+    def slow(nodes: Sequence[int], x: Tensor, steps: Sequence[int]) -> Sample:
+        time.sleep(0.2 if 0 in nodes else 0.003)
+        return Sample(torch.zeros_like(x), x.new_zeros(len(x)))
+
+    programs = AdPsgd().programs(ring(4), [processes.rank], torch.zeros(1, 2))
+    driver = MailDriver(programs, ring(4), slow, MpiMail(processes, [[rank] for rank in range(4)]), seed=3)
+    driver.advance(gradients=200)
+    schedule = driver.schedule()
+    gradients = np.bincount(schedule.nodes[schedule.kinds == GRADIENT], minlength=4)
+    assert gradients[0] < 10 and gradients[[1, 3]].min() > gradients[2] / 4
 
 
 def nothing(nodes: Sequence[int], x: Tensor, steps: Sequence[int]) -> Sample:
@@ -142,7 +167,7 @@ def mass_of(processes: Communicator, driver: MailDriver) -> list[float]:
 
 @pytest.mark.ranks(3)
 def test_mass_is_kept_where_few_letters_may_be_under_way(processes: Communicator) -> None:
-    driver = prepared(processes, AsynchronousPushSum(), exponential(8), nothing, 1, outstanding=1)
+    driver = prepared(processes, AsynchronousPushSum(), exponential(8), nothing, numbers(8), outstanding=1)
     driver.advance(seconds=0.5)
     assert mass_of(processes, driver) == pytest.approx([28, 8], abs=1e-11)
     schedule = driver.schedule()
@@ -170,7 +195,7 @@ def test_others_go_on_beside_a_rank_that_stands_still_and_hold_no_more_than_they
         most[0] = max(most[0], size + count * OVERHEAD)
         return nothing(nodes, x, steps)
 
-    driver = prepared(processes, AsynchronousPushSum(), exponential(6), gradient, 1, outstanding=limit)
+    driver = prepared(processes, AsynchronousPushSum(), exponential(6), gradient, numbers(6), outstanding=limit)
     driver.advance(seconds=2.0)
     assert mass_of(processes, driver) == pytest.approx([15, 6], abs=1e-11)
     began, ended = processes.broadcast(stopped)
