@@ -7,12 +7,22 @@ from dataclasses import replace
 from typing import Any, Self, cast
 
 from algorithms.algorithm import Algorithm
+from algorithms.checks import check
 
 
 class AroundMethod:
     """A method around another one, `algorithm`, a field of theirs: what it asks for and has is what that one does."""
 
     algorithm: Algorithm
+
+    def check_method(self) -> None:
+        """Refuse a method whose nodes do not step together, which only node programs could go around.
+
+        Raises:
+            ValueError: It is one.
+        """
+        allowed = "a method whose nodes step together, such as DecentralizedSGD; asynchronous ones do not"
+        check(isinstance(self.algorithm, Algorithm), self, "algorithm", allowed)
 
     @property
     def lr(self) -> Any:

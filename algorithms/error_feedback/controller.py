@@ -74,6 +74,7 @@ class Controller(AroundMethod, Algorithm[S]):  # type: ignore[override]
     threshold: float = 0.5
 
     def __post_init__(self) -> None:
+        self.check_method()
         check(self.epoch >= 1, self, "epoch", ">= 1")
         check(self.every >= 1, self, "every", ">= 1")
         check(self.threshold > 0, self, "threshold", "> 0")

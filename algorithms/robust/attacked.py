@@ -43,6 +43,7 @@ class Attacked(AroundMethod, Algorithm[State]):  # type: ignore[override]
     since: int = 0
 
     def __post_init__(self) -> None:
+        self.check_method()
         check(not isinstance(self.algorithm, Attacked), self, "algorithm", "a method that is not attacked already")
         distinct = len(set(self.attackers)) == len(self.attackers) > 0
         check(distinct, self, "attackers", "the numbers of one or more nodes, each once")

@@ -101,6 +101,12 @@ class AsynchronousDriver:
     simulated: bool = False
     """Whether the time of the pace is a simulated one."""
 
+    every: int = 1
+    """Steps from one evaluation to the next: those of which the mean staleness is told."""
+
+    timed: bool = True
+    """Whether the time of the pace means anything."""
+
     tell: Callable[[Schedule], None] = lambda schedule: None
     """Is given the schedule at the end, on all ranks."""
 
@@ -193,7 +199,8 @@ class AsynchronousDriver:
                 self.network.resume(self.network.round, pace.traffic, [], [])
                 used = {name: self._padded(count) for name, count in gradients.counts().items()}
                 sample = self._first(state.x, gradients) if step == 0 else self._last(state.x, pace)
-                looks.append(Look(sample, used, own_seconds, simulated_seconds=pace.seconds))
+                told = self._told(step, pace.recorded())
+                looks.append(Look(sample, used, own_seconds, simulated_seconds=pace.seconds, pace=told))
             return looks[0]
 
         def saved() -> tuple[State, OracleState]:
@@ -207,6 +214,16 @@ class AsynchronousDriver:
             return SavedNodes(state.x, blobs, text, step=step), gradients.saved()
 
         return Moment(step, state, OracleState.start(0), own_seconds, look, final, saved)
+
+    def _told(self, step: int, schedule: Schedule) -> dict[str, float]:
+        """How stale gradients were since the last evaluation, and since the start how idle nodes, and how many."""
+        before = max(0, step - 1) // self.every * self.every * self._all_with_data
+        stale, idle = schedule.staleness()[before:], schedule.idle_seconds()[: self._all_with_data]
+        told = {
+            "staleness": float(stale.mean()) if len(stale) else 0.0,
+            "idle_share": float(idle.mean() / schedule.seconds) if schedule.seconds else 0.0,
+        }
+        return told | ({"updates_per_second": schedule.updates_per_second} if self.timed else {})
 
     def _first(self, x: Tensor, gradients: NodeGradients) -> Sample:
         """The first gradients of the local nodes, servers included, whose are 0."""

@@ -47,6 +47,9 @@ class Look:
     simulated_seconds: float | None = None
     """What a simulated clock says, if not the network."""
 
+    pace: Mapping[str, float] = field(default_factory=dict)
+    """What is to be recorded of how nodes went on, each at its own pace, by name; the same on every rank."""
+
 
 @dataclass(frozen=True)
 class Moment(Position):

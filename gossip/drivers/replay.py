@@ -146,8 +146,8 @@ class ReplayDriver:
         return self._nodes[node].last
 
     def recorded(self) -> Schedule:
-        """The schedule that is repeated."""
-        return self._schedule
+        """What has been repeated so far of the schedule."""
+        return self._schedule.until(self._passed, self._marks_passed)
 
     def models(self) -> Tensor:
         """(k, d): what the nodes of this process output."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from zipfile import BadZipFile
@@ -63,6 +63,7 @@ class Schedule:
         marks: (marks,) int64, how many events there were at each mark, ascending.
         clocks: int64, what the node's own process took for the time of each event, which its program saw; none where
             that is `times`.
+        of: What has been run, as JSON, if whoever ran it has noted that.
     """
 
     n: int
@@ -73,6 +74,7 @@ class Schedule:
     causes: NDArray[np.int64]
     marks: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     clocks: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    of: str = ""
 
     def __len__(self) -> int:
         return len(self.times)
@@ -105,6 +107,12 @@ class Schedule:
     def seen(self) -> NDArray[np.int64]:
         """(events,): the time of each event as the program saw it, in nanoseconds since the start."""
         return self.clocks if len(self.clocks) else self.times
+
+    def until(self, events: int, marks: int) -> Schedule:
+        """The first so many events and marks of it."""
+        arrays = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("n", "marks", "of")}
+        first = {name: array[:events] for name, array in arrays.items()}
+        return replace(self, **first, marks=self.marks[:marks])
 
     def staleness(self) -> NDArray[np.int64]:
         """(gradients,): of each gradient, how many others all nodes had got since it was asked for, in order."""
@@ -187,7 +195,7 @@ class Schedule:
             raise DataError(f"{file} is no schedule of a run, or one of another version")
         times, causes = np.cumsum(arrays["times"]), np.arange(len(arrays["times"])) - arrays["causes"]
         others = {name: arrays[name] for name in ("kinds", "nodes", "senders", "marks", "clocks")}
-        return cls(int(arrays["n"]), times, causes=causes, **others)
+        return cls(int(arrays["n"]), times, causes=causes, of=str(arrays["of"]), **others)
 
 
 class Record:

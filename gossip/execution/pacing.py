@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -18,13 +20,16 @@ from gossip.drivers.lockstep import Lockstep
 from gossip.drivers.mail import MailDriver
 from gossip.drivers.replay import ReplayDriver
 from gossip.drivers.schedule import Schedule
+from gossip.errors import UsageError
 from gossip.execution.setting import Setting
-from gossip.execution.training import Training
+from gossip.execution.training import DECIDE_MODELS, Training
 from gossip.network import Communicator, SimulatedClock, open_mail
+from gossip.records.configuration import described, difference
 from gossip.records.recorder import Recorder
 from topologies import Topology, with_hubs
 
 EVALUATIONS = 10  # of a run, unless told otherwise
+SAID_BY_SCHEDULE = ("clock", "network", "replay")  # of `DECIDE_MODELS`
 ALIKE = SimulatedClock(compute_seconds=1.0, latency=0.0, bandwidth=float("inf"))
 """Nodes that are as fast as each other, and links that take no time: where nobody says how fast they are."""
 
@@ -59,6 +64,12 @@ def driver_of(
     # Simulated nodes do not mind a pause. Real ones wait for each other, and do so where it is asked for.
     pauses = {*range(0, steps + 1, every), *range(0, steps + 1, 1 if setting.keeps and simulated else wanted or every)}
 
+    def tell(schedule: Schedule) -> None:
+        if schedule.of or processes.rank:
+            recorder.happened(schedule)
+        else:
+            recorder.happened(replace(schedule, of=json.dumps(_identity(setting))))
+
     def of_nodes(x: Tensor) -> NodeGradients:
         return NodeGradients(training.oracle, setting.workload, x, training.seed, with_data)
 
@@ -74,9 +85,33 @@ def driver_of(
         marks=sorted((pauses | {steps}) - {0}),
         seconds=training.seconds,
         simulated=simulated,
-        tell=recorder.happened,
+        every=every,
+        timed=training.replay is None and (training.simulated is not None or processes.size > 1),
+        tell=tell,
         spans=processes.spans,
     )
+
+
+def _identity(setting: Setting) -> dict[str, Any]:
+    """What the models depend on, beside the schedule."""
+    decide = {name: getattr(setting.training, name) for name in DECIDE_MODELS if name not in SAID_BY_SCHEDULE}
+    return described(**decide | {"topology": setting.topology, "dtype": str(setting.x.dtype)})
+
+
+def _recorded(setting: Setting) -> Schedule:
+    """The schedule to repeat, if it is one of such a run.
+
+    Raises:
+        DataError: It cannot be read.
+        UsageError: It is one of another run.
+    """
+    file = Path(cast(str, setting.training.replay))
+    schedule = Schedule.load(file)
+    here = json.loads(json.dumps(_identity(setting)))
+    other = difference(json.loads(schedule.of), here) if schedule.of else None
+    if other is not None:
+        raise UsageError(f"{file} is the schedule of another run: {other}; all but the clock must be as there")
+    return schedule
 
 
 def _pace(
@@ -90,7 +125,7 @@ def _pace(
     """The simulation, the ranks themselves, or what was recorded."""
     training = setting.training
     if training.replay is not None:
-        schedule = processes.together(lambda: Schedule.load(Path(cast(str, training.replay))))
+        schedule = processes.together(lambda: _recorded(setting))
         mail = open_mail(processes, setting.hosted)
         return processes.together(
             lambda: ReplayDriver(programs, links, gradients, schedule, seed=training.seed, mail=mail)

@@ -51,7 +51,7 @@ class Recording:
         if self.training.simulated is not None:
             known = look.simulated_seconds
             times["simulated_seconds"] = network.seconds if known is None else known
-        processes.together(partial(self.recorder.add, {"step": moment.step, **metrics, **times}))
+        processes.together(partial(self.recorder.add, {"step": moment.step, **metrics, **look.pace, **times}))
         _check_finite(moment.step, metrics)
 
 

@@ -58,13 +58,8 @@ class Recorder:
     def happened(self, schedule: NodeSchedule) -> None:
         """Keep the schedule of an asynchronous run, in schedule.npz too, and what it comes to."""
         self.schedule = schedule
-        staleness, idle = schedule.staleness(), schedule.idle_seconds()
-        self.settled(
-            {
-                "staleness": float(staleness.mean()) if len(staleness) else 0.0,
-                "idle_share": float(idle.mean() / schedule.seconds) if schedule.seconds else 0.0,
-            }
-        )
+        staleness = schedule.staleness()
+        self.settled({"staleness": float(staleness.mean()) if len(staleness) else 0.0})
         self._try(SCHEDULE, schedule.save)
 
     def not_written(self, name: str, reason: str) -> None:

@@ -51,7 +51,11 @@ def write_report(
         curves = svg(learning_curves(history), "curves", "Loss and accuracy over steps, bytes sent and time", wide=True)
         consensus = svg(consensus_curve(history), "consensus", "Consensus distance over steps")
         graph = svg(drawing.draw(topology), "graph", "Communication graph")
-        asynchronous = list(_asynchronous(schedule)) if schedule is not None and len(schedule) else []
+        asynchronous = (
+            list(_asynchronous(schedule, "updates_per_second" in summary))
+            if schedule is not None and len(schedule)
+            else []
+        )
     headlines = "".join(f"<div><dt>{key}</dt><dd>{value}</dd></div>" for key, value in _headlines(summary))
     entries = "\n".join(_entry(key, value) for key, value in summary.items())
     records = counted(len(history), "record")
@@ -75,8 +79,9 @@ def write_report(
     replace_file(path, text)
 
 
-def _asynchronous(schedule: Schedule) -> Iterator[str]:
-    """The sections of a run in which every node went at its own pace."""
+def _asynchronous(schedule: Schedule, timed: bool) -> Iterator[str]:
+    """The sections of a run in which every node went at its own pace, whose seconds mean something or nothing."""
+    rate = f"{pretty(number(schedule.updates_per_second, 4))} gradients per second; " if timed else ""
     beginning = svg(timeline(schedule), "timeline", "What the nodes did in the beginning", wide=True)
     yield section(
         "Timeline of the nodes",
@@ -88,8 +93,8 @@ def _asynchronous(schedule: Schedule) -> Iterator[str]:
     yield section(
         "Staleness",
         svg(staleness(schedule), "staleness", "Shares of gradients by their staleness"),
-        f"{pretty(number(schedule.updates_per_second, 4))} gradients per second; without a gradient to compute, a node "
-        f"spent {100 * idle.mean():.1f} % of the time on average, {100 * idle.min():.1f} to {100 * idle.max():.1f} %.",
+        f"{rate}without a gradient to compute, a node spent {100 * idle.mean():.1f} % of the time on average, "
+        f"{100 * idle.min():.1f} to {100 * idle.max():.1f} %.",
     )
 
 

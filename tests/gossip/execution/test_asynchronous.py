@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,19 @@ import pytest
 import torch
 
 import gossip
-from algorithms import AdPsgd, AsynchronousPushSum, DecentralizedSGD, FedAT, Full, Minibatch, NodeProgram, Saga
+from algorithms import (
+    AccordionBatch,
+    AdPsgd,
+    AsynchronousPushSum,
+    Attacked,
+    DecentralizedSGD,
+    FedAT,
+    Full,
+    Minibatch,
+    NodeProgram,
+    Saga,
+    SignFlip,
+)
 from gossip import SimulatedClock
 from gossip.drivers.events import EventDriver
 from gossip.drivers.gradients import NodeGradients
@@ -44,7 +57,13 @@ def test_it_is_the_run_of_the_driver() -> None:
     last = result.history[-1]
     assert last["simulated_seconds"] == driver.seconds
     assert last["bytes_sent_per_node"] == driver.traffic.bytes.double().mean()
-    assert result.summary["staleness"] == driver.schedule.staleness().mean()
+    stale, idle = driver.schedule.staleness(), driver.schedule.idle_seconds()
+    assert result.summary["staleness"] == stale.mean()
+    ends = [record["step"] * 8 for record in result.history]
+    means = [stale[begin:end].mean() for begin, end in pairwise(ends)]
+    assert [record["staleness"] for record in result.history] == pytest.approx([0.0, *means])
+    assert last["idle_share"] == result.summary["idle_share"] == pytest.approx(idle.mean() / driver.seconds)
+    assert last["updates_per_second"] == pytest.approx(240 / driver.seconds)
 
 
 def test_records_come_at_shares_of_all_gradients() -> None:
@@ -72,7 +91,7 @@ def test_it_ends_in_time() -> None:
 
 def test_without_a_clock_all_nodes_are_as_fast_and_no_time_is_told(tmp_path: Path) -> None:
     result = run(clock=None, output=tmp_path)
-    assert "simulated_seconds" not in result.history[-1]
+    assert not {"simulated_seconds", "updates_per_second"} & {*result.history[-1]}
     assert result.directory is not None
     schedule = Schedule.load(result.directory / "schedule.npz")
     gradients = schedule.nodes[schedule.kinds == GRADIENT]
@@ -92,7 +111,7 @@ def test_what_was_recorded_happens_again(algorithm: Any, oracle: Any, tmp_path: 
     assert first.directory is not None
     again = run(algorithm=algorithm, oracle=oracle, clock=None, replay=first.directory / "schedule.npz")
     assert torch.equal(again.model, first.model)
-    told = ("seconds", "simulated_seconds", "gradients_per_node", "queries_per_node")
+    told = ("seconds", "simulated_seconds", "updates_per_second", "gradients_per_node", "queries_per_node")
     for one, other in zip(first.history, again.history, strict=True):
         assert {k: v for k, v in one.items() if k not in told} == {k: v for k, v in other.items() if k not in told}
 
@@ -141,10 +160,23 @@ def test_what_has_no_effect_is_refused(options: dict[str, Any], message: str) ->
 def test_a_schedule_of_other_nodes_is_refused(tmp_path: Path) -> None:
     first = run(output=tmp_path)
     assert first.directory is not None
-    with pytest.raises(ValueError, match="the schedule is one of 8 nodes, and the topology has 6"):
-        run(topology=ring(6), clock=None, replay=first.directory / "schedule.npz")
-    with pytest.raises(ValueError, match="the schedule does not belong to these programs"):
-        run(algorithm=AdPsgd(active="all"), clock=None, replay=first.directory / "schedule.npz")
+    others: dict[str, dict[str, Any]] = {
+        "topology.nodes is 8 there and 6 here": {"topology": ring(6)},
+        "algorithm.lr is 0.5 there and 0.1 here": {"algorithm": AdPsgd()},
+        "algorithm is AdPsgd there and AsynchronousPushSum here": {"algorithm": AsynchronousPushSum()},
+        "seed is 4 there and 5 here": {"seed": 5},
+        "oracle is Full there and Minibatch here": {"oracle": Minibatch(4)},
+    }
+    for difference, options in others.items():
+        with pytest.raises(ValueError, match=f"schedule.npz is the schedule of another run: .*{difference}"):
+            run(clock=None, replay=first.directory / "schedule.npz", **options)
+
+
+@pytest.mark.parametrize("around", [Attacked, AccordionBatch], ids=["attacked", "accordion"])
+def test_what_goes_around_methods_in_lockstep_takes_no_other(around: Any) -> None:
+    more = {"attack": SignFlip(), "attackers": (1,)} if around is Attacked else {}
+    with pytest.raises(ValueError, match=r"algorithm = AdPsgd.* a method whose nodes step together"):
+        around(METHOD, **more)
 
 
 def test_with_a_server_its_model_is_what_is_evaluated() -> None:

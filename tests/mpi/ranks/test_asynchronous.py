@@ -19,7 +19,13 @@ from tests.mpi.helpers import Results, assert_same, kept, results_of, trained
 
 CLOCK = SimulatedClock(0.01, 2e-3, 1e6, 0.01, slow_nodes=(1,), slowdown=3.0)
 SOME = ("a2cid2", "ad-psgd-compressed", "fed-at", "push-sum")
-COUNTED = ("gradients_per_node", "queries_per_node", "simulated_seconds", "updates")  # ahead of what is used
+COUNTED = (
+    "gradients_per_node",
+    "queries_per_node",
+    "simulated_seconds",
+    "updates",
+    "updates_per_second",
+)  # ahead of what is used
 
 
 def options(name: str) -> dict[str, Any]:

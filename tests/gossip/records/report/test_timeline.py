@@ -64,19 +64,21 @@ def test_staleness_is_in_shares_of_all_gradients() -> None:
     assert shares == {0: pytest.approx(100 / 3), 1: pytest.approx(200 / 3)}
 
 
+def report(path: Path, **told: float) -> str:
+    about = summary(HISTORY[-1]) | told
+    write_report(path, summary=about, history=HISTORY, topology=ring(2), config=CONFIG, schedule=schedule())
+    return path.read_text(encoding="utf-8")
+
+
 def test_the_page_says_what_nodes_did(tmp_path: Path) -> None:
-    path = tmp_path / "report.html"
-    write_report(
-        path,
-        summary=summary(HISTORY[-1]),
-        history=HISTORY,
-        topology=ring(2),
-        config=CONFIG,
-        schedule=schedule(),
-    )
-    text = path.read_text(encoding="utf-8")
+    text = report(tmp_path / "report.html", updates_per_second=0.5)
     page = Page(text)
     assert page.tags["svg"] == 5
     assert len(page.ids) == len(set(page.ids))
     assert "0.5 gradients per second" in text
     assert "16.7 % of the time on average, 0.0 to 33.3 %" in text
+
+
+def test_the_page_tells_no_rate_where_seconds_mean_nothing(tmp_path: Path) -> None:
+    text = report(tmp_path / "report.html")
+    assert "gradients per second" not in text and "16.7 % of the time on average" in text
