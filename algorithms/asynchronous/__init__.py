@@ -11,6 +11,7 @@ from algorithms.asynchronous.elastic_averaging import AsynchronousElasticAveragi
 from algorithms.asynchronous.fed_async import FedAsync as FedAsync
 from algorithms.asynchronous.fed_at import FedAT as FedAT
 from algorithms.asynchronous.fed_buff import FedBuff as FedBuff
+from algorithms.asynchronous.leader_sgd import AsynchronousLeaderSGD as AsynchronousLeaderSGD
 from algorithms.asynchronous.overlap_push_sum import OverlapPushSum as OverlapPushSum
 from algorithms.asynchronous.push_sum import AsynchronousPushSum as AsynchronousPushSum
 from algorithms.asynchronous.swarm_sgd import SwarmSGD as SwarmSGD

@@ -47,10 +47,14 @@ class Asynchronous(Method):
     def hubs(self) -> int:
         """How many nodes, the last ones, servers included, are linked to all others.
 
-        If there are any, these are all links: the topology says only how many nodes have data. The model of the last
-        node is then what the run outputs.
+        If there are any, these are all links: the topology says only how many nodes have data.
         """
         return self.servers
+
+    @property
+    def outputs_hub(self) -> bool:
+        """Whether what the run outputs is the model of the last node, and not each node's own."""
+        return self.hubs > 0
 
     def programs(self, graph: WeightedEdges, nodes: Sequence[int], x: Tensor) -> list[NodeProgram]:
         """The programs of some nodes, in this order.

@@ -58,6 +58,10 @@ class AttackedNodes(Asynchronous):
         return self.algorithm.hubs
 
     @property
+    def outputs_hub(self) -> bool:
+        return self.algorithm.outputs_hub
+
+    @property
     def trusted(self) -> int:
         return self.algorithm.trusted
 

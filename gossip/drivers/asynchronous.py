@@ -184,7 +184,7 @@ class AsynchronousDriver:
     def _show(self, state: NodesState) -> None:
         """Let x be what the method outputs: with hubs, the last node's model for all."""
         state.x = torch.cat([program.model for program in state.programs])
-        if self.algorithm.hubs:
+        if self.algorithm.outputs_hub:
             with self.network.unrecorded():
                 state.x = self.network.rows(state.x, [self.network.n - 1]).repeat(len(state.x), 1)
 

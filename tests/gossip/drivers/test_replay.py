@@ -16,6 +16,7 @@ from algorithms.asynchronous import (
     AdPsgd,
     Asynchronous,
     AsynchronousElasticAveraging,
+    AsynchronousLeaderSGD,
     AsynchronousPushSum,
     Downpour,
     FedAsync,
@@ -51,6 +52,12 @@ METHODS: dict[str, tuple[Asynchronous, Topology]] = {
     "zeno-plus-plus": (ZenoPlusPlus(lr=0.1, epsilon=0.5, period=2), complete(6)),
     "attacked": (
         AttackedNodes(ZenoPlusPlus(lr=0.1, epsilon=0.5, period=2), GaussianNoise(3.0), attackers=(1, 3)),
+        complete(6),
+    ),
+    "leader-sgd": (
+        AsynchronousLeaderSGD(
+            lr=0.1, period=2, groups=2, global_every=2, proximal=0.1, global_proximal=0.2, momentum=0.5
+        ),
         complete(6),
     ),
     "fed-async": (FedAsync(lr=0.3, local_steps=2, concurrency=4), complete(6)),
