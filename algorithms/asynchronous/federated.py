@@ -31,7 +31,7 @@ class AsynchronousFederated(Asynchronous):
 
         u <- w, then `local_steps` times u <- u - lr v,  v = grad f_k(u) + mu (u - w), or what the optimizer makes of it
 
-    The optimizer starts anew each time. A client that hears nothing computes nothing.
+    The optimizer starts anew each time, unless a method says otherwise. A client that hears nothing computes nothing.
 
     Sent: one dense vector down and one up per answer; or what a compressor makes of both: w is then what the client has
     decoded.
@@ -48,6 +48,8 @@ class AsynchronousFederated(Asynchronous):
     needs: ClassVar[tuple[str, ...]] = ()
     answers_difference: ClassVar[bool] = False
     """Whether clients answer with u - w, and not with u."""
+    keeps_memory: ClassVar[bool] = False
+    """Whether a client's optimizer goes on from what it remembered before."""
 
     lr: float | LearningRate = 0.1
     local_steps: int = 10
@@ -73,6 +75,10 @@ class AsynchronousFederated(Asynchronous):
             self.server(row.clone(), clients) if node == clients else Client.starting(self, row.clone())
             for node, row in zip(nodes, x.split(1), strict=True)
         ]
+
+    def steps_of(self, client: int) -> int:
+        """Gradients per answer of this client."""
+        return self.local_steps
 
     def check_clients(self, clients: int) -> None:
         """Raise ValueError if the method is not for so many clients."""
@@ -112,7 +118,9 @@ class Client(NodeProgram):
 
     def on_message(self, sender: int, value: Tensor, kind: str, context: NodeContext) -> None:
         self.x = self.anchor = value
-        self.memory, self.done = self.method.optimizer.start(value), 0
+        self.done = 0
+        if not self.method.keeps_memory:
+            self.memory = self.method.optimizer.start(value)
         context.ask_gradient(self.x)
 
     def on_gradient(self, sample: Sample, context: NodeContext) -> None:
@@ -123,7 +131,7 @@ class Client(NodeProgram):
         self.x = add_scaled(self.x, *method.optimizer.update(self.x, self.memory, gradient, lr))
         self.updates += 1
         self.done += 1
-        if self.done < method.local_steps:
+        if self.done < method.steps_of(context.node):
             context.ask_gradient(self.x)
             return
         answer = self.model - self.anchor if method.answers_difference else self.model

@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import algorithms
-from algorithms import QSGD, SGD, AttackedNodes, GaussianNoise, Minibatch, Oracle, Polyline, Saga, Sdca, TopK
+from algorithms import QSGD, SGD, AdamW, AttackedNodes, GaussianNoise, Minibatch, Oracle, Polyline, Saga, Sdca, TopK
 from algorithms.asynchronous import (
     A2CiD2,
     Acpd,
     AdPsgd,
     Asynchronous,
+    AsynchronousDiLoCo,
     AsynchronousElasticAveraging,
     AsynchronousLeaderSGD,
     AsynchronousPushSum,
@@ -57,6 +58,12 @@ METHODS: dict[str, tuple[Asynchronous, Topology]] = {
     "leader-sgd": (
         AsynchronousLeaderSGD(
             lr=0.1, period=2, groups=2, global_every=2, proximal=0.1, global_proximal=0.2, momentum=0.5
+        ),
+        complete(6),
+    ),
+    "diloco": (
+        AsynchronousDiLoCo(
+            lr=0.01, local_steps=3, buffer=2, c=0.2, optimizer=AdamW(), speeds=(1.0, 0.3, 1.0, 1.0, 1.0, 0.5)
         ),
         complete(6),
     ),
