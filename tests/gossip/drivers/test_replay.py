@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import algorithms
 from algorithms import QSGD, SGD, AdamW, AttackedNodes, GaussianNoise, Minibatch, Oracle, Polyline, Saga, Sdca, TopK
 from algorithms.asynchronous import (
     A2CiD2,
@@ -33,6 +34,7 @@ from gossip.drivers.events import EventDriver
 from gossip.drivers.gradients import NodeGradients
 from gossip.drivers.replay import ReplayDriver
 from gossip.drivers.schedule import Schedule
+from gossip.options.kinds import names
 from gossip.workloads import LogisticRegression
 from topologies import Topology, complete, erdos_renyi, exponential, ring, with_hubs
 
@@ -125,6 +127,11 @@ def test_whatever_the_order_was(seed: int, latency: float, spread: float) -> Non
     clock = SimulatedClock(0.01, latency, 1e5, spread, slow_nodes=(seed % 7,), slowdown=1.0 + seed)
     run = recorded("ad-psgd-all", Minibatch(2), clock)
     assert torch.equal(replayed("ad-psgd-all", Minibatch(2), run.schedule).models(), run.models())
+
+
+def test_every_method_is_in_the_table() -> None:
+    exported = {name for name in names(Asynchronous) if hasattr(algorithms, name)}  # not those of tests
+    assert exported == {type(method).__name__ for method, _ in METHODS.values()}
 
 
 def test_a_schedule_of_something_else_is_refused() -> None:
