@@ -4,6 +4,7 @@ from algorithms.asynchronous.a2cid2 import A2CiD2 as A2CiD2
 from algorithms.asynchronous.acpd import Acpd as Acpd
 from algorithms.asynchronous.ad_psgd import AdPsgd as AdPsgd
 from algorithms.asynchronous.async_diloco import AsynchronousDiLoCo as AsynchronousDiLoCo
+from algorithms.asynchronous.async_zeno_ps import AsynchronousZenoPS as AsynchronousZenoPS
 from algorithms.asynchronous.asynchronous import Asynchronous as Asynchronous
 from algorithms.asynchronous.asynchronous import NodesState as NodesState
 from algorithms.asynchronous.asynchronous import SavedNodes as SavedNodes

@@ -19,6 +19,7 @@ from algorithms.asynchronous import (
     AsynchronousElasticAveraging,
     AsynchronousLeaderSGD,
     AsynchronousPushSum,
+    AsynchronousZenoPS,
     Downpour,
     FedAsync,
     FedAT,
@@ -50,6 +51,7 @@ METHODS: dict[str, tuple[Asynchronous, Topology]] = {
     "easgd": (AsynchronousElasticAveraging(lr=0.3, period=2), complete(6)),
     "eamsgd": (AsynchronousElasticAveraging(lr=0.1, alpha=0.2, momentum=0.8), complete(6)),
     "downpour": (Downpour(lr=0.1, period=3), complete(6)),
+    "zeno-ps": (AsynchronousZenoPS(lr=0.1, period=2, compressor=TopK(fraction=0.5), momentum=0.5), complete(6)),
     "zeno-plus-plus": (ZenoPlusPlus(lr=0.1, epsilon=0.5, period=2), complete(6)),
     "attacked": (
         AttackedNodes(ZenoPlusPlus(lr=0.1, epsilon=0.5, period=2), GaussianNoise(3.0), attackers=(1, 3)),
