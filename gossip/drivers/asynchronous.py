@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from bisect import bisect
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -98,6 +99,9 @@ class AsynchronousDriver:
     seconds: float | None = None
     """When the run ends if it has not come to its last step."""
 
+    pause: float = math.inf
+    """Seconds, by the clock of the pace, after which the run pauses wherever it is."""
+
     simulated: bool = False
     """Whether the time of the pace is a simulated one."""
 
@@ -138,21 +142,23 @@ class AsynchronousDriver:
         state, gradients, pace = self._ready(position)
         seconds += time.perf_counter() - began
         yield self._moment(position.step, state, gradients, pace, seconds, final=position.step == steps)
-        for mark in self.marks[bisect(self.marks, position.step) :]:
-            began = time.perf_counter()
+        end = math.inf if self.seconds is None else self.seconds
+        marks = iter(self.marks[bisect(self.marks, position.step) :])
+        mark, final = next(marks, steps), position.step == steps
+        while not final:
+            began, limit = time.perf_counter(), min(end, pace.seconds + self.pause)
             with self.spans.span("nodes", "compute"):
-                pace.advance(mark * self._all_with_data, self.seconds)
+                pace.advance(mark * self._all_with_data, None if limit == math.inf else limit)
             seconds += time.perf_counter() - began
             reached = pace.gradients >= mark * self._all_with_data
-            step = mark if reached else pace.gradients // self._all_with_data
+            state.step = mark if reached else pace.gradients // self._all_with_data
             self._show(state)
-            state.step = step
-            final = not reached or not pace.more or step == steps
+            final = not pace.more or state.step == steps or (not reached and limit == end)
             if final:
                 self.tell(pace.recorded())
-            yield self._moment(step, state, gradients, pace, seconds, final=final)
-            if final:
-                return
+            moment = self._moment(state.step, state, gradients, pace, seconds, final=final)
+            yield moment if reached or final else replace(moment, between=True)
+            mark = next(marks, steps) if reached else mark
 
     def _ready(self, position: Position) -> tuple[NodesState, NodeGradients, Paced]:
         """The nodes, at the start or as a checkpoint has them."""
@@ -213,7 +219,7 @@ class AsynchronousDriver:
             text = json.dumps(shared | {"marks": schedule.marks.tolist(), "by": type(pace).__name__})
             return SavedNodes(state.x, blobs, text, step=step), gradients.saved()
 
-        return Moment(step, state, OracleState.start(0), own_seconds, look, final, saved)
+        return Moment(step, state, OracleState.start(0), own_seconds, look, final, saved=saved)
 
     def _told(self, step: int, schedule: Schedule) -> dict[str, float]:
         """How stale gradients were since the last evaluation, and since the start how idle nodes, and how many."""

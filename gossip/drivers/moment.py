@@ -63,6 +63,9 @@ class Moment(Position):
     final: bool = False
     """Whether it is the last one."""
 
+    between: bool = False
+    """Whether the run only pauses, between two steps, for whoever wants to stop or save it."""
+
     saved: Callable[[], tuple[State, OracleState]] | None = None
     """Gives what stands for the states in a checkpoint, where these cannot be saved as they are; every rank does."""
 

@@ -87,8 +87,6 @@ def _check_asynchronous(training: Training, topology: Schedule, ranks: int) -> N
         raise ValueError(f"{name} does not go with on_failure yet")
     if training.keeps and replays:
         raise ValueError("replay repeats a run that has been: it has no checkpoints; leave out checkpoint_every")
-    if ranks > 1 and Interval.of(training.checkpoint_every).seconds is not None:
-        raise ValueError(f"{name} on ranks writes checkpoints every so many steps, such as checkpoint_every = 100")
     if replays and (training.simulated is not None or training.seconds is not None):
         raise ValueError("replay says when everything happens: leave out clock, network and seconds")
     if training.simulated is not None and ranks > 1:

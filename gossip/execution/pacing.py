@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,7 @@ from topologies import Topology, with_hubs
 
 EVALUATIONS = 10  # of a run, unless told otherwise
 SAID_BY_SCHEDULE = ("clock", "network", "replay")  # of `DECIDE_MODELS`
+PAUSE = 5.0  # seconds after which ranks that may be told to stop, or to save, look whether they are
 ALIKE = SimulatedClock(compute_seconds=1.0, latency=0.0, bandwidth=float("inf"))
 """Nodes that are as fast as each other, and links that take no time: where nobody says how fast they are."""
 
@@ -82,6 +84,7 @@ def driver_of(
         network,
         links,
         pace,
+        pause=PAUSE if setting.keeps and not simulated else math.inf,
         marks=sorted((pauses | {steps}) - {0}),
         seconds=training.seconds,
         simulated=simulated,

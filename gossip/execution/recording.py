@@ -39,7 +39,8 @@ class Recording:
             DataError: It cannot be recorded.
             DivergedError: A loss is not finite; it has been recorded.
         """
-        if moment.step % evaluation_interval(self.training) == 0 or moment.final:
+        due = moment.step % evaluation_interval(self.training) == 0 and not moment.between
+        if due or moment.final:
             self._record(moment)
         self.recorder.at(moment.step)
 
