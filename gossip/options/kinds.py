@@ -9,6 +9,7 @@ from jsonargparse import class_from_function, set_parsing_settings
 import topologies
 from algorithms import (
     AdaComm,
+    Aggregator,
     Attack,
     Compressor,
     EventThreshold,
@@ -25,6 +26,7 @@ from gossip.workloads import Split, Workload
 from topologies import Schedule
 
 KINDS = {  # what may be named, by the last word of the option that names it
+    "aggregator": Aggregator,
     "algorithm": Method,
     "attack": Attack,
     "clock": SimulatedClock,
