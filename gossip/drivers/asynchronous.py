@@ -47,6 +47,10 @@ class Paced(Protocol):
     def advance(self, gradients: int | None = None, seconds: float | None = None) -> None:
         """Let happen what is due until all nodes together have so many gradients, or so many seconds have passed."""
 
+    @property
+    def ahead(self) -> list[int]:
+        """The nodes of this process whose next gradient has been computed already."""
+
     def last(self, node: int) -> Sample | None:
         """The last gradient of a node of this process, if it has had one."""
 
@@ -167,8 +171,8 @@ class AsynchronousDriver:
         if isinstance(state, NodesState):
             return state, gradients, self.pace(state.programs, self.links, gradients)
         assert isinstance(state, SavedNodes)
-        gradients.restore(position.oracle)
         trees = [unpacked(blob, self.algorithm) for blob in state.nodes]
+        gradients.restore(position.oracle, [tree["cost"] for tree in trees[: self._with_data]])
         programs = [tree["program"] for tree in trees]
         pace, shared = self.pace(programs, self.links, gradients), json.loads(state.shared)
         assert isinstance(pace, Saves)
@@ -203,7 +207,7 @@ class AsynchronousDriver:
         def look() -> Look:
             if not looks:
                 self.network.resume(self.network.round, pace.traffic, [], [])
-                used = {name: self._padded(count) for name, count in gradients.counts().items()}
+                used = {name: self._padded(count) for name, count in gradients.counts(pace.ahead).items()}
                 sample = self._first(state.x, gradients) if step == 0 else self._last(state.x, pace)
                 told = self._told(step, pace.recorded())
                 looks.append(Look(sample, used, own_seconds, simulated_seconds=pace.seconds, pace=told))
@@ -214,7 +218,10 @@ class AsynchronousDriver:
             shared, nodes = pace.saved()
             schedule = pace.recorded()
             events = schedule.by_node(self.network.nodes)
-            trees = [tree | {"events": mine} for tree, mine in zip(nodes, events, strict=True)]
+            costs = [gradients.cost(node) for node in self.network.nodes[: self._with_data]]
+            costs += [{}] * (len(nodes) - len(costs))
+            parts = zip(nodes, events, costs, strict=True)
+            trees = [tree | {"events": mine, "cost": cost} for tree, mine, cost in parts]
             blobs = [packed(tree, self.algorithm) for tree in trees]
             text = json.dumps(shared | {"marks": schedule.marks.tolist(), "by": type(pace).__name__})
             return SavedNodes(state.x, blobs, text, step=step), gradients.saved()

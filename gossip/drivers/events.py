@@ -102,6 +102,11 @@ class EventDriver:
         """Whether anything is left to happen."""
         return bool(self._queue)
 
+    @property
+    def ahead(self) -> list[int]:
+        """The nodes of this process whose next gradient has been computed already."""
+        return self._pending.ahead
+
     def last(self, node: int) -> Sample | None:
         """The last gradient of a node, if it has had one."""
         return self._nodes[node].last

@@ -112,6 +112,7 @@ class NodeGradients:
         nodes: Their numbers in the workload; all of them by default.
 
     Attributes:
+        costs: What the last gradient of each node has cost, (k,) by name of the count.
         states: The oracle's, in the order of the nodes: one of all if it remembers no more than counts, else of each.
     """
 
@@ -131,37 +132,61 @@ class NodeGradients:
         if self.states[0].remembers:
             self._gradients = [Gradients(oracle, workload, [node], seed) for node in numbers]
             self.states = [each.start(row) for each, row in zip(self._gradients, x.split(1), strict=True)]
+        self.costs = {name: torch.zeros(len(x), dtype=count.dtype) for name, count in self.states[0].counts().items()}
 
     def __call__(self, nodes: Sequence[int], x: Tensor, steps: Sequence[int]) -> Sample:
         """The gradient of this number, from 0, of each of these nodes at its own point x (len(nodes), d)."""
         places = [self._places[node] for node in nodes]
+        before = self._counted(places)
         if not self.states[0].remembers:
-            return self._gradients[0].sample_each(self.states[0], x, places, steps)
-        parts = zip(places, x.split(1), steps, strict=True)
-        return joined([self._gradients[place].sample(self.states[place], row, step) for place, row, step in parts])
+            sample = self._gradients[0].sample_each(self.states[0], x, places, steps)
+        else:
+            parts = zip(places, x.split(1), steps, strict=True)
+            sample = joined(
+                [self._gradients[place].sample(self.states[place], row, step) for place, row, step in parts]
+            )
+        for name, count in self._counted(places).items():
+            self.costs[name][places] = count - before[name]
+        return sample
 
-    def counts(self) -> dict[str, Tensor]:
-        """What the oracle has counted so far, (k,) each, by name."""
-        counts = [state.counts() for state in self.states]
+    def counts(self, ahead: Sequence[int] = ()) -> dict[str, Tensor]:
+        """What the oracle has counted so far, (k,) each, by name, without the last gradients of some of the nodes."""
+        places = [self._places[node] for node in ahead]
+        counts = self._counted(range(len(self._places)))
+        for name, count in counts.items():
+            count[places] -= self.costs[name][places]
+        return counts
+
+    def _counted(self, places: Sequence[int]) -> dict[str, Tensor]:
+        """(len(places),) each, by name: what the oracle has counted so far of the nodes in these places; copies."""
+        if not self.states[0].remembers:
+            return {name: count[list(places)] for name, count in self.states[0].counts().items()}
+        counts = [self.states[place].counts() for place in places]
         return {name: torch.cat([count[name] for count in counts]) for name in counts[0]}
+
+    def cost(self, node: int) -> dict[str, int]:
+        """What the last gradient of a node has cost, by name of the count."""
+        return {name: int(costs[self._places[node]]) for name, costs in self.costs.items()}
 
     def saved(self) -> OracleState:
         """The oracle's state of all these nodes."""
         return joined_parts(self.states)
 
-    def restore(self, state: OracleState) -> None:
-        """Go on from such a state."""
+    def restore(self, state: OracleState, costs: Sequence[dict[str, int]]) -> None:
+        """Go on from such a state, where the last gradients have cost this."""
+        for name, known in self.costs.items():
+            known[:] = torch.tensor([cost[name] for cost in costs])
         k = len(self.states)
         self.states = [state] if k == 1 else [row_of(state, row) for row in range(k)]
 
     def look(self, x: Tensor) -> Sample:
         """The first gradients of all nodes at these points (k, d), as if nobody had looked."""
-        nodes, states = list(self._places), self.states
-        self.states = deepcopy(states)
+        nodes, before = list(self._places), (self.states, self.costs)
+        self.states, self.costs = deepcopy(before)
         try:
             return self(nodes, x, [0] * len(nodes))
         finally:
-            self.states = states
+            self.states, self.costs = before
 
 
 def joined(samples: Sequence[Sample]) -> Sample:

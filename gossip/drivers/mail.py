@@ -170,6 +170,11 @@ class MailDriver:
         """Whether anything is left to happen to any node of any process, at the last mark."""
         return self._mail.state.more
 
+    @property
+    def ahead(self) -> list[int]:
+        """The nodes of this process whose next gradient has been computed already."""
+        return self._pending.ahead
+
     def last(self, node: int) -> Sample | None:
         """The last gradient of a node of this process, if it has had one."""
         return self._nodes[node].last

@@ -157,6 +157,11 @@ class PendingGradients:
         """A node asks for its gradient of this number at x (1, d)."""
         self._asked[node] = x, step
 
+    @property
+    def ahead(self) -> list[int]:
+        """The nodes whose gradients have been computed and not taken."""
+        return list(self._there)
+
     def forget(self, node: int) -> None:
         """It will not be needed."""
         self._asked.pop(node, None)

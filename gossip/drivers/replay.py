@@ -141,6 +141,11 @@ class ReplayDriver:
         """What the nodes of this process have sent so far."""
         return Traffic(torch.tensor([*self._sent_bytes.values()]), torch.tensor([*self._sent_messages.values()]))
 
+    @property
+    def ahead(self) -> list[int]:
+        """The nodes of this process whose next gradient has been computed already."""
+        return self._pending.ahead
+
     def last(self, node: int) -> Sample | None:
         """The last gradient of a node of this process, if it has had one."""
         return self._nodes[node].last
