@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from algorithms import Accordion, Algorithm, Attacked, ChocoSGD, ErrorFeedbackSGD, SignSGD, Switched, Zeno
+from algorithms import Accordion, Algorithm, Attacked, ChocoSGD, ErrorFeedbackSGD, Method, SignSGD, Switched, Zeno
 from algorithms.around import AroundMethod
 
-ASKED = [name for name, value in vars(Algorithm).items() if isinstance(value, property)]
+PROPERTIES = vars(Method) | vars(Algorithm)
+ASKED = [name for name, value in PROPERTIES.items() if isinstance(value, property)]
 ASKED += ["needs", "least_eigenvalue"]
 
 

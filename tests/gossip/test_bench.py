@@ -73,7 +73,7 @@ def check_speeds(rows: list[dict[str, Any]], output: str, ranks: int = 0) -> Non
         assert row["ranks"] == max(ranks, 1)
         assert row["operator"] in output
         assert min(row["encode_seconds"], row["decode_seconds"], row["copy_seconds"]) > 0
-        assert row["bits_per_entry"] > 0 and row["paper_bits_per_entry"] > 0
+        assert row["bits_per_entry"] > 0 and (row["paper_bits_per_entry"] or 1) > 0  # of Polyline there are none
         assert math.isclose(row["encode_ratio"], row["encode_seconds"] / row["copy_seconds"])
         assert math.isclose(row["decode_ratio"], row["decode_seconds"] / row["copy_seconds"])
         if row["torch_seconds"] is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -37,7 +38,7 @@ class CostRow:
         torch_seconds: Seconds of a few lines of torch from the vector to the compressed one, unpacked; None where there
             are no such lines.
         bits_per_entry: Bits on the wire for an entry, header included.
-        paper_bits_per_entry: Bits for an entry by the paper's formula.
+        paper_bits_per_entry: Bits for an entry by the paper's formula; None where it has none.
     """
 
     operator: str
@@ -49,7 +50,7 @@ class CostRow:
     copy_seconds: float
     torch_seconds: float | None
     bits_per_entry: float
-    paper_bits_per_entry: float
+    paper_bits_per_entry: float | None
 
     @property
     def encode_ratio(self) -> float:
@@ -118,7 +119,9 @@ class Compressors(Command):
             "ranks": [str(row.ranks) for row in rows],
             "dimension": [f"{row.dimension:,}" for row in rows],
             "bits/entry": [f"{row.bits_per_entry:.4g}" for row in rows],
-            "in the paper": [f"{row.paper_bits_per_entry:.4g}" for row in rows],
+            "in the paper": [
+                "-" if row.paper_bits_per_entry is None else f"{row.paper_bits_per_entry:.4g}" for row in rows
+            ],
             "encode GB/s": [speed(row, row.encode_seconds) for row in rows],
             "decode GB/s": [speed(row, row.decode_seconds) for row in rows],
             "copy GB/s": [speed(row, row.copy_seconds) for row in rows],
@@ -152,7 +155,7 @@ class Compressors(Command):
             copy_seconds=seconds["copy"],
             torch_seconds=seconds.get("torch"),
             bits_per_entry=int(message.bits[0]) / d,
-            paper_bits_per_entry=message.paper_bits / d,
+            paper_bits_per_entry=None if math.isnan(message.paper_bits) else message.paper_bits / d,
         )
 
 
