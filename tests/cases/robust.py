@@ -37,7 +37,9 @@ CASES = {
         RobustSGD(lr=0.05, aggregator=Bucketing(CoordinateMedian(), size=2), momentum=0.0, server="replicated")
     ),
     "RobustGossip": Case(RobustGossip(lr=0.05, aggregator=CenteredClipping(radius=0.5), momentum=0.5), complete),
-    "RobustGossip-bridge": Case(RobustGossip(lr=0.05, order="combine-then-adapt"), complete),
+    "RobustGossip-bridge": Case(
+        RobustGossip(lr=0.05, aggregator=CoordinateMedian(), order="combine-then-adapt"), complete
+    ),
     "Attacked-krum": Case(
         Attacked(RobustSGD(lr=0.05, aggregator=Krum(forged=2)), InnerProductManipulation(0.5), attackers=(1, 3)),
         for_own_loops=False,
