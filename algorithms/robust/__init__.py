@@ -25,4 +25,5 @@ from algorithms.robust.attacked_nodes import AttackedNodes as AttackedNodes
 from algorithms.robust.robust_fed_avg import RobustFedAvg as RobustFedAvg
 from algorithms.robust.robust_gossip import RobustGossip as RobustGossip
 from algorithms.robust.robust_sgd import RobustSGD as RobustSGD
+from algorithms.robust.robustness import robustness as robustness
 from algorithms.robust.zeno import Zeno as Zeno
