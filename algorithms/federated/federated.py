@@ -155,6 +155,10 @@ class Federated(HasServer, Algorithm[S]):
         return self.optimizer.proportional
 
     @property
+    def acts_on_losses(self) -> bool:
+        return self.sampling == "power-of-choice"
+
+    @property
     def server_rule(self) -> LocalOptimizer:
         """How the server moves w along g."""
         return SGD()
@@ -244,16 +248,18 @@ class Federated(HasServer, Algorithm[S]):
     def begin_round(self, state: S, server: Tensor, network: Network) -> None:
         """Draw the clients of a round, the same everywhere, and let them and the server have its parameters (k, d)."""
         random = stream(network.draw("clients").key(0).common)
-        sizes = self._sizes(network)
         if self.candidates is not None:
-            state.clients = draw_candidates(sizes, self.candidates, random)
+            state.clients = draw_candidates(self._sizes(network), self.candidates, random)
             state.votes = (1.0,) * len(state.clients)  # until it is known who is chosen
         else:
-            votes = draw_clients(sizes, self._taking_part(network), self.sampling, self.weighting, random)
-            self._take_part(state, votes)
+            self._take_part(state, self.drawn(state, random, network))
         state.server = self.sent_down(server, state.clients, network, known=state.server)
         state.x = state.server.clone()
         state.client_memory = self.optimizer.start(state.x)
+
+    def drawn(self, state: S, random: np.random.Generator, network: Network) -> NDArray[np.float64]:
+        """(K,) the votes K p_k of the round that begins, the same on every rank; who has 0 does not take part."""
+        return draw_clients(self._sizes(network), self._taking_part(network), self.sampling, self.weighting, random)
 
     def clients(self, network: Network) -> int:
         """K, how many clients there are."""

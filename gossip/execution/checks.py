@@ -7,6 +7,7 @@ from typing import cast
 
 from algorithms import Algorithm, Attacked, HasLosses, Method, Oracle, ShardedWorkload
 from gossip.checkpoint.interval import Interval
+from gossip.execution.privacy import check_privacy
 from gossip.execution.training import Training
 from gossip.needs import check_needs
 from gossip.network import SimulatedNetwork, check_transport
@@ -59,6 +60,7 @@ def check(training: Training, ranks: int) -> Schedule:
     if training.network is not None:
         check_links(cast(SimulatedNetwork, training.network), topology.n + algorithm.servers)
     check_needs(algorithm, topology)
+    check_privacy(training)
     if isinstance(algorithm, Algorithm):
         _check_lockstep(training)
     else:

@@ -19,6 +19,7 @@ from gossip.errors import GossipError
 from gossip.execution.attempt import Finished, attempt, new_recorder
 from gossip.execution.checks import check, check_survival, repeated_trace
 from gossip.execution.outcome import Result
+from gossip.execution.privacy import check_package
 from gossip.execution.setting import prepare
 from gossip.execution.training import Training
 from gossip.fields import descriptions
@@ -72,6 +73,7 @@ def conduct(
     topology = processes.together(lambda: check(training, processes.size))
     _refuse_disagreement(training, topology, processes)
     processes.from_root(lambda: check_packages(training.loggers))
+    processes.from_root(lambda: check_package(training))
     survives = training.on_failure != "abort"
     if training.on_failure == "continue":  # without whatever rank, that of a server too
         training = replace(training, algorithm=training.algorithm.replicated())

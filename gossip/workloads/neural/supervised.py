@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,8 +15,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from algorithms import Layout, Sample, ShardedWorkload
 from algorithms.numerics.threads import one_thread, side_by_side
 from gossip.errors import UsageError
+from gossip.workloads.neural.clipped import clipped_gradient
 from gossip.workloads.neural.labels import flipped
 from gossip.workloads.neural.movable import Movable, Movables, Own, derived, evaluating, ready_to_train, trained
+from gossip.workloads.neural.on_nodes import SupervisedOnNodes
 from gossip.workloads.neural.perceptron import Perceptron
 from gossip.workloads.neural.seeding import seeded
 from gossip.workloads.neural.stamp import Stamp
@@ -183,7 +184,13 @@ class Supervised:
         if self._perceptron is None:
             return None
         norms = torch.empty(len(x), len(self.layout.shapes), dtype=torch.float64)
-        return self._sample(x, nodes, examples, None, norms)
+        return self._sample(x, nodes, examples, None, norms=norms)
+
+    def clipped_gradient(self, x: Tensor, nodes: Sequence[int], examples: Tensor, clip: float) -> Sample:
+        """See `HasClippedGradients`."""
+        if self._normalises:
+            raise UsageError("BatchNorm mixes the examples of a batch, whose gradients cannot be clipped one by one")
+        return self._sample(x, nodes, examples, None, clip=clip)
 
     def losses(self, x: Tensor, nodes: Sequence[int], examples: Tensor) -> Tensor:
         """See `HasLosses`. Computed in float32, given in the type of x, with buffers as the model came with."""
@@ -241,7 +248,14 @@ class Supervised:
         return self._findings.draws or self._movables.single
 
     def _sample(
-        self, x: Tensor, nodes: Sequence[int], examples: Tensor | None, own: Own | None, norms: Tensor | None = None
+        self,
+        x: Tensor,
+        nodes: Sequence[int],
+        examples: Tensor | None,
+        own: Own | None,
+        *,
+        norms: Tensor | None = None,
+        clip: float | None = None,
     ) -> Sample:
         here = np.asarray(nodes, np.int64)
         if examples is not None:
@@ -252,6 +266,9 @@ class Supervised:
 
         def compute(some: slice | NDArray[np.int64], places: Tensor) -> None:
             inputs, targets = self._at(places)
+            if clip is not None:
+                loss[some], gradient[some] = self._clipped(x[some], inputs, targets, clip)
+                return
             if self._perceptron is None:
                 loss[some], gradient[some] = self._loss_and_gradient(x[some][0], inputs[0], targets[0], here[some], own)
                 return
@@ -289,6 +306,14 @@ class Supervised:
             value = self._loss(movable.model(inputs), targets)
             pieces = torch.autograd.grad(value, movable.parameters, materialize_grads=True)
         return value.detach(), torch.cat([piece.reshape(-1) for piece in pieces])
+
+    def _clipped(self, x: Tensor, inputs: Tensor, targets: Tensor, clip: float) -> tuple[Tensor, Tensor]:
+        """The losses (c,) and clipped gradients (c, d) of some nodes: of one, if the model is no perceptron."""
+        if self._perceptron is not None:
+            return self._perceptron.losses_and_clipped_gradients(x, inputs, targets, clip)
+        with self._movables.any() as movable:
+            point = self.layout.unflatten(x[0].float())
+            return clipped_gradient(movable.model, self._loss, point, inputs[0], targets[0], clip)
 
     @contextmanager
     def _model_of(self, x: Tensor, node: NDArray[np.int64], own: Own | None) -> Iterator[Movable]:
@@ -364,33 +389,6 @@ class Supervised:
         self._latest = nodes.copy()
         self._starts = (np.cumsum(sizes) - sizes)[np.searchsorted(self._ready_nodes, nodes)]
         return self._starts
-
-
-@dataclass(frozen=True)
-class SupervisedOnNodes:
-    """A workload with what its nodes have of their own, which gradients and losses change."""
-
-    workload: Supervised
-    own: Own
-
-    @property
-    def layout(self) -> Layout:
-        return self.workload.layout
-
-    def initial(self) -> Tensor:
-        return self.workload.initial()
-
-    def examples(self, node: int) -> int:
-        return self.workload.examples(node)
-
-    def gradient(self, x: Tensor, nodes: Sequence[int], examples: Tensor | None = None) -> Sample:
-        return self.workload._sample(x, nodes, examples, self.own)
-
-    def losses(self, x: Tensor, nodes: Sequence[int], examples: Tensor) -> Tensor:
-        return self.workload._losses(x, nodes, examples, self.own)
-
-    def evaluate(self, x: Tensor) -> Mapping[str, float]:
-        return self.workload.evaluate(x)
 
 
 def _float32(values: Tensor) -> Tensor:
