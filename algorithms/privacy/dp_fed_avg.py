@@ -112,6 +112,8 @@ class DPFedAvg(Federated[PrivateFederatedState]):
         amplifies = "independent or uniform: of other samples it is not known how much they amplify privacy"
         check(self.sampling in ("independent", "uniform"), self, "sampling", amplifies)
         check(self.weighting == "unbiased", self, "weighting", "unbiased, which has a fixed denominator")
+        accounted = "left out: it is not known what they spend where clients come and go"
+        check(not self.uneven, self, "availability and delivery", accounted)
         check_mechanism(self, self.clip, self.noise_multiplier, self.delta)
         equal = self.weights == "equal" or not self.mechanism.discrete
         check(equal, self, "weights", "equal with discrete noise, which is for sums of integers")

@@ -56,6 +56,8 @@ class DPFTRL(Federated[PrivateFederatedState]):
         check(self.weighting == "sampled", self, "weighting", "left out: the denominator is fixed")
         check(self.weights == "equal", self, "weights", "equal")
         check_momentum(self, self.momentum)
+        accounted = "left out: it is not known what they spend where clients come and go"
+        check(not self.uneven, self, "availability and delivery", accounted)
         check_mechanism(self, self.clip, self.noise_multiplier, self.delta)
 
     @property

@@ -13,6 +13,7 @@ from typing import ParamSpec, cast
 
 import torch
 
+from algorithms import Asynchronous
 from gossip.drivers.moment import Observer
 from gossip.errors import GossipError
 from gossip.execution.attempt import Finished, attempt, new_recorder
@@ -90,10 +91,13 @@ def conduct(
             if warning and processes.rank == 0:
                 warn(warning)
         if survives:
+            from gossip.execution.outliving import Outliving
             from gossip.execution.survival import Survival
             from gossip.processes.mpi import MpiCommunicator
 
-            return Survival(setting, cast(MpiCommunicator, processes), signals).conduct(all_models)
+            goes_on = training.on_failure == "continue" and isinstance(training.algorithm, Asynchronous)
+            ranks = cast(MpiCommunicator, processes)
+            return (Outliving if goes_on else Survival)(setting, ranks, signals).conduct(all_models)
         recorder = new_recorder(setting, processes)
         return attempt(
             setting, recorder, processes=processes, signals=signals, all_models=all_models, observers=observers

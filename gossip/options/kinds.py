@@ -12,6 +12,7 @@ from algorithms import (
     AdaptiveClipping,
     Aggregator,
     Attack,
+    Availability,
     Compressor,
     EventThreshold,
     LearningRate,
@@ -23,6 +24,7 @@ from algorithms import (
     StalenessDiscount,
 )
 from algorithms.compressors.sparsifiers.sparsifier import Sparsifier
+from gossip.availability_file import AvailabilityFile as AvailabilityFile  # one that may be named
 from gossip.network import SimulatedClock
 from gossip.workloads import Split, Workload
 from topologies import Schedule
@@ -32,6 +34,7 @@ KINDS = {  # what may be named, by the last word of the option that names it
     "aggregator": Aggregator,
     "algorithm": Method,
     "attack": Attack,
+    "availability": Availability,
     "clock": SimulatedClock,
     "compressor": Compressor,
     "contraction": Compressor,

@@ -14,13 +14,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from algorithms import Layout, Sample, ShardedWorkload
 from algorithms.numerics.threads import one_thread, side_by_side
-from algorithms.randomness import generator
 from gossip.errors import UsageError
 from gossip.workloads.neural.clipped import clipped_gradient
 from gossip.workloads.neural.labels import flipped
 from gossip.workloads.neural.movable import Movable, Movables, Own, derived, evaluating, ready_to_train, trained
 from gossip.workloads.neural.on_nodes import SupervisedOnNodes
 from gossip.workloads.neural.perceptron import Perceptron
+from gossip.workloads.neural.seeding import seeded
+from gossip.workloads.neural.stamp import Stamp
 from gossip.workloads.neural.state_dict import StateDict, entries
 from gossip.workloads.neural.trial import Findings, Trial, few
 from gossip.workloads.workload import check_examples
@@ -96,6 +97,7 @@ class Supervised:
             raise UsageError(f"node {int(self._sizes.argmin())} has no training example; every node needs at least one")
         self._ready_nodes = self._latest = self._starts = np.empty(0, np.int64)
         self._loss, self._classification, self._seed = loss, classification, seed
+        self._stamped: Supervised | None = None  # on held-out images with the pattern of a backdoor
         plain, computed = entries(model), [name for name, _ in derived(model)]
         model = ready_to_train(model, running_statistics)
         self.layout = trained(model)
@@ -163,6 +165,16 @@ class Supervised:
         changed._inputs, changed._targets, changed._shards = flipped(*data, nodes, self._test_targets)
         return changed
 
+    def with_backdoor(self, nodes: Sequence[int], stamp: Stamp) -> Supervised:
+        """See `HasImages`."""
+        stamp.check(self._inputs, self._targets, self._prepare, self._classification)
+        changed, data = copy.copy(self), (self._inputs, self._targets, self._shards)
+        changed._inputs, changed._targets, changed._shards = stamp.poisoned(*data, nodes)
+        changed._stamped = copy.copy(self)
+        tests = self._test_inputs, self._test_targets
+        changed._stamped._test_inputs, changed._stamped._test_targets = stamp.tests(*tests, self._inputs, self._prepare)
+        return changed
+
     def gradient(self, x: Tensor, nodes: Sequence[int], examples: Tensor | None = None) -> Sample:
         """See `ShardedWorkload`. Computed in float32, given in the type of x, with buffers as the model came with."""
         return self._sample(x, nodes, examples, None)
@@ -194,7 +206,8 @@ class Supervised:
         return SupervisedOnNodes(self, Own(buffers, {node: row for row, node in enumerate(nodes)}))
 
     def evaluate(self, x: Tensor, buffers: Mapping[str, Tensor] | None = None) -> Mapping[str, float]:
-        """ "test_loss", the mean over the held-out examples, and "test_accuracy" in 0..1 of a classifier.
+        """ "test_loss", the mean over the held-out examples, and "test_accuracy" in 0..1 of a classifier; with a
+        backdoor "backdoor_accuracy", the share of stamped held-out images of other classes taken for its target.
 
         Args:
             x: (d,).
@@ -218,6 +231,8 @@ class Supervised:
         else:
             side_by_side(compute, len(inputs))
         metrics = {"test_loss": float(totals.sum()) / len(self._test_inputs)}
+        if self._stamped:
+            metrics["backdoor_accuracy"] = self._stamped.evaluate(x, buffers)["test_accuracy"]
         return metrics | ({"test_accuracy": correct.sum() / self._test_targets.numel()} if self._classification else {})
 
     def _cut(self, held_out: Tensor) -> Sequence[Tensor]:
@@ -374,22 +389,6 @@ class Supervised:
         self._latest = nodes.copy()
         self._starts = (np.cumsum(sizes) - sizes)[np.searchsorted(self._ready_nodes, nodes)]
         return self._starts
-
-
-@contextmanager
-def seeded(seed: int, purpose: str, *numbers: int) -> Iterator[None]:
-    """Torch's global generator set to this seed, purpose and numbers within the block, and as before after it.
-
-    It draws in float32 there, whatever torch's default type.
-    """
-    dtype = torch.get_default_dtype()
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(int(generator(seed, purpose, *numbers).integers(2**63)))
-        torch.set_default_dtype(torch.float32)
-        try:
-            yield
-        finally:
-            torch.set_default_dtype(dtype)
 
 
 def _float32(values: Tensor) -> Tensor:
