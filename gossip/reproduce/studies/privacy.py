@@ -286,7 +286,7 @@ def _draw(figure: Figure, table: Sequence[Mapping[str, Any]]) -> None:
 
 
 STUDY = Study(
-    paper="McMahan et al. 2018, 1710.06963; Abadi et al. 2016, 1607.00133; Kairouz et al. 2021, 2103.00039",
+    paper="McMahan et al. 2018, arXiv 1710.06963; Abadi et al. 2016, 1607.00133; Kairouz et al. 2021, 2103.00039",
     claim="what it costs in accuracy to hide clients from a server's models, or examples from neighbours",
     run=run,
     seeds=2,
