@@ -121,6 +121,8 @@ class DPFedAvg(Federated[PrivateFederatedState]):
         check(self.weighting == "unbiased", self, "weighting", "unbiased, which has a fixed denominator")
         check_turnout(self)
         check_mechanism(self, self.clip, self.noise_multiplier, self.delta)
+        if self.noise_multiplier:
+            self.mechanism.check_deviation(self.noise_multiplier * self.clip)
         equal = self.weights == "equal" or not self.mechanism.discrete
         check(equal, self, "weights", "equal with discrete noise, which is for sums of integers")
 

@@ -87,6 +87,8 @@ class NoisyMessages(AroundMethod, Algorithm[NoisyMessagesState]):  # type: ignor
         compresses = self.algorithm.compresses or _has_compressor(self.algorithm)
         check(not compresses, self, "algorithm", "one that sends vectors, not compressed messages, as DecentralizedSGD")
         check_mechanism(self, self.clip, self.noise_multiplier, self.delta)
+        if self.noise_multiplier:
+            self.mechanism.check_deviation(self.noise_multiplier * self.clip)
 
     def start(self, x: Tensor, network: Network) -> NoisyMessagesState:
         method = self.algorithm.start(x, network)
