@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from algorithms.blocks.server import server_rows
+from algorithms.checks import check
+from algorithms.federated.availability import AlwaysAvailable
+from algorithms.federated.delivery import Delivery
 from algorithms.federated.federated import Federated, FederatedState
 from algorithms.network import Network
 
@@ -54,3 +57,10 @@ def taking_part(method: Method, network: Network) -> int:
 def first_state(state: FederatedState, clip: float) -> PrivateFederatedState:
     """That before the first round."""
     return PrivateFederatedState(**vars(state), rounds=0, clip=clip)
+
+
+def check_always_there(method: Method) -> None:
+    """Refuse clients that come and go."""
+    spending = "left out: it is not known what rounds spend whose clients come and go"
+    check(method.availability == AlwaysAvailable(), method, "availability", spending)
+    check(method.delivery == Delivery(), method, "delivery", spending)
