@@ -174,10 +174,6 @@ class Federated(HasServer, Algorithm[S]):
         return self.optimizer.proportional
 
     @property
-    def acts_on_losses(self) -> bool:
-        return self.sampling == "power-of-choice"
-
-    @property
     def server_rule(self) -> LocalOptimizer:
         """How the server moves w along g."""
         return SGD()

@@ -31,6 +31,13 @@ class PrivateFederatedState(FederatedState):
 Method = Federated[PrivateFederatedState]
 
 
+def check_turnout(method: Method) -> None:
+    """Refuse clients that are not always there, or do not deliver all of their work: no account is known of these."""
+    accounted = "left out: it is not known what is spent where clients come and go"
+    check(method.availability == AlwaysAvailable(), method, "availability", accounted)
+    check(method.delivery == Delivery(), method, "delivery", accounted)
+
+
 def total_of(
     method: Method, rows: Tensor, clients: Sequence[int], weights: Sequence[float], network: Network
 ) -> Tensor:
@@ -57,10 +64,3 @@ def taking_part(method: Method, network: Network) -> int:
 def first_state(state: FederatedState, clip: float) -> PrivateFederatedState:
     """That before the first round."""
     return PrivateFederatedState(**vars(state), rounds=0, clip=clip)
-
-
-def check_always_there(method: Method) -> None:
-    """Refuse clients that come and go."""
-    spending = "left out: it is not known what rounds spend whose clients come and go"
-    check(method.availability == AlwaysAvailable(), method, "availability", spending)
-    check(method.delivery == Delivery(), method, "delivery", spending)
