@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,11 +14,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from algorithms import Layout, Sample, ShardedWorkload
 from algorithms.numerics.threads import one_thread, side_by_side
-from algorithms.randomness import generator
 from gossip.errors import UsageError
-from gossip.workloads.neural.labels import flipped
+from gossip.workloads.neural.labels import Change, flipped, shifted
 from gossip.workloads.neural.movable import Movable, Movables, Own, derived, evaluating, ready_to_train, trained
+from gossip.workloads.neural.on_nodes import OnNodes
 from gossip.workloads.neural.perceptron import Perceptron
+from gossip.workloads.neural.seeding import seeded
 from gossip.workloads.neural.state_dict import StateDict, entries
 from gossip.workloads.neural.trial import Findings, Trial, few
 from gossip.workloads.workload import check_examples
@@ -141,6 +141,10 @@ class Supervised:
         """Number of training examples of a node."""
         return len(self._shards[node])
 
+    def targets_of(self, node: int) -> NDArray:
+        """See `HasTargets`."""
+        return self._targets[self._shards[node]].numpy()
+
     @property
     def sources(self) -> Mapping[str, tuple[str, str]]:
         """See `HasStateDict`."""
@@ -160,6 +164,12 @@ class Supervised:
         """See `HasLabels`."""
         changed, data = copy.copy(self), (self._inputs, self._targets, self._shards)
         changed._inputs, changed._targets, changed._shards = flipped(*data, nodes, self._test_targets)
+        return changed
+
+    def with_changed_inputs(self, change: Change) -> Supervised:
+        """See `HasInputs`."""
+        changed = copy.copy(self)
+        changed._inputs, changed._targets, changed._shards = shifted(self._inputs, self._targets, self._shards, change)
         return changed
 
     def gradient(self, x: Tensor, nodes: Sequence[int], examples: Tensor | None = None) -> Sample:
@@ -184,7 +194,7 @@ class Supervised:
 
     def on(self, buffers: Mapping[str, Tensor], nodes: Sequence[int]) -> ShardedWorkload:
         """See `HasBuffers`."""
-        return SupervisedOnNodes(self, Own(buffers, {node: row for row, node in enumerate(nodes)}))
+        return OnNodes(self, self._sample, self._losses, Own(buffers, {node: row for row, node in enumerate(nodes)}))
 
     def evaluate(self, x: Tensor, buffers: Mapping[str, Tensor] | None = None) -> Mapping[str, float]:
         """ "test_loss", the mean over the held-out examples, and "test_accuracy" in 0..1 of a classifier.
@@ -349,49 +359,6 @@ class Supervised:
         self._latest = nodes.copy()
         self._starts = (np.cumsum(sizes) - sizes)[np.searchsorted(self._ready_nodes, nodes)]
         return self._starts
-
-
-@dataclass(frozen=True)
-class SupervisedOnNodes:
-    """A workload with what its nodes have of their own, which gradients and losses change."""
-
-    workload: Supervised
-    own: Own
-
-    @property
-    def layout(self) -> Layout:
-        return self.workload.layout
-
-    def initial(self) -> Tensor:
-        return self.workload.initial()
-
-    def examples(self, node: int) -> int:
-        return self.workload.examples(node)
-
-    def gradient(self, x: Tensor, nodes: Sequence[int], examples: Tensor | None = None) -> Sample:
-        return self.workload._sample(x, nodes, examples, self.own)
-
-    def losses(self, x: Tensor, nodes: Sequence[int], examples: Tensor) -> Tensor:
-        return self.workload._losses(x, nodes, examples, self.own)
-
-    def evaluate(self, x: Tensor) -> Mapping[str, float]:
-        return self.workload.evaluate(x)
-
-
-@contextmanager
-def seeded(seed: int, purpose: str, *numbers: int) -> Iterator[None]:
-    """Torch's global generator set to this seed, purpose and numbers within the block, and as before after it.
-
-    It draws in float32 there, whatever torch's default type.
-    """
-    dtype = torch.get_default_dtype()
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(int(generator(seed, purpose, *numbers).integers(2**63)))
-        torch.set_default_dtype(torch.float32)
-        try:
-            yield
-        finally:
-            torch.set_default_dtype(dtype)
 
 
 def _float32(values: Tensor) -> Tensor:
