@@ -132,6 +132,10 @@ class PushSumNode(NodeProgram):
         for value, _ in returned:
             self._add(value)
 
+    @property
+    def mass(self) -> float:
+        return float(self.push_sum.weight)
+
     def _add(self, whole: Tensor) -> None:
         self.push_sum = self.push_sum + PushSum(whole[:, :-1], whole[:, -1:])
 

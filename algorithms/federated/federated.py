@@ -173,6 +173,10 @@ class Federated(HasServer, Algorithm[S]):
         return self.optimizer.proportional
 
     @property
+    def acts_on_losses(self) -> bool:
+        return self.sampling == "power-of-choice"
+
+    @property
     def server_rule(self) -> LocalOptimizer:
         """How the server moves w along g."""
         return SGD()
@@ -269,21 +273,23 @@ class Federated(HasServer, Algorithm[S]):
         """Draw the clients of a round, the same everywhere, and let them and the server have its parameters (k, d)."""
         if state.turnout is not None:
             state.turnout.round += 1
-        random, sizes = randomness(state.turnout, "clients", network), self._sizes(network)
-        available = self._available(state.turnout, network)
+        random = randomness(state.turnout, "clients", network)
         if self.candidates is not None:
-            here = [size if there else 0.0 for size, there in zip(sizes, available, strict=True)]
-            state.clients = draw_candidates(here, self.candidates, random)
+            there = zip(self._sizes(network), self._available(state.turnout, network), strict=True)
+            state.clients = draw_candidates([size if here else 0.0 for size, here in there], self.candidates, random)
             state.votes = (1.0,) * len(state.clients)  # until it is known who is chosen
             if state.turnout is not None:
                 state.turnout.steps = (1,) * len(state.clients)
         else:
-            chosen = self._chosen_number(network)
-            votes = draw_available(available, sizes, chosen, self.sampling, self.weighting, random)
-            self._take_part(state, votes, network)
+            self._take_part(state, self.drawn(state, random, network), network)
         state.server = self.sent_down(server, state.clients, network, known=state.server)
         state.x = state.server.clone()
         state.client_memory = self.optimizer.start(state.x)
+
+    def drawn(self, state: S, random: np.random.Generator, network: Network) -> NDArray[np.float64]:
+        """(K,) the votes K p_k of the round that begins, the same on every rank; who has 0 does not take part."""
+        available, chosen = self._available(state.turnout, network), self._chosen_number(network)
+        return draw_available(available, self._sizes(network), chosen, self.sampling, self.weighting, random)
 
     def clients(self, network: Network) -> int:
         """K, how many clients there are."""

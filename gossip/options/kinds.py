@@ -9,6 +9,7 @@ from jsonargparse import class_from_function, set_parsing_settings
 import topologies
 from algorithms import (
     AdaComm,
+    AdaptiveClipping,
     Aggregator,
     Attack,
     Availability,
@@ -16,6 +17,7 @@ from algorithms import (
     EventThreshold,
     LearningRate,
     LocalOptimizer,
+    Mechanism,
     Method,
     Oracle,
     Proximal,
@@ -28,6 +30,7 @@ from gossip.workloads import Split, Workload
 from topologies import Schedule
 
 KINDS = {  # what may be named, by the last word of the option that names it
+    "adaptive": AdaptiveClipping,
     "aggregator": Aggregator,
     "algorithm": Method,
     "attack": Attack,
@@ -37,6 +40,7 @@ KINDS = {  # what may be named, by the last word of the option that names it
     "contraction": Compressor,
     "discount": StalenessDiscount,
     "lr": LearningRate,
+    "mechanism": Mechanism,
     "optimizer": LocalOptimizer,
     "oracle": Oracle,
     "period": AdaComm,

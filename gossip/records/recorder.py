@@ -193,6 +193,8 @@ class Recorder:
         parts = [f"train loss {last['train_loss']:.4f}", f"test loss {last['test_loss']:.4f}"]
         if "test_accuracy" in last:
             parts.append(f"test accuracy {last['test_accuracy']:.4f}")
+        if "epsilon" in last:
+            parts.append(f"epsilon {last['epsilon']:.4g}")
         return "  ".join([*parts, f"consensus distance {last['consensus_distance']:.2e}"])
 
 

@@ -2,6 +2,7 @@
 
 from gossip.workloads.adversarial_perturbation import AdversarialPerturbation as AdversarialPerturbation
 from gossip.workloads.averaging import Averaging as Averaging
+from gossip.workloads.backdoor import Backdoor as Backdoor
 from gossip.workloads.flipped_labels import FlippedLabels as FlippedLabels
 from gossip.workloads.linear.hinge_loss import HingeLoss as HingeLoss
 from gossip.workloads.linear.least_squares import LeastSquares as LeastSquares

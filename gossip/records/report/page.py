@@ -120,6 +120,8 @@ def _headlines(summary: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     if summary.get("test_accuracy") is not None:
         yield "test accuracy", f"{100 * summary['test_accuracy']:.1f} %"
     yield "test loss", pretty(number(summary.get("test_loss"), 4))
+    if "epsilon" in summary:
+        yield "epsilon", pretty(number(summary["epsilon"], 4)) if summary["epsilon"] is not None else "infinite"
     yield "consensus distance", pretty(number(summary.get("consensus_distance"), 3))
     yield "sent per node", byte_count(summary.get("bytes_sent_per_node"))
     yield "time", duration(summary.get("seconds"))

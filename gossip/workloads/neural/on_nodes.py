@@ -1,31 +1,26 @@
-"""A torch model on tensors in memory, with what nodes have of their own."""
+"""A torch model with what its nodes have of their own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from algorithms import Layout, Sample, ShardedWorkload
+from algorithms import Layout, Sample
 from gossip.workloads.neural.movable import Own
+
+if TYPE_CHECKING:
+    from gossip.workloads.neural.supervised import Supervised
 
 
 @dataclass(frozen=True)
-class OnNodes:
+class SupervisedOnNodes:
     """A workload with what its nodes have of their own, which gradients and losses change."""
 
-    workload: ShardedWorkload
-    """Has the data."""
-
-    sample_with: Callable[[Tensor, Sequence[int], Tensor | None, Own], Sample]
-    """Its gradients, with that."""
-
-    losses_with: Callable[[Tensor, Sequence[int], Tensor, Own], Tensor]
-    """Its losses, with that."""
-
+    workload: Supervised
     own: Own
-    """What nodes have."""
 
     @property
     def layout(self) -> Layout:
@@ -38,10 +33,10 @@ class OnNodes:
         return self.workload.examples(node)
 
     def gradient(self, x: Tensor, nodes: Sequence[int], examples: Tensor | None = None) -> Sample:
-        return self.sample_with(x, nodes, examples, self.own)
+        return self.workload._sample(x, nodes, examples, self.own)
 
     def losses(self, x: Tensor, nodes: Sequence[int], examples: Tensor) -> Tensor:
-        return self.losses_with(x, nodes, examples, self.own)
+        return self.workload._losses(x, nodes, examples, self.own)
 
     def evaluate(self, x: Tensor) -> Mapping[str, float]:
         return self.workload.evaluate(x)

@@ -15,11 +15,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from algorithms import Layout, Sample, ShardedWorkload
 from algorithms.numerics.threads import one_thread, side_by_side
 from gossip.errors import UsageError
+from gossip.workloads.neural.clipped import clipped_gradient
 from gossip.workloads.neural.labels import Change, flipped, shifted
 from gossip.workloads.neural.movable import Movable, Movables, Own, derived, evaluating, ready_to_train, trained
-from gossip.workloads.neural.on_nodes import OnNodes
+from gossip.workloads.neural.on_nodes import SupervisedOnNodes
 from gossip.workloads.neural.perceptron import Perceptron
 from gossip.workloads.neural.seeding import seeded
+from gossip.workloads.neural.stamp import Stamp
 from gossip.workloads.neural.state_dict import StateDict, entries
 from gossip.workloads.neural.trial import Findings, Trial, few
 from gossip.workloads.workload import check_examples
@@ -95,6 +97,7 @@ class Supervised:
             raise UsageError(f"node {int(self._sizes.argmin())} has no training example; every node needs at least one")
         self._ready_nodes = self._latest = self._starts = np.empty(0, np.int64)
         self._loss, self._classification, self._seed = loss, classification, seed
+        self._stamped: Supervised | None = None  # on held-out images with the pattern of a backdoor
         plain, computed = entries(model), [name for name, _ in derived(model)]
         model = ready_to_train(model, running_statistics)
         self.layout = trained(model)
@@ -172,6 +175,16 @@ class Supervised:
         changed._inputs, changed._targets, changed._shards = shifted(self._inputs, self._targets, self._shards, change)
         return changed
 
+    def with_backdoor(self, nodes: Sequence[int], stamp: Stamp) -> Supervised:
+        """See `HasImages`."""
+        stamp.check(self._inputs, self._targets, self._prepare, self._classification)
+        changed, data = copy.copy(self), (self._inputs, self._targets, self._shards)
+        changed._inputs, changed._targets, changed._shards = stamp.poisoned(*data, nodes)
+        changed._stamped = copy.copy(self)
+        tests = self._test_inputs, self._test_targets
+        changed._stamped._test_inputs, changed._stamped._test_targets = stamp.tests(*tests, self._inputs, self._prepare)
+        return changed
+
     def gradient(self, x: Tensor, nodes: Sequence[int], examples: Tensor | None = None) -> Sample:
         """See `ShardedWorkload`. Computed in float32, given in the type of x, with buffers as the model came with."""
         return self._sample(x, nodes, examples, None)
@@ -181,7 +194,13 @@ class Supervised:
         if self._perceptron is None:
             return None
         norms = torch.empty(len(x), len(self.layout.shapes), dtype=torch.float64)
-        return self._sample(x, nodes, examples, None, norms)
+        return self._sample(x, nodes, examples, None, norms=norms)
+
+    def clipped_gradient(self, x: Tensor, nodes: Sequence[int], examples: Tensor, clip: float) -> Sample:
+        """See `HasClippedGradients`."""
+        if self._normalises:
+            raise UsageError("BatchNorm mixes the examples of a batch, whose gradients cannot be clipped one by one")
+        return self._sample(x, nodes, examples, None, clip=clip)
 
     def losses(self, x: Tensor, nodes: Sequence[int], examples: Tensor) -> Tensor:
         """See `HasLosses`. Computed in float32, given in the type of x, with buffers as the model came with."""
@@ -194,10 +213,11 @@ class Supervised:
 
     def on(self, buffers: Mapping[str, Tensor], nodes: Sequence[int]) -> ShardedWorkload:
         """See `HasBuffers`."""
-        return OnNodes(self, self._sample, self._losses, Own(buffers, {node: row for row, node in enumerate(nodes)}))
+        return SupervisedOnNodes(self, Own(buffers, {node: row for row, node in enumerate(nodes)}))
 
     def evaluate(self, x: Tensor, buffers: Mapping[str, Tensor] | None = None) -> Mapping[str, float]:
-        """ "test_loss", the mean over the held-out examples, and "test_accuracy" in 0..1 of a classifier.
+        """ "test_loss", the mean over the held-out examples, and "test_accuracy" in 0..1 of a classifier; with a
+        backdoor "backdoor_accuracy", the share of stamped held-out images of other classes taken for its target.
 
         Args:
             x: (d,).
@@ -221,6 +241,8 @@ class Supervised:
         else:
             side_by_side(compute, len(inputs))
         metrics = {"test_loss": float(totals.sum()) / len(self._test_inputs)}
+        if self._stamped:
+            metrics["backdoor_accuracy"] = self._stamped.evaluate(x, buffers)["test_accuracy"]
         return metrics | ({"test_accuracy": correct.sum() / self._test_targets.numel()} if self._classification else {})
 
     def _cut(self, held_out: Tensor) -> Sequence[Tensor]:
@@ -236,7 +258,14 @@ class Supervised:
         return self._findings.draws or self._movables.single
 
     def _sample(
-        self, x: Tensor, nodes: Sequence[int], examples: Tensor | None, own: Own | None, norms: Tensor | None = None
+        self,
+        x: Tensor,
+        nodes: Sequence[int],
+        examples: Tensor | None,
+        own: Own | None,
+        *,
+        norms: Tensor | None = None,
+        clip: float | None = None,
     ) -> Sample:
         here = np.asarray(nodes, np.int64)
         if examples is not None:
@@ -247,6 +276,9 @@ class Supervised:
 
         def compute(some: slice | NDArray[np.int64], places: Tensor) -> None:
             inputs, targets = self._at(places)
+            if clip is not None:
+                loss[some], gradient[some] = self._clipped(x[some], inputs, targets, clip)
+                return
             if self._perceptron is None:
                 loss[some], gradient[some] = self._loss_and_gradient(x[some][0], inputs[0], targets[0], here[some], own)
                 return
@@ -284,6 +316,14 @@ class Supervised:
             value = self._loss(movable.model(inputs), targets)
             pieces = torch.autograd.grad(value, movable.parameters, materialize_grads=True)
         return value.detach(), torch.cat([piece.reshape(-1) for piece in pieces])
+
+    def _clipped(self, x: Tensor, inputs: Tensor, targets: Tensor, clip: float) -> tuple[Tensor, Tensor]:
+        """The losses (c,) and clipped gradients (c, d) of some nodes: of one, if the model is no perceptron."""
+        if self._perceptron is not None:
+            return self._perceptron.losses_and_clipped_gradients(x, inputs, targets, clip)
+        with self._movables.any() as movable:
+            point = self.layout.unflatten(x[0].float())
+            return clipped_gradient(movable.model, self._loss, point, inputs[0], targets[0], clip)
 
     @contextmanager
     def _model_of(self, x: Tensor, node: NDArray[np.int64], own: Own | None) -> Iterator[Movable]:
