@@ -23,10 +23,9 @@ from gossip.workloads.neural.perceptron import Perceptron
 from gossip.workloads.neural.seeding import seeded
 from gossip.workloads.neural.stamp import Stamp
 from gossip.workloads.neural.state_dict import StateDict, entries
-from gossip.workloads.neural.trial import Findings, Trial, few
+from gossip.workloads.neural.trial import Findings, Trial, cut, few
 from gossip.workloads.workload import check_examples
 
-EVALUATED_AT_ONCE = 250  # examples, for several threads to have some
 COMPUTED_AT_ONCE = 1 << 21  # parameters of perceptrons, for what is computed to stay in the cache
 
 Batch = tuple[NDArray[np.int64], Tensor]
@@ -224,7 +223,7 @@ class Supervised:
             buffers: Name -> (...), of one model as `buffers` has them of nodes; those that it came with by default.
         """
         own = self._own if buffers is None else {name: buffers[name] for name in self._own}
-        inputs, targets = (self._cut(each) for each in (self._test_inputs, self._test_targets))
+        inputs, targets = (cut(each, self._normalises) for each in (self._test_inputs, self._test_targets))
         totals, correct = np.zeros(len(inputs)), np.zeros(len(inputs), int)
 
         def compute(first: int, last: int) -> None:
@@ -244,13 +243,6 @@ class Supervised:
         if self._stamped:
             metrics["backdoor_accuracy"] = self._stamped.evaluate(x, buffers)["test_accuracy"]
         return metrics | ({"test_accuracy": correct.sum() / self._test_targets.numel()} if self._classification else {})
-
-    def _cut(self, held_out: Tensor) -> Sequence[Tensor]:
-        """What is evaluated at once: equal parts where a part decides on the outputs; and never one example alone."""
-        count = len(held_out)
-        if self._normalises or count % EVALUATED_AT_ONCE == 1:
-            return held_out.tensor_split(-(-count // EVALUATED_AT_ONCE))
-        return held_out.split(EVALUATED_AT_ONCE)
 
     @property
     def _alone(self) -> bool:
