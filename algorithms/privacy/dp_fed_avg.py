@@ -16,7 +16,14 @@ from algorithms.federated.federated import Federated
 from algorithms.federated.sampling import Sampling, Weighting
 from algorithms.network import Network
 from algorithms.numerics.sums import squared_norms
-from algorithms.privacy.clients import PrivateFederatedState, at_server, first_state, taking_part, total_of
+from algorithms.privacy.clients import (
+    PrivateFederatedState,
+    at_server,
+    check_turnout,
+    first_state,
+    taking_part,
+    total_of,
+)
 from algorithms.privacy.clipping import clipped
 from algorithms.privacy.mechanisms import GaussianMechanism, Mechanism
 from algorithms.privacy.spending import Spending, check_mechanism
@@ -112,8 +119,7 @@ class DPFedAvg(Federated[PrivateFederatedState]):
         amplifies = "independent or uniform: of other samples it is not known how much they amplify privacy"
         check(self.sampling in ("independent", "uniform"), self, "sampling", amplifies)
         check(self.weighting == "unbiased", self, "weighting", "unbiased, which has a fixed denominator")
-        accounted = "left out: it is not known what they spend where clients come and go"
-        check(not self.uneven, self, "availability and delivery", accounted)
+        check_turnout(self)
         check_mechanism(self, self.clip, self.noise_multiplier, self.delta)
         equal = self.weights == "equal" or not self.mechanism.discrete
         check(equal, self, "weights", "equal with discrete noise, which is for sums of integers")

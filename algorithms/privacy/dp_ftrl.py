@@ -14,7 +14,14 @@ from algorithms.checks import check
 from algorithms.federated.federated import Federated
 from algorithms.network import Network
 from algorithms.optimizers import SGD, LocalOptimizer
-from algorithms.privacy.clients import PrivateFederatedState, at_server, first_state, taking_part, total_of
+from algorithms.privacy.clients import (
+    PrivateFederatedState,
+    at_server,
+    check_turnout,
+    first_state,
+    taking_part,
+    total_of,
+)
 from algorithms.privacy.clipping import clipped
 from algorithms.privacy.spending import Spending, check_mechanism
 from algorithms.privacy.tree import prefix_noise
@@ -56,8 +63,7 @@ class DPFTRL(Federated[PrivateFederatedState]):
         check(self.weighting == "sampled", self, "weighting", "left out: the denominator is fixed")
         check(self.weights == "equal", self, "weights", "equal")
         check_momentum(self, self.momentum)
-        accounted = "left out: it is not known what they spend where clients come and go"
-        check(not self.uneven, self, "availability and delivery", accounted)
+        check_turnout(self)
         check_mechanism(self, self.clip, self.noise_multiplier, self.delta)
 
     @property

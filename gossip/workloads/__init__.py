@@ -15,6 +15,7 @@ from gossip.workloads.neural.images import Mnist as Mnist
 from gossip.workloads.neural.supervised import Supervised as Supervised
 from gossip.workloads.neural.text import Text as Text
 from gossip.workloads.neural.torch_workload import TorchWorkload as TorchWorkload
+from gossip.workloads.shifted_features import ShiftedFeatures as ShiftedFeatures
 from gossip.workloads.splits import ByGroup as ByGroup
 from gossip.workloads.splits import ByLabel as ByLabel
 from gossip.workloads.splits import Dirichlet as Dirichlet

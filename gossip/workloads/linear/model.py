@@ -146,6 +146,11 @@ class LinearModel:
         """See `HasDual`."""
         return self._loss
 
+    def targets_of(self, node: int) -> NDArray:
+        """See `HasTargets`: integers if the loss is one of classes."""
+        own = self.features_and_targets(node)[1]
+        return own if self._loss == "half square" else own.astype(np.int64)
+
     def features_and_targets(self, node: int) -> tuple[Array, Array]:
         """See `HasDual`."""
         own = slice(self._starts[node], self._starts[node] + self._sizes[node])

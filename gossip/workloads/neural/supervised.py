@@ -16,7 +16,7 @@ from algorithms import Layout, Sample, ShardedWorkload
 from algorithms.numerics.threads import one_thread, side_by_side
 from gossip.errors import UsageError
 from gossip.workloads.neural.clipped import clipped_gradient
-from gossip.workloads.neural.labels import flipped
+from gossip.workloads.neural.labels import Change, flipped, shifted
 from gossip.workloads.neural.movable import Movable, Movables, Own, derived, evaluating, ready_to_train, trained
 from gossip.workloads.neural.on_nodes import SupervisedOnNodes
 from gossip.workloads.neural.perceptron import Perceptron
@@ -144,6 +144,10 @@ class Supervised:
         """Number of training examples of a node."""
         return len(self._shards[node])
 
+    def targets_of(self, node: int) -> NDArray:
+        """See `HasTargets`."""
+        return self._targets[self._shards[node]].numpy()
+
     @property
     def sources(self) -> Mapping[str, tuple[str, str]]:
         """See `HasStateDict`."""
@@ -163,6 +167,12 @@ class Supervised:
         """See `HasLabels`."""
         changed, data = copy.copy(self), (self._inputs, self._targets, self._shards)
         changed._inputs, changed._targets, changed._shards = flipped(*data, nodes, self._test_targets)
+        return changed
+
+    def with_changed_inputs(self, change: Change) -> Supervised:
+        """See `HasInputs`."""
+        changed = copy.copy(self)
+        changed._inputs, changed._targets, changed._shards = shifted(self._inputs, self._targets, self._shards, change)
         return changed
 
     def with_backdoor(self, nodes: Sequence[int], stamp: Stamp) -> Supervised:
