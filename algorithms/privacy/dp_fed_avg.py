@@ -12,6 +12,7 @@ from torch import Tensor
 
 from algorithms.blocks.server import server_of
 from algorithms.checks import check
+from algorithms.federated.delivery import check_even
 from algorithms.federated.federated import Federated
 from algorithms.federated.sampling import Sampling, Weighting
 from algorithms.network import Network
@@ -108,12 +109,11 @@ class DPFedAvg(Federated[PrivateFederatedState]):
     adaptive: AdaptiveClipping | None = None
 
     def __post_init__(self) -> None:
+        check_even(self, self.availability, self.delivery, "it is not known what they spend where clients come and go")
         super().__post_init__()
         amplifies = "independent or uniform: of other samples it is not known how much they amplify privacy"
         check(self.sampling in ("independent", "uniform"), self, "sampling", amplifies)
         check(self.weighting == "unbiased", self, "weighting", "unbiased, which has a fixed denominator")
-        accounted = "left out: it is not known what they spend where clients come and go"
-        check(not self.uneven, self, "availability and delivery", accounted)
         check_mechanism(self, self.clip, self.noise_multiplier, self.delta)
         equal = self.weights == "equal" or not self.mechanism.discrete
         check(equal, self, "weights", "equal with discrete noise, which is for sums of integers")
