@@ -12,6 +12,7 @@ from torch import Tensor
 
 from algorithms.blocks.server import server_of
 from algorithms.checks import check
+from algorithms.federated.delivery import check_even
 from algorithms.federated.federated import Federated
 from algorithms.federated.sampling import Sampling, Weighting
 from algorithms.network import Network
@@ -19,7 +20,6 @@ from algorithms.numerics.sums import squared_norms
 from algorithms.privacy.clients import (
     PrivateFederatedState,
     at_server,
-    check_turnout,
     first_state,
     taking_part,
     total_of,
@@ -115,11 +115,11 @@ class DPFedAvg(Federated[PrivateFederatedState]):
     adaptive: AdaptiveClipping | None = None
 
     def __post_init__(self) -> None:
+        check_even(self, self.availability, self.delivery, "it is not known what they spend where clients come and go")
         super().__post_init__()
         amplifies = "independent or uniform: of other samples it is not known how much they amplify privacy"
         check(self.sampling in ("independent", "uniform"), self, "sampling", amplifies)
         check(self.weighting == "unbiased", self, "weighting", "unbiased, which has a fixed denominator")
-        check_turnout(self)
         check_mechanism(self, self.clip, self.noise_multiplier, self.delta)
         if self.noise_multiplier:
             self.mechanism.check_deviation(self.noise_multiplier * self.clip)

@@ -16,7 +16,7 @@ from algorithms import Layout, Sample, ShardedWorkload
 from algorithms.numerics.threads import one_thread, side_by_side
 from gossip.errors import UsageError
 from gossip.workloads.neural.clipped import clipped_gradient
-from gossip.workloads.neural.labels import Change, flipped, shifted
+from gossip.workloads.neural.labels import Change, flipped, in_float32, shifted
 from gossip.workloads.neural.movable import Movable, Movables, Own, derived, evaluating, ready_to_train, trained
 from gossip.workloads.neural.on_nodes import SupervisedOnNodes
 from gossip.workloads.neural.perceptron import Perceptron
@@ -30,7 +30,6 @@ COMPUTED_AT_ONCE = 1 << 21  # parameters of perceptrons, for what is computed to
 
 Batch = tuple[NDArray[np.int64], Tensor]
 """Rows (c,) of a stack, and which of the examples that are ready each of them uses, (c, batch)."""
-
 
 DRAWS = "(draws)"  # among what nodes have of their own: how many passes have drawn random numbers
 
@@ -88,9 +87,9 @@ class Supervised:
         average_buffers: bool = False,
         running_statistics: bool = False,
     ) -> None:
-        self._prepare = prepare or _float32
-        self._inputs, self._targets, self._shards = inputs, _float32(targets), shards
-        self._test_inputs, self._test_targets = self._prepare(test_inputs), _float32(test_targets)
+        self._prepare = prepare or in_float32
+        self._inputs, self._targets, self._shards = inputs, in_float32(targets), shards
+        self._test_inputs, self._test_targets = self._prepare(test_inputs), in_float32(test_targets)
         self._sizes = np.array([len(shard) for shard in shards])
         if not self._sizes.all():
             raise UsageError(f"node {int(self._sizes.argmin())} has no training example; every node needs at least one")
@@ -391,7 +390,3 @@ class Supervised:
         self._latest = nodes.copy()
         self._starts = (np.cumsum(sizes) - sizes)[np.searchsorted(self._ready_nodes, nodes)]
         return self._starts
-
-
-def _float32(values: Tensor) -> Tensor:
-    return values.float() if values.is_floating_point() else values
