@@ -64,7 +64,8 @@ class Method:
     @property
     def acts_on_losses(self) -> bool:
         """Whether what it does depends on losses, not on gradients alone."""
-        return self.takes_losses or getattr(getattr(self, "period", None), "acts_on_losses", False)
+        chooses = getattr(self, "sampling", None) == "power-of-choice"
+        return chooses or self.takes_losses or getattr(getattr(self, "period", None), "acts_on_losses", False)
 
     def check_oracle(self, oracle: Any) -> None:
         """Refuse an oracle whose samples have something else in the place of gradients than this takes.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, Self, TypeVar, cast
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample
 from algorithms.blocks.period import Every
-from algorithms.blocks.server import HasServer, ServerForm, collect, collect_mean, distribute, server_of
+from algorithms.blocks.server import HasServer, ServerForm, collect_mean, distribute, server_of
 from algorithms.checks import NonFiniteError, check
 from algorithms.federated.availability import AlwaysAvailable, Availability
 from algorithms.federated.delivery import Delivery, Turnout, check_uneven, randomness
@@ -24,6 +24,7 @@ from algorithms.federated.sampling import (
     Sampling,
     Weighting,
     choose_clients,
+    chosen_by_server,
     draw_available,
     draw_candidates,
     multiples,
@@ -170,10 +171,6 @@ class Federated(HasServer, Algorithm[S]):
     @property
     def proportional(self) -> bool:
         return self.optimizer.proportional
-
-    @property
-    def acts_on_losses(self) -> bool:
-        return self.sampling == "power-of-choice"
 
     @property
     def server_rule(self) -> LocalOptimizer:
@@ -338,29 +335,16 @@ class Federated(HasServer, Algorithm[S]):
             NonFiniteError: None of them has a finite loss.
         """
         losses = sample.loss[:, None].nan_to_num(nan=math.inf, posinf=math.inf)
+        wanted = self._chosen_number(network)
         if self.servers:
-            chosen = self._chosen_by_server(losses, state.clients, network)
+            chosen = chosen_by_server(losses, state.clients, wanted, network)
         else:
-            chosen = self._largest(dict(enumerate(network.gather(losses)[:, 0].tolist())), state.clients, network)
+            chosen = choose_clients(dict(enumerate(network.gather(losses)[:, 0].tolist())), state.clients, wanted)
         if not chosen:
             raise NonFiniteError(
                 f"{type(self).__name__}: no candidate has a finite loss; in one's own loop, step needs a closure"
             )
         self._take_part(state, votes_of_chosen(chosen, self.clients(network), self.weighting), network)
-
-    def _chosen_by_server(self, losses: Tensor, candidates: Sequence[int], network: Network) -> list[int]:
-        """Whom the server chooses, known to all nodes, which it tells: the losses (k, 1) of the candidates go up."""
-        heard = collect(losses, candidates, network)
-        told = torch.full((len(losses), self._chosen_number(network)), -1.0, dtype=torch.float64)
-        if heard:
-            chosen = self._largest({client: float(loss) for client, loss in heard.items()}, candidates, network)
-            told[-1, : len(chosen)] = torch.tensor(chosen, dtype=torch.float64)
-        return [int(client) for client in network.rows(told, [server_of(network)])[0].tolist() if client >= 0]
-
-    def _largest(self, losses: Mapping[int, float], candidates: Sequence[int], network: Network) -> list[int]:
-        """Those of the candidates that lose most; none if no loss is finite."""
-        finite = any(math.isfinite(losses[client]) for client in candidates)
-        return choose_clients(losses, candidates, self._chosen_number(network)) if finite else []
 
     def _sizes(self, network: Network) -> tuple[float, ...]:
         """(K,) how much data the clients have."""

@@ -33,7 +33,12 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
+
+from algorithms.blocks.server import collect, server_of
+from algorithms.network import Network
 
 Sampling = Literal["uniform", "proportional", "independent", "power-of-choice"]
 Weighting = Literal["sampled", "all", "unbiased"]
@@ -115,7 +120,12 @@ def draw_candidates(sizes: Sequence[float], candidates: int, random: np.random.G
 
 
 def choose_clients(losses: Mapping[int, float], candidates: Sequence[int], clients: int) -> list[int]:
-    """The clients of a round by power-of-choice, ascending, given what each candidate loses; see `draw_clients`."""
+    """The clients of a round by power-of-choice, ascending, given what each candidate loses; see `draw_clients`.
+
+    None if no loss is finite.
+    """
+    if not any(math.isfinite(losses[client]) for client in candidates):
+        return []
     return sorted(sorted(candidates, key=lambda client: (-losses[client], client))[:clients])
 
 
@@ -134,3 +144,20 @@ def without(
     if weighting == "sampled" and not counts.all() and left.any():
         left *= total / math.fsum(left)
     return left
+
+
+def chosen_by_server(losses: Tensor, candidates: Sequence[int], clients: int, network: Network) -> list[int]:
+    """Whom the server chooses by power-of-choice, known to all nodes, which it tells.
+
+    Args:
+        losses: (k, 1), of which those of the candidates go up.
+        candidates: The same on every rank.
+        clients: How many it is to choose.
+        network: Links all.
+    """
+    heard = collect(losses, candidates, network)
+    told = torch.full((len(losses), clients), -1.0, dtype=torch.float64)
+    if heard:
+        chosen = choose_clients({client: float(loss) for client, loss in heard.items()}, candidates, clients)
+        told[-1, : len(chosen)] = torch.tensor(chosen, dtype=torch.float64)
+    return [int(client) for client in network.rows(told, [server_of(network)])[0].tolist() if client >= 0]

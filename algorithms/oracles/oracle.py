@@ -154,19 +154,21 @@ class OracleState(Block):
         """The counts by name, (k,) each: not to be changed."""
         return {"gradients": self.gradients, "queries": self.queries}
 
-    def rows(self, rows: Sequence[int]) -> OracleState:
+    def rows(self, rows: Sequence[int] | Tensor) -> OracleState:
         """The counts of some rows, as a state of these nodes alone; for a state that remembers no more."""
-        return OracleState(self.gradients[list(rows)], self.queries[list(rows)])
+        where = torch.as_tensor(rows, dtype=torch.int64)
+        return OracleState(self.gradients[where], self.queries[where])
 
-    def put(self, rows: Sequence[int], counts: Mapping[str, Tensor]) -> None:
+    def put(self, rows: Sequence[int] | Tensor, counts: Mapping[str, Tensor]) -> None:
         """Set the counts of some rows.
 
         Args:
             rows: Which.
             counts: As `counts` gives them, (len(rows),) each.
         """
-        self.gradients[list(rows)] = counts["gradients"]
-        self.queries[list(rows)] = counts["queries"]
+        where = torch.as_tensor(rows, dtype=torch.int64)
+        self.gradients[where] = counts["gradients"]
+        self.queries[where] = counts["queries"]
 
 
 def as_average(mean: Tensor, dtype: torch.dtype) -> Tensor:
