@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from algorithms.checks import check, positive
-from algorithms.federated.availability import AlwaysAvailable, Availability
 from algorithms.network import Network
 from algorithms.optimizers import LocalOptimizer
 from algorithms.randomness import Draw, stream
@@ -137,12 +136,6 @@ def randomness(turnout: Turnout | None, purpose: str, network: Network) -> np.ra
     if turnout is not None:
         draw = Draw(draw.seed, purpose, draw.nodes, turnout.round)
     return stream(draw.key(0).common)
-
-
-def check_even(owner: object, availability: Availability, delivery: Delivery, reason: str) -> None:
-    """Refuse clients that are absent or drop out."""
-    check(availability == AlwaysAvailable(), owner, "availability", f"left out: {reason}")
-    check(delivery == Delivery(), owner, "delivery", f"left out: {reason}")
 
 
 def check_uneven(owner: object, delivery: Delivery, sampling: str, weighting: str, optimizer: LocalOptimizer) -> None:

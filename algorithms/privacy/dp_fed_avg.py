@@ -12,7 +12,6 @@ from torch import Tensor
 
 from algorithms.blocks.server import server_of
 from algorithms.checks import check
-from algorithms.federated.delivery import check_even
 from algorithms.federated.federated import Federated
 from algorithms.federated.sampling import Sampling, Weighting
 from algorithms.network import Network
@@ -115,7 +114,7 @@ class DPFedAvg(Federated[PrivateFederatedState]):
     adaptive: AdaptiveClipping | None = None
 
     def __post_init__(self) -> None:
-        check_even(self, self.availability, self.delivery, "it is not known what they spend where clients come and go")
+        check_turnout(self)  # first: otherwise they are refused for their weighting, which is the right one
         super().__post_init__()
         amplifies = "independent or uniform: of other samples it is not known how much they amplify privacy"
         check(self.sampling in ("independent", "uniform"), self, "sampling", amplifies)

@@ -11,15 +11,12 @@ import pytest
 
 import gossip
 from algorithms import (
-    DPFTRL,
     Delivery,
-    DPFedAvg,
     FedAvg,
     FedMom,
     FedNova,
     ResidualSGD,
     Scaffold,
-    SineAvailability,
     TraceAvailability,
 )
 from algorithms.randomness import Draw, stream
@@ -190,8 +187,6 @@ NOT_TOGETHER: dict[str, tuple[type, dict[str, Any], str]] = {
     "unbiased": (FedMom, {"delivery": KEPT, "weighting": "unbiased"}, "weighting = 'unbiased' "),
     "elsewhere": (FedAvg, {"delivery": KEPT, "optimizer": ResidualSGD(0.5)}, 'delivery = .* unfinished = "lost"'),
     "scaffold": (Scaffold, {"delivery": KEPT}, 'delivery = .* unfinished = "lost"'),
-    "accounted": (DPFedAvg, {"delivery": MORE}, "delivery = .* left out: it is not known what they spend"),
-    "accounted, absent": (DPFTRL, {"availability": SineAvailability()}, "availability = .* left out: "),
     "several times": (FedAvg, {"delivery": MORE, "sampling": "proportional"}, "sampling = 'proportional' "),
 }
 
