@@ -1,4 +1,4 @@
-"""Adam and Yogi without correction of the moments' bias, as servers of federated methods use them."""
+"""Adam, Yogi and Adagrad without correction of the moments' bias, as servers of federated methods use them."""
 
 from __future__ import annotations
 
@@ -67,3 +67,38 @@ class Yogi(UncorrectedAdam):
 
     def next_second(self, second: Tensor, square: Tensor) -> Tensor:
         return add_scaled(second, self.beta2 - 1, square * torch.sign(second - square))
+
+
+@dataclass(frozen=True)
+class Adagrad(LocalOptimizer[Moments]):
+    """Adagrad with a first moment.
+
+        m <- beta1 m + (1 - beta1) g       m = 0 at the start
+        v <- v + g^2                       v = `second_moment` at the start
+        x <- x - lr m / (sqrt(v) + epsilon)
+
+    Duchi, Hazan, Singer, "Adaptive Subgradient Methods for Online Learning and Stochastic Optimization", JMLR 2011, in
+    the form of Reddi et al., arXiv 2003.00295.
+
+    Args:
+        beta1: Decay rate of the first moment, in [0, 1).
+        epsilon: Added to the root of the sum of squares, > 0.
+        second_moment: That sum at the start, >= 0.
+    """
+
+    beta1: float = 0.0
+    epsilon: float = 1e-3
+    second_moment: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_moments(self, self.beta1, 0.0, self.epsilon)
+        check(0 <= self.second_moment < math.inf, self, "second_moment", ">= 0")
+
+    def start(self, x: Tensor) -> Moments:
+        return Moments(torch.zeros_like(x), torch.full_like(x, self.second_moment))
+
+    def update(self, x: Tensor, memory: Moments, gradient: Tensor, lr: float) -> tuple[float, Tensor]:
+        memory.first = add_scaled((1 - self.beta1) * gradient, self.beta1, memory.first)
+        memory.second = memory.second + gradient * gradient
+        memory.updates += 1
+        return -lr, memory.first / (memory.second.sqrt() + self.epsilon)

@@ -5,13 +5,17 @@ from __future__ import annotations
 from algorithms import (
     Adam,
     Delivery,
+    FedAdagrad,
     FedAdam,
     FedAvg,
+    FedAvgM,
+    FedDyn,
     FedMom,
     FedNova,
     FedProx,
     FedYogi,
     Minibatch,
+    QFedAvg,
     Saga,
     Scaffold,
     SecureFedAvg,
@@ -40,6 +44,16 @@ CASES = {
     "FedAdam": Case(FedAdam(lr=0.05, local_steps=3, participation=4), for_own_loops=False),
     "FedYogi": Case(
         FedYogi(lr=0.05, local_steps=3, sampling="power-of-choice", participation=2, candidates=4), for_own_loops=False
+    ),
+    "FedAvgM": Case(FedAvgM(lr=0.05, local_steps=3, participation=4, nesterov=True), for_own_loops=False),
+    "FedAdagrad": Case(FedAdagrad(lr=0.05, local_steps=3, participation=4, beta1=0.5)),
+    "FedDyn": Case(FedDyn(lr=0.05, local_steps=3, participation=4, sampling="independent")),
+    "FedDyn-replicated": Case(
+        FedDyn(lr=0.05, local_steps=2, participation=4, alpha=0.5, server="replicated"), for_own_loops=False
+    ),
+    "QFedAvg": Case(QFedAvg(lr=0.05, local_steps=3, participation=4, q=2.0), for_own_loops=False),
+    "QFedAvg-replicated": Case(
+        QFedAvg(lr=0.05, local_steps=2, participation=4, q=0.5, server="replicated"), for_own_loops=False
     ),
     "FedNova": Case(
         FedNova(lr=0.05, local_steps=3, participation=4, client_steps=(1, 2, 3, 3, 1, 2, 3)), for_own_loops=False
