@@ -165,7 +165,7 @@ class SecureFedAvg(Federated[SecureFederatedState]):
         answer = survive & (draws[1] >= self.vanishing)
         threshold = max(2, int(np.ceil(round(self.threshold * m, 9))))
         votes = without(np.array(state.votes), survive, self.clients(network), self.weighting)
-        return Recovery(threshold, clients[survive].tolist(), clients[answer].tolist()), votes
+        return Recovery(threshold, clients[survive].tolist(), clients[answer].tolist()), votes.tolist()
 
     def _total(
         self, encoded: np.ndarray, clients: Sequence[int], network: Network, recovery: Recovery | None
