@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from algorithms.blocks.server import server_rows
+from algorithms.checks import check
+from algorithms.federated.availability import AlwaysAvailable
+from algorithms.federated.delivery import Delivery
 from algorithms.federated.federated import Federated, FederatedState
 from algorithms.network import Network
 
@@ -26,6 +29,13 @@ class PrivateFederatedState(FederatedState):
 
 
 Method = Federated[PrivateFederatedState]
+
+
+def check_turnout(method: Method) -> None:
+    """Refuse clients that are not always there, or do not deliver all of their work: no account is known of these."""
+    accounted = "left out: it is not known what is spent where clients come and go"
+    check(method.availability == AlwaysAvailable(), method, "availability", accounted)
+    check(method.delivery == Delivery(), method, "delivery", accounted)
 
 
 def total_of(

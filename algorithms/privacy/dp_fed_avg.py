@@ -19,6 +19,7 @@ from algorithms.numerics.sums import squared_norms
 from algorithms.privacy.clients import (
     PrivateFederatedState,
     at_server,
+    check_turnout,
     first_state,
     taking_part,
     total_of,

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from algorithms.blocks.momentum import check_momentum
 from algorithms.checks import check
-from algorithms.federated.delivery import check_even
 from algorithms.federated.federated import Federated
 from algorithms.network import Network
 from algorithms.optimizers import SGD, LocalOptimizer
 from algorithms.privacy.clients import (
     PrivateFederatedState,
     at_server,
+    check_turnout,
     first_state,
     taking_part,
     total_of,
@@ -58,12 +58,12 @@ class DPFTRL(Federated[PrivateFederatedState]):
     momentum: float = 0.0
 
     def __post_init__(self) -> None:
-        check_even(self, self.availability, self.delivery, "it is not known what they spend where clients come and go")
         super().__post_init__()
         check(self.sampling == "uniform", self, "sampling", "left out: an epoch goes through all clients")
         check(self.weighting == "sampled", self, "weighting", "left out: the denominator is fixed")
         check(self.weights == "equal", self, "weights", "equal")
         check_momentum(self, self.momentum)
+        check_turnout(self)
         check_mechanism(self, self.clip, self.noise_multiplier, self.delta)
 
     @property
