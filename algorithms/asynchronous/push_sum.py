@@ -133,6 +133,10 @@ class PushSumNode(NodeProgram):
             self.whole += value
 
     @property
+    def mass(self) -> float:
+        return float(self.whole[0, -1])
+
+    @property
     def push_sum(self) -> PushSum:
         """Its numerator (1, d) and weight (1, 1), which change with it."""
         return PushSum(*parts(self.whole))

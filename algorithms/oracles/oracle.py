@@ -67,6 +67,18 @@ class HasNorms(Protocol):
 
 
 @runtime_checkable
+class HasClippedGradients(Protocol):
+    """What a workload gives that clips the gradients of single examples, for differential privacy."""
+
+    def clipped_gradient(self, x: Tensor, nodes: Sequence[int], examples: Tensor, clip: float) -> Sample:
+        """As `gradient`, the mean of the gradients of single examples, each scaled down to a norm of at most `clip`.
+
+        Raises:
+            ValueError: The gradient of an example is none of it alone.
+        """
+
+
+@runtime_checkable
 class HasSlopes(Protocol):
     """What a linear model gives: the gradient of example a_j at x is slope_j a_j + l2 x."""
 

@@ -21,7 +21,7 @@ class Attack:
     """
 
     colludes: ClassVar[bool] = False
-    """Whether the attackers must know what all of them would have sent. What they tell each other is not counted."""
+    """Whether attackers must know rows of others, see `known`. What they tell each other is not counted."""
 
     def forge(self, own: Tensor, known: Tensor, attackers: int, nodes: int, draw: Draw) -> Tensor:
         """What attackers send, (a, d), given what the method would have them send.
@@ -30,12 +30,20 @@ class Attack:
 
         Args:
             own: (a, d), the rows of the local attackers, a >= 1.
-            known: (attackers, d), those of all of them in node order, if they collude; otherwise `own`.
+            known: Those of the nodes that `known` says, if they collude; otherwise `own`.
             attackers: How many there are.
             nodes: How many nodes there are, those that cannot attack left out.
             draw: Random streams of the local attackers, in the rows of `own`.
         """
         raise NotImplementedError
+
+    def known(self, attackers: tuple[int, ...]) -> tuple[int, ...]:
+        """Whose rows all attackers know, ascending, if they collude: by default their own.
+
+        Args:
+            attackers: Their numbers, ascending.
+        """
+        return attackers
 
     def check_attackers(self, attackers: int, nodes: int) -> None:
         """Refuse numbers of attackers and nodes with which it has no effect or no meaning."""
@@ -117,6 +125,36 @@ class GaussianNoise(Attack):
     def forge(self, own: Tensor, known: Tensor, attackers: int, nodes: int, draw: Draw) -> Tensor:
         drawn = [torch.from_numpy(draw.generator(row).standard_normal(own.shape[1])) for row in range(len(own))]
         return (self.deviation * torch.stack(drawn)).to(own)
+
+
+@dataclass(frozen=True)
+class Mimic(Attack):
+    """What one honest node sends, all alike: its data count for more, and no rule can tell the copies from it.
+
+    Karimireddy, He, Jaggi, "Byzantine-Robust Learning on Heterogeneous Datasets via Bucketing", ICLR 2022, arXiv
+    2006.09365. It harms where the data of the nodes differ. The node is a fixed one, where the paper's attackers first
+    look, through some iterations, for that whose rows stand out most along the direction of the largest variance.
+
+    Args:
+        node: Its number, >= 0, none of the attackers; if a method has but some nodes take part, one that does.
+    """
+
+    colludes: ClassVar[bool] = True
+
+    node: int = 0
+
+    def __post_init__(self) -> None:
+        check(self.node >= 0, self, "node", ">= 0")
+
+    def known(self, attackers: tuple[int, ...]) -> tuple[int, ...]:
+        check(self.node not in attackers, self, "node", f"an honest node, none of the attackers {attackers}")
+        return (self.node,)
+
+    def check_attackers(self, attackers: int, nodes: int) -> None:
+        check(self.node < nodes, self, "node", f"among 0 to {nodes - 1}, the nodes that could attack")
+
+    def forge(self, own: Tensor, known: Tensor, attackers: int, nodes: int, draw: Draw) -> Tensor:
+        return known.repeat(len(own), 1)
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,7 @@ class Attacked(AroundMethod, Algorithm[State]):  # type: ignore[override]
         check(distinct, self, "attackers", "the numbers of one or more nodes, each once")
         check(min(self.attackers, default=0) >= 0, self, "attackers", "numbers of nodes, from 0 on")
         check(self.since >= 0, self, "since", ">= 0")
+        self.attack.known(tuple(sorted(self.attackers)))  # which refuses what it cannot know
 
     def start(self, x: Tensor, network: Network) -> State:
         able = self._able(network)
@@ -148,7 +149,7 @@ class _ForgingNetwork:
         rows, attack = self._rows, self._attack
         if attack.colludes:
             with self._network.unrecorded():
-                known = self._network.rows(value, self._attackers)
+                known = self._network.rows(value, attack.known(self._attackers))
         elif rows:
             known = value[rows]
         if not rows:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
@@ -10,11 +10,12 @@ from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample
 from algorithms.blocks.momentum import Momentum, check_momentum
-from algorithms.blocks.server import HasServer, ServerForm, collect, distribute
+from algorithms.blocks.server import HasServer, ServerForm, distribute
 from algorithms.blocks.two_way import average_at_server
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.robust.aggregators import Aggregator, CenteredClipping
+from algorithms.robust.at_server import aggregated, memory_of
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
 from algorithms.state import State
 
@@ -26,12 +27,14 @@ class RobustSGDState(State):
     Attributes:
         momentum: Of each node's gradients.
         aggregate: (k, d), the last one, all rows equal; 0 at the start.
+        memory: What the rule remembers, see `memory_of`.
     """
 
     past: ClassVar[tuple[str, ...]] = ("momentum", "aggregate")
 
     momentum: Momentum
     aggregate: Tensor
+    memory: list[Tensor] | None
 
 
 @dataclass(frozen=True)
@@ -76,20 +79,12 @@ class RobustSGD(HasServer, Algorithm[RobustSGDState]):
     def start(self, x: Tensor, network: Network) -> RobustSGDState:
         self.aggregator.check_rows(network.n - self.servers)
         x = average_at_server(x, network, self.server)
-        return RobustSGDState(x, Momentum.start(x, self.momentum), torch.zeros_like(x))
+        memory = memory_of(self.aggregator, x, network, self.server)
+        return RobustSGDState(x, Momentum.start(x, self.momentum), torch.zeros_like(x), memory)
 
     def step(self, state: RobustSGDState, sample: Sample, network: Network) -> None:
         sent = (1 - self.momentum) * state.momentum.descend(sample.gradient)
-        state.aggregate = self._aggregate(sent, state.aggregate, network)
+        nodes = range(network.n - self.servers)
+        made = aggregated(self.aggregator, sent, nodes, state, network, server=self.server)
+        state.aggregate = distribute(made, nodes, network, others=made) if self.servers else made
         state.x = add_scaled(state.x, -learning_rate(self.lr, state.step), state.aggregate)
-
-    def _aggregate(self, sent: Tensor, last: Tensor, network: Network) -> Tensor:
-        """(k, d), all rows equal, of what the local nodes send (k, d)."""
-        clients = range(network.n - self.servers)
-        draw = replace(network.draw("aggregation"), nodes=[0])  # the same wherever it is drawn
-        if not self.servers:
-            return self.aggregator.aggregate(network.rows(sent, clients), last[0], draw).repeat(len(sent), 1)
-        heard, made = collect(sent, clients, network), torch.zeros_like(last)
-        if heard:
-            made[-1] = self.aggregator.aggregate(torch.stack([heard[node] for node in clients]), last[-1], draw)
-        return distribute(made, clients, network, others=made)

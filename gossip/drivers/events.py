@@ -102,6 +102,11 @@ class EventDriver:
         return self._done
 
     @property
+    def there(self) -> int:
+        """How many nodes there are: none is lost."""
+        return len(self._nodes)
+
+    @property
     def more(self) -> bool:
         """Whether anything is left to happen."""
         return bool(self._queue)

@@ -9,12 +9,15 @@ from algorithms import (
     CenteredClipping,
     ChocoSGD,
     CoordinateMedian,
+    FoolsGold,
     GaussianNoise,
     InnerProductManipulation,
     Krum,
+    Mimic,
     Minibatch,
     OverlapLocalSGD,
     RandomK,
+    RobustFedAvg,
     RobustGossip,
     RobustSGD,
     SignFlip,
@@ -36,8 +39,23 @@ CASES = {
     "RobustSGD-replicated": Case(
         RobustSGD(lr=0.05, aggregator=Bucketing(CoordinateMedian(), size=2), momentum=0.0, server="replicated")
     ),
+    "RobustSGD-remembering": Case(RobustSGD(lr=0.05, aggregator=FoolsGold(), momentum=0.5)),
+    "RobustFedAvg": Case(
+        Attacked(
+            RobustFedAvg(lr=0.05, local_steps=2, participation=4, aggregator=FoolsGold()),
+            Mimic(node=5),
+            attackers=(0, 3),
+            since=2,
+        ),
+        for_own_loops=False,
+    ),
+    "RobustFedAvg-replicated": Case(
+        RobustFedAvg(lr=0.05, local_steps=3, aggregator=FoolsGold(confidence=0.5), server="replicated")
+    ),
     "RobustGossip": Case(RobustGossip(lr=0.05, aggregator=CenteredClipping(radius=0.5), momentum=0.5), complete),
-    "RobustGossip-bridge": Case(RobustGossip(lr=0.05, order="combine-then-adapt"), complete),
+    "RobustGossip-bridge": Case(
+        RobustGossip(lr=0.05, aggregator=CoordinateMedian(), order="combine-then-adapt"), complete
+    ),
     "Attacked-krum": Case(
         Attacked(RobustSGD(lr=0.05, aggregator=Krum(forged=2)), InnerProductManipulation(0.5), attackers=(1, 3)),
         for_own_loops=False,

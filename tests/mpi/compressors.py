@@ -14,6 +14,7 @@ from tests.mpi.helpers import Results, results_of
 from topologies import ring
 
 NODES = 6
+NO_CONTRACTIONS = {"Polyline", "Sign", "Threshold"}
 
 
 def contraction(name: str, workload: Digits) -> Compressor | None:

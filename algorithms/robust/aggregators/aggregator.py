@@ -21,6 +21,9 @@ class Aggregator:
     counts_own: ClassVar[bool] = True
     """Whether a node's own row is one of those that the rule is about, where it has one; see `beside`."""
 
+    remembers: ClassVar[bool] = False
+    """Whether it knows nodes by their past, see `recall`: for a server, which knows whose row is whose."""
+
     def aggregate(self, rows: Tensor, center: Tensor, draw: Draw) -> Tensor:
         """(d,), made of rows (m, d).
 
@@ -30,6 +33,19 @@ class Aggregator:
             draw: A random stream of one row, for rules that draw.
         """
         raise NotImplementedError
+
+    def recall(self, rows: Tensor, memory: Tensor, center: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
+        """(d,), made of rows (m, d) and of what it remembers of those who sent them, and what it remembers after it.
+
+        By default that is `aggregate`, and nothing changes.
+
+        Args:
+            rows: See `aggregate`.
+            memory: (m, d), of the same nodes; zeros at the start. Left as it is.
+            center: See `aggregate`.
+            draw: See `aggregate`.
+        """
+        return self.aggregate(rows, center, draw), memory
 
     def beside(self, own: Tensor, rows: Tensor, weights: Tensor, draw: Draw) -> Tensor:
         """(d,), made of a node's own row, which it trusts, and those of its neighbours; by default of all alike.

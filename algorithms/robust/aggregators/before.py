@@ -33,6 +33,7 @@ class Bucketing(Aggregator):
     size: int = 2
 
     def __post_init__(self) -> None:
+        _check_forgets(self, self.aggregator)
         check(self.size >= 2, self, "size", ">= 2")
 
     def check_rows(self, rows: int) -> None:
@@ -60,6 +61,7 @@ class NearestNeighborMixing(Aggregator):
     forged: int = 1
 
     def __post_init__(self) -> None:
+        _check_forgets(self, self.aggregator)
         check(self.forged >= 1, self, "forged", ">= 1")
 
     def check_rows(self, rows: int) -> None:
@@ -70,3 +72,8 @@ class NearestNeighborMixing(Aggregator):
         near = torch.argsort(squared_distances(rows), dim=1, stable=True)[:, : len(rows) - self.forged]
         mixed = torch.stack([mean_of(rows[each.sort().values]) for each in near])
         return self.aggregator.aggregate(mixed, center, draw)
+
+
+def _check_forgets(rule: Aggregator, inner: Aggregator) -> None:
+    """Refuse a rule that knows nodes by their past, which means of several rows have not."""
+    check(not inner.remembers, rule, "aggregator", "a rule that remembers nothing of single nodes")

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, gelu, scaled_dot_product_attention
 
 from algorithms.checks import check
-from gossip.workloads.neural.supervised import Supervised, seeded
+from gossip.workloads.neural.seeding import seeded
+from gossip.workloads.neural.supervised import Supervised
 from gossip.workloads.splits import Iid, Split, held_out, shards_of
 from gossip.workloads.workload import Arrays, Read, Workload, read_here
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from algorithms.checks import check
 from algorithms.imports import import_path, imported
 from gossip.errors import UsageError, blaming
-from gossip.workloads.neural.supervised import Supervised, seeded
+from gossip.workloads.neural.seeding import seeded
+from gossip.workloads.neural.supervised import Supervised
 from gossip.workloads.neural.trial import give_shapes
 from gossip.workloads.splits import Iid, Split, held_out, shards_of
 from gossip.workloads.workload import Arrays, Read, Workload, read_here

@@ -16,6 +16,7 @@ from algorithms import (
     Bulyan,
     CenteredClipping,
     CoordinateMedian,
+    FoolsGold,
     GeometricMedian,
     Krum,
     Mean,
@@ -126,6 +127,55 @@ RULES: dict[str, tuple[Aggregator, Callable[[Array, Array], Array]]] = {
 }
 
 
+def fools_gold(history: Array, v: Array, kappa: float) -> Array:
+    """Algorithm 1 of the paper, given the sums H_i after this round; cosines below 0 as in the released code."""
+    m = len(v)
+    cs = np.zeros((m, m))
+    for i in range(m):
+        for j in range(m):
+            if i != j:
+                lengths = np.linalg.norm(history[i]) * np.linalg.norm(history[j])
+                cs[i, j] = max(0, history[i] @ history[j] / lengths) if lengths else 0
+    largest = [max(cs[i, j] for j in range(m) if j != i) for i in range(m)]
+    for i in range(m):
+        for j in range(m):
+            if largest[j] > largest[i]:
+                cs[i, j] *= largest[i] / largest[j]
+    alpha = np.array([1 - max(cs[i]) for i in range(m)])
+    alpha = alpha / max(alpha)
+    for i in range(m):
+        alpha[i] = kappa * (np.log(alpha[i] / (1 - alpha[i])) + 0.5) if 0 < alpha[i] < 1 else np.inf * (alpha[i] - 0.5)
+    return np.clip(alpha, 0, 1) @ v / m
+
+
+@pytest.mark.parametrize("kappa", [1.0, 0.2])
+def test_fools_gold(kappa: float) -> None:
+    rule, weights = FoolsGold(confidence=kappa), np.empty(0)
+    for seed in range(10):
+        history = np.zeros((M, D))
+        remembered, zero = torch.zeros(M, D, dtype=torch.float64), torch.zeros(D, dtype=torch.float64)
+        for round in range(5):
+            v = rows(10 * seed + round)
+            v[3] = 0.9 * v[7] + 0.02  # two that want the same
+            v[5] = 0 if round < 2 else v[5]
+            history += v
+            found, remembered = rule.recall(torch.from_numpy(v), remembered, zero, DRAW)
+            np.testing.assert_allclose(found.numpy(), fools_gold(history, v, kappa), rtol=0, atol=1e-10)
+            np.testing.assert_array_equal(remembered.numpy(), history)
+            if round == 0:
+                np.testing.assert_array_equal(made(rule, v), found.numpy())
+        weights = fools_gold(history, np.eye(M), kappa)
+        assert weights[3] == weights[7] < weights.max()
+
+
+def test_fools_gold_at_its_edges() -> None:
+    orthogonal = np.eye(D)
+    np.testing.assert_allclose(made(FoolsGold(), orthogonal), np.full(D, 1 / D), atol=1e-12)  # the mean
+    np.testing.assert_array_equal(made(FoolsGold(), np.ones((3, D))), 0)  # all are as one
+    orthogonal[1] = np.nan
+    np.testing.assert_allclose(made(FoolsGold(), orthogonal), np.eye(D).sum(axis=0) * [1, 0, 1, 1] / D, atol=1e-12)
+
+
 @pytest.mark.parametrize("name", RULES)
 def test_the_rules(name: str) -> None:
     rule, literal = RULES[name]
@@ -227,8 +277,11 @@ def test_too_few_rows_are_refused(rule: Aggregator, least: int) -> None:
         (lambda: Bucketing(size=1), "size = 1 is not allowed; it must be >= 2"),
         (lambda: CenteredClipping(radius=0), "radius = 0 is not allowed; it must be > 0"),
         (lambda: GeometricMedian(iterations=0), "iterations = 0 is not allowed; it must be >= 1"),
+        (lambda: FoolsGold(confidence=0), "confidence = 0 is not allowed; it must be > 0"),
+        (lambda: Bucketing(FoolsGold()), "must be a rule that remembers nothing of single nodes"),
+        (lambda: NearestNeighborMixing(FoolsGold()), "must be a rule that remembers nothing of single nodes"),
     ],
-    ids=["trim", "kept", "size", "radius", "iterations"],
+    ids=["trim", "kept", "size", "radius", "iterations", "confidence", "buckets", "nearest"],
 )
 def test_parameters_out_of_range_are_refused(make: Callable[[], Aggregator], message: str) -> None:
     with pytest.raises(ValueError, match=message):

@@ -18,6 +18,7 @@ from algorithms import (
     ErrorFeedbackSGD,
     GaussianNoise,
     Identity,
+    Mimic,
     OverlapLocalSGD,
     SignFlip,
     TopK,
@@ -48,6 +49,7 @@ LITERAL: dict[str, tuple[Attack, Forge]] = {
     "noise": (GaussianNoise(deviation=0.3), noise),
     "zeros": (Zeros(), lambda V, t: 0 * V[WHERE]),
     "a-little": (ALittleIsEnough(deviations=0.8), a_little),
+    "mimic": (Mimic(node=3), lambda V, t: V[[3, 3, 3]]),
 }
 
 
@@ -165,6 +167,8 @@ def test_how_little_is_enough(nodes: int, attackers: int, closer: int, honest: i
         ({"algorithm": Attacked(Zeno())}, "a method that is not attacked already"),
         ({"since": -1}, "since"),
         ({"attack": ALittleIsEnough()}, "at least 2 attackers"),
+        ({"attack": Mimic(), "attackers": (2, 0)}, r"Mimic: node = 0 .* none of the attackers \(0, 2\)"),
+        ({"attack": Mimic(N)}, "Mimic: node = 7 is not allowed; it must be among 0 to 6"),
         ({"attack": ALittleIsEnough(), "attackers": (0, 1, 2, 3)}, "4 attackers among 7 nodes have no z > 0"),
     ],
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
+from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -19,6 +21,7 @@ from algorithms import (
     CenteredClipping,
     CoordinateMedian,
     DecentralizedSGD,
+    FoolsGold,
     GeometricMedian,
     InnerProductManipulation,
     Krum,
@@ -28,6 +31,7 @@ from algorithms import (
     Scaling,
     SignFlip,
     TrimmedMean,
+    robustness,
 )
 from algorithms.randomness import Draw
 from tests.algorithms.helpers import Array, dense, least_squares, run, same_curvature, starts
@@ -168,13 +172,55 @@ def test_neighbours_that_lie_do_not_move_honest_ones_far() -> None:
         (RobustGossip(aggregator=TrimmedMean(trim=2)), "TrimmedMean: trim = 2 needs 5 rows or more, and there are 2"),
         (RobustGossip(aggregator=Krum(forged=1)), "Krum: forged = 1 needs 5 rows or more, and there are 3"),
         (RobustSGD(aggregator=Bulyan(forged=2)), "Bulyan: forged = 2 needs 11 rows or more, and there are 7"),
+        (
+            RobustGossip(aggregator=CenteredClipping(), forged=1),
+            "forged = 1 needs 3 neighbours or more at every node, and there is one with 2",
+        ),
     ],
-    ids=["trimmed", "krum", "bulyan"],
+    ids=["trimmed", "krum", "bulyan", "degree"],
 )
 def test_too_few_neighbours_are_refused(algorithm: Algorithm, message: str) -> None:
     problem = least_squares(N)
     with pytest.raises(ValueError, match=message):
         run(algorithm, ring(N), problem, starts(problem), 1)
+
+
+def test_graphs_that_are_not_robust_enough_are_refused() -> None:
+    """Two complete graphs of 5, with 5 links between them: 5 neighbours each, one of them in the other half."""
+    problem = least_squares(10)
+    two = nx.disjoint_union(nx.complete_graph(5), nx.complete_graph(5))
+    two.add_edges_from((i, i + 5) for i in range(5))
+    algorithm = RobustGossip(aggregator=TrimmedMean(trim=1), forged=1)
+    with pytest.raises(ValueError, match="forged = 1 needs a 3-robust graph, and this one is 1-robust"):
+        run(algorithm, Topology(two), problem, starts(problem), 1)
+    run(RobustGossip(aggregator=TrimmedMean(trim=1)), Topology(two), problem, starts(problem), 1)
+    run(RobustGossip(aggregator=TrimmedMean(trim=2), forged=2), complete(10), problem, starts(problem), 1)
+
+
+def robust(graph: nx.Graph, r: int) -> bool:
+    """By the definition: all pairs of disjoint sets, none empty."""
+    parts = [dict(zip(graph, each, strict=True)) for each in itertools.product((0, 1, 2), repeat=len(graph))]
+    sets = [[{node for node in graph if part[node] == which} for which in (1, 2)] for part in parts]
+    return all(
+        any(len(set(graph[node]) - some) >= r for some in (first, second) for node in some)
+        for first, second in sets
+        if first and second
+    )
+
+
+def test_robustness_is_that_of_its_definition() -> None:
+    graphs = [nx.gnp_random_graph(6, p, seed=seed) for seed in range(4) for p in (0.4, 0.7)]
+    for graph in [*graphs, nx.complete_graph(6), nx.star_graph(5), nx.path_graph(2)]:
+        found = robustness(nx.to_numpy_array(graph) > 0)
+        assert robust(graph, found) and not robust(graph, found + 1)
+
+
+def test_known_robustness() -> None:
+    for n in (2, 5, 8, 13):
+        assert robustness(np.ones((n, n), bool)) == -(-n // 2)
+    assert robustness(nx.to_numpy_array(nx.cycle_graph(9)) > 0) == 1
+    with pytest.raises(ValueError, match="at most 16 nodes; there are 17"):
+        robustness(np.ones((17, 17), bool))
 
 
 def test_attacks_send_what_they_say() -> None:
@@ -185,3 +231,9 @@ def test_attacks_send_what_they_say() -> None:
     for make in (lambda: Scaling(factor=1.0), lambda: InnerProductManipulation(epsilon=0.0)):
         with pytest.raises(ValueError, match="is not allowed"):
             make()
+
+
+@pytest.mark.parametrize("options", [{"forged": 0}, {"aggregator": FoolsGold()}], ids=str)
+def test_what_gossip_cannot_do_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"RobustGossip: .* is not allowed"):
+        RobustGossip(**options)
