@@ -84,7 +84,7 @@ class Events(Command):
     nodes: tuple[int, ...] = option((1_000, 10_000), "simulated nodes", whole, least=DEGREE + 1)
     dimension: int = option(20, "parameters of a node", whole)
     examples: int = option(10, "examples of a node", whole)
-    steps: int = option(20, "gradients of each node", whole)
+    steps: int = option(10, "gradients of each node", whole)
 
     def run(self, communicator: Communicator) -> list[EventsRow]:
         """Measure on the first rank; collective."""
