@@ -195,6 +195,13 @@ class Oracle(Generic[S]):
         """The fewest examples on which it ever takes a gradient at a node that has so many: all of them by default."""
         return size
 
+    def check_start(self, x: Tensor) -> None:
+        """Refuse models (k, d) from which no run with this oracle can begin: by default there are none.
+
+        Raises:
+            ValueError: These are such.
+        """
+
     def start(self, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], seed: int) -> S:
         """The state before the first iteration, for these nodes at x (k, d): by default counts and nothing else.
 

@@ -107,6 +107,12 @@ class Sdca(Oracle[SdcaState]):
     def least_batch(self, size: int) -> int:
         return 1
 
+    def check_start(self, x: Tensor) -> None:
+        if x.any():
+            raise ValueError(
+                "Sdca: the start must be 0, which is the model that dual variables of 0 make; leave it out"
+            )
+
     def start(self, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], seed: int) -> SdcaState:
         name = name_of(workload)
         composite = getattr(workload, "l1", 0.0) != 0
@@ -125,8 +131,8 @@ class Sdca(Oracle[SdcaState]):
     ) -> Sample:
         from algorithms.numerics.dual_steps import KINDS, coordinate_steps, mean_gap
 
-        if step == 0 and x.any():
-            raise ValueError("Sdca: the start must be 0, which is the model that dual variables of 0 make")
+        if step == 0:
+            self.check_start(x)
         problem = cast(HasDual, workload)
         kind, points = KINDS[problem.loss_name], np.ascontiguousarray(x.numpy(), dtype=np.float64)
         gaps, moved = np.empty(len(points)), np.zeros_like(points)

@@ -85,6 +85,8 @@ def _check_asynchronous(training: Training, topology: Schedule, ranks: int) -> N
         raise ValueError(f"seconds = {training.seconds} is not allowed; it must be > 0")
     if training.transport != "auto":
         raise ValueError(f"transport has no effect on {name}, whose messages go one at a time; leave it out")
+    if training.placement != "contiguous" and ranks == 1:
+        raise ValueError("placement has no effect on an asynchronous method in one process; leave it out")
     if training.on_failure != "abort" and replays:
         raise ValueError("replay repeats a run that has been: it does not go on without ranks; leave out on_failure")
     if training.keeps and replays:

@@ -127,7 +127,7 @@ def prepare(training: Training, topology: Schedule, processes: Communicator, dir
         spans=processes.spans,
     )
     with closed_on_error(processes, network.close):
-        x = processes.together(lambda: _initial(training.start, workload, topology.n, network.nodes))
+        x = processes.together(lambda: _initial(training, workload, topology.n, network.nodes))
         configuration = processes.from_root(lambda: _identity(training, topology, x)) if training.keeps else {}
         found = _find(training, topology, configuration, processes)
         directory = directory or processes.from_root(lambda: _directory(training, topology, found))
@@ -158,16 +158,18 @@ def _sharded(training: Training, topology: Schedule, processes: Communicator) ->
     return workload
 
 
-def _initial(start: Tensor | None, workload: ShardedWorkload, n: int, nodes: Sequence[int]) -> Tensor:
+def _initial(training: Training, workload: ShardedWorkload, n: int, nodes: Sequence[int]) -> Tensor:
     """(k, d): where these nodes start, those after the first n, which are servers and not asked, at 0."""
     d = workload.layout.d
-    x = workload.initial() if start is None else torch.as_tensor(start)
+    x = workload.initial() if training.start is None else torch.as_tensor(training.start)
     if x.shape not in ((d,), (n, d)) or not x.is_floating_point():
         raise ValueError(
             f"start is a {x.dtype} tensor of shape {tuple(x.shape)}; it must be floating point and of shape "
             f"({d},) or ({n}, {d})"
         )
     own = x.expand(n, d)[[node for node in nodes if node < n]]
+    if training.start is not None:
+        training.oracle.check_start(own)
     return torch.cat([own, own.new_zeros(len(nodes) - len(own), d)])
 
 

@@ -56,11 +56,7 @@ def write_report(
         consensus = svg(consensus_curve(history), "consensus", "Consensus distance over steps")
         graph = svg(drawing.draw(topology), "graph", "Communication graph")
         data = [] if held is None else [section("Who has what", _picture(held), in_words(held))]
-        asynchronous = (
-            list(_asynchronous(schedule, "updates_per_second" in summary))
-            if schedule is not None and len(schedule)
-            else []
-        )
+        asynchronous = list(_asynchronous(schedule, _clock(summary))) if schedule is not None and len(schedule) else []
     headlines = "".join(f"<div><dt>{key}</dt><dd>{value}</dd></div>" for key, value in _headlines(summary))
     entries = "\n".join(_entry(key, value) for key, value in summary.items())
     records = counted(len(history), "record")
@@ -89,15 +85,23 @@ def _picture(held: Holdings) -> str:
     return svg(who_has_what(held), "data", "Training examples of each label at each node", wide=True)
 
 
-def _asynchronous(schedule: Schedule, timed: bool) -> Iterator[str]:
-    """The sections of a run in which every node went at its own pace, whose seconds mean something or nothing."""
-    rate = f"{pretty(number(schedule.updates_per_second, 4))} gradients per second; " if timed else ""
-    beginning = svg(timeline(schedule), "timeline", "What the nodes did in the beginning", wide=True)
+def _clock(summary: Mapping[str, Any]) -> str | None:
+    """Which time the schedule of an asynchronous run is in; None where its seconds mean nothing."""
+    if "updates_per_second" not in summary:
+        return None
+    return "simulated" if "simulated_seconds" in summary else "real"
+
+
+def _asynchronous(schedule: Schedule, clock: str | None) -> Iterator[str]:
+    """The sections of a run in which every node went at its own pace, by this clock, if its seconds mean anything."""
+    rate = f"{pretty(number(schedule.updates_per_second, 4))} gradients per second; " if clock else ""
+    untimed = "" if clock else " Without a clock a gradient takes 1; a replay shows the times that it was given."
+    beginning = svg(timeline(schedule, clock), "timeline", "What the nodes did in the beginning", wide=True)
     yield section(
         "Timeline of the nodes",
         beginning,
         f"The beginning, until the first of these nodes had {GRADIENTS} gradients: a bar is a gradient, from when it "
-        f"was asked for, and each line a message. A node without a bar waited.",
+        f"was asked for, and each line a message. A node without a bar waited.{untimed}",
     )
     idle = schedule.idle_seconds() / schedule.seconds if schedule.seconds else schedule.idle_seconds()
     yield section(

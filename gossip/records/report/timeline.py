@@ -18,10 +18,14 @@ GRADIENTS = 25  # of the fastest of them, until which the beginning is drawn
 MESSAGES = 500  # from which on they would hide the rest
 
 
-def timeline(schedule: Schedule) -> Figure:
+def timeline(schedule: Schedule, clock: str | None = "") -> Figure:
     """The beginning of a run: a row for each node, some of them if there are many, and what it did when.
 
     A bar is a gradient, from when it was asked for; where there is none the node waited. A line is a message.
+
+    Args:
+        schedule: What happened when.
+        clock: Which time it is, such as "simulated"; None for times that are no seconds.
     """
     from matplotlib.collections import LineCollection
     from matplotlib.figure import Figure
@@ -30,8 +34,9 @@ def timeline(schedule: Schedule) -> Figure:
     row_of = np.full(schedule.n, -1)
     row_of[nodes] = np.arange(len(nodes))
     end = _beginning(schedule, nodes)
-    unit = unit_of(end / SECOND, SECONDS)
+    unit = "s" if clock is None else unit_of(end / SECOND, SECONDS)
     scale = SECONDS[unit] * SECOND
+    label = "time in the schedule" if clock is None else f"{clock} time ({unit})".lstrip()
     asked, rows = schedule.times[schedule.causes] / scale, row_of[schedule.nodes]
     times, senders = schedule.times / scale, row_of[schedule.senders]
     figure = Figure(figsize=(11.5, 0.8 + 0.22 * len(nodes)), layout="constrained")
@@ -45,7 +50,7 @@ def timeline(schedule: Schedule) -> Figure:
     which = np.flatnonzero(sent)[:MESSAGES]
     ends = np.stack([asked[which], senders[which], times[which], rows[which]], axis=1).reshape(-1, 2, 2)
     axes.add_collection(LineCollection(list(ends), colors=LINES["vermilion"], linewidths=0.7))
-    axes.set(xlim=(0, end / scale), xlabel=f"time ({unit})", ylabel="node")
+    axes.set(xlim=(0, end / scale), xlabel=label, ylabel="node")
     axes.set_yticks(range(len(nodes)), [str(node) for node in nodes])
     axes.set_ylim(len(nodes) - 0.4, -0.6)
     return figure

@@ -313,6 +313,9 @@ def test_a_run_records_the_gap() -> None:
         gossip.run(problem("hinge"), ring(K), method, steps=1, clock=clock, output=None)
     with pytest.raises(UsageError, match="Sdca: Averaging gives no dual problem"):
         gossip.run(Averaging(), ring(K), method, oracle=Sdca(), steps=1, clock=clock, output=None)
+    elsewhere = torch.ones(problem("hinge").layout.d)
+    with pytest.raises(UsageError, match=r"Sdca: the start must be 0, .*; leave it out"):
+        gossip.run(problem("hinge"), ring(K), method, oracle=Sdca(), steps=1, start=elsewhere, clock=clock, output=None)
     with pytest.raises(ValueError, match="DecentralizedSGD takes gradients, and Sdca gives dual updates"):
         gossip.run(problem("hinge"), ring(K), DecentralizedSGD(), oracle=Sdca(), steps=1, output=None)
 

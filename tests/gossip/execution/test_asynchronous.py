@@ -96,6 +96,8 @@ def test_without_a_clock_all_nodes_are_as_fast_and_no_time_is_told(tmp_path: Pat
     schedule = Schedule.load(result.directory / "schedule.npz")
     gradients = schedule.nodes[schedule.kinds == GRADIENT]
     assert np.bincount(gradients).tolist() == [30] * 8
+    page = (result.directory / "report.html").read_text()
+    assert "time in the schedule" in page and "Without a clock a gradient takes 1" in page
 
 
 def test_by_a_network() -> None:
@@ -143,6 +145,7 @@ def test_what_programs_report_is_recorded(monkeypatch: pytest.MonkeyPatch) -> No
         ),
         ({"seconds": 0}, "seconds = 0 is not allowed; it must be > 0"),
         ({"transport": "peer-to-peer"}, "transport has no effect on AdPsgd"),
+        ({"placement": "spectral"}, "placement has no effect on an asynchronous method in one process"),
         ({"on_failure": "continue"}, "on_failure = continue needs an MPI library that outlives its processes"),
         ({"on_failure": "rehost", "replay": "s.npz", "clock": None}, "it does not go on without ranks"),
         ({"algorithm": DecentralizedSGD(), "seconds": 1.0}, "seconds is for asynchronous methods"),
@@ -155,6 +158,7 @@ def test_what_programs_report_is_recorded(monkeypatch: pytest.MonkeyPatch) -> No
         "varying",
         "seconds",
         "transport",
+        "placement",
         "failure",
         "failure-replay",
         "lockstep",

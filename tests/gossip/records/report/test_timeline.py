@@ -75,7 +75,7 @@ def test_the_page_says_what_nodes_did(tmp_path: Path) -> None:
     page = Page(text)
     assert page.tags["svg"] == 5
     assert len(page.ids) == len(set(page.ids))
-    assert "0.5 gradients per second" in text
+    assert "0.5 gradients per second" in text and "real time (s)" in text
     assert "16.7 % of the time on average, 0.0 to 33.3 %" in text
 
 
