@@ -21,6 +21,7 @@ from algorithms.network import Spectrum as Spectrum
 from algorithms.network import Traffic as Traffic
 from algorithms.optimizers import *
 from algorithms.oracles import *
+from algorithms.privacy import *
 from algorithms.program import NodeContext as NodeContext
 from algorithms.program import NodeProgram as NodeProgram
 from algorithms.proximal import L1 as L1

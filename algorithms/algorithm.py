@@ -23,13 +23,13 @@ Whoever gives them counts each as so many function values.
 """
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Sample:
-    """Gradient estimates of the local nodes, taken at `state.x`.
+    """Gradient estimates of the local nodes, taken at `state.x`; not to be changed.
 
-    Its tensors may be kept by the algorithm that is given it, and nobody changes them any more: a state may hold the
-    gradient until it is of no more use, and whoever made it uses other memory for the next one, or gives the state a
-    copy of what it keeps.
+    It is not frozen, as asynchronous runs make one for each gradient of each node. Its tensors may be kept by the
+    algorithm that is given it, and nobody changes them any more: a state may hold the gradient until it is of no more
+    use, and whoever made it uses other memory for the next one, or gives the state a copy of what it keeps.
 
     Attributes:
         gradient: (k, d).

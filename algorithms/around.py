@@ -63,6 +63,10 @@ class AroundMethod:
         return self.algorithm.takes_losses
 
     @property
+    def acts_on_losses(self) -> bool:
+        return self.algorithm.acts_on_losses
+
+    @property
     def sets_batch_size(self) -> bool:
         return self.algorithm.sets_batch_size
 

@@ -24,6 +24,9 @@ class Method:
     least_eigenvalue: ClassVar[float] = -1.0
     """The eigenvalues of W, symmetric, must be above this: -1 asks for nothing."""
 
+    compresses: ClassVar[bool] = False
+    """Whether it sends compressed messages though no field of it is a compressor."""
+
     @property
     def auxiliary(self) -> int:
         """How many nodes, the last ones, have no data: their gradients and losses are 0."""
@@ -57,6 +60,12 @@ class Method:
     def takes_losses(self) -> bool:
         """Whether samples must have `losses`."""
         return False
+
+    @property
+    def acts_on_losses(self) -> bool:
+        """Whether what it does depends on losses, not on gradients alone."""
+        chooses = getattr(self, "sampling", None) == "power-of-choice"
+        return chooses or self.takes_losses or getattr(getattr(self, "period", None), "acts_on_losses", False)
 
     def check_oracle(self, oracle: Any) -> None:
         """Refuse an oracle whose samples have something else in the place of gradients than this takes.

@@ -94,6 +94,12 @@ class NodeProgram:
         return {}
 
     @property
+    def mass(self) -> float | None:
+        """What this node has of a weight whose sum over all nodes, and what is under way, stays the same; None if the
+        method has none."""
+        return None
+
+    @property
     def model(self) -> Tensor:
         """(1, d): the parameters that this node outputs."""
         raise NotImplementedError

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.random.bit_generator import ISeedSequence
 from numpy.typing import NDArray
 
 WORD = (1 << 64) - 1
+PURPOSES = 1024  # of draws of which what all rounds have in common is kept
 
 
 def generator(seed: int, purpose: str, *counters: int) -> np.random.Generator:
@@ -47,11 +48,22 @@ def random_bits(*counters: int) -> int:
     """64 bits that follow from integers: SplitMix64's output function (Steele, Lea, Flood 2014), one after another."""
     word = 0
     for counter in counters:
-        word = (word ^ counter & WORD) + 0x9E3779B97F4A7C15 & WORD
-        word = (word ^ word >> 30) * 0xBF58476D1CE4E5B9 & WORD
-        word = (word ^ word >> 27) * 0x94D049BB133111EB & WORD
-        word ^= word >> 31
+        word = _mixed(word, counter)
     return word
+
+
+def _mixed(word: int, counter: int) -> int:
+    """The random bits of the counters that a word comes from and of one more."""
+    word = (word ^ counter & WORD) + 0x9E3779B97F4A7C15 & WORD
+    word = (word ^ word >> 30) * 0xBF58476D1CE4E5B9 & WORD
+    word = (word ^ word >> 27) * 0x94D049BB133111EB & WORD
+    return word ^ word >> 31
+
+
+@lru_cache(maxsize=PURPOSES)
+def _begun(seed: int, purpose: str) -> int:
+    """What all rounds have in common."""
+    return random_bits(seed, purpose_word(purpose))
 
 
 class Key(NamedTuple):
@@ -69,14 +81,16 @@ class Key(NamedTuple):
         return Key(random_bits(self.own, i), random_bits(self.common, i), self.node)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Draw:
-    """The random streams of one round, one per row of a stack."""
+    """The random streams of one round, one per row of a stack; not to be changed."""
 
+    # Not frozen, and no cached property: asynchronous runs make one for each thing that happens.
     seed: int
     purpose: str
     nodes: Sequence[int]
     round: int
+    _common: int | None = field(default=None, init=False, repr=False, compare=False)
 
     def generator(self, row: int) -> np.random.Generator:
         """The stream of the node that lives in this row."""
@@ -84,10 +98,12 @@ class Draw:
 
     def key(self, row: int) -> Key:
         """The key of the node that lives in this row."""
-        node = self.nodes[row]
-        return Key(random_bits(self.common, node), self.common, node)
+        node, common = self.nodes[row], self.common
+        return Key(_mixed(_mixed(0, common), node), common, node)
 
-    @cached_property
+    @property
     def common(self) -> int:
         """64 random bits that all nodes have in this round."""
-        return random_bits(self.seed, purpose_word(self.purpose), self.round)
+        if self._common is None:
+            self._common = _mixed(_begun(self.seed, self.purpose), self.round)
+        return self._common

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gossip.availability_file import AvailabilityFile as AvailabilityFile
     from gossip.execution.outcome import Result as Result
     from gossip.execution.run import run as run
     from gossip.network import SimulatedClock as SimulatedClock
@@ -22,13 +23,14 @@ if TYPE_CHECKING:
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 _HOMES = {
+    "AvailabilityFile": "gossip.availability_file",
     "Optimizer": "gossip.optimizer.optimizer",
     "Result": "gossip.execution.outcome",
     "SimulatedClock": "gossip.network",
     "SimulatedNetwork": "gossip.network",
     "run": "gossip.execution.run",
 }
-__all__ = ["Optimizer", "Result", "SimulatedClock", "SimulatedNetwork", "run"]
+__all__ = ["AvailabilityFile", "Optimizer", "Result", "SimulatedClock", "SimulatedNetwork", "run"]
 
 
 def __getattr__(name: str) -> Any:

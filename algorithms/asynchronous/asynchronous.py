@@ -56,6 +56,11 @@ class Asynchronous(Method):
         """Whether what the run outputs is the model of the last node, and not each node's own."""
         return self.hubs > 0
 
+    @property
+    def essential(self) -> int:
+        """Without how many of the nodes, the last ones, the others cannot go on: hubs, and those that they trust."""
+        return max(self.hubs, self.servers + self.trusted)
+
     def programs(self, graph: WeightedEdges, nodes: Sequence[int], x: Tensor) -> list[NodeProgram]:
         """The programs of some nodes, in this order.
 

@@ -83,6 +83,10 @@ class AsynchronousLeaderSGD(Asynchronous):
         check_momentum(self, self.momentum)
 
     @property
+    def acts_on_losses(self) -> bool:
+        return True
+
+    @property
     def servers(self) -> int:
         return 1
 

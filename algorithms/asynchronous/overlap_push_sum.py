@@ -138,6 +138,11 @@ class OverlapPushSumNode(NodeProgram):
     def model(self) -> Tensor:
         return self.push_sum.ratio
 
+    @property
+    def mass(self) -> float:
+        waiting = sum(float(value[0, -1]) for heard in self.heard.values() for value in heard)
+        return float(self.push_sum.weight) + waiting
+
     def _go_on(self, context: NodeContext) -> None:
         """Begin the next iteration if this one waits for nothing any more."""
         due = self.updates - self.method.staleness

@@ -77,7 +77,7 @@ class AsynchronousPushSum(Asynchronous):
         check_own_shares(self, shares, nodes)
         rows = zip(nodes, x.split(1), strict=True)
         return [
-            PushSumNode(self, PushSum.start(row), Momentum.start(row, self.momentum, self.nesterov), shares[node])
+            PushSumNode(self, whole_of(row), Momentum.start(row, self.momentum, self.nesterov), shares[node])
             for node, row in rows
         ]
 
@@ -87,7 +87,7 @@ class PushSumNode(NodeProgram):
     """One node of `AsynchronousPushSum`.
 
     Attributes:
-        push_sum: Its numerator (1, d) and weight (1, 1).
+        whole: (1, d + 1), its numerator and then its weight.
         shares: Out-neighbour -> what part of both it is sent, and what the node itself keeps.
         updates: The gradients that it has used.
         told: Out-neighbour -> the running sum (1, d + 1) of what it has been given, with running sums.
@@ -95,7 +95,7 @@ class PushSumNode(NodeProgram):
     """
 
     method: AsynchronousPushSum
-    push_sum: PushSum
+    whole: Tensor
     momentum: Momentum
     shares: dict[int, float]
     updates: int = 0
@@ -103,26 +103,26 @@ class PushSumNode(NodeProgram):
     heard: dict[int, Tensor] = field(default_factory=dict)
 
     def on_start(self, context: NodeContext) -> None:
-        context.ask_gradient(self.push_sum.ratio)
+        context.ask_gradient(self.model)
 
     def on_gradient(self, sample: Sample, context: NodeContext) -> None:
         lr = learning_rate(self.method.lr, self.updates)
         self.updates += 1
-        moved = add_scaled(self.push_sum.numerator, -lr, self.momentum.descend(sample.gradient))
-        whole = torch.cat([moved, self.push_sum.weight], dim=1)
+        numerator, weight = parts(self.whole)
+        add_scaled(numerator, -lr, self.momentum.descend(sample.gradient), out=numerator)
+        given = {share: share * self.whole for share in {*self.shares.values()}}  # as a rule many are the same
         for neighbor in context.neighbors:
-            given = self.shares[neighbor] * whole
+            told = given[self.shares[neighbor]]
             if self.method.running_sums:
-                given = self.told[neighbor] = self.told.get(neighbor, 0.0) + given
-            context.send(neighbor, given)
-        own = self.shares[context.node]
-        self.push_sum = PushSum(own * moved, own * self.push_sum.weight)
-        context.ask_gradient(self.push_sum.ratio)
+                told = self.told[neighbor] = self.told.get(neighbor, 0.0) + told
+            context.send(neighbor, told)
+        self.whole *= self.shares[context.node]
+        context.ask_gradient(numerator / weight)
 
     def on_message(self, sender: int, value: Tensor, kind: str, context: NodeContext) -> None:
         if self.method.running_sums:
             value, self.heard[sender] = value - self.heard.get(sender, 0.0), value
-        self._add(value)
+        self.whole += value
 
     def on_lost(self, neighbor: int, returned: Sequence[tuple[Tensor, str]], context: NodeContext) -> None:
         self.shares[context.node] += self.shares.pop(neighbor, 0.0)
@@ -130,14 +130,31 @@ class PushSumNode(NodeProgram):
             self.told.pop(neighbor, None)
             returned = [(returned[-1][0] - returned[0][0], "")] if returned else []
         for value, _ in returned:
-            self._add(value)
+            self.whole += value
 
-    def _add(self, whole: Tensor) -> None:
-        self.push_sum = self.push_sum + PushSum(whole[:, :-1], whole[:, -1:])
+    @property
+    def mass(self) -> float:
+        return float(self.whole[0, -1])
+
+    @property
+    def push_sum(self) -> PushSum:
+        """Its numerator (1, d) and weight (1, 1), which change with it."""
+        return PushSum(*parts(self.whole))
 
     @property
     def model(self) -> Tensor:
         return self.push_sum.ratio
+
+
+def whole_of(x: Tensor) -> Tensor:
+    """(1, d + 1): the numerator x (1, d) and a weight of 1."""
+    return torch.cat([x, x.new_ones(1, 1)], dim=1)
+
+
+def parts(whole: Tensor) -> tuple[Tensor, Tensor]:
+    """The numerator (1, d) and the weight (1, 1) in it, which change with it."""
+    numerator, weight = whole.split_with_sizes((whole.shape[1] - 1, 1), dim=1)
+    return numerator, weight
 
 
 def columns(graph: WeightedEdges) -> list[dict[int, float]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -73,6 +74,8 @@ class AdaComm(Period[AdaCommState]):
         hold_lr: Put off decays of the learning rate until the period is 1.
         samples: How many iterations' losses make an F, >= 1.
     """
+
+    acts_on_losses: ClassVar[bool] = True  # see `algorithms.Method`
 
     start: int = 20
     interval: float = 60.0

@@ -111,6 +111,10 @@ class LeaderSGD(LocalUpdates[LeaderState]):
         most = least * self.global_every
         check(0 <= self.global_proximal <= most, self, "global_proximal", f"in [0, period * global_every = {most}]")
 
+    @property
+    def acts_on_losses(self) -> bool:
+        return True
+
     def start(self, x: Tensor, network: Network) -> LeaderState:
         groups, loss = self._settled(network), torch.zeros_like(x[:, 0])
         return LeaderState(x.clone(), *self.start_updates(x), groups=groups, loss=loss)

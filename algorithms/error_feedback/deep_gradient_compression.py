@@ -68,6 +68,8 @@ class DeepGradientCompression(Algorithm[DeepGradientState]):
         shapes: Of the tensors of the model, in order; filled in by `for_layout`. Without, the vector is one tensor.
     """
 
+    compresses: ClassVar[bool] = True
+
     needs: ClassVar[tuple[str, ...]] = ()
 
     lr: float | LearningRate = 0.1

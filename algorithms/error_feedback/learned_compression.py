@@ -120,6 +120,8 @@ class LearnedCompression(Algorithm[LearnedCompressionState]):
         shapes: Of the tensors of the model, in order; filled in by `for_layout`. Without, the vector is one tensor.
     """
 
+    compresses: ClassVar[bool] = True
+
     needs: ClassVar[tuple[str, ...]] = ()
 
     lr: float | LearningRate = 0.1

@@ -69,6 +69,8 @@ class SignSGD(HasServer, Algorithm[SignSGDState]):
         server: Whether the server is a "node" of its own, after the others, or "replicated" at all of them.
     """
 
+    compresses: ClassVar[bool] = True
+
     needs: ClassVar[tuple[str, ...]] = ()
 
     lr: float | LearningRate = 1e-4

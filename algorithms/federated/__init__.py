@@ -1,5 +1,10 @@
 """Federated methods, whose clients are the nodes, one file each."""
 
+from algorithms.federated.availability import AlwaysAvailable as AlwaysAvailable
+from algorithms.federated.availability import Availability as Availability
+from algorithms.federated.availability import SineAvailability as SineAvailability
+from algorithms.federated.availability import TraceAvailability as TraceAvailability
+from algorithms.federated.delivery import Delivery as Delivery
 from algorithms.federated.fed_adam import FedAdam as FedAdam
 from algorithms.federated.fed_avg import FedAvg as FedAvg
 from algorithms.federated.fed_mom import FedMom as FedMom

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +19,7 @@ from algorithms.optimizers import SGD
 class FedNova(Federated[FederatedState]):
     """Normalised averaging; for rounds, what is sent, and the options see `Federated`.
 
-    With u_k client k's parameters after its tau_k local iterations from w (`client_steps`):
+    With u_k client k's parameters after its tau_k local iterations from w (`client_steps`, `delivery`):
 
         d_k = (w - u_k) / tau_k
         w <- w - server_lr (sum_k p_k tau_k) sum_k p_k d_k
@@ -36,12 +37,12 @@ class FedNova(Federated[FederatedState]):
         check(plain, self, "optimizer", "SGD without momentum")
 
     def end_round(self, state: FederatedState, server_lr: float, network: Network) -> Tensor:
-        steps = [self.steps_of_clients(network)[client] for client in state.clients]
+        steps = self.steps_made(state, network)
         votes = [vote / own for vote, own in zip(state.votes, steps, strict=True)]
         direction = self.mean_of(self.travelled(state), state.clients, votes, network)
         return self.moved(state, direction, server_lr * self._effective_steps(state, steps, network))
 
-    def _effective_steps(self, state: FederatedState, steps: list[int], network: Network) -> float:
+    def _effective_steps(self, state: FederatedState, steps: Sequence[int], network: Network) -> float:
         """sum_k p_k tau_k, in the precision of the parameters."""
         weighted = {
             client: torch.tensor([own], dtype=state.x.dtype) * vote

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, Self, TypeVar, cast
 
@@ -14,23 +14,26 @@ from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample
 from algorithms.blocks.period import Every
-from algorithms.blocks.server import HasServer, ServerForm, collect, collect_mean, distribute, server_of
+from algorithms.blocks.server import HasServer, ServerForm, collect_mean, distribute, server_of
 from algorithms.checks import NonFiniteError, check
+from algorithms.federated.availability import AlwaysAvailable, Availability
+from algorithms.federated.delivery import Delivery, Turnout, check_uneven, randomness
 from algorithms.federated.sampling import (
     SAMPLINGS,
     WEIGHTINGS,
     Sampling,
     Weighting,
     choose_clients,
+    chosen_by_server,
+    draw_available,
     draw_candidates,
-    draw_clients,
     multiples,
     votes_of_chosen,
+    without,
 )
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.optimizers import SGD, LocalOptimizer
-from algorithms.randomness import stream
 from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
 from algorithms.state import Block, State
 
@@ -47,6 +50,7 @@ class FederatedState(State):
         votes: What each of them counts: K p_k.
         client_memory: What the clients' update rule remembers, in this round.
         server_memory: What the server's update rule remembers.
+        turnout: Who has been in the rounds, if clients are not always there or do not always deliver.
     """
 
     past: ClassVar[tuple[str, ...]] = ("client_memory",)
@@ -56,6 +60,7 @@ class FederatedState(State):
     votes: tuple[float, ...]
     client_memory: Block | None
     server_memory: Block | None
+    turnout: Turnout | None
 
 
 S = TypeVar("S", bound=FederatedState)
@@ -103,6 +108,11 @@ class Federated(HasServer, Algorithm[S]):
             than there are with a weight.
         client_steps: (n,) how many local iterations each client makes in a round, between 1 and local_steps, if not
             all of them; in the others it stays where it is.
+        availability: Which clients can be chosen in a round. If they are fewer than are wanted, it goes on with them;
+            if there is none, or if nobody delivers anything, the round passes and the server keeps what it has. Records
+            have `clients_per_round` and, of these, `dropped_per_round`, whose work did not count: means over all rounds
+            that are over.
+        delivery: How far the clients come that were chosen: drop-out, limits of time, over-selection.
         server: Whether the server is a "node" of its own, after the clients, or "replicated" at all of them.
     """
 
@@ -118,6 +128,8 @@ class Federated(HasServer, Algorithm[S]):
     optimizer: LocalOptimizer = field(default_factory=SGD)
     candidates: int | None = None
     client_steps: tuple[int, ...] | None = None
+    availability: Availability = field(default_factory=AlwaysAvailable, kw_only=True)
+    delivery: Delivery = field(default_factory=Delivery, kw_only=True)
     server: ServerForm = field(default="node", kw_only=True)
 
     def __post_init__(self) -> None:
@@ -148,7 +160,14 @@ class Federated(HasServer, Algorithm[S]):
         plain = self.client_steps is None or type(self.optimizer).model is LocalOptimizer.model
         check(plain, self, "client_steps", "None with this optimizer, whose models are not where gradients are taken")
         check(not self.optimizer.communicates, self, "optimizer", "one that sends nothing in local iterations")
+        if self.uneven:
+            check_uneven(self, self.delivery, self.sampling, self.weighting, self.optimizer)
         self.check_server()
+
+    @property
+    def uneven(self) -> bool:
+        """Whether clients are not always there, or do not always deliver all of their work."""
+        return self.availability != AlwaysAvailable() or self.delivery != Delivery()
 
     @property
     def proportional(self) -> bool:
@@ -172,15 +191,17 @@ class Federated(HasServer, Algorithm[S]):
 
     def first_state(self, server: Tensor) -> S:
         """The state before the first round, given the server's parameters (k, d) as far as each node knows them."""
-        return cast(S, FederatedState(server, server, (), (), None, self.server_rule.start(server)))
+        turnout = Turnout() if self.uneven else None
+        return cast(S, FederatedState(server, server, (), (), None, self.server_rule.start(server), turnout))
 
     def idle(self, state: S, network: Network) -> list[int]:
-        steps, done = self.steps_of_clients(network), state.step % self.local_steps
-        training = {client for client in state.clients if done < steps[client]}
-        return [row for row, node in enumerate(network.nodes) if node < len(steps) and node not in training]
+        done, clients = state.step % self.local_steps, self.clients(network)
+        steps = zip(state.clients, self.steps_made(state, network), strict=True)
+        training = {client for client, own in steps if done < own}
+        return [row for row, node in enumerate(network.nodes) if node < clients and node not in training]
 
     def step(self, state: S, sample: Sample, network: Network) -> None:
-        if self.candidates is not None and state.step % self.local_steps == 0:
+        if self.candidates is not None and state.step % self.local_steps == 0 and state.clients:
             self._choose(state, sample, network)
         lr = learning_rate(self.lr, state.step)
         gradient = self.local_gradient(state, sample.gradient)
@@ -190,7 +211,11 @@ class Federated(HasServer, Algorithm[S]):
             if node < clients and row not in idle:
                 add_scaled(state.x[row], scale, direction[row], out=state.x[row])
         if Every(self.local_steps).foreseen(state.step):
-            server = self.end_round(state, learning_rate(self.server_lr, state.step // self.local_steps), network)
+            server = state.server
+            if state.turnout is not None:
+                state.clients, state.votes = state.turnout.close(state.clients, state.votes)
+            if state.clients or state.turnout is None:
+                server = self.end_round(state, learning_rate(self.server_lr, state.step // self.local_steps), network)
             self.begin_round(state, server, network)
 
     def model(self, state: S) -> Tensor:
@@ -243,17 +268,25 @@ class Federated(HasServer, Algorithm[S]):
 
     def begin_round(self, state: S, server: Tensor, network: Network) -> None:
         """Draw the clients of a round, the same everywhere, and let them and the server have its parameters (k, d)."""
-        random = stream(network.draw("clients").key(0).common)
-        sizes = self._sizes(network)
+        if state.turnout is not None:
+            state.turnout.round += 1
+        random = randomness(state.turnout, "clients", network)
         if self.candidates is not None:
-            state.clients = draw_candidates(sizes, self.candidates, random)
+            there = zip(self._sizes(network), self._available(state.turnout, network), strict=True)
+            state.clients = draw_candidates([size if here else 0.0 for size, here in there], self.candidates, random)
             state.votes = (1.0,) * len(state.clients)  # until it is known who is chosen
+            if state.turnout is not None:
+                state.turnout.steps = (1,) * len(state.clients)
         else:
-            votes = draw_clients(sizes, self._taking_part(network), self.sampling, self.weighting, random)
-            self._take_part(state, votes)
+            self._take_part(state, self.drawn(state, random, network), network)
         state.server = self.sent_down(server, state.clients, network, known=state.server)
         state.x = state.server.clone()
         state.client_memory = self.optimizer.start(state.x)
+
+    def drawn(self, state: S, random: np.random.Generator, network: Network) -> NDArray[np.float64]:
+        """(K,) the votes K p_k of the round that begins, the same on every rank; who has 0 does not take part."""
+        available, chosen = self._available(state.turnout, network), self._chosen_number(network)
+        return draw_available(available, self._sizes(network), chosen, self.sampling, self.weighting, random)
 
     def clients(self, network: Network) -> int:
         """K, how many clients there are."""
@@ -269,14 +302,37 @@ class Federated(HasServer, Algorithm[S]):
             raise ValueError(f"{type(self).__name__}: there are {given} client_steps for {clients} clients")
         return list(self.client_steps)
 
+    def steps_made(self, state: S, network: Network) -> Sequence[int]:
+        """How many iterations each client of this round makes in it, in the order of `state.clients`."""
+        if state.turnout is not None:
+            return state.turnout.steps
+        steps = self.steps_of_clients(network)
+        return [steps[client] for client in state.clients]
+
+    def report(self, state: S) -> dict[str, Tensor]:
+        return super().report(state) if state.turnout is None else state.turnout.report(len(state.x))
+
     def shares(self, network: Network) -> list[float]:
         """(K,) K q_k: how many times the average share of the data each client has."""
         return multiples(self._sizes(network)).tolist()
 
-    def _take_part(self, state: S, votes: NDArray[np.float64]) -> None:
-        """Those that count, of the votes (K,) of all clients."""
+    def _available(self, turnout: Turnout | None, network: Network) -> NDArray[np.bool_]:
+        """(K,) which clients can be chosen."""
+        clients, random = self.clients(network), randomness(turnout, "availability", network)
+        return (
+            np.ones(clients, bool) if turnout is None else self.availability.available(turnout.round, clients, random)
+        )
+
+    def _take_part(self, state: S, votes: NDArray[np.float64], network: Network) -> None:
+        """Those that count, of the votes (K,) of all clients, and how far they come."""
         clients = np.flatnonzero(votes)
         state.clients, state.votes = tuple(clients.tolist()), tuple(votes[clients].tolist())
+        if state.turnout is not None:
+            random = randomness(state.turnout, "delivery", network)
+            steps, wanted = np.array(self.steps_of_clients(network)), self._taking_part(network)
+            made, counts = self.delivery.draw(clients, steps, wanted, random)
+            state.turnout.steps = tuple(made.tolist())
+            state.votes = tuple(without(votes[clients], counts, len(steps), self.weighting))
 
     def _choose(self, state: S, sample: Sample, network: Network) -> None:
         """The clients of the round, given what its candidates lose at the server's parameters.
@@ -285,29 +341,16 @@ class Federated(HasServer, Algorithm[S]):
             NonFiniteError: None of them has a finite loss.
         """
         losses = sample.loss[:, None].nan_to_num(nan=math.inf, posinf=math.inf)
+        wanted = self._chosen_number(network)
         if self.servers:
-            chosen = self._chosen_by_server(losses, state.clients, network)
+            chosen = chosen_by_server(losses, state.clients, wanted, network)
         else:
-            chosen = self._largest(dict(enumerate(network.gather(losses)[:, 0].tolist())), state.clients, network)
+            chosen = choose_clients(dict(enumerate(network.gather(losses)[:, 0].tolist())), state.clients, wanted)
         if not chosen:
             raise NonFiniteError(
                 f"{type(self).__name__}: no candidate has a finite loss; in one's own loop, step needs a closure"
             )
-        self._take_part(state, votes_of_chosen(chosen, self.clients(network), self.weighting))
-
-    def _chosen_by_server(self, losses: Tensor, candidates: Sequence[int], network: Network) -> list[int]:
-        """Whom the server chooses, known to all nodes, which it tells: the losses (k, 1) of the candidates go up."""
-        heard = collect(losses, candidates, network)
-        told = torch.full((len(losses), self._taking_part(network)), -1.0, dtype=torch.float64)
-        if heard:
-            chosen = self._largest({client: float(loss) for client, loss in heard.items()}, candidates, network)
-            told[-1, : len(chosen)] = torch.tensor(chosen, dtype=torch.float64)
-        return [int(client) for client in network.rows(told, [server_of(network)])[0].tolist() if client >= 0]
-
-    def _largest(self, losses: Mapping[int, float], candidates: Sequence[int], network: Network) -> list[int]:
-        """Those of the candidates that lose most; none if no loss is finite."""
-        finite = any(math.isfinite(losses[client]) for client in candidates)
-        return choose_clients(losses, candidates, self._taking_part(network)) if finite else []
+        self._take_part(state, votes_of_chosen(chosen, self.clients(network), self.weighting), network)
 
     def _sizes(self, network: Network) -> tuple[float, ...]:
         """(K,) how much data the clients have."""
@@ -329,9 +372,15 @@ class Federated(HasServer, Algorithm[S]):
             raise ValueError(f"{type(self).__name__}: participation = {self.participation} of {clients} clients")
         return self.participation
 
+    def _chosen_number(self, network: Network) -> int:
+        """How many clients are chosen for a round, of whom M take part."""
+        return min(self.delivery.chosen(self._taking_part(network)), self.clients(network))
+
     def _check_for(self, network: Network) -> None:
         """Refuse what is out of range for so many clients."""
-        sizes, clients = self._sizes(network), self._taking_part(network)
+        sizes, clients = self._sizes(network), self._chosen_number(network)
+        valid = not self.delivery.extra or self._taking_part(network) < self.clients(network)
+        check(valid, self, "participation", "less than all clients with over-selection: nobody is left to choose")
         self.steps_of_clients(network)
         if self.candidates is not None:
             most = sum(size > 0 for size in sizes)

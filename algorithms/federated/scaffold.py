@@ -56,6 +56,7 @@ class Scaffold(Federated[ScaffoldState]):
         plain = isinstance(self.optimizer, SGD) and not self.optimizer.momentum
         check(plain, self, "optimizer", "SGD without momentum")
         check(self.client_steps is None, self, "client_steps", "None: all clients make as many steps here")
+        check(self.delivery.unfinished == "lost", self, "delivery", 'one with unfinished = "lost": as many steps here')
 
     def first_state(self, server: Tensor) -> ScaffoldState:
         nothing = torch.zeros_like(server)
@@ -75,11 +76,11 @@ class Scaffold(Federated[ScaffoldState]):
         shares = self.shares(network)
         mean = self.mean_of(change, state.clients, [shares[client] for client in state.clients], network)
         state.server_control = state.server_control + mean
-        state.distance = 0.0
         return server
 
     def begin_round(self, state: ScaffoldState, server: Tensor, network: Network) -> None:
         super().begin_round(state, server, network)
+        state.distance = 0.0
         control = state.server_control
         state.server_control = self.sent_down(control, state.clients, network, known=control)
 

@@ -111,14 +111,14 @@ def _shuffled(order, seeds):  # type: ignore[no-untyped-def]
 
 @compiled
 def _fill_batches(words, node_at, nodes, sizes, first, out):  # type: ignore[no-untyped-def]
-    """out[r, j] = the example number first + j of what node r goes through, one order of its `sizes[r]` after another.
+    """out[r, j] = the example first[r] + j of what node r goes through, one order of its `sizes[r]` after another.
 
     Args:
         words: (words,), what seeds an order, with the node at `node_at` and the epoch behind it.
         node_at: See there.
         nodes: (k,) uint64, below 2^32.
         sizes: (k,) int64.
-        first: Number of the first example since the start.
+        first: (k,) int64, the number of the first example of each since the start.
         out: (k, batch) int64, which is written.
     """
     own, pool, seeds = words.copy(), np.empty(4, np.uint64), np.empty(4, np.uint64)
@@ -127,7 +127,7 @@ def _fill_batches(words, node_at, nodes, sizes, first, out):  # type: ignore[no-
         order = orders[: sizes[r]]
         epoch = np.int64(-1)
         for j in range(out.shape[1]):
-            due, place = (first + j) // sizes[r], (first + j) % sizes[r]
+            due, place = (first[r] + j) // sizes[r], (first[r] + j) % sizes[r]
             if due != epoch:
                 epoch = due
                 own[node_at], own[node_at + 1] = nodes[r], np.uint64(epoch)
@@ -139,9 +139,14 @@ def _fill_batches(words, node_at, nodes, sizes, first, out):  # type: ignore[no-
 
 
 def batches(
-    seed: int, purpose: int, nodes: NDArray[np.int64], sizes: NDArray[np.int64], first: int, batch: int
+    seed: int,
+    purpose: int,
+    nodes: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+    first: NDArray[np.int64] | int,
+    batch: int,
 ) -> NDArray[np.int64]:
-    """(k, batch): which examples each node uses, from number `first` on of those that it goes through epoch by epoch.
+    """(k, batch): which examples each node uses, from its number `first` on of those that it goes through in epochs.
 
     The order of a node's epoch is `numpy.random.default_rng([seed, purpose, node, epoch]).permutation(size)`.
 
@@ -150,12 +155,12 @@ def batches(
         purpose: 0 to 2^32 - 1.
         nodes: (k,), below 2^32.
         sizes: (k,), the number of examples of each, below 2^32.
-        first: The epochs must be below 2^32.
+        first: (k,), or the same of all; the epochs must be below 2^32.
         batch: Examples of each node.
     """
     words = np.array([*_words_of(seed), purpose, 0, 0], np.uint64)
     out = np.empty((len(nodes), batch), np.int64)
-    _fill_batches(words, len(words) - 2, nodes.astype(np.uint64), sizes, first, out)
+    _fill_batches(words, len(words) - 2, nodes.astype(np.uint64), sizes, np.full(len(nodes), first, np.int64), out)
     return out
 
 

@@ -9,12 +9,14 @@ from algorithms.oracles.loopless_svrg import LooplessSvrg as LooplessSvrg
 from algorithms.oracles.losses import asked_losses as asked_losses
 from algorithms.oracles.minibatch import Minibatch as Minibatch
 from algorithms.oracles.oracle import HasBuffers as HasBuffers
+from algorithms.oracles.oracle import HasClippedGradients as HasClippedGradients
 from algorithms.oracles.oracle import HasLosses as HasLosses
 from algorithms.oracles.oracle import HasSlopes as HasSlopes
 from algorithms.oracles.oracle import HasSmoothness as HasSmoothness
 from algorithms.oracles.oracle import Oracle as Oracle
 from algorithms.oracles.oracle import OracleState as OracleState
 from algorithms.oracles.oracle import ShardedWorkload as ShardedWorkload
+from algorithms.oracles.private_minibatch import PrivateMinibatch as PrivateMinibatch
 from algorithms.oracles.saga import Saga as Saga
 from algorithms.oracles.sdca import HasDual as HasDual
 from algorithms.oracles.sdca import Sdca as Sdca

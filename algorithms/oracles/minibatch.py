@@ -19,6 +19,7 @@ from algorithms.randomness import generator, purpose_word
 
 PURPOSE = "minibatch"  # of the draws
 MANY = 512  # nodes from which compiled orders pay for the import of numba
+MANY_AT_ONCE = 128  # where each is in a step of its own: of an asynchronous run, several times as many nodes
 FEW = 256  # examples of which an order is made anew for each batch in less time than one that is kept is found
 
 
@@ -68,7 +69,7 @@ class Minibatch(Oracle[OracleState]):
         self, state: OracleState, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], step: int, seed: int
     ) -> Sample:
         state.gradients += self.batch
-        return self._sample(workload, x, nodes, self._batches(workload, nodes, step, seed))
+        return self._sample(workload, x, nodes, self._batches(workload, nodes, np.full(len(nodes), step), seed, MANY))
 
     def sample_each(
         self,
@@ -80,9 +81,7 @@ class Minibatch(Oracle[OracleState]):
         seed: int,
     ) -> Sample:
         state.gradients += self.batch
-        pairs = zip(nodes, steps, strict=True)
-        batches = np.stack([self.examples(workload.examples(node), node, step, seed) for node, step in pairs])
-        return self._sample(workload, x, nodes, batches)
+        return self._sample(workload, x, nodes, self._batches(workload, nodes, np.array(steps), seed, MANY_AT_ONCE))
 
     def _sample(self, workload: ShardedWorkload, x: Tensor, nodes: Sequence[int], batches: NDArray[np.int64]) -> Sample:
         """On these examples, (k, batch)."""
@@ -95,17 +94,19 @@ class Minibatch(Oracle[OracleState]):
                 return sample
         return _in_parts(workload, x, nodes, examples.split(self.microbatch, dim=1))
 
-    def _batches(self, workload: ShardedWorkload, nodes: Sequence[int], step: int, seed: int) -> NDArray[np.int64]:
-        """(k, batch): the `examples` of all nodes."""
+    def _batches(
+        self, workload: ShardedWorkload, nodes: Sequence[int], steps: NDArray[np.int64], seed: int, many: int
+    ) -> NDArray[np.int64]:
+        """(k, batch): the `examples` of all nodes, compiled if there are so many."""
         sizes = [workload.examples(node) for node in nodes]
-        if len(nodes) >= MANY and max(sizes) <= FEW:
+        if len(nodes) >= many and max(sizes) <= FEW:
             from algorithms.numerics.orders import agree, batches
 
             if agree():
                 known = np.asarray(nodes, np.int64), np.asarray(sizes, np.int64)
-                return batches(seed, purpose_word(PURPOSE), *known, step * self.batch, self.batch)
-        pairs = zip(sizes, nodes, strict=True)
-        return np.stack([self.examples(size, node, step, seed) for size, node in pairs])
+                return batches(seed, purpose_word(PURPOSE), *known, steps * self.batch, self.batch)
+        rows = zip(sizes, nodes, steps.tolist(), strict=True)
+        return np.stack([self.examples(size, node, step, seed) for size, node, step in rows])
 
     def examples(self, size: int, node: int, step: int, seed: int) -> NDArray[np.int64]:
         """(batch,): which of its `size` examples this node uses in this iteration."""

@@ -67,6 +67,18 @@ class HasNorms(Protocol):
 
 
 @runtime_checkable
+class HasClippedGradients(Protocol):
+    """What a workload gives that clips the gradients of single examples, for differential privacy."""
+
+    def clipped_gradient(self, x: Tensor, nodes: Sequence[int], examples: Tensor, clip: float) -> Sample:
+        """As `gradient`, the mean of the gradients of single examples, each scaled down to a norm of at most `clip`.
+
+        Raises:
+            ValueError: The gradient of an example is none of it alone.
+        """
+
+
+@runtime_checkable
 class HasSlopes(Protocol):
     """What a linear model gives: the gradient of example a_j at x is slope_j a_j + l2 x."""
 
@@ -142,19 +154,21 @@ class OracleState(Block):
         """The counts by name, (k,) each: not to be changed."""
         return {"gradients": self.gradients, "queries": self.queries}
 
-    def rows(self, rows: Sequence[int]) -> OracleState:
+    def rows(self, rows: Sequence[int] | Tensor) -> OracleState:
         """The counts of some rows, as a state of these nodes alone; for a state that remembers no more."""
-        return OracleState(self.gradients[list(rows)], self.queries[list(rows)])
+        where = torch.as_tensor(rows, dtype=torch.int64)
+        return OracleState(self.gradients[where], self.queries[where])
 
-    def put(self, rows: Sequence[int], counts: Mapping[str, Tensor]) -> None:
+    def put(self, rows: Sequence[int] | Tensor, counts: Mapping[str, Tensor]) -> None:
         """Set the counts of some rows.
 
         Args:
             rows: Which.
             counts: As `counts` gives them, (len(rows),) each.
         """
-        self.gradients[list(rows)] = counts["gradients"]
-        self.queries[list(rows)] = counts["queries"]
+        where = torch.as_tensor(rows, dtype=torch.int64)
+        self.gradients[where] = counts["gradients"]
+        self.queries[where] = counts["queries"]
 
 
 def as_average(mean: Tensor, dtype: torch.dtype) -> Tensor:

@@ -53,6 +53,7 @@ def _parse(arguments: Sequence[str]) -> Command | int:
     """The subcommand with its options, or the exit code of --help."""
     from gossip.bench.compression.compressors import Compressors
     from gossip.bench.compression.frontier import Frontier
+    from gossip.bench.events import Events
     from gossip.bench.network.consensus import Consensus
     from gossip.bench.network.mix import Mix
     from gossip.bench.network.scale import Scale
@@ -65,7 +66,7 @@ def _parse(arguments: Sequence[str]) -> Command | int:
         "Under mpirun or srun the slowest rank's time counts.",
     )
     subcommands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (Mix, Train, Scale, Consensus, Compressors, Frontier, Validate):
+    for command in (Mix, Train, Scale, Events, Consensus, Compressors, Frontier, Validate):
         text = " ".join((command.__doc__ or "").split())
         each = subcommands.add_parser(
             command.__name__.lower(),

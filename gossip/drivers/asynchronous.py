@@ -8,7 +8,7 @@ import time
 from bisect import bisect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -39,6 +39,10 @@ class Paced(Protocol):
     @property
     def more(self) -> bool:
         """Whether anything is left to happen."""
+
+    @property
+    def there(self) -> int:
+        """How many nodes have not been lost, of all processes."""
 
     @property
     def traffic(self) -> Traffic:
@@ -76,6 +80,31 @@ class Saves(Paced, Protocol):
 
 MakePaced = Callable[[Sequence[NodeProgram], Topology, NodeGradients], Paced]
 """Makes one for the programs of the local nodes, whose links and gradients these are."""
+
+
+class UnderWay(NamedTuple):
+    """A run that this process is in the middle of."""
+
+    pace: Paced
+    """Has its programs."""
+
+    gradients: NodeGradients
+    """Has what the oracle remembers."""
+
+    with_data: int
+    """How many nodes had data at the beginning."""
+
+
+class NodesLostError(Exception):
+    """Some nodes are gone with their processes, and the others go on with others in between; on all that are left.
+
+    Args:
+        recovered: Whether these processes are linked anew already.
+    """
+
+    def __init__(self, recovered: bool) -> None:
+        super().__init__("some ranks are lost")
+        self.recovered = recovered
 
 
 @dataclass(frozen=True)
@@ -121,6 +150,15 @@ class AsynchronousDriver:
     spans: Spans = NO_SPANS
     """Is told how long it takes."""
 
+    numbers: Sequence[int] | None = None
+    """By which programs, gradients and schedule know the nodes of the network, if some have been lost."""
+
+    under_way: UnderWay | None = None
+    """The run that goes on after a loss."""
+
+    agree: Callable[[bool], bool] = lambda mine: mine
+    """Whether all processes came through a moment, as this one did: asked before they go on."""
+
     def start(self, x: Tensor) -> Position:
         """Where a run begins from these models (k, d) of the local nodes, servers included; collective."""
         began = time.perf_counter()
@@ -145,28 +183,47 @@ class AsynchronousDriver:
         seconds, began = position.seconds, time.perf_counter()
         state, gradients, pace = self._ready(position)
         seconds += time.perf_counter() - began
-        yield self._moment(position.step, state, gradients, pace, seconds, final=position.step == steps)
         end = math.inf if self.seconds is None else self.seconds
         marks = iter(self.marks[bisect(self.marks, position.step) :])
-        mark, final = next(marks, steps), position.step == steps
+        mark, final, there = next(marks, steps), position.step == steps, pace.there
+        if final and self.under_way is not None:
+            self.tell(pace.recorded())
+        yield self._moment(position.step, state, gradients, pace, seconds, final=final)
         while not final:
+            self._all_came_through()
             began, limit = time.perf_counter(), min(end, pace.seconds + self.pause)
             with self.spans.span("nodes", "compute"):
-                pace.advance(mark * self._all_with_data, None if limit == math.inf else limit)
+                pace.advance(mark * self._per_step, None if limit == math.inf else limit)
             seconds += time.perf_counter() - began
-            reached = pace.gradients >= mark * self._all_with_data
-            state.step = mark if reached else pace.gradients // self._all_with_data
+            reached = pace.gradients >= mark * self._per_step
+            over = not pace.more or (not reached and limit == end)
+            # A run that ends within a step has begun it, so that no two records are of the same step.
+            state.step = mark if reached else -(-pace.gradients // self._per_step) if over else self._whole_steps(pace)
+            if pace.there < there:
+                raise NodesLostError(recovered=True)
             self._show(state)
-            final = not pace.more or state.step == steps or (not reached and limit == end)
+            final = over or state.step == steps
             if final:
                 self.tell(pace.recorded())
             moment = self._moment(state.step, state, gradients, pace, seconds, final=final)
             yield moment if reached or final else replace(moment, between=True)
             mark = next(marks, steps) if reached else mark
+        self._all_came_through()
+
+    def _all_came_through(self) -> None:
+        if not self.agree(True):
+            raise NodesLostError(recovered=False)
+
+    def _whole_steps(self, pace: Paced) -> int:
+        return pace.gradients // self._per_step
 
     def _ready(self, position: Position) -> tuple[NodesState, NodeGradients, Paced]:
         """The nodes, at the start or as a checkpoint has them."""
         state = position.state
+        if self.under_way is not None:
+            assert isinstance(state, NodesState)
+            self._show(state)
+            return state, self.under_way.gradients, self.under_way.pace
         gradients = self.gradients(state.x[: self._with_data])
         if isinstance(state, NodesState):
             return state, gradients, self.pace(state.programs, self.links, gradients)
@@ -190,6 +247,15 @@ class AsynchronousDriver:
     @property
     def _all_with_data(self) -> int:
         return self.network.n - self.algorithm.servers
+
+    @property
+    def _per_step(self) -> int:
+        """How many gradients all nodes together have in a step: also those that were there at the beginning."""
+        return self._all_with_data if self.under_way is None else self.under_way.with_data
+
+    def _numbered(self, nodes: Sequence[int]) -> list[int]:
+        """By which number programs, gradients and schedule know these nodes of the network."""
+        return [*nodes] if self.numbers is None else [self.numbers[node] for node in nodes]
 
     def _show(self, state: NodesState) -> None:
         """Let x be what the method outputs: with hubs, the last node's model for all."""
@@ -226,12 +292,14 @@ class AsynchronousDriver:
             text = json.dumps(shared | {"marks": schedule.marks.tolist(), "by": type(pace).__name__})
             return SavedNodes(state.x, blobs, text, step=step), gradients.saved()
 
-        return Moment(step, state, OracleState.start(0), own_seconds, look, final, saved=saved)
+        here = UnderWay(pace, gradients, self._per_step)
+        return Moment(step, state, OracleState.start(0), own_seconds, look, final, saved=saved, under_way=here)
 
     def _told(self, step: int, schedule: Schedule) -> dict[str, float]:
         """How stale gradients were since the last evaluation, and since the start how idle nodes, and how many."""
-        before = max(0, step - 1) // self.every * self.every * self._all_with_data
-        stale, idle = schedule.staleness()[before:], schedule.idle_seconds()[: self._all_with_data]
+        before = max(0, step - 1) // self.every * self.every * self._per_step
+        stale = schedule.staleness()[before:]
+        idle = schedule.idle_seconds()[self._numbered(range(self._all_with_data))]
         told = {
             "staleness": float(stale.mean()) if len(stale) else 0.0,
             "idle_share": float(idle.mean() / schedule.seconds) if schedule.seconds else 0.0,
@@ -247,7 +315,7 @@ class AsynchronousDriver:
 
     def _last(self, x: Tensor, pace: Paced) -> Sample:
         """The last gradients of the local nodes, such that means over all are those over the nodes that have any."""
-        samples = [pace.last(node) for node in self.network.nodes[: self._with_data]]
+        samples = [pace.last(node) for node in self._numbered(self.network.nodes[: self._with_data])]
         there = torch.tensor([[float(sample is not None)] for sample in samples] + [[0.0]] * (len(x) - len(samples)))
         with self.network.unrecorded():
             share = self._all_with_data / max(1.0, float(self.network.sum(there.double())))

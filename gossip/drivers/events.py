@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from heapq import heapify, heappop, heappush
+from math import inf
 from operator import itemgetter
 from typing import Any
 
@@ -13,7 +16,7 @@ from torch import Tensor
 from algorithms import Message, Sample, Traffic
 from algorithms.program import NodeProgram
 from gossip.drivers.nodes import Gradient, LocalNode, PendingGradients, listeners_of
-from gossip.drivers.schedule import GRADIENT, KINDS, MESSAGE, SECOND, START, TIMER, Event, Record, Schedule
+from gossip.drivers.schedule import GRADIENT, KINDS, MESSAGE, SECOND, START, TIMER, Event, Record, Schedule, packed
 from gossip.network import SimulatedClock, SimulatedNetwork
 from gossip.network.mail import Letter
 from gossip.network.message_times import START as START_OF_WAY
@@ -21,6 +24,7 @@ from gossip.network.message_times import Journey, MessageTimes
 from topologies import Topology
 
 HOP = len(KINDS)  # what is no event of a node: a message comes to a link
+YOUNG = 20_000  # objects more than before after which Python looks for circles of garbage among them
 NOBODY = -1  # to whom that happens; before all nodes, so that messages go on before others are sent at the same time
 
 
@@ -98,6 +102,11 @@ class EventDriver:
         return self._done
 
     @property
+    def there(self) -> int:
+        """How many nodes there are: none is lost."""
+        return len(self._nodes)
+
+    @property
     def more(self) -> bool:
         """Whether anything is left to happen."""
         return bool(self._queue)
@@ -126,8 +135,9 @@ class EventDriver:
         Args:
             until: Stop before the first event after so many seconds; by default when nothing is left to happen.
         """
-        for _ in self._happenings(until):
-            pass
+        with seldom_collecting():
+            for _ in self._happenings(until):
+                pass
 
     def advance(self, gradients: int | None = None, seconds: float | None = None) -> None:
         """Let happen what is due, and pause at a mark of the schedule.
@@ -137,9 +147,10 @@ class EventDriver:
             seconds: Pause before the first event after so many.
         """
         if gradients is None or self._done < gradients:
-            for _ in self._happenings(seconds):
-                if self._done == gradients:
-                    break
+            with seldom_collecting():
+                for _ in self._happenings(seconds):
+                    if self._done == gradients:
+                        break
         self._record.mark()
 
     def events(self, until: float | None = None) -> Iterator[Event]:
@@ -195,10 +206,11 @@ class EventDriver:
 
     def carry(self, node: LocalNode, to: int, value: Tensor | Message, label: str) -> None:
         """See `Host`."""
-        letter = Letter(node.node, to, value, label, self._event)
+        number = node.node
+        letter = Letter(number, to, value, label, self._event)
         size = letter.size
-        self._sent_bytes[node.node] += size
-        self._sent_messages[node.node] += 1
+        self._sent_bytes[number] += size
+        self._sent_messages[number] += 1
         self._send_on(letter, size, START_OF_WAY)
 
     def wake(self, node: LocalNode, seconds: float) -> None:
@@ -207,9 +219,9 @@ class EventDriver:
 
     def _happenings(self, until: float | None) -> Iterator[None]:
         """Let the events of nodes happen that are due until then, with a pause after each."""
-        end = None if until is None else nanoseconds(until)
-        queue, nodes, pending, record = self._queue, self._nodes, self._pending, self._record
-        while queue and (end is None or queue[0][0] <= end):
+        end = inf if until is None else nanoseconds(until)
+        queue, nodes, pending, record = self._queue, self._nodes, self._pending, self._record.add_packed
+        while queue and queue[0][0] <= end:
             time, number, _, kind, cause, what = heappop(queue)
             if kind == HOP:
                 self._now = time
@@ -222,10 +234,11 @@ class EventDriver:
             self._now = time
             self._event += 1
             if kind == MESSAGE:
-                record.add((time, MESSAGE, number, what.sender, what.cause))
-                node.receive(what.sender, what.row, what.label)
+                sender, _, _, label, cause = what
+                record(packed(time, MESSAGE, number, sender, cause))
+                node.receive(sender, what.row, label)
             else:
-                record.add((time, kind, number, number, cause))
+                record(packed(time, kind, number, number, cause))
                 if kind == GRADIENT:
                     self._done += 1
                     node.use(pending.take(number))
@@ -235,9 +248,10 @@ class EventDriver:
 
     def _send_on(self, letter: Letter, size: int, journey: Journey) -> None:
         """Bring a message of so many bytes as far as it gets now."""
-        way = self._times.travel(letter.sender, letter.to, size, self._now, journey)
+        to = letter.to
+        way = self._times.travel(letter.sender, to, size, self._now, journey)
         if isinstance(way, int):
-            self._cause(way, letter.to, MESSAGE, letter)
+            self._cause(way, to, MESSAGE, letter)
         else:
             self._cause(way.time, NOBODY, HOP, (letter, size, way))
 
@@ -257,6 +271,22 @@ def _event_again(
         letter, size, journey = what
         what = Letter(*letter), size, Journey(*journey)
     return time, number, caused, kind, cause, what
+
+
+@contextmanager
+def seldom_collecting() -> Iterator[None]:
+    """Let Python look for circles of garbage more seldom, and not among what is there already.
+
+    Gradients that are computed together are many new objects, which would let it look at all nodes again and again.
+    """
+    thresholds = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(YOUNG, *thresholds[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
 
 
 def nanoseconds(seconds: float) -> int:

@@ -86,11 +86,12 @@ class Gradients:
 
         For an oracle that remembers no more than counts.
         """
-        own = state.rows(rows)
+        where = torch.tensor(rows, dtype=torch.int64)
+        own = state.rows(where)
         nodes = [self.nodes[row] for row in rows]
         sample = self.oracle.sample_each(own, self._with(state.buffers), x, nodes, steps, self.seed)
         check_kind(self.oracle, "sample_each", sample, Sample)
-        state.put(rows, own.counts())
+        state.put(where, own.counts())
         return sample
 
     def _with(self, buffers: dict[str, Tensor] | None) -> ShardedWorkload:
@@ -146,7 +147,7 @@ class NodeGradients:
                 [self._gradients[place].sample(self.states[place], row, step) for place, row, step in parts]
             )
         for name, count in self._counted(places).items():
-            self.costs[name][places] = count - before[name]
+            self.costs[name][torch.tensor(places, dtype=torch.int64)] = count - before[name]
         return sample
 
     def counts(self, ahead: Sequence[int] = ()) -> dict[str, Tensor]:
@@ -160,7 +161,8 @@ class NodeGradients:
     def _counted(self, places: Sequence[int]) -> dict[str, Tensor]:
         """(len(places),) each, by name: what the oracle has counted so far of the nodes in these places; copies."""
         if not self.states[0].remembers:
-            return {name: count[list(places)] for name, count in self.states[0].counts().items()}
+            where = torch.tensor(places, dtype=torch.int64)
+            return {name: count[where] for name, count in self.states[0].counts().items()}
         counts = [self.states[place].counts() for place in places]
         return {name: torch.cat([count[name] for count in counts]) for name in counts[0]}
 

@@ -54,6 +54,7 @@ class MailDriver:
         outstanding: Bytes of letters of this process that others have not taken, if there are more than a few of these,
             from which on it computes no gradient.
         long: Seconds of a gradient from which on another thread computes the next one, while letters are handed over.
+        essential: Nodes without which the others stop, if one is lost, until the next mark.
 
     Attributes:
         lost: The nodes that have been lost, as far as this process knows.
@@ -73,6 +74,7 @@ class MailDriver:
         steps: int | None = None,
         outstanding: int = OUTSTANDING,
         long: float = LONG,
+        essential: Sequence[int] = (),
     ) -> None:
         here = mail.hosted[mail.rank]
         if len(programs) != len(here):
@@ -80,6 +82,7 @@ class MailDriver:
         self.programs = list(programs)
         self._n, self._mail, self._steps, self._outstanding = topology.n, mail, steps, outstanding
         self._pending = PendingGradients(gradient)
+        self._essential = frozenset(essential)
         self._listeners = listeners_of(topology)
         self._nodes = {
             node: LocalNode(node, self._listeners[node], program, self, seed)
@@ -164,6 +167,16 @@ class MailDriver:
     def gradients(self) -> int:
         """Those of all nodes of all processes, at the last mark."""
         return self._mail.state.gradients
+
+    @property
+    def there(self) -> int:
+        """How many nodes have not been lost, of all processes, at the last mark."""
+        return sum(map(len, self._mail.hosted))
+
+    @property
+    def hosted(self) -> Sequence[Sequence[int]]:
+        """The nodes of each rank that is left, at the last mark."""
+        return self._mail.hosted
 
     @property
     def more(self) -> bool:
@@ -321,6 +334,9 @@ class MailDriver:
                     back = [(each.row, each.label) for each in returned if (each.sender, each.to) == (number, other)]
                     self._add(LOSS, number, other, -1)
                     node.lose(other, back)
+        if not self._essential.isdisjoint(lost):
+            for node in self._nodes.values():
+                node.stop()
         return bool(lost)
 
     def _keeps_up(self) -> bool:

@@ -69,6 +69,9 @@ class Moment(Position):
     saved: Callable[[], tuple[State, OracleState]] | None = None
     """Gives what stands for the states in a checkpoint, where these cannot be saved as they are; every rank does."""
 
+    under_way: object = None
+    """With what an asynchronous run goes on when ranks have been lost; see `gossip.drivers.asynchronous.UnderWay`."""
+
 
 class Observer(Protocol):
     """Somebody who looks at every moment of a run: records it, saves it, shows it, or stops it by an error."""

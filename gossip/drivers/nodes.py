@@ -151,7 +151,7 @@ class PendingGradients:
     def __init__(self, gradient: Gradient) -> None:
         self._gradient = gradient
         self._asked: dict[int, tuple[Tensor, int]] = {}
-        self._there: dict[int, tuple[Tensor, ...]] = {}
+        self._there: dict[int, Sample] = {}
 
     def ask(self, node: int, x: Tensor, step: int) -> None:
         """A node asks for its gradient of this number at x (1, d)."""
@@ -179,28 +179,31 @@ class PendingGradients:
 
     def take(self, node: int) -> Sample:
         """What a node has asked for, (1, d) and (1,)."""
-        self.compute(node)
-        gradient, loss, *norms = self._there.pop(node)
-        return Sample(gradient, loss, norms[0] if norms else None)
+        if node not in self._there:
+            self._compute()
+        return self._there.pop(node)
 
     def saved(self, node: int) -> dict[str, Any]:
         """What a node has asked for, and what is there of it, as a tree of what can be saved."""
-        return {"asked": self._asked.get(node), "there": self._there.get(node)}
+        there = self._there.get(node)
+        known = None if there is None else tuple(part for part in parts(there) if part is not None)
+        return {"asked": self._asked.get(node), "there": known}
 
     def restore(self, node: int, saved: dict[str, Any]) -> None:
         """Let a node have asked for this."""
         if saved["asked"] is not None:
             self._asked[node] = saved["asked"]
         if saved["there"] is not None:
-            self._there[node] = saved["there"]
+            self._there[node] = Sample(*saved["there"])
 
     def _compute(self) -> None:
         asked, self._asked = self._asked, {}
         nodes = sorted(asked)
         points, steps = zip(*[asked[node] for node in nodes], strict=True)
         sample = self._gradient(nodes, torch.cat(points), steps)
-        parts = [each.split(1) for each in (sample.gradient, sample.loss, sample.norms) if each is not None]
-        self._there.update(zip(nodes, zip(*parts, strict=True), strict=True))
+        # Rows (1, ...) each; `split` takes longer.
+        rows = [each.unsqueeze(1).unbind() for each in parts(sample) if each is not None]
+        self._there.update(zip(nodes, map(Sample, *rows), strict=True))
 
 
 def parts(sample: Sample) -> tuple[Tensor, Tensor, Tensor | None]:

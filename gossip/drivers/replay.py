@@ -132,6 +132,11 @@ class ReplayDriver:
         return int(self._schedule.times[self._passed - 1]) / SECOND if self._passed else 0.0
 
     @property
+    def there(self) -> int:
+        """How many nodes there are: none is lost."""
+        return self._schedule.n
+
+    @property
     def more(self) -> bool:
         """Whether anything is left of the schedule, or a mark at which the run has paused once more."""
         return self._passed < len(self._schedule) or self._marks_passed < len(self._schedule.marks)

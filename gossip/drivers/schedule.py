@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from struct import Struct
 from typing import Any, Literal, NamedTuple
 from zipfile import BadZipFile
 
@@ -23,6 +24,9 @@ Kind = Literal["start", "gradient", "message", "timer", "loss"]
 KINDS: tuple[Kind, ...] = ("start", "gradient", "message", "timer", "loss")
 START, GRADIENT, MESSAGE, TIMER, LOSS = range(len(KINDS))
 WIDTH = 5  # numbers of an event
+
+packed = Struct(f"={WIDTH}q").pack
+"""The bytes of an event: time, kind, node, sender, cause."""
 
 
 class Event(NamedTuple):
@@ -210,6 +214,8 @@ class Record:
         self._numbers, self._marks = array("q"), array("q")
         self.add = self._numbers.extend
         """The next event, (time, kind, node, sender, cause); see `Schedule`."""
+        self.add_packed = self._numbers.frombytes
+        """The next event as `packed` gives it, in half of the time."""
 
     def __len__(self) -> int:
         return len(self._numbers) // WIDTH

@@ -33,6 +33,7 @@ from gossip.records.loggers.chosen import Loggers
 from gossip.records.loggers.logger import About
 from gossip.records.progress import Progress
 from gossip.records.recorder import Recorder
+from gossip.workloads.holdings import holdings
 from gossip.workloads.workload import HasStateDict
 from topologies.placement import blocks, crossing
 
@@ -132,7 +133,13 @@ def attempt(
 
 def _write_outcome(setting: Setting, recorder: Recorder, summary: dict[str, Any]) -> str | None:
     drawn = setting.topology if setting.training.report else None
-    recorder.write_outcome(summary, drawn, lambda: configuration_text(setting.training, setting.topology))
+    with_data = setting.ids[: len(setting.ids) - setting.training.algorithm.without_data]
+    recorder.write_outcome(
+        summary,
+        drawn,
+        lambda: configuration_text(setting.training, setting.topology),
+        lambda: holdings(setting.workload, with_data),
+    )
     return recorder.lost
 
 

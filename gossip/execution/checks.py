@@ -7,6 +7,7 @@ from typing import cast
 
 from algorithms import Algorithm, Attacked, HasLosses, Method, Oracle, ShardedWorkload
 from gossip.checkpoint.interval import Interval
+from gossip.execution.privacy import check_privacy
 from gossip.execution.training import Training
 from gossip.needs import check_needs
 from gossip.network import SimulatedNetwork, check_transport
@@ -59,6 +60,7 @@ def check(training: Training, ranks: int) -> Schedule:
     if training.network is not None:
         check_links(cast(SimulatedNetwork, training.network), topology.n + algorithm.servers)
     check_needs(algorithm, topology)
+    check_privacy(training)
     if isinstance(algorithm, Algorithm):
         _check_lockstep(training)
     else:
@@ -83,8 +85,8 @@ def _check_asynchronous(training: Training, topology: Schedule, ranks: int) -> N
         raise ValueError(f"seconds = {training.seconds} is not allowed; it must be > 0")
     if training.transport != "auto":
         raise ValueError(f"transport has no effect on {name}, whose messages go one at a time; leave it out")
-    if training.on_failure != "abort":
-        raise ValueError(f"{name} does not go with on_failure yet")
+    if training.on_failure != "abort" and replays:
+        raise ValueError("replay repeats a run that has been: it does not go on without ranks; leave out on_failure")
     if training.keeps and replays:
         raise ValueError("replay repeats a run that has been: it has no checkpoints; leave out checkpoint_every")
     if replays and (training.simulated is not None or training.seconds is not None):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -67,7 +67,7 @@ def driver_of(
     pauses = {*range(0, steps + 1, every), *range(0, steps + 1, 1 if setting.keeps and simulated else wanted or every)}
 
     def tell(schedule: Schedule) -> None:
-        if schedule.of or processes.rank:
+        if schedule.of or processes.rank or not setting.whole:  # one with losses is not repeated
             recorder.happened(schedule)
         else:
             recorder.happened(replace(schedule, of=json.dumps(_identity(setting))))
@@ -92,7 +92,20 @@ def driver_of(
         timed=training.replay is None and (training.simulated is not None or processes.size > 1),
         tell=tell,
         spans=processes.spans,
+        numbers=None if setting.whole else setting.ids,
+        under_way=setting.under_way,
+        agree=_agreement(training, processes),
     )
+
+
+def _agreement(training: Training, processes: Communicator) -> Callable[[bool], bool]:
+    """Whether all that are left have come through what may fail where one is lost, if they are to go on then."""
+    if training.on_failure != "continue":
+        return lambda mine: mine
+    from gossip.processes.mpi import MpiCommunicator
+
+    assert isinstance(processes, MpiCommunicator)
+    return processes.agree
 
 
 def _identity(setting: Setting) -> dict[str, Any]:
@@ -134,6 +147,9 @@ def _pace(
             lambda: ReplayDriver(programs, links, gradients, schedule, seed=training.seed, mail=mail)
         )
     if processes.size > 1:
-        return MailDriver(programs, links, gradients, open_mail(processes, setting.hosted), seed=training.seed)
+        outlives = training.on_failure != "abort"
+        mail = open_mail(processes, setting.hosted, survives=training.on_failure == "continue", progresses=not outlives)
+        essential = range(links.n - algorithm.essential, links.n)
+        return MailDriver(programs, links, gradients, mail, seed=training.seed, essential=essential)
     clock, servers = training.simulated or ALIKE, algorithm.servers
     return EventDriver(programs, links, gradients, clock, seed=training.seed, servers=servers)

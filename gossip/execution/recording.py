@@ -12,6 +12,7 @@ from gossip.drivers.moment import Moment
 from gossip.errors import DivergedError
 from gossip.execution.measure import Measure
 from gossip.execution.pacing import evaluation_interval
+from gossip.execution.privacy import privacy_loss
 from gossip.execution.training import Training
 from gossip.records.recorder import Recorder
 
@@ -48,6 +49,15 @@ class Recording:
         processes, network = self.measure.processes, self.measure.network
         look = moment.look()
         metrics = self.measure(self.algorithm.model(moment.state), look, self.algorithm.report(moment.state))
+        metrics |= privacy_loss(
+            self.training,
+            self.algorithm,
+            self.measure.workload,
+            network,
+            state=moment.state,
+            look=look,
+            processes=processes,
+        )
         times = {"seconds": processes.broadcast(look.seconds)}
         if self.training.simulated is not None:
             known = look.simulated_seconds

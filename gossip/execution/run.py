@@ -13,11 +13,13 @@ from typing import ParamSpec, cast
 
 import torch
 
+from algorithms import Asynchronous
 from gossip.drivers.moment import Observer
 from gossip.errors import GossipError
 from gossip.execution.attempt import Finished, attempt, new_recorder
 from gossip.execution.checks import check, check_survival, repeated_trace
 from gossip.execution.outcome import Result
+from gossip.execution.privacy import check_package
 from gossip.execution.setting import prepare
 from gossip.execution.training import Training
 from gossip.fields import descriptions
@@ -71,6 +73,7 @@ def conduct(
     topology = processes.together(lambda: check(training, processes.size))
     _refuse_disagreement(training, topology, processes)
     processes.from_root(lambda: check_packages(training.loggers))
+    processes.from_root(lambda: check_package(training))
     survives = training.on_failure != "abort"
     if training.on_failure == "continue":  # without whatever rank, that of a server too
         training = replace(training, algorithm=training.algorithm.replicated())
@@ -88,10 +91,13 @@ def conduct(
             if warning and processes.rank == 0:
                 warn(warning)
         if survives:
+            from gossip.execution.outliving import Outliving
             from gossip.execution.survival import Survival
             from gossip.processes.mpi import MpiCommunicator
 
-            return Survival(setting, cast(MpiCommunicator, processes), signals).conduct(all_models)
+            goes_on = training.on_failure == "continue" and isinstance(training.algorithm, Asynchronous)
+            ranks = cast(MpiCommunicator, processes)
+            return (Outliving if goes_on else Survival)(setting, ranks, signals).conduct(all_models)
         recorder = new_recorder(setting, processes)
         return attempt(
             setting, recorder, processes=processes, signals=signals, all_models=all_models, observers=observers

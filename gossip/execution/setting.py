@@ -12,6 +12,7 @@ from torch import Tensor
 
 from algorithms import Algorithm, Method, ShardedWorkload
 from gossip.checkpoint.finding import Found, find
+from gossip.drivers.asynchronous import UnderWay
 from gossip.drivers.moment import Position
 from gossip.errors import DataError, UsageError, say
 from gossip.execution.checks import check_batches, check_buffers, check_losses
@@ -72,6 +73,9 @@ class Setting:
 
     history: Sequence[dict[str, Any]] = ()
     """What was recorded until then."""
+
+    under_way: UnderWay | None = None
+    """The asynchronous run that goes on after a loss."""
 
     @property
     def keeps(self) -> bool:

@@ -70,12 +70,16 @@ def connect(
     return ClockedNetwork(network, NodeTimes(clock, topology.n, auxiliary, seed))
 
 
-def open_mail(communicator: Communicator, hosted: Sequence[Sequence[int]]) -> AllMail:
+def open_mail(
+    communicator: Communicator, hosted: Sequence[Sequence[int]], *, survives: bool = False, progresses: bool = True
+) -> AllMail:
     """What carries messages from node to node, one at a time, between these processes.
 
     Args:
         communicator: The processes.
         hosted: The nodes that each rank hosts, ascending.
+        survives: Whether others go on when ranks are lost, with an MPI library that can (ULFM).
+        progresses: Whether a thread may let MPI go on with long messages while a process computes.
     """
     if communicator.size == 1:
         return NoMail(len(hosted[0]))
@@ -83,7 +87,7 @@ def open_mail(communicator: Communicator, hosted: Sequence[Sequence[int]]) -> Al
     from gossip.processes.mpi import MpiCommunicator
 
     assert isinstance(communicator, MpiCommunicator)
-    return MpiMail(communicator, hosted)
+    return MpiMail(communicator, hosted, survives=survives, progresses=progresses)
 
 
 def check_transport(transport: object) -> None:

@@ -55,11 +55,11 @@ class MessageTimes:
         # The cores of a host handle messages of one pair of nodes side by side.
         self._side_by_side = isinstance(clock, SimulatedNetwork) and clock.host is not None
         self._there: dict[int, int] = {}  # when the last message of each pair arrives
-        self._needed = lru_cache(maxsize=DRAWN)(lambda step: clock.nanoseconds(computing, seed, step))
+        self._needed = lru_cache(maxsize=DRAWN)(lambda step: clock.nanoseconds(computing, seed, step).tolist())
 
     def computed(self, node: int, step: int, now: int) -> int:
         """When a node has computed its gradient of this number, from 0, for which it asks now."""
-        return self._links.compute(node, now, int(self._needed(step)[node]))
+        return self._links.compute(node, now, self._needed(step)[node])
 
     def travel(self, sender: int, listener: int, size: int, now: int, journey: Journey = START) -> int | Journey:
         """Bring a message of so many bytes as far as it gets now.

@@ -9,31 +9,38 @@ from jsonargparse import class_from_function, set_parsing_settings
 import topologies
 from algorithms import (
     AdaComm,
+    AdaptiveClipping,
     Aggregator,
     Attack,
+    Availability,
     Compressor,
     EventThreshold,
     LearningRate,
     LocalOptimizer,
+    Mechanism,
     Method,
     Oracle,
     Proximal,
     StalenessDiscount,
 )
 from algorithms.compressors.sparsifiers.sparsifier import Sparsifier
+from gossip.availability_file import AvailabilityFile as AvailabilityFile  # one that may be named
 from gossip.network import SimulatedClock
 from gossip.workloads import Split, Workload
 from topologies import Schedule
 
 KINDS = {  # what may be named, by the last word of the option that names it
+    "adaptive": AdaptiveClipping,
     "aggregator": Aggregator,
     "algorithm": Method,
     "attack": Attack,
+    "availability": Availability,
     "clock": SimulatedClock,
     "compressor": Compressor,
     "contraction": Compressor,
     "discount": StalenessDiscount,
     "lr": LearningRate,
+    "mechanism": Mechanism,
     "optimizer": LocalOptimizer,
     "oracle": Oracle,
     "period": AdaComm,

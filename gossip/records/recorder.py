@@ -17,6 +17,7 @@ from gossip.records.replacing import replace_file
 if TYPE_CHECKING:
     from gossip.drivers.schedule import Schedule as NodeSchedule
     from gossip.records.loggers.chosen import Loggers
+    from gossip.workloads.holdings import Holdings
     from topologies import Schedule
 
 METRICS, REPORT, SCHEDULE = "metrics.jsonl", "report.html", "schedule.npz"
@@ -148,11 +149,17 @@ class Recorder:
         if self._progress is not None:
             self._progress.close()
 
-    def write_outcome(self, summary: Mapping[str, Any], topology: Schedule | None, config: Callable[[], str]) -> None:
+    def write_outcome(
+        self,
+        summary: Mapping[str, Any],
+        topology: Schedule | None,
+        config: Callable[[], str],
+        held: Callable[[], Holdings | None] = lambda: None,
+    ) -> None:
         """Write summary.json, and metrics.jsonl where it is not complete, if there is a run directory.
 
-        And report.html with this topology and what `config` gives, unless the topology is None. What cannot be written
-        is in `unwritten`.
+        And report.html with this topology and what `config` and `held` give, unless the topology is None. What cannot
+        be written is in `unwritten`.
         """
         if self.directory is None:
             return
@@ -167,7 +174,15 @@ class Recorder:
 
         def write(path: Path) -> None:
             history, schedule = self.history, self.schedule
-            write_report(path, summary=summary, history=history, topology=topology, config=config(), schedule=schedule)
+            write_report(
+                path,
+                summary=summary,
+                history=history,
+                topology=topology,
+                config=config(),
+                schedule=schedule,
+                held=held(),
+            )
 
         self._try(REPORT, write)
 
@@ -178,6 +193,8 @@ class Recorder:
         parts = [f"train loss {last['train_loss']:.4f}", f"test loss {last['test_loss']:.4f}"]
         if "test_accuracy" in last:
             parts.append(f"test accuracy {last['test_accuracy']:.4f}")
+        if "epsilon" in last:
+            parts.append(f"epsilon {last['epsilon']:.4g}")
         return "  ".join([*parts, f"consensus distance {last['consensus_distance']:.2e}"])
 
 

@@ -15,9 +15,15 @@ from gossip.workloads.neural.images import Mnist as Mnist
 from gossip.workloads.neural.supervised import Supervised as Supervised
 from gossip.workloads.neural.text import Text as Text
 from gossip.workloads.neural.torch_workload import TorchWorkload as TorchWorkload
+from gossip.workloads.shifted_features import ShiftedFeatures as ShiftedFeatures
+from gossip.workloads.splits import ByGroup as ByGroup
 from gossip.workloads.splits import ByLabel as ByLabel
 from gossip.workloads.splits import Dirichlet as Dirichlet
+from gossip.workloads.splits import DirichletSizes as DirichletSizes
+from gossip.workloads.splits import FromFile as FromFile
 from gossip.workloads.splits import Iid as Iid
+from gossip.workloads.splits import LabelsEach as LabelsEach
+from gossip.workloads.splits import LabelShards as LabelShards
 from gossip.workloads.splits import Split as Split
 from gossip.workloads.splits import WithReplacement as WithReplacement
 from gossip.workloads.workload import Workload as Workload

@@ -14,7 +14,7 @@ from tests.cases.workloads import least_squares
 from topologies import Schedule, ring
 
 NODES = 7
-FAMILIES = ("decentralized", "compressed", "cooperative", "federated", "error_feedback", "robust")
+FAMILIES = ("decentralized", "compressed", "cooperative", "federated", "error_feedback", "robust", "privacy")
 TABLES = (*FAMILIES, "optimizers", "oracles", "clock")
 
 

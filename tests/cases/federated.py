@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from algorithms import Adam, FedAdam, FedAvg, FedMom, FedNova, FedProx, FedYogi, Minibatch, Saga, Scaffold
+from algorithms import (
+    Adam,
+    Delivery,
+    FedAdam,
+    FedAvg,
+    FedMom,
+    FedNova,
+    FedProx,
+    FedYogi,
+    Minibatch,
+    Saga,
+    Scaffold,
+    SineAvailability,
+    TraceAvailability,
+)
 from tests.cases import Case
 from tests.cases.workloads import digits
 
@@ -30,6 +44,27 @@ CASES = {
         FedNova(lr=0.05, local_steps=3, participation=4, client_steps=(1, 2, 3, 3, 1, 2, 3)), for_own_loops=False
     ),
     "Scaffold": Case(Scaffold(lr=0.05, local_steps=3, participation=4), for_own_loops=False),
+    "FedAvg-clients-come-and-go": Case(
+        FedAvg(
+            lr=0.05,
+            local_steps=2,
+            participation=2,
+            availability=SineAvailability(share=0.6, swing=0.4, period=4.0),
+            delivery=Delivery(dropout=0.3, unfinished="kept", extra=0.4),
+        )
+    ),
+    "FedNova-slow-candidates": Case(
+        FedNova(
+            lr=0.05,
+            local_steps=3,
+            participation=2,
+            sampling="power-of-choice",
+            candidates=4,
+            availability=TraceAvailability(((0, 1, 3, 4, 6), (2,), (), (1, 2, 3, 4, 5, 6))),
+            delivery=Delivery(unfinished="kept", speeds=(4.0, 2.5, 1.2), spread=0.5),
+        ),
+        for_own_loops=False,
+    ),
     "FedAvg-oracle-with-memory": Case(FedAvg(lr=0.05, local_steps=3, participation=2), oracle=Saga(2)),
     "FedYogi-replicated": Case(
         FedYogi(lr=0.05, local_steps=2, sampling="power-of-choice", participation=2, candidates=3, server="replicated"),

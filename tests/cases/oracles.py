@@ -6,10 +6,12 @@ from algorithms import (
     AdditiveNoise,
     DecentralizedSGD,
     ExactDiffusion,
+    FedAvg,
     Full,
     LooplessSvrg,
     Minibatch,
     Oracle,
+    PrivateMinibatch,
     Saga,
     Svrg,
     ZerothOrder,
@@ -75,5 +77,12 @@ CASES = {
         oracle=ZerothOrder(Saga(1), "gaussian"),
         steps=6,
         workload=adversarial_perturbation,
+    ),
+    "PrivateMinibatch-digits": Case(
+        DecentralizedSGD(lr=0.1), oracle=PrivateMinibatch(5), workload=digits(hidden=3), steps=6
+    ),
+    "PrivateMinibatch-clients": Case(
+        FedAvg(lr=0.05, local_steps=2, participation=3),
+        oracle=PrivateMinibatch(4, clip=2.0, sampling="without replacement"),
     ),
 }

@@ -36,6 +36,7 @@ TINY = {
     "mix": ("--dimension", "50", "1e2", "--topology", "ring", "star"),
     "train": ("--model", "mlp-small", "--batch", "2", "--steps", "1"),
     "scale": ("--nodes", "20", "--dimension", "10"),
+    "events": ("--algorithm", "AdPsgd", "SwarmSGD", "--nodes", "6", "10", "--dimension", "3", "--steps", "2"),
     "consensus": ("--nodes", "50", "--rounds", "5", "--topology", "ring", "one_peer_exponential"),
     "frontier": ("--hidden", "2", "--steps", "3", "--repeats", "2"),
 }
@@ -59,7 +60,7 @@ def measured(python: Run, folder: Path, *arguments: str, ranks: int = 0) -> list
 
 def reported(python: Run, folder: Path, *arguments: str, ranks: int = 0) -> tuple[list[dict[str, Any]], str, list[str]]:
     """The rows of a run, what it printed, and the lines on its standard error."""
-    blocks = () if arguments[0] == "frontier" else BLOCKS
+    blocks = () if arguments[0] in ("events", "frontier") else BLOCKS
     done = python("-W", "error", "-m", "gossip.bench", *arguments, *blocks, *QUICK, ranks=ranks)
     assert done.returncode == 0, done.stderr
     rows = json.loads((folder / "rows.json").read_text())
@@ -110,6 +111,25 @@ def test_scale_in_one_process(here: Run, tmp_path: Path) -> None:
         for topology in ("ring", "random_regular")
         for case, baseline in (("mix", "copy"), ("step", "gradient"))
     ]
+
+
+def test_events(here: Run, tmp_path: Path) -> None:
+    rows, output, complaints = reported(here, tmp_path, "events", *TINY["events"])
+    assert complaints == []
+    assert [(row["algorithm"], row["nodes"]) for row in rows] == [
+        ("AdPsgd", 6),
+        ("AdPsgd", 10),
+        ("SwarmSGD", 6),
+        ("SwarmSGD", 10),
+    ]
+    for row in rows:
+        assert row["dimension"] == 3 and row["gradients"] == 2 * row["nodes"]  # every node's, of two steps
+        # A node asks another one at the start and with each gradient, or with every second one.
+        questions = 3 if row["algorithm"] == "AdPsgd" else 1
+        assert row["messages"] == 2 * questions * row["nodes"]
+        assert math.isclose(row["events_per_second"], (row["gradients"] + row["messages"]) / row["seconds"])
+        assert math.isclose(row["ratio"], row["seconds"] / row["limit_seconds"])
+        assert row["algorithm"] in output and f"{row['events_per_second']:,.0f}" in output
 
 
 def test_consensus_in_one_process(here: Run, tmp_path: Path) -> None:
@@ -267,6 +287,7 @@ def test_the_frontier_as_pixels(here: Run, tmp_path: Path) -> None:
         ("mix --topology hypercube --nodes 3", 2, "hypercube needs a power of two"),
         ("train --momentum 1", 2, "momentum = 1.0 is not allowed"),
         ("scale --bogus", 2, "unrecognized arguments: --bogus"),
+        ("events --nodes 4", 2, "nodes = (4,) is not allowed; it must be >= 5"),
         ("compressors --json none/rows.json", 3, "cannot write none/rows.json"),
         ("compressors --operator TopQ", 2, "--operator does not know 'TopQ'; did you mean TopK?"),
         ("frontier --output none/picture.svg", 3, "cannot write none/picture.svg"),

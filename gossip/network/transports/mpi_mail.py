@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import numpy as np
+import xxhash
 from mpi4py import MPI
 
 from gossip.network.accord import Accord
@@ -21,6 +22,7 @@ TAG = 16  # beside those of the other transports
 TESTED = 64  # sends after which those that are done are looked for
 LARGE = 1 << 16  # bytes of a letter that MPI does not send at once
 COMING = 8  # receives under way at once
+SEAL = 8  # bytes of a checksum
 FAILED = (MPI.ERR_PROC_FAILED, MPI.ERR_PROC_FAILED_PENDING)
 
 
@@ -34,12 +36,18 @@ class MpiMail:
         communicator: The processes. When ranks have been lost, it becomes that of the others at the next mark.
         hosted: The nodes of each rank.
         survives: Go on when ranks are lost, with an MPI library that can (ULFM).
+        progresses: Whether there may be that thread.
     """
 
     def __init__(
-        self, communicator: MpiCommunicator, hosted: Sequence[Sequence[int]], *, survives: bool = False
+        self,
+        communicator: MpiCommunicator,
+        hosted: Sequence[Sequence[int]],
+        *,
+        survives: bool = False,
+        progresses: bool = True,
     ) -> None:
-        self._communicator, self._survives = communicator, survives
+        self._communicator, self._survives, self._progresses = communicator, survives, progresses
         self._progress: Progress | None = None
         self._lost: list[int] = []  # nodes of which this has not been told
         self._returned: list[Letter] = []  # to lost nodes, as far as is known before these took them
@@ -75,13 +83,13 @@ class MpiMail:
         if rank in self._known:
             self._returned.append(letter)
             return
-        buffer = packed(letter)
+        buffer = self._sealed(packed(letter))
         request = self._outliving(lambda: self._communicator.mpi.Issend(buffer, rank, TAG))
         if request is None:
             self._returned.append(letter)
             return
         self._accord.count_sent(rank)
-        if len(buffer) >= LARGE and self._progress is None and not self._survives and possible():
+        if len(buffer) >= LARGE and self._progress is None and self._progresses and possible():
             self._progress = Progress(self._communicator.mpi)
         self._sends[rank].append((request, buffer))
         self._sizes[rank] += len(buffer)
@@ -180,7 +188,7 @@ class MpiMail:
 
     def _say(self, rank: int, said: list[int]) -> None:
         """Send some numbers."""
-        buffer = np.array(said, np.int64).view(np.uint8)
+        buffer = self._sealed(np.array(said, np.int64).view(np.uint8))
         request = self._outliving(lambda: self._communicator.mpi.Isend(buffer, rank, TAG))
         self._controls = [each for each in self._controls if self._done(each[0]) is False]
         if request is not None:
@@ -205,8 +213,8 @@ class MpiMail:
             if message is not None:
                 buffer = np.empty(status.Get_count(MPI.BYTE), np.uint8)
                 request = self._outliving(lambda: message.Irecv(buffer))
-                if not self._coming and request is not None and self._done(request):
-                    return status.source, buffer
+                if not self._coming and request is not None and self._done(request) and self._is_whole(buffer):
+                    return status.source, self._opened(buffer)
                 if request is not None:
                     self._coming.append((request, status.source, buffer))
         late = set[int]()
@@ -216,9 +224,21 @@ class MpiMail:
                 late.add(rank)
                 continue
             self._coming = [each for each in self._coming if each[0] is not request]
-            if done:
-                return rank, buffer
+            if done and self._is_whole(buffer):
+                return rank, self._opened(buffer)
         return None
+
+    def _sealed(self, buffer: Packed) -> Packed:
+        """With a checksum, where ranks may be lost: MPI may take for received what a rank sent that died meanwhile."""
+        if not self._survives:
+            return buffer
+        return np.concatenate([buffer, np.frombuffer(xxhash.xxh3_64_digest(buffer.data), np.uint8)])
+
+    def _is_whole(self, buffer: Packed) -> bool:
+        return not self._survives or buffer[-SEAL:].tobytes() == xxhash.xxh3_64_digest(buffer[:-SEAL].data)
+
+    def _opened(self, buffer: Packed) -> Packed:
+        return buffer[:-SEAL] if self._survives else buffer
 
     def _done(self, request: MPI.Request) -> bool | None:
         """Whether it is done; None if it never will be, as a rank is lost."""
@@ -248,6 +268,6 @@ class MpiMail:
             self._accord.lose(new)
             self._lost += sorted(node for rank in new for node in self.hosted[rank])
             for rank in new:
-                self._returned += [unpacked(buffer.copy()) for _, buffer in self._sends[rank]]
+                self._returned += [unpacked(self._opened(buffer.copy())) for _, buffer in self._sends[rank]]
                 self._sends[rank].clear()
                 self._sizes[rank] = 0

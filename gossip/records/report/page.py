@@ -16,8 +16,10 @@ import topologies
 from gossip.drivers.schedule import Schedule
 from gossip.records.replacing import replace_file
 from gossip.records.report.curves import consensus_curve, learning_curves
+from gossip.records.report.holdings import in_words, who_has_what
 from gossip.records.report.timeline import GRADIENTS, staleness, timeline
 from gossip.records.report.words import Records, byte_count, counted, duration, number, pretty, words
+from gossip.workloads.holdings import Holdings
 from topologies.pages.template import drawn, folded, page, section, svg
 
 
@@ -29,6 +31,7 @@ def write_report(
     topology: topologies.Schedule,
     config: str,
     schedule: Schedule | None = None,
+    held: Holdings | None = None,
 ) -> None:
     """Write the page.
 
@@ -41,6 +44,7 @@ def write_report(
         topology: who talked to whom.
         config: the resolved configuration, shown as it is.
         schedule: what happened when, of an asynchronous run.
+        held: which training examples the nodes have.
 
     Raises:
         OSError: the file cannot be written.
@@ -51,6 +55,7 @@ def write_report(
         curves = svg(learning_curves(history), "curves", "Loss and accuracy over steps, bytes sent and time", wide=True)
         consensus = svg(consensus_curve(history), "consensus", "Consensus distance over steps")
         graph = svg(drawing.draw(topology), "graph", "Communication graph")
+        data = [] if held is None else [section("Who has what", _picture(held), in_words(held))]
         asynchronous = (
             list(_asynchronous(schedule, "updates_per_second" in summary))
             if schedule is not None and len(schedule)
@@ -71,12 +76,17 @@ def write_report(
             section("Communication graph", graph, _facts(topology, summary)),
             "</div>",
             *asynchronous,
+            *data,
             section("Summary", f'<table class="summary"><tbody>{entries}</tbody></table>'),
             folded(f"History, {records}", f'<table class="history">{_table(history)}</table>'),
             folded("Configuration", f"<pre>{escape(config)}</pre>"),
         ],
     )
     replace_file(path, text)
+
+
+def _picture(held: Holdings) -> str:
+    return svg(who_has_what(held), "data", "Training examples of each label at each node", wide=True)
 
 
 def _asynchronous(schedule: Schedule, timed: bool) -> Iterator[str]:
@@ -110,6 +120,8 @@ def _headlines(summary: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     if summary.get("test_accuracy") is not None:
         yield "test accuracy", f"{100 * summary['test_accuracy']:.1f} %"
     yield "test loss", pretty(number(summary.get("test_loss"), 4))
+    if "epsilon" in summary:
+        yield "epsilon", pretty(number(summary["epsilon"], 4)) if summary["epsilon"] is not None else "infinite"
     yield "consensus distance", pretty(number(summary.get("consensus_distance"), 3))
     yield "sent per node", byte_count(summary.get("bytes_sent_per_node"))
     yield "time", duration(summary.get("seconds"))

@@ -88,6 +88,10 @@ class LeastSquares(Workload):
         """See `ShardedWorkload`. The loss includes the l2 term, not the l1 term."""
         return self._model.gradient(x, nodes, examples)
 
+    def clipped_gradient(self, x: Tensor, nodes: Sequence[int], examples: Tensor, clip: float) -> Sample:
+        """See `HasClippedGradients`. With the l2 term, without the l1 term."""
+        return self._model.clipped_gradient(x, nodes, examples, clip)
+
     def losses(self, x: Tensor, nodes: Sequence[int], examples: Tensor) -> Tensor:
         """See `HasLosses`. They include the l2 term, not the l1 term."""
         return self._model.losses(x, nodes, examples)

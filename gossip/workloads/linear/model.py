@@ -12,6 +12,7 @@ from torch import Tensor
 
 from algorithms import Layout, Sample
 from algorithms.numerics.threads import over_rows
+from algorithms.privacy.clipping import clip_factors
 from gossip.workloads.arrays import Array, ignoring_overflow
 from gossip.workloads.workload import check_examples
 
@@ -122,10 +123,33 @@ class LinearModel:
                 out[rows] = einsum_by_row("kmd,km->kd", features, factors[rows]) / chosen.shape[1]
         return torch.from_numpy(out).to(weights.dtype)
 
+    @ignoring_overflow
+    def clipped_gradient(self, x: Tensor, nodes: Sequence[int], examples: Tensor, clip: float) -> Sample:
+        """See `HasClippedGradients`. The norm of slope a + l2 x follows from those of a and x and their product."""
+        points = np.ascontiguousarray(x.detach().numpy(), dtype=np.float64)
+        starts, chosen = self._chosen(nodes, examples)
+        gradient, loss, m = np.empty_like(points), np.empty(len(points)), chosen.shape[1]
+        for rows, features, targets in self._gathered(starts, chosen):
+            predictions = einsum_by_row("kmd,kd->km", features, points[rows])
+            losses, slopes = self._losses(predictions, targets)
+            squares = einsum_by_row("kd,kd->k", points[rows], points[rows])[:, None]
+            norms = slopes * slopes * einsum_by_row("kmd,kmd->km", features, features)
+            norms = np.sqrt(np.maximum(norms + self.l2 * (2 * slopes * predictions + self.l2 * squares), 0))
+            factors = clip_factors(torch.from_numpy(norms), clip).numpy()
+            decay = self.l2 * einsum_by_row("km->k", factors)[:, None] * points[rows]
+            gradient[rows] = (einsum_by_row("kmd,km->kd", features, factors * slopes) + decay) / m
+            loss[rows] = einsum_by_row("km->k", losses) / m + self.l2 / 2 * squares[:, 0]
+        return Sample(torch.from_numpy(gradient).to(x.dtype), torch.from_numpy(loss).to(x.dtype))
+
     @property
     def loss_name(self) -> Loss:
         """See `HasDual`."""
         return self._loss
+
+    def targets_of(self, node: int) -> NDArray:
+        """See `HasTargets`: integers if the loss is one of classes."""
+        own = self.features_and_targets(node)[1]
+        return own if self._loss == "half square" else own.astype(np.int64)
 
     def features_and_targets(self, node: int) -> tuple[Array, Array]:
         """See `HasDual`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -51,6 +51,13 @@ class TwoClassModel(LinearModel):
         for node in nodes:
             own = slice(self._starts[node], self._starts[node] + self._sizes[node])
             changed._targets[own] = -self._targets[own]
+        return changed
+
+    def with_changed_inputs(self, change: Callable[[int, Array], Array]) -> Self:
+        """See `HasInputs`."""
+        changed = copy.copy(self)
+        rows = [change(node, self.features_and_targets(node)[0]) for node in range(len(self._sizes))]
+        changed._features = np.ascontiguousarray(np.concatenate(rows))
         return changed
 
     def evaluate(self, x: Tensor) -> Mapping[str, float]:

@@ -1,8 +1,8 @@
-"""False labels of some nodes' examples."""
+"""Training examples that are changed: false labels of some nodes', and inputs that differ by node."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -12,6 +12,8 @@ from torch import Tensor
 from gossip.errors import UsageError
 
 Shards = Sequence[NDArray[np.int64]]
+Change = Callable[[int, NDArray], NDArray]
+"""What becomes of the inputs (m, ...) of a node's examples, in float64; given its number."""
 
 
 def flipped(
@@ -39,3 +41,24 @@ def flipped(
         end += len(shards[node])
     own = torch.from_numpy(np.concatenate([shards[node] for node in nodes]))
     return torch.cat([inputs, inputs[own]]), torch.cat([targets, last - targets[own]]), changed
+
+
+def shifted(inputs: Tensor, targets: Tensor, shards: Shards, change: Change) -> tuple[Tensor, Tensor, Shards]:
+    """(inputs, targets, shards) with each node's inputs changed, in float32, one node after another.
+
+    Args:
+        inputs: Of all training examples, along the first dimension.
+        targets: Theirs.
+        shards: The examples of each node.
+        change: What is done.
+
+    Raises:
+        UsageError: The inputs are symbols, not quantities.
+    """
+    if not inputs.is_floating_point() and inputs.dtype != torch.uint8:
+        raise UsageError("ShiftedFeatures: the inputs are symbols, not quantities that could be shifted")
+    rows = [change(node, inputs[shard].double().numpy()) for node, shard in enumerate(shards)]
+    ends = np.cumsum([len(shard) for shard in shards])
+    places = np.split(np.arange(ends[-1]), ends[:-1])
+    order = np.concatenate(list(shards))
+    return torch.from_numpy(np.concatenate(rows)).float(), targets[torch.from_numpy(order)], places

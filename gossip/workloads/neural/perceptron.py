@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 
 from algorithms import Layout
+from algorithms.privacy.clipping import clip_factors
 
 ALIGNED = 64  # numbers: a multiple of every vector register and cache line
 ACTIVATIONS: dict[type[nn.Module], str] = {nn.ReLU: "relu", nn.Tanh: "tanh"}
@@ -89,10 +90,9 @@ class Perceptron:
         gradient = _alike(x.shape)
         points, slopes = self.layout.unflatten(_alike(x.shape).copy_(x)), self.layout.unflatten(gradient)
         values = self._values(points, inputs)
-        losses, slope = self._loss(values.pop(), targets)
+        losses, last = self._loss(values.pop(), targets)
         names = list(self.layout.shapes)
-        for weight, bias, before in reversed(self.layers):
-            value = values.pop()
+        for weight, bias, value, slope in self._backwards(points, values, last):
             if norms is not None:
                 for row in range(len(x)):
                     steepness = _lengths(slope[row])  # over the batch: the loss is the mean over its examples
@@ -102,11 +102,50 @@ class Perceptron:
             _products(slope.mT, value, out=slopes[weight])
             if bias:
                 slopes[bias].copy_(slope.sum(dim=1))
+        return losses, gradient
+
+    def losses_and_clipped_gradients(
+        self, x: Tensor, inputs: Tensor, targets: Tensor, clip: float
+    ) -> tuple[Tensor, Tensor]:
+        """As `losses_and_gradients`, of the gradients of single examples, each scaled down to a norm of at most `clip`.
+
+        None of them is computed: their norms follow as above, and to scale one is to scale its slopes.
+        """
+        gradient = _alike(x.shape)
+        points, slopes = self.layout.unflatten(_alike(x.shape).copy_(x)), self.layout.unflatten(gradient)
+        values = self._values(points, inputs)
+        losses, last = self._loss(values.pop(), targets)
+        layers, batch = list(self._backwards(points, values, last)), inputs.shape[1]
+        squares = np.zeros((len(x), batch))
+        for _, bias, value, slope in layers:
+            for row in range(len(x)):
+                squares[row] += _lengths(slope[row]) ** 2 * (_lengths(value[row]) ** 2 + bool(bias))
+        factors = clip_factors(torch.from_numpy(batch * np.sqrt(squares)), clip).float()[..., None]
+        for weight, bias, value, slope in layers:
+            slope *= factors
+            _products(slope.mT, value, out=slopes[weight])
+            if bias:
+                slopes[bias].copy_(slope.sum(dim=1))
+        return losses, gradient
+
+    def _backwards(
+        self, points: dict[str, Tensor], values: list[Tensor], slope: Tensor
+    ) -> Iterator[tuple[str, str, Tensor, Tensor]]:
+        """Of each layer, the last one first: its weight and bias by name, what goes into it, and the slope of the loss
+        by what comes out, (c, batch, width) both.
+
+        Args:
+            points: The parameters.
+            values: What goes into each layer; used up.
+            slope: That of the last layer.
+        """
+        for weight, bias, before in reversed(self.layers):
+            value = values.pop()
+            yield weight, bias, value, slope
             if values:
                 slope = _products(slope, points[weight])
             if before:
                 slope *= value > 0 if before == "relu" else 1 - value * value
-        return losses, gradient
 
     def losses(self, x: Tensor, inputs: Tensor, targets: Tensor) -> Tensor:
         """(c, batch): the loss of each example alone; the arguments are those of `losses_and_gradients`."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,8 +15,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from algorithms import Layout, Sample, ShardedWorkload
 from algorithms.numerics.threads import one_thread, side_by_side
 from gossip.errors import UsageError
-from gossip.workloads.neural.labels import flipped
+from gossip.workloads.arrays import float32
+from gossip.workloads.neural.clipped import clipped_gradient
+from gossip.workloads.neural.labels import Change, flipped, shifted
 from gossip.workloads.neural.movable import Movable, Movables, Own, derived, evaluating, ready_to_train, trained
+from gossip.workloads.neural.on_nodes import SupervisedOnNodes
 from gossip.workloads.neural.perceptron import Perceptron
 from gossip.workloads.neural.seeding import seeded
 from gossip.workloads.neural.stamp import Stamp
@@ -88,9 +90,9 @@ class Supervised:
         average_buffers: bool = False,
         running_statistics: bool = False,
     ) -> None:
-        self._prepare = prepare or _float32
-        self._inputs, self._targets, self._shards = inputs, _float32(targets), shards
-        self._test_inputs, self._test_targets = self._prepare(test_inputs), _float32(test_targets)
+        self._prepare = prepare or float32
+        self._inputs, self._targets, self._shards = inputs, float32(targets), shards
+        self._test_inputs, self._test_targets = self._prepare(test_inputs), float32(test_targets)
         self._sizes = np.array([len(shard) for shard in shards])
         if not self._sizes.all():
             raise UsageError(f"node {int(self._sizes.argmin())} has no training example; every node needs at least one")
@@ -143,6 +145,10 @@ class Supervised:
         """Number of training examples of a node."""
         return len(self._shards[node])
 
+    def targets_of(self, node: int) -> NDArray:
+        """See `HasTargets`."""
+        return self._targets[self._shards[node]].numpy()
+
     @property
     def sources(self) -> Mapping[str, tuple[str, str]]:
         """See `HasStateDict`."""
@@ -164,13 +170,18 @@ class Supervised:
         changed._inputs, changed._targets, changed._shards = flipped(*data, nodes, self._test_targets)
         return changed
 
+    def with_changed_inputs(self, change: Change) -> Supervised:
+        """See `HasInputs`."""
+        changed = copy.copy(self)
+        changed._inputs, changed._targets, changed._shards = shifted(self._inputs, self._targets, self._shards, change)
+        return changed
+
     def with_backdoor(self, nodes: Sequence[int], stamp: Stamp) -> Supervised:
         """See `HasImages`."""
         stamp.check(self._inputs, self._targets, self._prepare, self._classification)
         changed, data = copy.copy(self), (self._inputs, self._targets, self._shards)
         changed._inputs, changed._targets, changed._shards = stamp.poisoned(*data, nodes)
-        changed._stamped = copy.copy(self)
-        tests = self._test_inputs, self._test_targets
+        changed._stamped, tests = copy.copy(self), (self._test_inputs, self._test_targets)
         changed._stamped._test_inputs, changed._stamped._test_targets = stamp.tests(*tests, self._inputs, self._prepare)
         return changed
 
@@ -183,7 +194,13 @@ class Supervised:
         if self._perceptron is None:
             return None
         norms = torch.empty(len(x), len(self.layout.shapes), dtype=torch.float64)
-        return self._sample(x, nodes, examples, None, norms)
+        return self._sample(x, nodes, examples, None, norms=norms)
+
+    def clipped_gradient(self, x: Tensor, nodes: Sequence[int], examples: Tensor, clip: float) -> Sample:
+        """See `HasClippedGradients`."""
+        if self._normalises:
+            raise UsageError("BatchNorm mixes the examples of a batch, whose gradients cannot be clipped one by one")
+        return self._sample(x, nodes, examples, None, clip=clip)
 
     def losses(self, x: Tensor, nodes: Sequence[int], examples: Tensor) -> Tensor:
         """See `HasLosses`. Computed in float32, given in the type of x, with buffers as the model came with."""
@@ -199,8 +216,7 @@ class Supervised:
         return SupervisedOnNodes(self, Own(buffers, {node: row for row, node in enumerate(nodes)}))
 
     def evaluate(self, x: Tensor, buffers: Mapping[str, Tensor] | None = None) -> Mapping[str, float]:
-        """ "test_loss", the mean over the held-out examples, and "test_accuracy" in 0..1 of a classifier; with a
-        backdoor "backdoor_accuracy", the share of stamped held-out images of other classes taken for its target.
+        """ "test_loss", the mean over the held-out examples, "test_accuracy" of a classifier; see `Backdoor` too.
 
         Args:
             x: (d,).
@@ -241,7 +257,14 @@ class Supervised:
         return self._findings.draws or self._movables.single
 
     def _sample(
-        self, x: Tensor, nodes: Sequence[int], examples: Tensor | None, own: Own | None, norms: Tensor | None = None
+        self,
+        x: Tensor,
+        nodes: Sequence[int],
+        examples: Tensor | None,
+        own: Own | None,
+        *,
+        norms: Tensor | None = None,
+        clip: float | None = None,
     ) -> Sample:
         here = np.asarray(nodes, np.int64)
         if examples is not None:
@@ -252,6 +275,9 @@ class Supervised:
 
         def compute(some: slice | NDArray[np.int64], places: Tensor) -> None:
             inputs, targets = self._at(places)
+            if clip is not None:
+                loss[some], gradient[some] = self._clipped(x[some], inputs, targets, clip)
+                return
             if self._perceptron is None:
                 loss[some], gradient[some] = self._loss_and_gradient(x[some][0], inputs[0], targets[0], here[some], own)
                 return
@@ -289,6 +315,14 @@ class Supervised:
             value = self._loss(movable.model(inputs), targets)
             pieces = torch.autograd.grad(value, movable.parameters, materialize_grads=True)
         return value.detach(), torch.cat([piece.reshape(-1) for piece in pieces])
+
+    def _clipped(self, x: Tensor, inputs: Tensor, targets: Tensor, clip: float) -> tuple[Tensor, Tensor]:
+        """The losses (c,) and clipped gradients (c, d) of some nodes: of one, if the model is no perceptron."""
+        if self._perceptron is not None:
+            return self._perceptron.losses_and_clipped_gradients(x, inputs, targets, clip)
+        with self._movables.any() as movable:
+            point = self.layout.unflatten(x[0].float())
+            return clipped_gradient(movable.model, self._loss, point, inputs[0], targets[0], clip)
 
     @contextmanager
     def _model_of(self, x: Tensor, node: NDArray[np.int64], own: Own | None) -> Iterator[Movable]:
@@ -364,34 +398,3 @@ class Supervised:
         self._latest = nodes.copy()
         self._starts = (np.cumsum(sizes) - sizes)[np.searchsorted(self._ready_nodes, nodes)]
         return self._starts
-
-
-@dataclass(frozen=True)
-class SupervisedOnNodes:
-    """A workload with what its nodes have of their own, which gradients and losses change."""
-
-    workload: Supervised
-    own: Own
-
-    @property
-    def layout(self) -> Layout:
-        return self.workload.layout
-
-    def initial(self) -> Tensor:
-        return self.workload.initial()
-
-    def examples(self, node: int) -> int:
-        return self.workload.examples(node)
-
-    def gradient(self, x: Tensor, nodes: Sequence[int], examples: Tensor | None = None) -> Sample:
-        return self.workload._sample(x, nodes, examples, self.own)
-
-    def losses(self, x: Tensor, nodes: Sequence[int], examples: Tensor) -> Tensor:
-        return self.workload._losses(x, nodes, examples, self.own)
-
-    def evaluate(self, x: Tensor) -> Mapping[str, float]:
-        return self.workload.evaluate(x)
-
-
-def _float32(values: Tensor) -> Tensor:
-    return values.float() if values.is_floating_point() else values

@@ -143,14 +143,26 @@ def test_what_programs_report_is_recorded(monkeypatch: pytest.MonkeyPatch) -> No
         ),
         ({"seconds": 0}, "seconds = 0 is not allowed; it must be > 0"),
         ({"transport": "peer-to-peer"}, "transport has no effect on AdPsgd"),
-        ({"on_failure": "rehost"}, "AdPsgd does not go with on_failure yet"),
+        ({"on_failure": "continue"}, "on_failure = continue needs an MPI library that outlives its processes"),
+        ({"on_failure": "rehost", "replay": "s.npz", "clock": None}, "it does not go on without ranks"),
         ({"algorithm": DecentralizedSGD(), "seconds": 1.0}, "seconds is for asynchronous methods"),
         ({"algorithm": DecentralizedSGD(), "replay": "schedule.npz"}, "replay is for asynchronous methods"),
         ({"replay": "schedule.npz"}, "replay says when everything happens: leave out clock, network and seconds"),
         ({"replay": "nowhere.npz", "clock": None}, "cannot read the schedule nowhere.npz"),
         ({"topology": ring(7)}, "active = 'half' is not allowed; it must be all on this graph"),
     ],
-    ids=["varying", "seconds", "transport", "failure", "lockstep", "lockstep-replay", "twice", "missing", "odd"],
+    ids=[
+        "varying",
+        "seconds",
+        "transport",
+        "failure",
+        "failure-replay",
+        "lockstep",
+        "lockstep-replay",
+        "twice",
+        "missing",
+        "odd",
+    ],
 )
 def test_what_has_no_effect_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises((UsageError, gossip.errors.DataError, ValueError), match=message):

@@ -14,7 +14,7 @@ CASES = {
     for name, case in table(family).items()
     if case.for_own_loops
 }
-# They keep iterates of before, what neighbours think that they have, or an anchor that pulls them.
+# They keep iterates of before, what neighbours think that they have, or an anchor that pulls them; or they add noise.
 KEEPING = {
     "Adiana",
     "D2",
@@ -23,6 +23,7 @@ KEEPING = {
     "EcdPSGD",
     "ElasticAveraging",
     "ExactDiffusion",
+    "NoisyMessages",
     "OverlapLocalSGD",
     "PushDiging",
     "PushSumSGD",

@@ -128,7 +128,7 @@ def test_what_is_wrong_is_said_in_one_line(options: str, says: str) -> None:
         ("--algorithm ChocoSGD --algorithm.compressor Quantizer", "--algorithm.compressor"),
         (
             "--algorithm Attacked --algorithm.attack Lie",
-            "it may be ALittleIsEnough, GaussianNoise, InnerProductManipulation, Scaling, SignFlip, Zeros",
+            "it may be ALittleIsEnough, GaussianNoise, InnerProductManipulation, Mimic, Scaling, SignFlip, Zeros",
         ),
     ],
 )

@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from mpi4py import MPI
+from torch import Tensor
 
-from algorithms import ChocoSGD, DecentralizedSGD, PushSumSGD, Sample, State
-from algorithms.network import Network
+from algorithms import AdPsgd, ChocoSGD, DecentralizedSGD, FedAsync, PushSumSGD, Sample, State
+from algorithms.asynchronous.ad_psgd import AdPsgdNode
+from algorithms.asynchronous.fed_async import FedAsyncServer
+from algorithms.network import Network, WeightedEdges
+from algorithms.program import NodeContext, NodeProgram
 
 
 def perhaps_die(deaths: str, step: int) -> None:
@@ -54,3 +60,49 @@ class MortalChoco(ChocoSGD):
     def step(self, state: State, sample: Sample, network: Network) -> None:
         perhaps_die(self.deaths, state.step)
         super().step(state, sample, network)
+
+
+@dataclass(frozen=True)
+class MortalAdPsgd(AdPsgd):
+    """AD-PSGD, of which nodes die when they have so many gradients, or when they are seen with so many."""
+
+    deaths: str = "1:1"
+    seen: str = "1:1"
+
+    def programs(self, graph: WeightedEdges, nodes: Sequence[int], x: Tensor) -> list[NodeProgram]:
+        return [MortalNode(**vars(program)) for program in super().programs(graph, nodes, x)]
+
+
+class MortalNode(AdPsgdNode):
+    """A node of it."""
+
+    def on_gradient(self, sample: Sample, context: NodeContext) -> None:
+        time.sleep(1e-3)  # else a rank may be through before others have begun
+        perhaps_die(cast(MortalAdPsgd, self.method).deaths, self.updates)
+        super().on_gradient(sample, context)
+
+    @property
+    def model(self) -> Tensor:
+        when, rank = cast(MortalAdPsgd, self.method).seen.split(":")
+        if self.updates >= int(when):
+            perhaps_die(f"0:{rank}", 0)
+        return self.x
+
+
+@dataclass(frozen=True)
+class MortalFedAsync(FedAsync):
+    """FedAsync, whose server dies when it has used so many answers."""
+
+    deaths: str = "1:1"
+
+    def programs(self, graph: WeightedEdges, nodes: Sequence[int], x: Tensor) -> list[NodeProgram]:
+        programs = super().programs(graph, nodes, x)
+        return [MortalServer(**vars(each)) if isinstance(each, FedAsyncServer) else each for each in programs]
+
+
+class MortalServer(FedAsyncServer):
+    """It."""
+
+    def use(self, answer: Tensor, staleness: int) -> None:
+        perhaps_die(cast(MortalFedAsync, self.method).deaths, self.version)
+        super().use(answer, staleness)
