@@ -13,3 +13,4 @@ from algorithms.federated.fed_prox import FedProx as FedProx
 from algorithms.federated.fed_yogi import FedYogi as FedYogi
 from algorithms.federated.federated import Federated as Federated
 from algorithms.federated.scaffold import Scaffold as Scaffold
+from algorithms.federated.secure_fed_avg import SecureFedAvg as SecureFedAvg

@@ -108,10 +108,9 @@ class Federated(HasServer, Algorithm[S]):
             than there are with a weight.
         client_steps: (n,) how many local iterations each client makes in a round, between 1 and local_steps, if not
             all of them; in the others it stays where it is.
-        availability: Which clients can be chosen in a round. If they are fewer than are wanted, it goes on with them;
-            if there is none, or if nobody delivers anything, the round passes and the server keeps what it has. Records
-            have `clients_per_round` and, of these, `dropped_per_round`, whose work did not count: means over all rounds
-            that are over.
+        availability: Which clients can be chosen in a round: if too few, it goes on with them; if there is none, or if
+            nobody delivers anything, it passes and the server keeps what it has. Records have `clients_per_round` and,
+            of these, `dropped_per_round`, whose work did not count: means over the rounds that are over.
         delivery: How far the clients come that were chosen: drop-out, limits of time, over-selection.
         server: Whether the server is a "node" of its own, after the clients, or "replicated" at all of them.
     """
@@ -304,10 +303,8 @@ class Federated(HasServer, Algorithm[S]):
 
     def steps_made(self, state: S, network: Network) -> Sequence[int]:
         """How many iterations each client of this round makes in it, in the order of `state.clients`."""
-        if state.turnout is not None:
-            return state.turnout.steps
         steps = self.steps_of_clients(network)
-        return [steps[client] for client in state.clients]
+        return [steps[client] for client in state.clients] if state.turnout is None else state.turnout.steps
 
     def report(self, state: S) -> dict[str, Tensor]:
         return super().report(state) if state.turnout is None else state.turnout.report(len(state.x))
@@ -318,21 +315,18 @@ class Federated(HasServer, Algorithm[S]):
 
     def _available(self, turnout: Turnout | None, network: Network) -> NDArray[np.bool_]:
         """(K,) which clients can be chosen."""
-        clients, random = self.clients(network), randomness(turnout, "availability", network)
-        return (
-            np.ones(clients, bool) if turnout is None else self.availability.available(turnout.round, clients, random)
-        )
+        random = randomness(turnout, "availability", network)
+        return self.availability.available(turnout.round if turnout else 0, self.clients(network), random)
 
     def _take_part(self, state: S, votes: NDArray[np.float64], network: Network) -> None:
         """Those that count, of the votes (K,) of all clients, and how far they come."""
         clients = np.flatnonzero(votes)
-        state.clients, state.votes = tuple(clients.tolist()), tuple(votes[clients].tolist())
+        state.clients, kept = tuple(clients.tolist()), votes[clients]
         if state.turnout is not None:
-            random = randomness(state.turnout, "delivery", network)
-            steps, wanted = np.array(self.steps_of_clients(network)), self._taking_part(network)
-            made, counts = self.delivery.draw(clients, steps, wanted, random)
-            state.turnout.steps = tuple(made.tolist())
-            state.votes = tuple(without(votes[clients], counts, len(steps), self.weighting))
+            steps, random = self.steps_of_clients(network), randomness(state.turnout, "delivery", network)
+            made, counts = self.delivery.draw(clients, np.array(steps), self._taking_part(network), random)
+            state.turnout.steps, kept = tuple(made.tolist()), without(kept, counts, len(votes), self.weighting)
+        state.votes = tuple(kept.tolist())
 
     def _choose(self, state: S, sample: Sample, network: Network) -> None:
         """The clients of the round, given what its candidates lose at the server's parameters.

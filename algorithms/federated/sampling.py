@@ -136,12 +136,14 @@ def votes_of_chosen(chosen: Sequence[int], total: int, weighting: Weighting) -> 
     return votes
 
 
-def without(votes: NDArray[np.float64], counts: NDArray[np.bool_], total: int, weighting: Weighting) -> Sequence[float]:
+def without(
+    votes: NDArray[np.float64], counts: NDArray[np.bool_], total: int, weighting: Weighting
+) -> NDArray[np.float64]:
     """(c,) K p_k of the clients of a round, 0 where their work does not count; with "sampled" the others' sum to K."""
     left = np.where(counts, votes, 0.0)
     if weighting == "sampled" and not counts.all() and left.any():
         left *= total / math.fsum(left)
-    return left.tolist()
+    return left
 
 
 def chosen_by_server(losses: Tensor, candidates: Sequence[int], clients: int, network: Network) -> list[int]:

@@ -13,7 +13,9 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-WIDEST = 1 << 10  # sigma at most
+from algorithms.checks import NonFiniteError
+
+WIDEST = 1 << 12  # sigma at most
 PARTS = 1 << 10  # in which sigma^2 is counted where it is below this
 
 Integers = NDArray[np.int64]
@@ -23,10 +25,10 @@ def variance_above(deviation: float) -> Fraction:
     """The parameter sigma^2 to use for a deviation: not below its square, and hardly above.
 
     Raises:
-        ValueError: It is out of range.
+        NonFiniteError: It is out of range, as that of a clip norm that has grown while a method trained.
     """
     if not 0 < deviation <= WIDEST:
-        raise ValueError(f"the discrete Gaussian's deviation is {deviation:.4g} steps; it must be in (0, {WIDEST}]")
+        raise NonFiniteError(f"discrete noise has a deviation of {deviation:.4g} steps; at most {WIDEST} are possible")
     parts = 1 if deviation * deviation >= PARTS else PARTS
     return Fraction(math.ceil(Fraction(deviation) ** 2 * parts), parts)
 

@@ -115,12 +115,14 @@ class DPFedAvg(Federated[PrivateFederatedState]):
     adaptive: AdaptiveClipping | None = None
 
     def __post_init__(self) -> None:
+        check_turnout(self)  # first: otherwise they are refused for their weighting, which is the right one
         super().__post_init__()
         amplifies = "independent or uniform: of other samples it is not known how much they amplify privacy"
         check(self.sampling in ("independent", "uniform"), self, "sampling", amplifies)
         check(self.weighting == "unbiased", self, "weighting", "unbiased, which has a fixed denominator")
-        check_turnout(self)
         check_mechanism(self, self.clip, self.noise_multiplier, self.delta)
+        if self.noise_multiplier:
+            self.mechanism.check_deviation(self.noise_multiplier * self.clip)
         equal = self.weights == "equal" or not self.mechanism.discrete
         check(equal, self, "weights", "equal with discrete noise, which is for sums of integers")
 

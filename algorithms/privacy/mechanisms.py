@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from algorithms.checks import check, positive
-from algorithms.privacy.discrete_gaussian import discrete_gaussian, variance_above
+from algorithms.privacy.discrete_gaussian import WIDEST, discrete_gaussian, variance_above
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,13 @@ class Mechanism:
     def prepared(self, rows: Tensor) -> Tensor:
         """What is summed in the place of these clipped vectors (k, d); no norm is larger than before."""
         return rows
+
+    def check_deviation(self, deviation: float) -> None:
+        """Refuse noise that this cannot make.
+
+        Raises:
+            ValueError: It cannot.
+        """
 
     def noised(self, total: Tensor, deviation: float, random: np.random.Generator) -> Tensor:
         """The sum (d,) of vectors that were `prepared`, with noise of this deviation in each entry."""
@@ -46,12 +53,12 @@ class DiscreteGaussianMechanism(Mechanism):
     """Discrete Gaussian noise on a grid, as is needed where integers are summed.
 
     Canonne, Kamath, Steinke, NeurIPS 2020, arXiv 2004.00010: as much concentrated differential privacy as Gaussian
-    noise of the same parameter. Vectors are rounded towards 0 to multiples of `step`, which makes no norm larger and no
-    difference of sums other than one vector; the noise is exact on these integers, and its parameter is at least what
-    was asked for. So are sums, as long as they stay below 2^23 steps in float32.
+    noise of the same parameter. Vectors are rounded towards 0 to multiples of `step`, which makes no norm larger; the
+    noise is exact on these integers, and its parameter is at least what was asked for. Their sums are exact below 2^23
+    steps in float32.
 
     Args:
-        step: The distance of grid points, > 0; the noise must have a deviation of at most 1,024 of these.
+        step: The distance of grid points, > 0; the noise must have a deviation of at most 4,096 of these.
     """
 
     discrete: ClassVar[bool] = True
@@ -60,6 +67,10 @@ class DiscreteGaussianMechanism(Mechanism):
 
     def __post_init__(self) -> None:
         check(positive(self.step), self, "step", "> 0")
+
+    def check_deviation(self, deviation: float) -> None:
+        least = deviation / WIDEST
+        check(self.step >= least, self, "step", f"at least {least:.4g} for noise of deviation {deviation:.4g}")
 
     def prepared(self, rows: Tensor) -> Tensor:
         return (rows / self.step).trunc() * self.step

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import lru_cache
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, cast  # noqa: F401  the command line reads the annotations of bases by these names
 
 import torch
 from torch import Tensor
@@ -52,7 +52,8 @@ class NoisyMessages(AroundMethod, Algorithm[NoisyMessagesState]):  # type: ignor
     also for its own share where that is averaged with others. What that does to a method is up to what it sends:
     models, as those of DecentralizedSGD, are kept within `clip` and get noise of their own size; FedAvg sends
     differences. A server, and nodes without data, send what follows from what they hear, and add nothing. At the start
-    all send what no data are in.
+    all send what no data are in. Where a server is replicated, all send in each of its averages: who does not take part
+    sends noise alone.
 
     What is private is all data of a node, against everybody who sees what it sends. Any two data sets are neighbours,
     so the sensitivity is 2 clip; nothing amplifies that. Every noised vector counts, once however many hear it. The
@@ -68,8 +69,6 @@ class NoisyMessages(AroundMethod, Algorithm[NoisyMessagesState]):  # type: ignor
         delta: For which a run tells epsilon, in (0, 1).
         mechanism: What kind of noise.
     """
-
-    past: ClassVar[tuple[str, ...]] = ()
 
     algorithm: Algorithm = field(default_factory=DecentralizedSGD)
     clip: float = 1.0
@@ -87,6 +86,8 @@ class NoisyMessages(AroundMethod, Algorithm[NoisyMessagesState]):  # type: ignor
         compresses = self.algorithm.compresses or _has_compressor(self.algorithm)
         check(not compresses, self, "algorithm", "one that sends vectors, not compressed messages, as DecentralizedSGD")
         check_mechanism(self, self.clip, self.noise_multiplier, self.delta)
+        if self.noise_multiplier:
+            self.mechanism.check_deviation(self.noise_multiplier * self.clip)
 
     def start(self, x: Tensor, network: Network) -> NoisyMessagesState:
         method = self.algorithm.start(x, network)

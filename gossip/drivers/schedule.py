@@ -237,7 +237,7 @@ class Record:
 
     def schedule(self) -> Schedule:
         """What has been recorded so far; a copy."""
-        times, kinds, nodes, senders, causes = np.array(self._numbers, np.int64).reshape(-1, WIDTH).T.copy()
-        narrow = nodes.astype(np.int32), senders.astype(np.int32)
-        marks = np.array(self._marks, np.int64)
-        return Schedule(self._n, times, kinds.astype(np.int8), *narrow, causes, marks)
+        # A view, not to copy all numbers one by one; nothing can be added while there is one.
+        times, kinds, nodes, senders, causes = np.asarray(self._numbers).reshape(-1, WIDTH).T
+        narrow = kinds.astype(np.int8), nodes.astype(np.int32), senders.astype(np.int32)
+        return Schedule(self._n, times.copy(), *narrow, causes.copy(), np.array(self._marks, np.int64))

@@ -14,8 +14,3 @@ ignoring_overflow = np.errstate(over="ignore", invalid="ignore")
 def as_array(values: object) -> Array:
     """A float64 array of its own, from a NumPy array, a tensor, or nested lists."""
     return np.array(values.detach().cpu().numpy() if isinstance(values, Tensor) else values, dtype=np.float64)
-
-
-def float32(values: Tensor) -> Tensor:
-    """Floating-point numbers in float32; all else as it is."""
-    return values.float() if values.is_floating_point() else values

@@ -14,6 +14,7 @@ from algorithms import (
     Minibatch,
     Saga,
     Scaffold,
+    SecureFedAvg,
     SineAvailability,
     TraceAvailability,
 )
@@ -72,5 +73,8 @@ CASES = {
     ),
     "Scaffold-replicated": Case(
         Scaffold(lr=0.05, local_steps=3, participation=4, server="replicated"), for_own_loops=False
+    ),
+    "SecureFedAvg": Case(
+        SecureFedAvg(lr=0.05, local_steps=2, participation=5, threshold=0.5, vanishing=0.25), for_own_loops=False
     ),
 }

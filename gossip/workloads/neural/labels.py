@@ -1,4 +1,4 @@
-"""Training examples that are changed: false labels of some nodes', and inputs that differ by node."""
+"""Training examples as they are used: false labels of some nodes', inputs that differ by node, and in float32."""
 
 from __future__ import annotations
 
@@ -62,3 +62,8 @@ def shifted(inputs: Tensor, targets: Tensor, shards: Shards, change: Change) -> 
     places = np.split(np.arange(ends[-1]), ends[:-1])
     order = np.concatenate(list(shards))
     return torch.from_numpy(np.concatenate(rows)).float(), targets[torch.from_numpy(order)], places
+
+
+def in_float32(values: Tensor) -> Tensor:
+    """Numbers with a point in float32, and others as they are."""
+    return values.float() if values.is_floating_point() else values

@@ -15,24 +15,21 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from algorithms import Layout, Sample, ShardedWorkload
 from algorithms.numerics.threads import one_thread, side_by_side
 from gossip.errors import UsageError
-from gossip.workloads.arrays import float32
 from gossip.workloads.neural.clipped import clipped_gradient
-from gossip.workloads.neural.labels import Change, flipped, shifted
+from gossip.workloads.neural.labels import Change, flipped, in_float32, shifted
 from gossip.workloads.neural.movable import Movable, Movables, Own, derived, evaluating, ready_to_train, trained
 from gossip.workloads.neural.on_nodes import SupervisedOnNodes
 from gossip.workloads.neural.perceptron import Perceptron
 from gossip.workloads.neural.seeding import seeded
 from gossip.workloads.neural.stamp import Stamp
 from gossip.workloads.neural.state_dict import StateDict, entries
-from gossip.workloads.neural.trial import Findings, Trial, few
+from gossip.workloads.neural.trial import Findings, Trial, cut, few
 from gossip.workloads.workload import check_examples
 
-EVALUATED_AT_ONCE = 250  # examples, for several threads to have some
 COMPUTED_AT_ONCE = 1 << 21  # parameters of perceptrons, for what is computed to stay in the cache
 
 Batch = tuple[NDArray[np.int64], Tensor]
 """Rows (c,) of a stack, and which of the examples that are ready each of them uses, (c, batch)."""
-
 
 DRAWS = "(draws)"  # among what nodes have of their own: how many passes have drawn random numbers
 
@@ -90,9 +87,9 @@ class Supervised:
         average_buffers: bool = False,
         running_statistics: bool = False,
     ) -> None:
-        self._prepare = prepare or float32
-        self._inputs, self._targets, self._shards = inputs, float32(targets), shards
-        self._test_inputs, self._test_targets = self._prepare(test_inputs), float32(test_targets)
+        self._prepare = prepare or in_float32
+        self._inputs, self._targets, self._shards = inputs, in_float32(targets), shards
+        self._test_inputs, self._test_targets = self._prepare(test_inputs), in_float32(test_targets)
         self._sizes = np.array([len(shard) for shard in shards])
         if not self._sizes.all():
             raise UsageError(f"node {int(self._sizes.argmin())} has no training example; every node needs at least one")
@@ -223,7 +220,7 @@ class Supervised:
             buffers: Name -> (...), of one model as `buffers` has them of nodes; those that it came with by default.
         """
         own = self._own if buffers is None else {name: buffers[name] for name in self._own}
-        inputs, targets = (self._cut(each) for each in (self._test_inputs, self._test_targets))
+        inputs, targets = (cut(each, self._normalises) for each in (self._test_inputs, self._test_targets))
         totals, correct = np.zeros(len(inputs)), np.zeros(len(inputs), int)
 
         def compute(first: int, last: int) -> None:
@@ -243,13 +240,6 @@ class Supervised:
         if self._stamped:
             metrics["backdoor_accuracy"] = self._stamped.evaluate(x, buffers)["test_accuracy"]
         return metrics | ({"test_accuracy": correct.sum() / self._test_targets.numel()} if self._classification else {})
-
-    def _cut(self, held_out: Tensor) -> Sequence[Tensor]:
-        """What is evaluated at once: equal parts where a part decides on the outputs; and never one example alone."""
-        count = len(held_out)
-        if self._normalises or count % EVALUATED_AT_ONCE == 1:
-            return held_out.tensor_split(-(-count // EVALUATED_AT_ONCE))
-        return held_out.split(EVALUATED_AT_ONCE)
 
     @property
     def _alone(self) -> bool:

@@ -18,6 +18,7 @@ from algorithms.numerics.threads import one_thread
 from gossip.errors import UsageError, blaming
 from gossip.workloads.neural.movable import Movable, described, evaluating
 
+EVALUATED_AT_ONCE = 250  # examples, for several threads to have some
 TRIED = 4  # examples
 IGNORED = -100  # the target that `cross_entropy` passes over
 
@@ -223,6 +224,14 @@ def give_shapes(model: nn.Module, inputs: Tensor) -> None:
         model.eval()  # so that running statistics stay as they are
         with blaming(f"{name} fails on inputs of {described(some)}"), torch.no_grad():
             model(some)
+
+
+def cut(held_out: Tensor, equal: bool) -> Sequence[Tensor]:
+    """What is evaluated at once: equal parts where a part decides on the outputs; and never one example alone."""
+    count = len(held_out)
+    if equal or count % EVALUATED_AT_ONCE == 1:
+        return held_out.tensor_split(-(-count // EVALUATED_AT_ONCE))
+    return held_out.split(EVALUATED_AT_ONCE)
 
 
 def few(targets: Tensor) -> list[int]:

@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 
 import gossip
-from algorithms import Delivery, FedAvg, FedMom, FedNova, ResidualSGD, Scaffold, TraceAvailability
+from algorithms import (
+    Delivery,
+    FedAvg,
+    FedMom,
+    FedNova,
+    ResidualSGD,
+    Scaffold,
+    TraceAvailability,
+)
 from algorithms.randomness import Draw, stream
 from tests.algorithms.federated.literal import assert_serves
 from tests.algorithms.federated.test_fed_avg import counted

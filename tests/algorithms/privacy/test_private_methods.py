@@ -243,6 +243,7 @@ def test_whatever_is_not_refused_sends_vectors_alone(family: str) -> None:
             {"weights": (1.0, 2.0), "mechanism": DiscreteGaussianMechanism()},
             r"weights = \(1.0, 2.0\) .* equal with discrete noise",
         ),
+        (DPFedAvg, {"delivery": Delivery(dropout=0.2)}, "delivery = .* what is spent where clients come and go"),
         (DPFTRL, {"delivery": Delivery(dropout=0.2)}, "delivery = .* not known what is spent"),
         (DPFTRL, {"availability": SineAvailability()}, "availability = .* not known what is spent"),
         (DPFTRL, {"sampling": "independent"}, "sampling = 'independent' .* left out"),
@@ -256,7 +257,7 @@ def test_whatever_is_not_refused_sends_vectors_alone(family: str) -> None:
         (AdaptiveClipping, {"quantile": 1.0}, "quantile = 1.0"),
         (DiscreteGaussianMechanism, {"step": 0.0}, "step = 0.0"),
     ],
-    ids=range(19),
+    ids=range(20),
 )
 def test_what_is_refused(make: type[Method], given: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):

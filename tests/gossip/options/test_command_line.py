@@ -16,9 +16,12 @@ from algorithms import (
     Compressor,
     Contraction,
     DecentralizedSGD,
+    DiscreteGaussianMechanism,
+    FedAvg,
     Induced,
     LocalSGD,
     Minibatch,
+    NoisyMessages,
     PerTensor,
     QsparseLocalSGD,
     RandomK,
@@ -148,6 +151,13 @@ def test_an_attack_on_a_method() -> None:
     method = "--algorithm.algorithm Zeno --algorithm.algorithm.trim 2"
     training = parse(["--algorithm", "Attacked", *attack.split(), *method.split()], ranks=1)
     assert training.algorithm == Attacked(Zeno(trim=2), SignFlip(3.0), (1, 2), since=9)
+
+
+def test_noisy_messages_and_their_mechanism() -> None:
+    options = "--algorithm NoisyMessages --algorithm.algorithm FedAvg --algorithm.algorithm.lr 0.3 --algorithm.clip 2"
+    mechanism = "--algorithm.mechanism DiscreteGaussianMechanism --algorithm.mechanism.step 0.01"
+    training = parse([*options.split(), *mechanism.split()], ranks=1)
+    assert training.algorithm == NoisyMessages(FedAvg(lr=0.3), clip=2.0, mechanism=DiscreteGaussianMechanism(0.01))
 
 
 @pytest.mark.parametrize("kind", [AdditiveNoise, ZerothOrder])

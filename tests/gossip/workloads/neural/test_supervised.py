@@ -195,7 +195,7 @@ def test_batch_normalisation_uses_the_statistics_of_the_batch(k):
 
 
 def test_evaluate_by_hand_in_chunks(monkeypatch):
-    monkeypatch.setattr("gossip.workloads.neural.supervised.EVALUATED_AT_ONCE", 4)  # 15 examples: the last chunk has 3
+    monkeypatch.setattr("gossip.workloads.neural.trial.EVALUATED_AT_ONCE", 4)  # 15 examples: the last chunk has 3
     model = mlp()
     workload = build(model)
     x = points(workload, 1)[0]
@@ -287,7 +287,7 @@ def test_many_nodes_are_those_of_one_at_a_time():
 
 
 def test_evaluation_does_not_depend_on_the_threads(monkeypatch):
-    monkeypatch.setattr("gossip.workloads.neural.supervised.EVALUATED_AT_ONCE", 4)
+    monkeypatch.setattr("gossip.workloads.neural.trial.EVALUATED_AT_ONCE", 4)
     workload = build(mlp())
     x = points(workload, 1)[0]
     threads = torch.get_num_threads()

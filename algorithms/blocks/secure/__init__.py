@@ -1,0 +1,1 @@
+"""Secure aggregation: a server learns a sum of vectors, and none of the vectors."""
