@@ -178,8 +178,7 @@ class Supervised:
         stamp.check(self._inputs, self._targets, self._prepare, self._classification)
         changed, data = copy.copy(self), (self._inputs, self._targets, self._shards)
         changed._inputs, changed._targets, changed._shards = stamp.poisoned(*data, nodes)
-        changed._stamped = copy.copy(self)
-        tests = self._test_inputs, self._test_targets
+        changed._stamped, tests = copy.copy(self), (self._test_inputs, self._test_targets)
         changed._stamped._test_inputs, changed._stamped._test_targets = stamp.tests(*tests, self._inputs, self._prepare)
         return changed
 
@@ -214,8 +213,7 @@ class Supervised:
         return SupervisedOnNodes(self, Own(buffers, {node: row for row, node in enumerate(nodes)}))
 
     def evaluate(self, x: Tensor, buffers: Mapping[str, Tensor] | None = None) -> Mapping[str, float]:
-        """ "test_loss", the mean over the held-out examples, and "test_accuracy" in 0..1 of a classifier; with a
-        backdoor "backdoor_accuracy", the share of stamped held-out images of other classes taken for its target.
+        """ "test_loss", the mean over the held-out examples, "test_accuracy" of a classifier; see `Backdoor` too.
 
         Args:
             x: (d,).

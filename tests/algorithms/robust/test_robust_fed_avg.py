@@ -8,6 +8,7 @@ import pytest
 from algorithms import (
     Attacked,
     CenteredClipping,
+    Delivery,
     FedAvg,
     FoolsGold,
     Krum,
@@ -101,6 +102,7 @@ def test_replaced_models_do_not_get_through() -> None:
         ({"weighting": "all"}, "weighting = 'all' is not allowed; it must be sampled"),
         ({"weights": "examples"}, "weights = 'examples' is not allowed; it must be equal"),
         ({"sampling": "independent"}, "sampling = 'independent' is not allowed; it must be uniform"),
+        ({"delivery": Delivery(dropout=0.1)}, "delivery = .* must be left out: as many clients must deliver"),
         ({"participation": 4, "aggregator": Krum(forged=1)}, "Krum: forged = 1 needs 5 rows or more, and there are 4"),
     ],
 )

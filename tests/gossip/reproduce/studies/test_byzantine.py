@@ -99,7 +99,7 @@ def table(**changed: dict[str, float]) -> list[dict[str, Any]]:
         ({"choosing": {LITTLE: 0.87}}, 1),
         ({"median": {MIMIC: 0.85}}, 2),
         ({"mixed": {SIGNS: 0.72}}, 2),
-        ({"buckets": {SIGNS: 0.55}}, 2),
+        ({"buckets": {MIMIC: 0.55}}, 2),
         ({"krum": {HONEST: 0.2}}, 3),
         ({"ring": {SIGNS: 0.85}}, 4),
         ({"backdoor": {HIT: 0.3}}, 5),
