@@ -27,6 +27,9 @@ class Method:
     compresses: ClassVar[bool] = False
     """Whether it sends compressed messages though no field of it is a compressor."""
 
+    masks: ClassVar[bool] = False
+    """Whether what its nodes send is masked or encrypted, so that it must arrive as it was sent."""
+
     @property
     def auxiliary(self) -> int:
         """How many nodes, the last ones, have no data: their gradients and losses are 0."""

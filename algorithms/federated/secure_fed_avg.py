@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
@@ -75,6 +75,8 @@ class SecureFedAvg(Federated[SecureFederatedState]):
         vanishing: The probability that a client vanishes after it has shared its secrets, before it sends its vector;
             and, that it has not, before it answers; in [0, 1).
     """
+
+    masks: ClassVar[bool] = True
 
     clip: float = 1.0
     levels: int = 2**15 - 1

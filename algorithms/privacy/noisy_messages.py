@@ -83,6 +83,7 @@ class NoisyMessages(AroundMethod, Algorithm[NoisyMessagesState]):  # type: ignor
         check(
             not self.algorithm.acts_on_losses, self, "algorithm", "one whose nodes tell no losses, as DecentralizedSGD"
         )
+        check(not self.algorithm.masks, self, "algorithm", "one that sends vectors as they are, as DecentralizedSGD")
         compresses = self.algorithm.compresses or _has_compressor(self.algorithm)
         check(not compresses, self, "algorithm", "one that sends vectors, not compressed messages, as DecentralizedSGD")
         check_mechanism(self, self.clip, self.noise_multiplier, self.delta)

@@ -45,6 +45,7 @@ class Attacked(AroundMethod, Algorithm[State]):  # type: ignore[override]
     def __post_init__(self) -> None:
         self.check_method()
         check(not isinstance(self.algorithm, Attacked), self, "algorithm", "a method that is not attacked already")
+        check(not self.algorithm.masks, self, "algorithm", "one that sends vectors as they are, as RobustFedAvg")
         distinct = len(set(self.attackers)) == len(self.attackers) > 0
         check(distinct, self, "attackers", "the numbers of one or more nodes, each once")
         check(min(self.attackers, default=0) >= 0, self, "attackers", "numbers of nodes, from 0 on")
