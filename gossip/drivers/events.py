@@ -279,14 +279,16 @@ def seldom_collecting() -> Iterator[None]:
 
     Gradients that are computed together are many new objects, which would let it look at all nodes again and again.
     """
-    thresholds = gc.get_threshold()
-    gc.freeze()
+    thresholds, frozen = gc.get_threshold(), gc.get_freeze_count()
+    if not frozen:  # else whoever has frozen something could not have it back so
+        gc.freeze()
     gc.set_threshold(YOUNG, *thresholds[1:])
     try:
         yield
     finally:
         gc.set_threshold(*thresholds)
-        gc.unfreeze()
+        if not frozen:
+            gc.unfreeze()
 
 
 def nanoseconds(seconds: float) -> int:

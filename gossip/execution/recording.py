@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from algorithms import Method
 from gossip.drivers.moment import Moment
@@ -62,8 +63,15 @@ class Recording:
         if self.training.simulated is not None:
             known = look.simulated_seconds
             times["simulated_seconds"] = network.seconds if known is None else known
-        processes.together(partial(self.recorder.add, {"step": moment.step, **metrics, **look.pace, **times}))
+        processes.together(partial(self._keep, {"step": moment.step, **metrics, **look.pace, **times}))
         _check_finite(moment.step, metrics)
+
+    def _keep(self, record: dict[str, Any]) -> None:
+        """Record it; in the place of the last one if no step has been done since, as where time ends an idle run."""
+        before = self.recorder.history
+        if before and before[-1]["step"] == record["step"]:
+            self.recorder.resume(before[:-1])
+        self.recorder.add(record)
 
 
 def diverged(step: int, reason: str) -> str:

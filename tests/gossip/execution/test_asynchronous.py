@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -87,6 +89,24 @@ def test_it_ends_in_time() -> None:
     assert 0 < result.history[-1]["step"] < 30
     assert 0.15 < result.history[-1]["simulated_seconds"] <= 0.2
     assert torch.isfinite(result.model).all()
+
+
+@pytest.mark.parametrize(("seconds", "steps"), [(10.5, [0, 5, 10]), (10.0, [0, 5, 10]), (9.5, [0, 5, 9])])
+def test_no_two_records_are_of_the_same_step(seconds: float, steps: list[int], tmp_path: Path) -> None:
+    """Also where the time is up at a mark, or before the next gradient."""
+    even = SimulatedClock(compute_seconds=1.0, latency=0.0, bandwidth=math.inf)
+    result = run(clock=even, seconds=seconds, evaluate_every=5, output=tmp_path)
+    assert [record["step"] for record in result.history] == steps
+    assert result.directory is not None
+    lines = (result.directory / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == steps
+
+
+def test_the_last_step_is_the_one_that_time_has_ended() -> None:
+    result = run(seconds=0.2, evaluate_every=1, oracle=Minibatch(1))
+    steps = [record["step"] for record in result.history]
+    gradients = result.history[-1]["gradients_per_node"]
+    assert steps == list(range(len(steps))) and steps[-1] - 1 < gradients < steps[-1]
 
 
 def test_without_a_clock_all_nodes_are_as_fast_and_no_time_is_told(tmp_path: Path) -> None:
