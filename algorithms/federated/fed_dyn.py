@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from algorithms.checks import check, positive
 from algorithms.federated.federated import Federated, FederatedState
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
+from algorithms.schedules.learning_rate import LearningRate
 
 
 @dataclass
@@ -49,12 +50,12 @@ class FedDyn(Federated[FedDynState]):
         alpha: Weight of the regulariser, > 0; the paper has 0.001 to 0.1.
     """
 
+    server_lr: float | LearningRate = field(default=1.0, init=False)  # h says how far the server goes
     alpha: float = 0.1
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check(positive(self.alpha), self, "alpha", "> 0")
-        check(self.server_lr == 1.0, self, "server_lr", "left out: h says how far the server goes")
         check(self.weights == "equal", self, "weights", "left out: clients count alike")
         check(self.weighting == "sampled", self, "weighting", "left out: w is the mean of the clients of the round")
         once = self.sampling in ("uniform", "independent")

@@ -13,7 +13,7 @@ from algorithms.checks import check
 from algorithms.federated.federated import Federated, FederatedState
 from algorithms.network import Network
 from algorithms.numerics.sums import squared_norms
-from algorithms.schedules.learning_rate import learning_rate
+from algorithms.schedules.learning_rate import learning_rate, vanishes
 
 TINY = 1e-10
 
@@ -42,7 +42,7 @@ class QFedAvg(Federated[QFedAvgState]):
 
     With q = 0 and equal clients it is FedAvg. With a schedule of lr, L is that of the first iteration of the round; the
     loss is that of the examples of this iteration, an estimate unless the oracle takes all; 1e-10 is added to it, as in
-    the authors' code.
+    the authors' code. Where lr has come to 0, w stays.
 
     Sent: as FedAvg, with a number more up from each client, h_k.
 
@@ -82,8 +82,10 @@ class QFedAvg(Federated[QFedAvgState]):
     def end_round(self, state: QFedAvgState, server_lr: float, network: Network) -> Tensor:
         if not state.clients:
             return state.server
-        first = state.step - state.step % self.local_steps
-        scale = 1 / learning_rate(self.lr, first)
+        lr = learning_rate(self.lr, state.step - state.step % self.local_steps)
+        if vanishes(lr, state.x.dtype):
+            return state.server
+        scale = 1 / lr
         moved = scale * self.travelled(state)
         loss = state.loss + TINY
         powers = loss**self.q

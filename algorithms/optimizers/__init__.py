@@ -11,5 +11,6 @@ from algorithms.optimizers.optimizer import LocalOptimizer as LocalOptimizer
 from algorithms.optimizers.residual_sgd import ResidualSGD as ResidualSGD
 from algorithms.optimizers.sgd import SGD as SGD
 from algorithms.optimizers.torch_optimizer import TorchOptimizer as TorchOptimizer
+from algorithms.optimizers.uncorrected import Adagrad as Adagrad
 from algorithms.optimizers.uncorrected import UncorrectedAdam as UncorrectedAdam
 from algorithms.optimizers.uncorrected import Yogi as Yogi

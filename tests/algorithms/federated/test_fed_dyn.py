@@ -42,7 +42,7 @@ def fed_dyn(problem: LeastSquares, w: Array, local_steps: int, p: Weights, alpha
 def test_literal_equations(clients: int, sampling: Any, local_steps: int) -> None:
     problem = least_squares(N)
     x = starts(problem)
-    algorithm = FedDyn(RATE, 1.0, local_steps, clients, sampling, alpha=0.5)
+    algorithm = FedDyn(RATE, local_steps, clients, sampling, alpha=0.5)
     models = run(algorithm, ring(N), problem, x, STEPS).models
     p = drawn((1.0,) * N, clients, sampling, "sampled")
     assert_serves(models, fed_dyn(problem, x.mean(axis=0), local_steps, p, 0.5))
@@ -53,7 +53,7 @@ def test_it_reaches_the_optimum_where_fed_avg_does_not(clients: int) -> None:
     problem = least_squares(N)
     finals = [
         run(method, ring(N), problem, starts(problem), 5 * 600).final
-        for method in (FedDyn(0.05, 1.0, 5, clients, alpha=1.0), FedAvg(0.05, 1.0, 5, clients))
+        for method in (FedDyn(0.05, 5, clients, alpha=1.0), FedAvg(0.05, 1.0, 5, clients))
     ]
     errors = [np.abs(final - problem.optimum).max() for final in finals]
     assert errors[0] <= 1e-6
@@ -75,12 +75,11 @@ def test_what_the_server_has_is_the_mean_of_what_the_clients_have(server: Any) -
     ("options", "says"),
     [
         ({"alpha": 0.0}, "alpha = 0.0 "),
-        ({"server_lr": 0.5}, "server_lr = 0.5 "),
         ({"weights": "examples"}, "weights = 'examples' "),
         ({"weighting": "all"}, "weighting = 'all' "),
         ({"sampling": "proportional"}, "sampling = 'proportional' "),
     ],
-    ids=["alpha", "server-lr", "weights", "weighting", "sampling"],
+    ids=["alpha", "weights", "weighting", "sampling"],
 )
 def test_refusals(options: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=f"^FedDyn: {says}"):
