@@ -85,9 +85,11 @@ class Copies:
         self._noticed = 0.0  # when the last loss was
         self._recovery: Recovery | None = None  # from it
 
-    def follow(self, network: RunNetwork, recorder: Recorder) -> None:
-        """The run goes on with these."""
-        self._network, self._recorder = network, recorder
+    def begin(self, setting: Setting, recorder: Recorder) -> None:
+        """The run begins, or goes on, with these; collective."""
+        if setting.folder is None or not setting.whole:  # else as the checkpoint has it, once the directory is held
+            self._processes.together(lambda: recorder.resume(list(setting.history)))
+        self._network, self._recorder = setting.network, recorder
 
     def at(self, moment: Moment) -> None:
         """Copy what the next steps depend on, if it is time; at the same steps on all ranks."""

@@ -85,9 +85,7 @@ class Outliving:
         setting, processes = self._setting, self._processes
         with closed_together(processes, setting.network.close):
             self._recorder = recorder = new_recorder(setting, processes)
-            if setting.folder is None or not setting.whole:  # else as the checkpoint has it
-                processes.together(lambda: recorder.resume(list(setting.history)))
-            self._copies.follow(setting.network, recorder)
+            self._copies.begin(setting, recorder)
             return attempt(
                 setting,
                 recorder,

@@ -82,9 +82,7 @@ class Survival:
         setting, processes = self._setting, self._processes
         with closed_together(processes, setting.network.close):
             recorder = new_recorder(setting, processes)
-            if setting.folder is None or not setting.whole:  # else as the checkpoint has it, once the directory is held
-                processes.together(lambda: recorder.resume(list(setting.history)))
-            self._copies.follow(setting.network, recorder)
+            self._copies.begin(setting, recorder)
             return attempt(
                 setting,
                 recorder,

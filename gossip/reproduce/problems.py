@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -25,6 +26,28 @@ TUNING_SEED = 1_000_000  # for what is looked for before the runs that count, as
 def final_loss(history: History) -> float:
     """The test loss at the end; infinite if the run diverged."""
     return float(history[-1]["test_loss"]) if history else math.inf
+
+
+def final_accuracy(history: History) -> float:
+    """The mean of the test accuracy over the last three evaluations; that of chance, 0.1, if the run diverged."""
+    return float(np.mean([metrics["test_accuracy"] for metrics in history[-3:]])) if history else 0.1
+
+
+def draw_attacks(
+    figure: Figure, found: Mapping[str, Mapping[str, Sequence[float]]], attacks: Sequence[str], label: str
+) -> None:
+    """Accuracies of methods by name, attack by attack, as bars of means with a point for each seed."""
+    figure.set_size_inches(9, 5)
+    axes, width = figure.subplots(), 1 / (len(found) + 1)
+    for number, (name, accuracies) in enumerate(found.items()):
+        places = np.arange(len(attacks)) + number * width
+        axes.bar(places, [np.mean(accuracies[attack]) for attack in attacks], width, label=name)
+        for place, attack in zip(places, attacks, strict=True):
+            axes.plot([place] * len(accuracies[attack]), accuracies[attack], ".", color="0.2", markersize=3)
+    axes.set_xticks(np.arange(len(attacks)) + (len(found) - 1) * width / 2, list(attacks))
+    axes.set_ylabel("test accuracy")
+    axes.set_xlabel(label)
+    axes.legend(fontsize=8, frameon=False, ncols=len(found), loc="upper center", bbox_to_anchor=(0.5, 1.08))
 
 
 def best_rate(

@@ -50,6 +50,7 @@ from algorithms import (
     ZenoPS,
     Zeros,
 )
+from gossip.reproduce.problems import draw_attacks, final_accuracy
 from gossip.reproduce.study import Claim, Findings, History, Say, Study, history_of
 from gossip.workloads import Digits, FlippedLabels
 from topologies import ring
@@ -58,7 +59,6 @@ NODES, HIDDEN, BATCH = 10, 32, 16
 ATTACKERS = (0, 1, 2, 3)
 RATES = (0.2, 0.4, 0.8, 1.6)
 TUNED_WITH = (100, 101)  # seeds
-LAST = 3  # evaluations over which accuracies in the end are averaged
 HONEST, LABELS, LITTLE = "nobody", "labels", "a little"
 ATTACKS: dict[str, Attack | None] = {
     HONEST: None,
@@ -115,7 +115,9 @@ def run(
     curves: dict[str, Any] = {"tuning": {}}
     for name, make in METHODS.items():
         say(f"{name}, learning rates")
-        tried = {lr: min(accuracy(training.history(make(lr), HONEST, seed)) for seed in TUNED_WITH) for lr in rates}
+        tried = {
+            lr: min(final_accuracy(training.history(make(lr), HONEST, seed)) for seed in TUNED_WITH) for lr in rates
+        }
         curves["tuning"][name] = tried
         best = max(tried, key=lambda lr: tried[lr])
         row: dict[str, Any] = {"method": name, "lr": best, "kB": 0.0}
@@ -123,18 +125,18 @@ def run(
         for attack in ATTACKS:
             say(f"{name}, {attack}")
             histories = [training.history(make(best), attack, seed) for seed in seeds]
-            found = [accuracy(history) for history in histories]
+            found = [final_accuracy(history) for history in histories]
             curves[name][attack] = found
             row[attack] = float(np.mean(found))
             if attack == HONEST:
                 row["kB"] = float(np.mean([1e-3 * history[-1]["bytes_sent_per_node"] for history in histories]))
         table.append(row)
-    return Findings(table, _claims(table), lambda figure: _draw(figure, curves), curves)
 
+    def draw(figure: Figure) -> None:
+        found = {name: curves[name] for name in METHODS}
+        draw_attacks(figure, found, list(ATTACKS), f"attack of {len(ATTACKERS)} of {NODES} nodes")
 
-def accuracy(history: History) -> float:
-    """The mean over the last evaluations; that of chance, 0.1, if the run diverged."""
-    return float(np.mean([metrics["test_accuracy"] for metrics in history[-LAST:]])) if history else 0.1
+    return Findings(table, _claims(table), draw, curves)
 
 
 def _claims(table: Sequence[Mapping[str, Any]]) -> list[Claim]:
@@ -172,23 +174,6 @@ def _claims(table: Sequence[Mapping[str, Any]]) -> list[Claim]:
             little[FEW] >= FAILS and little[PS] <= KEEPS,
         ),
     ]
-
-
-def _draw(figure: Figure, curves: Mapping[str, Any]) -> None:
-    """Accuracies of all methods, attack by attack, seed by seed."""
-    figure.set_size_inches(9, 5)
-    axes = figure.subplots()
-    width = 1 / (len(METHODS) + 1)
-    for number, name in enumerate(METHODS):
-        places = np.arange(len(ATTACKS)) + number * width
-        found = curves[name]
-        axes.bar(places, [np.mean(found[attack]) for attack in ATTACKS], width, label=name)
-        for place, attack in zip(places, ATTACKS, strict=True):
-            axes.plot([place] * len(found[attack]), found[attack], ".", color="0.2", markersize=3)
-    axes.set_xticks(np.arange(len(ATTACKS)) + (len(METHODS) - 1) * width / 2, list(ATTACKS))
-    axes.set_ylabel("test accuracy")
-    axes.set_xlabel(f"attack of {len(ATTACKERS)} of {NODES} nodes")
-    axes.legend(fontsize=8, frameon=False, ncols=len(METHODS), loc="upper center", bbox_to_anchor=(0.5, 1.08))
 
 
 STUDY = Study(

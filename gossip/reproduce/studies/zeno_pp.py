@@ -39,6 +39,7 @@ from algorithms import (
     ZenoPlusPlus,
 )
 from gossip import SimulatedClock
+from gossip.reproduce.problems import draw_attacks, final_accuracy
 from gossip.reproduce.study import Claim, Findings, History, Say, Study, history_of
 from gossip.workloads import FlippedLabels, Mnist
 from topologies import complete
@@ -100,7 +101,7 @@ def run(seeds: Sequence[int], say: Say, *, steps: int = 200, hidden: int = 32) -
     for name in METHODS:
         say(f"{name}, learning rates")
         tried = {
-            lr: float(np.mean([accuracy(training.history(name, lr, attack, TUNED_WITH)) for attack in ATTACKS]))
+            lr: float(np.mean([final_accuracy(training.history(name, lr, attack, TUNED_WITH)) for attack in ATTACKS]))
             for lr in RATES
         }
         curves["tuning"][name] = tried
@@ -110,18 +111,18 @@ def run(seeds: Sequence[int], say: Say, *, steps: int = 200, hidden: int = 32) -
         for attack in ATTACKS:
             say(f"{name}, {attack}")
             histories = [training.history(name, best, attack, seed) for seed in seeds]
-            found = [accuracy(history) for history in histories]
+            found = [final_accuracy(history) for history in histories]
             curves[name][attack] = found
             row[attack] = float(np.mean(found))
             if attack == HONEST:
                 row["MB"] = float(np.mean([history[-1]["bytes_sent_per_node"] for history in histories])) / 1e6
         table.append(row)
-    return Findings(table, _claims(table), lambda figure: _draw(figure, curves), curves)
 
+    def draw(figure: Figure) -> None:
+        found = {name: curves[name] for name in METHODS}
+        draw_attacks(figure, found, list(ATTACKS), f"attack of {len(ATTACKERS)} of {WORKERS} workers")
 
-def accuracy(history: History) -> float:
-    """The mean over the last three evaluations; that of chance, 0.1, if the run diverged."""
-    return float(np.mean([metrics["test_accuracy"] for metrics in history[-3:]])) if history else 0.1
+    return Findings(table, _claims(table), draw, curves)
 
 
 def _claims(table: Sequence[Mapping[str, Any]]) -> list[Claim]:
@@ -155,23 +156,6 @@ def _claims(table: Sequence[Mapping[str, Any]]) -> list[Claim]:
         ),
         Claim(f"without attackers Zeno++ costs at most {100 * PRICE:.0f} points", points(price), max(price) <= PRICE),
     ]
-
-
-def _draw(figure: Figure, curves: Mapping[str, Any]) -> None:
-    """Accuracies of all methods, attack by attack, seed by seed."""
-    figure.set_size_inches(9, 5)
-    axes = figure.subplots()
-    width = 1 / (len(METHODS) + 1)
-    for number, name in enumerate(METHODS):
-        places = np.arange(len(ATTACKS)) + number * width
-        found = curves[name]
-        axes.bar(places, [np.mean(found[attack]) for attack in ATTACKS], width, label=name)
-        for place, attack in zip(places, ATTACKS, strict=True):
-            axes.plot([place] * len(found[attack]), found[attack], ".", color="0.2", markersize=3)
-    axes.set_xticks(np.arange(len(ATTACKS)) + (len(METHODS) - 1) * width / 2, list(ATTACKS))
-    axes.set_ylabel("test accuracy")
-    axes.set_xlabel(f"attack of {len(ATTACKERS)} of {WORKERS} workers")
-    axes.legend(fontsize=8, frameon=False, ncols=len(METHODS), loc="upper center", bbox_to_anchor=(0.5, 1.08))
 
 
 STUDY = Study(

@@ -8,12 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from gossip.reproduce.studies import zeno_pp
-from gossip.reproduce.studies.zeno_pp import ASYNC, ATTACKS, HONEST, METHODS, PS, ZENO, accuracy
-
-
-def test_accuracy_at_the_end() -> None:
-    assert accuracy([{"test_accuracy": 0.1 * i} for i in range(8)]) == pytest.approx(0.6)
-    assert accuracy([]) == 0.1
+from gossip.reproduce.studies.zeno_pp import ASYNC, ATTACKS, HONEST, METHODS, PS, ZENO
 
 
 def test_the_table_and_the_plot(monkeypatch: pytest.MonkeyPatch) -> None:
