@@ -47,8 +47,8 @@ CASES = {
         FedYogi(lr=0.05, local_steps=3, sampling="power-of-choice", participation=2, candidates=4), for_own_loops=False
     ),
     "FedAvgM": Case(FedAvgM(lr=0.05, local_steps=3, participation=4, nesterov=True), for_own_loops=False),
-    "FedAdagrad": Case(FedAdagrad(lr=0.05, local_steps=3, participation=4, optimizer=Adagrad(beta1=0.5))),
-    "FedDyn": Case(FedDyn(lr=0.05, local_steps=3, participation=4, sampling="independent")),
+    "FedAdagrad": Case(FedAdagrad(lr=0.05, local_steps=3, participation=2, optimizer=Adagrad(beta1=0.5))),
+    "FedDyn": Case(FedDyn(lr=0.05, local_steps=3, participation=2, sampling="independent")),
     "FedDyn-replicated": Case(
         FedDyn(lr=0.05, local_steps=2, participation=4, alpha=0.5, server="replicated"), for_own_loops=False
     ),

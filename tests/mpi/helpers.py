@@ -41,7 +41,7 @@ def split_into_hosts(ranks: int) -> MpiCommunicator:
 
 def trained(processes: Communicator, **options: Any) -> tuple[torch.Tensor, list[dict[str, Any]], dict[str, Any]]:
     """What `gossip.run` would give on these processes: (models (n, d), history, summary)."""
-    return trained_as_parsed(Training(**{"output": None} | options), processes)
+    return trained_as_parsed(Training(**{"output": None, "report": False} | options), processes)
 
 
 def trained_as_parsed(

@@ -44,7 +44,8 @@ def step_of(directory: Path, step: int) -> Path:
 def assert_resumes(case: Case, nodes: int, output: Path) -> None:
     middle = case.steps // 2 + 1
     clock = None if case.clock is None else SimulatedClock(**case.clock)  # type: ignore[arg-type]
-    options = {"oracle": case.oracle, "steps": case.steps, "clock": clock, "evaluate_every": 3, "output": output}
+    options = {"oracle": case.oracle, "steps": case.steps, "clock": clock, "evaluate_every": 3}
+    options |= {"output": output, "report": False}
     run = (case.workload(nodes - case.algorithm.auxiliary), case.topology(nodes), case.algorithm)
     whole = gossip.run(*run, **options, checkpoint_every=middle)  # type: ignore[arg-type]
     assert whole.directory is not None

@@ -97,6 +97,7 @@ def go_on(case: AnyCase, steps: int, output: Path, **options: Any) -> Results:
         steps=steps,
         evaluate_every=4,
         output=output,
+        report=False,
         resume="auto",
         placement="spectral",
         **options,
