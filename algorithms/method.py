@@ -67,8 +67,7 @@ class Method:
     @property
     def acts_on_losses(self) -> bool:
         """Whether what it does depends on losses, not on gradients alone."""
-        chooses = getattr(self, "sampling", None) == "power-of-choice"
-        return chooses or self.takes_losses or getattr(getattr(self, "period", None), "acts_on_losses", False)
+        return self.takes_losses or getattr(getattr(self, "period", None), "acts_on_losses", False)
 
     def check_oracle(self, oracle: Any) -> None:
         """Refuse an oracle whose samples have something else in the place of gradients than this takes.

@@ -6,6 +6,7 @@ that take part send or receive anything.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -62,6 +63,13 @@ def server_rows(network: Network) -> slice:
     """Which of the local rows is the server's: the last one, or none."""
     k = len(network.nodes)
     return slice(k - (server_of(network) in network.nodes[-1:]), k)
+
+
+def local_rows(clients: Sequence[int], network: Network) -> list[int]:
+    """The local rows of these nodes, which are ascending."""
+    nodes = network.nodes
+    places = [bisect_left(nodes, client) for client in clients]
+    return [row for row, client in zip(places, clients, strict=True) if row < len(nodes) and nodes[row] == client]
 
 
 def collect(value: Tensor | Message, clients: Sequence[int], network: Network) -> dict[int, Tensor]:

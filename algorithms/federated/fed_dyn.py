@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from algorithms.blocks.server import local_rows
 from algorithms.checks import check, positive
 from algorithms.federated.federated import Federated, FederatedState
 from algorithms.network import Network
@@ -77,7 +78,7 @@ class FedDyn(Federated[FedDynState]):
             return state.server
         travelled = self.travelled(state)
         mean = self.mean_of(travelled, state.clients, [1.0] * len(state.clients), network)
-        rows = [row for row, node in enumerate(network.nodes) if node in {*state.clients}]
+        rows = local_rows(state.clients, network)
         state.linear = state.linear.clone()
         state.linear[rows] = add_scaled(state.linear[rows], self.alpha, travelled[rows])
         state.server_linear = add_scaled(state.server_linear, self.alpha, mean)

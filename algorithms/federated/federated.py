@@ -163,6 +163,11 @@ class Federated(HasServer, Algorithm[S]):
             check_uneven(self, self.delivery, self.sampling, self.weighting, self.optimizer)
         self.check_server()
 
+    def check_even(self, why: str) -> None:
+        """Refuse clients that are not always there, or do not always deliver all of their work, and say why."""
+        check(self.availability == AlwaysAvailable(), self, "availability", f"left out: {why}")
+        check(self.delivery == Delivery(), self, "delivery", f"left out: {why}")
+
     @property
     def uneven(self) -> bool:
         """Whether clients are not always there, or do not always deliver all of their work."""
@@ -171,6 +176,10 @@ class Federated(HasServer, Algorithm[S]):
     @property
     def proportional(self) -> bool:
         return self.optimizer.proportional
+
+    @property
+    def acts_on_losses(self) -> bool:
+        return super().acts_on_losses or self.candidates is not None
 
     @property
     def server_rule(self) -> LocalOptimizer:
@@ -284,7 +293,7 @@ class Federated(HasServer, Algorithm[S]):
 
     def drawn(self, state: S, random: np.random.Generator, network: Network) -> NDArray[np.float64]:
         """(K,) the votes K p_k of the round that begins, the same on every rank; who has 0 does not take part."""
-        available, chosen = self._available(state.turnout, network), self._chosen_number(network)
+        available, chosen = self._available(state.turnout, network), self.chosen_number(network)
         return draw_available(available, self._sizes(network), chosen, self.sampling, self.weighting, random)
 
     def clients(self, network: Network) -> int:
@@ -324,7 +333,7 @@ class Federated(HasServer, Algorithm[S]):
         state.clients, kept = tuple(clients.tolist()), votes[clients]
         if state.turnout is not None:
             steps, random = self.steps_of_clients(network), randomness(state.turnout, "delivery", network)
-            made, counts = self.delivery.draw(clients, np.array(steps), self._taking_part(network), random)
+            made, counts = self.delivery.draw(clients, np.array(steps), self.taking_part(network), random)
             state.turnout.steps, kept = tuple(made.tolist()), without(kept, counts, len(votes), self.weighting)
         state.votes = tuple(kept.tolist())
 
@@ -335,7 +344,7 @@ class Federated(HasServer, Algorithm[S]):
             NonFiniteError: None of them has a finite loss.
         """
         losses = sample.loss[:, None].nan_to_num(nan=math.inf, posinf=math.inf)
-        wanted = self._chosen_number(network)
+        wanted = self.chosen_number(network)
         if self.servers:
             chosen = chosen_by_server(losses, state.clients, wanted, network)
         else:
@@ -357,7 +366,7 @@ class Federated(HasServer, Algorithm[S]):
             raise ValueError(f"{type(self).__name__}: there are {len(self.weights)} weights for {clients} clients")
         return self.weights
 
-    def _taking_part(self, network: Network) -> int:
+    def taking_part(self, network: Network) -> int:
         """M, how many clients take part in a round."""
         clients = self.clients(network)
         if not isinstance(self.participation, int):
@@ -366,14 +375,14 @@ class Federated(HasServer, Algorithm[S]):
             raise ValueError(f"{type(self).__name__}: participation = {self.participation} of {clients} clients")
         return self.participation
 
-    def _chosen_number(self, network: Network) -> int:
+    def chosen_number(self, network: Network) -> int:
         """How many clients are chosen for a round, of whom M take part."""
-        return min(self.delivery.chosen(self._taking_part(network)), self.clients(network))
+        return min(self.delivery.chosen(self.taking_part(network)), self.clients(network))
 
     def _check_for(self, network: Network) -> None:
         """Refuse what is out of range for so many clients."""
-        sizes, clients = self._sizes(network), self._chosen_number(network)
-        valid = not self.delivery.extra or self._taking_part(network) < self.clients(network)
+        sizes, clients = self._sizes(network), self.chosen_number(network)
+        valid = not self.delivery.extra or self.taking_part(network) < self.clients(network)
         check(valid, self, "participation", "less than all clients with over-selection: nobody is left to choose")
         self.steps_of_clients(network)
         if self.candidates is not None:

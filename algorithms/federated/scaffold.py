@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from algorithms.algorithm import Sample
+from algorithms.blocks.server import local_rows
 from algorithms.checks import check
 from algorithms.federated.federated import Federated, FederatedState
 from algorithms.network import Network
@@ -89,6 +90,6 @@ class Scaffold(Federated[ScaffoldState]):
         change = torch.zeros_like(state.x)
         if not vanishes(state.distance, state.x.dtype):
             moved = (state.server - state.x) / state.distance - state.server_control
-            rows = [row for row, node in enumerate(network.nodes) if node in {*state.clients}]
+            rows = local_rows(state.clients, network)
             change[rows] = moved[rows]
         return change

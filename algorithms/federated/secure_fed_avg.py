@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from algorithms.blocks.secure.ring import Ring
-from algorithms.blocks.server import server_rows
+from algorithms.blocks.server import local_rows, server_rows
 from algorithms.checks import NonFiniteError, check
 from algorithms.federated.federated import Federated, FederatedState
 from algorithms.federated.sampling import without
@@ -98,7 +98,7 @@ class SecureFedAvg(Federated[SecureFederatedState]):
             raise ValueError("SecureFedAvg needs cryptography and pycryptodome: pip install 'gossip-mpi[secure]'")
 
     def start(self, x: Tensor, network: Network) -> SecureFederatedState:
-        clients, chosen = self.clients(network), self._chosen_number(network)
+        clients, chosen = self.clients(network), self.chosen_number(network)
         if chosen < 2:
             raise ValueError(
                 f"SecureFedAvg: participation = {self.participation} of {clients} clients is not allowed; the sum over "
@@ -117,8 +117,7 @@ class SecureFedAvg(Federated[SecureFederatedState]):
             NonFiniteError: A number is not finite, or so large that the sum could overflow.
         """
         most = 2 ** (62 - PLACES) // len(clients)
-        rows = [row for row, node in enumerate(network.nodes) if node in {*clients}]
-        if not bool((value[rows].abs() <= most).all()):
+        if not bool((value[local_rows(clients, network)].abs() <= most).all()):
             raise NonFiniteError(f"SecureFedAvg: a starting point holds a number that is not finite or beyond {most}")
         encoded = np.rint(np.ldexp(value.cpu().double().numpy(), PLACES)).astype(np.int64).view(np.uint64)
         total = self._total(encoded, clients, network, None)
@@ -133,11 +132,10 @@ class SecureFedAvg(Federated[SecureFederatedState]):
         state.vanished += len(state.clients) - len(recovery.answering)
         travelled, largest = self.travelled(state), max(state.votes, default=1.0)
         encoded = np.zeros(travelled.shape, self._ring.dtype)
-        draw = network.draw("randomised rounding")
-        for row, node in enumerate(network.nodes):
-            if node in state.clients:
-                weighted = travelled[row].cpu().double().numpy() * (state.votes[state.clients.index(node)] / largest)
-                encoded[row] = self._ring.encode(weighted, stream(draw.key(row).own).random(len(weighted)))
+        draw, vote_of = network.draw("randomised rounding"), dict(zip(state.clients, state.votes, strict=True))
+        for row in local_rows(state.clients, network):
+            weighted = travelled[row].cpu().double().numpy() * (vote_of[network.nodes[row]] / largest)
+            encoded[row] = self._ring.encode(weighted, stream(draw.key(row).own).random(len(weighted)))
         try:
             total = self._total(encoded, state.clients, network, recovery)
         except TooFewClientsError:  # on all ranks

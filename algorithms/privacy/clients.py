@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from algorithms.blocks.server import server_rows
-from algorithms.checks import check
-from algorithms.federated.availability import AlwaysAvailable
-from algorithms.federated.delivery import Delivery
 from algorithms.federated.federated import Federated, FederatedState
 from algorithms.network import Network
 
@@ -31,11 +28,7 @@ class PrivateFederatedState(FederatedState):
 Method = Federated[PrivateFederatedState]
 
 
-def check_turnout(method: Method) -> None:
-    """Refuse clients that are not always there, or do not deliver all of their work: no account is known of these."""
-    accounted = "left out: it is not known what is spent where clients come and go"
-    check(method.availability == AlwaysAvailable(), method, "availability", accounted)
-    check(method.delivery == Delivery(), method, "delivery", accounted)
+ACCOUNTED = "it is not known what is spent where clients come and go"
 
 
 def total_of(
@@ -52,13 +45,6 @@ def at_server(method: Method, total: Tensor, noised: Callable[[Tensor], Tensor],
         total = total.clone()
         total[here] = noised(total[here][0])
     return total
-
-
-def taking_part(method: Method, network: Network) -> int:
-    """M, how many clients take part in a round, or are expected to."""
-    clients = method.clients(network)
-    share = method.participation
-    return share if isinstance(share, int) else max(1, round(share * clients))
 
 
 def first_state(state: FederatedState, clip: float) -> PrivateFederatedState:

@@ -17,11 +17,10 @@ from algorithms.federated.sampling import Sampling, Weighting
 from algorithms.network import Network
 from algorithms.numerics.sums import squared_norms
 from algorithms.privacy.clients import (
+    ACCOUNTED,
     PrivateFederatedState,
     at_server,
-    check_turnout,
     first_state,
-    taking_part,
     total_of,
 )
 from algorithms.privacy.clipping import clipped
@@ -115,7 +114,7 @@ class DPFedAvg(Federated[PrivateFederatedState]):
     adaptive: AdaptiveClipping | None = None
 
     def __post_init__(self) -> None:
-        check_turnout(self)  # first: otherwise they are refused for their weighting, which is the right one
+        self.check_even(ACCOUNTED)  # first: otherwise they are refused for their weighting, which is the right one
         super().__post_init__()
         amplifies = "independent or uniform: of other samples it is not known how much they amplify privacy"
         check(self.sampling in ("independent", "uniform"), self, "sampling", amplifies)
@@ -128,14 +127,14 @@ class DPFedAvg(Federated[PrivateFederatedState]):
 
     def start(self, x: Tensor, network: Network) -> PrivateFederatedState:
         if self.adaptive is not None:
-            self.adaptive.noise(taking_part(self, network), self.noise_multiplier)
+            self.adaptive.noise(self.taking_part(network), self.noise_multiplier)
         return super().start(x, network)
 
     def first_state(self, server: Tensor) -> PrivateFederatedState:
         return first_state(super().first_state(server), self.clip)
 
     def end_round(self, state: PrivateFederatedState, server_lr: float, network: Network) -> Tensor:
-        shares, expected = self.shares(network), taking_part(self, network)
+        shares, expected = self.shares(network), self.taking_part(network)
         travelled = self.travelled(state)
         rows = self.mechanism.prepared(clipped(travelled, state.clip))
         total = total_of(self, rows, state.clients, [shares[client] for client in state.clients], network)
@@ -152,7 +151,7 @@ class DPFedAvg(Federated[PrivateFederatedState]):
 
     def spent(self, state: PrivateFederatedState, network: Network) -> set[Spending]:
         """See `PrivateMethod`."""
-        clients, expected, discrete = self.clients(network), taking_part(self, network), self.mechanism.discrete
+        clients, expected, discrete = self.clients(network), self.taking_part(network), self.mechanism.discrete
         sample = None if discrete or expected == clients else (expected, clients)
         if self.sampling == "independent":
             return {Spending(self.noise_multiplier, state.rounds, "add or remove", sample, discrete)}
@@ -164,7 +163,7 @@ class DPFedAvg(Federated[PrivateFederatedState]):
         """The norm to clip to in the next round, known to all nodes."""
         kept = (squared_norms(travelled).sqrt() <= state.clip).double()[:, None] - 0.5
         total = total_of(self, kept, state.clients, [1.0] * len(state.clients), network)
-        expected = taking_part(self, network)
+        expected = self.taking_part(network)
         deviation = adaptive.noise(expected, self.noise_multiplier)[0] if self.noise_multiplier else 0.0
         random = self._random("privacy noise of a count", state, network)
         total = at_server(self, total, lambda row: GaussianMechanism().noised(row, deviation, random()), network)

@@ -15,11 +15,10 @@ from algorithms.federated.federated import Federated
 from algorithms.network import Network
 from algorithms.optimizers import SGD, LocalOptimizer
 from algorithms.privacy.clients import (
+    ACCOUNTED,
     PrivateFederatedState,
     at_server,
-    check_turnout,
     first_state,
-    taking_part,
     total_of,
 )
 from algorithms.privacy.clipping import clipped
@@ -63,7 +62,7 @@ class DPFTRL(Federated[PrivateFederatedState]):
         check(self.weighting == "sampled", self, "weighting", "left out: the denominator is fixed")
         check(self.weights == "equal", self, "weights", "equal")
         check_momentum(self, self.momentum)
-        check_turnout(self)
+        self.check_even(ACCOUNTED)
         check_mechanism(self, self.clip, self.noise_multiplier, self.delta)
 
     @property
@@ -74,7 +73,7 @@ class DPFTRL(Federated[PrivateFederatedState]):
         return first_state(super().first_state(server), self.clip)
 
     def drawn(self, state: PrivateFederatedState, random: np.random.Generator, network: Network) -> NDArray[np.float64]:
-        clients, size = self.clients(network), taking_part(self, network)
+        clients, size = self.clients(network), self.taking_part(network)
         epoch, place = divmod(state.rounds, self._steps(network))
         order = generator(network.draw("clients").seed, "clients of an epoch", epoch).permutation(clients)
         votes: NDArray[np.float64] = np.zeros(clients)
@@ -86,7 +85,7 @@ class DPFTRL(Federated[PrivateFederatedState]):
         if self.noise_multiplier:
             total = at_server(self, total, lambda row: self._noised(row, state.rounds, network), network)
         state.rounds += 1
-        return self.moved(state, total / taking_part(self, network), server_lr)
+        return self.moved(state, total / self.taking_part(network), server_lr)
 
     def spent(self, state: PrivateFederatedState, network: Network) -> set[Spending]:
         """See `PrivateMethod`; a tree that has begun counts as a whole one."""
@@ -95,7 +94,7 @@ class DPFTRL(Federated[PrivateFederatedState]):
 
     def _steps(self, network: Network) -> int:
         """Rounds of an epoch."""
-        return self.clients(network) // taking_part(self, network)
+        return self.clients(network) // self.taking_part(network)
 
     def _noised(self, row: Tensor, rounds: int, network: Network) -> Tensor:
         """The sum (d,) of the next round, and how the prefix's noise changes with it."""

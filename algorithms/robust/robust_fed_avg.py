@@ -9,8 +9,6 @@ import torch
 from torch import Tensor
 
 from algorithms.checks import check
-from algorithms.federated.availability import AlwaysAvailable
-from algorithms.federated.delivery import Delivery
 from algorithms.federated.federated import Federated, FederatedState
 from algorithms.network import Network
 from algorithms.robust.aggregators import Aggregator, CoordinateMedian
@@ -58,12 +56,10 @@ class RobustFedAvg(Federated[RobustFedAvgState]):
         check(self.sampling == "uniform", self, "sampling", "uniform, by which as many take part in every round")
         check(self.weighting == "sampled", self, "weighting", "sampled, as rules of aggregation know no weights")
         check(self.weights == "equal", self, "weights", "equal, as rules of aggregation know no weights")
-        always = "left out: as many clients must deliver in every round, for a rule to have rows enough"
-        check(self.availability == AlwaysAvailable(), self, "availability", always)
-        check(self.delivery == Delivery(), self, "delivery", always)
+        self.check_even("as many clients must deliver in every round, for a rule to have rows enough")
 
     def start(self, x: Tensor, network: Network) -> RobustFedAvgState:
-        self.aggregator.check_rows(self._taking_part(network))
+        self.aggregator.check_rows(self.taking_part(network))
         state = super().start(x, network)
         state.memory = memory_of(self.aggregator, x, network, self.server)
         return state

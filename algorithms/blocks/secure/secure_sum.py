@@ -34,7 +34,7 @@ from algorithms.blocks.secure.member import (
     masking_key,
     pairwise_mask,
 )
-from algorithms.blocks.server import collect, distribute, server_rows
+from algorithms.blocks.server import collect, distribute, local_rows, server_rows
 from algorithms.network import Network
 
 
@@ -80,7 +80,7 @@ def secure_sum(
         raise TooFewClientsError(
             f"secure aggregation: a sum over {len(clients)} clients hides nothing; take 2 at least"
         )
-    members = {row: Member(clients.index(node)) for row, node in enumerate(network.nodes) if node in {*clients}}
+    members = {row: Member(clients.index(network.nodes[row])) for row in local_rows(clients, network)}
     keys = _exchange_keys(members, clients, network)
     threshold = 0
     survivors = clients
@@ -88,9 +88,8 @@ def secure_sum(
         threshold, survivors = recovery.threshold, recovery.survivors
         _exchange_shares(members, keys, clients, network, threshold)
     masked = np.zeros((len(rows), rows.shape[1] * rows.itemsize), np.uint8)
-    for row, member in members.items():
-        if clients[member.place] in {*survivors}:
-            masked[row] = member.masked(rows[row], keys[row], own_mask=recovery is not None).view(np.uint8)
+    for row in local_rows(survivors, network):
+        masked[row] = members[row].masked(rows[row], keys[row], own_mask=recovery is not None).view(np.uint8)
     heard = _up(masked, survivors, network)
     total = np.sum([each.view(rows.dtype) for each in heard.values()], axis=0, dtype=rows.dtype) if heard else None
     if recovery is None:
@@ -149,9 +148,8 @@ def _ask(
     told[server_rows(network)] = np.isin(clients, recovery.survivors)
     told = _down(told, recovery.survivors, network)
     shares = np.zeros((k, m * SECRET), np.uint8)
-    for row, member in members.items():
-        if clients[member.place] in {*recovery.answering}:
-            shares[row] = member.answer(told[row], recovery.threshold).reshape(-1)
+    for row in local_rows(recovery.answering, network):
+        shares[row] = members[row].answer(told[row], recovery.threshold).reshape(-1)
     return {node: each.reshape(m, SECRET) for node, each in _up(shares, recovery.answering, network).items()}
 
 
