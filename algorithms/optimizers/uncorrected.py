@@ -45,10 +45,8 @@ class UncorrectedAdam(LocalOptimizer[Moments]):
         return Moments(torch.zeros_like(x), torch.full_like(x, self.second_moment))
 
     def update(self, x: Tensor, memory: Moments, gradient: Tensor, lr: float) -> tuple[float, Tensor]:
-        memory.first = add_scaled((1 - self.beta1) * gradient, self.beta1, memory.first)
-        memory.second = self.next_second(memory.second, gradient * gradient)
-        memory.updates += 1
-        return -lr, memory.first / (memory.second.sqrt() + self.epsilon)
+        second = self.next_second(memory.second, gradient * gradient)
+        return -lr, _direction(memory, gradient, second, self.beta1, self.epsilon)
 
     def next_second(self, second: Tensor, square: Tensor) -> Tensor:
         """(k, d): the second moment, given g^2."""
@@ -98,7 +96,13 @@ class Adagrad(LocalOptimizer[Moments]):
         return Moments(torch.zeros_like(x), torch.full_like(x, self.second_moment))
 
     def update(self, x: Tensor, memory: Moments, gradient: Tensor, lr: float) -> tuple[float, Tensor]:
-        memory.first = add_scaled((1 - self.beta1) * gradient, self.beta1, memory.first)
-        memory.second = memory.second + gradient * gradient
-        memory.updates += 1
-        return -lr, memory.first / (memory.second.sqrt() + self.epsilon)
+        second = memory.second + gradient * gradient
+        return -lr, _direction(memory, gradient, second, self.beta1, self.epsilon)
+
+
+def _direction(memory: Moments, gradient: Tensor, second: Tensor, beta1: float, epsilon: float) -> Tensor:
+    """(k, d): the first moment over the root of the second one, which becomes this; what is remembered changes."""
+    memory.first = add_scaled((1 - beta1) * gradient, beta1, memory.first)
+    memory.second = second
+    memory.updates += 1
+    return memory.first / (second.sqrt() + epsilon)
