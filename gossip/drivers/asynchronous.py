@@ -96,10 +96,10 @@ class UnderWay(NamedTuple):
 
 
 class NodesLostError(Exception):
-    """Some nodes are gone with their processes, and the others go on with others in between; on all that are left.
+    """Some nodes are gone with their processes, and the others are to be linked anew; raised on all that are left.
 
     Args:
-        recovered: Whether these processes are linked anew already.
+        recovered: Whether these processes can talk to each other again.
     """
 
     def __init__(self, recovered: bool) -> None:
@@ -197,8 +197,9 @@ class AsynchronousDriver:
             seconds += time.perf_counter() - began
             reached = pace.gradients >= mark * self._per_step
             over = not pace.more or (not reached and limit == end)
+            done, more = divmod(pace.gradients, self._per_step)
             # A run that ends within a step has begun it, so that no two records are of the same step.
-            state.step = mark if reached else -(-pace.gradients // self._per_step) if over else self._whole_steps(pace)
+            state.step = mark if reached else done + bool(over and more)
             if pace.there < there:
                 raise NodesLostError(recovered=True)
             self._show(state)
@@ -213,9 +214,6 @@ class AsynchronousDriver:
     def _all_came_through(self) -> None:
         if not self.agree(True):
             raise NodesLostError(recovered=False)
-
-    def _whole_steps(self, pace: Paced) -> int:
-        return pace.gradients // self._per_step
 
     def _ready(self, position: Position) -> tuple[NodesState, NodeGradients, Paced]:
         """The nodes, at the start or as a checkpoint has them."""

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from algorithms import Traffic
-from gossip.drivers.moment import Moment, Position
+from gossip.drivers.moment import Moment, Observer, Position
 from gossip.errors import say
+from gossip.execution.attempt import Finished, attempt, new_recorder
 from gossip.execution.setting import Setting
 from gossip.network import RunNetwork
+from gossip.processes.ending import closed_together
 from gossip.processes.mpi import MpiCommunicator
+from gossip.processes.signals import Signals
 from gossip.records.logs import log
 from gossip.records.recorder import Recorder
 
@@ -85,11 +88,34 @@ class Copies:
         self._noticed = 0.0  # when the last loss was
         self._recovery: Recovery | None = None  # from it
 
-    def begin(self, setting: Setting, recorder: Recorder) -> None:
-        """The run begins, or goes on, with these; collective."""
-        if setting.folder is None or not setting.whole:  # else as the checkpoint has it, once the directory is held
-            self._processes.together(lambda: recorder.resume(list(setting.history)))
-        self._network, self._recorder = setting.network, recorder
+    def attempt(
+        self, setting: Setting, signals: Signals, all_models: bool, observers: Sequence[Observer] = ()
+    ) -> Finished:
+        """Train from where the setting says, in this company; collective. See `gossip.execution.attempt`."""
+        processes = self._processes
+        with closed_together(processes, setting.network.close):
+            recorder = new_recorder(setting, processes)
+            if setting.folder is None or not setting.whole:  # else as the checkpoint has it, once the directory is held
+                processes.together(lambda: recorder.resume(list(setting.history)))
+            self._network, self._recorder = setting.network, recorder
+            return attempt(
+                setting,
+                recorder,
+                processes=processes,
+                signals=signals,
+                all_models=all_models,
+                companion=self,
+                observers=observers,
+            )
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """What has been recorded in the last attempt."""
+        return [] if self._recorder is None else self._recorder.history
+
+    def mass_left(self, mass: float) -> str:
+        """What of the mass is lost, if this is left, in words."""
+        return f"; push-sum weight {mass:.6g} of {self.mass:.6g} is left, {self.mass - mass:.6g} is lost"
 
     def at(self, moment: Moment) -> None:
         """Copy what the next steps depend on, if it is time; at the same steps on all ranks."""

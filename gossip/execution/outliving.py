@@ -16,17 +16,15 @@ from algorithms import Asynchronous, NodesState
 from gossip.drivers.asynchronous import NodesLostError, UnderWay
 from gossip.drivers.mail import MailDriver
 from gossip.drivers.moment import Moment, Position
-from gossip.errors import GossipError, UsageError
-from gossip.execution.attempt import Finished, attempt, new_recorder
+from gossip.errors import UsageError
+from gossip.execution.attempt import Finished
 from gossip.execution.copies import Copies, Recovery
 from gossip.execution.setting import Setting
+from gossip.execution.survival import agreed
 from gossip.network import connect
 from gossip.processes.communicator import listed
-from gossip.processes.ending import closed_together
-from gossip.processes.mpi import CommunicationError, MpiCommunicator
+from gossip.processes.mpi import MpiCommunicator
 from gossip.processes.signals import Signals
-from gossip.records.logs import log
-from gossip.records.recorder import Recorder
 from topologies import heal, with_servers
 
 
@@ -44,7 +42,6 @@ class Outliving:
         self._copies = Copies(processes, keep=False, mass=float(setting.topology.n))
         self._ranks: list[str] = processes.gather(processes.name)  # that are there, as they were numbered first
         self._moment: Moment | None = None  # the last one
-        self._recorder = Recorder(None)
 
     def at(self, moment: Moment) -> None:
         """The run has come to this moment."""
@@ -60,41 +57,17 @@ class Outliving:
             GossipError: as a training does, on every rank.
         """
         while True:
-            result: Finished | GossipError | None = None
+            recovered = False
             try:
-                result = self._attempt(all_models)
-            except NodesLostError as loss:
-                self._copies.noticed()
-                self._go_on(loss.recovered)
-                continue
-            except CommunicationError as error:
-                log.warning("communication failed: %s", error)
-                self._processes.revoke()
-            except GossipError as error:  # raised alike on all ranks
-                result = error
-            if not self._processes.agree(result is not None):
-                self._copies.noticed()
-                self._go_on(recovered=False)
-            elif isinstance(result, GossipError):
-                raise result
-            else:
-                assert result is not None
-                return result
-
-    def _attempt(self, all_models: bool) -> Finished:
-        setting, processes = self._setting, self._processes
-        with closed_together(processes, setting.network.close):
-            self._recorder = recorder = new_recorder(setting, processes)
-            self._copies.begin(setting, recorder)
-            return attempt(
-                setting,
-                recorder,
-                processes=processes,
-                signals=self._signals,
-                all_models=all_models,
-                companion=self._copies,
-                observers=[self],
-            )
+                finished = agreed(
+                    lambda: self._copies.attempt(self._setting, self._signals, all_models, [self]), self._processes
+                )
+                if finished is not None:
+                    return finished
+            except NodesLostError as loss:  # on all ranks
+                recovered = loss.recovered
+            self._copies.noticed()
+            self._go_on(recovered)
 
     def _go_on(self, recovered: bool) -> None:
         """Let the setting be that of the nodes that are left.
@@ -135,7 +108,7 @@ class Outliving:
             ids=survivors,
             whole=False,
             position=Position(step, moment.state, moment.oracle, moment.seconds),
-            history=[record for record in self._recorder.history if record["step"] < step],
+            history=[record for record in self._copies.history if record["step"] < step],
             under_way=moment.under_way,
         )
         note = f"goes on after step {step} on {processes.size} ranks with {len(survivors)} nodes"
@@ -145,8 +118,7 @@ class Outliving:
         masses = [program.mass for program in moment.state.programs]
         mass = sum(sum(each) for each in processes.gather([each for each in masses if each is not None]))
         if None not in masses:
-            total = self._copies.mass
-            note += f"; push-sum weight {mass:.6g} of {total:.6g} is left, {total - mass:.6g} is lost"
+            note += self._copies.mass_left(mass)
         self._copies.recovered(Recovery(self._setting, [], step, note, None if None in masses else mass))
 
     def _note_losses(self, hosted: Sequence[Sequence[int]]) -> None:

@@ -27,13 +27,12 @@ from algorithms import Algorithm, Later, LearningRate, State
 from gossip.checkpoint.places import checkpoints, step_of
 from gossip.drivers.moment import Position
 from gossip.errors import GossipError, UsageError
-from gossip.execution.attempt import Finished, attempt, new_recorder
+from gossip.execution.attempt import Finished
 from gossip.execution.copies import Copies, Copy, Recovery
 from gossip.execution.setting import Setting, prepare
 from gossip.needs import check_needs
 from gossip.network import RunNetwork, connect
 from gossip.processes.communicator import listed
-from gossip.processes.ending import closed_together
 from gossip.processes.mpi import CommunicationError, MpiCommunicator
 from gossip.processes.signals import Signals
 from gossip.records.logs import log
@@ -67,46 +66,16 @@ class Survival:
             GossipError: as a training does, on every rank.
         """
         while True:
-            finished = self._agreed(lambda: self._attempt(all_models))
+            finished = agreed(lambda: self._copies.attempt(self._setting, self._signals, all_models), self._processes)
             if finished is not None:
                 return finished
             self._copies.noticed()
             recovery = None
             while recovery is None:
                 self._go_on_without_the_lost()
-                recovery = self._agreed(self._rehosted if self._rehosts else self._healed)
+                recovery = agreed(self._rehosted if self._rehosts else self._healed, self._processes)
             self._setting = recovery.setting
             self._copies.recovered(recovery)
-
-    def _attempt(self, all_models: bool) -> Finished:
-        setting, processes = self._setting, self._processes
-        with closed_together(processes, setting.network.close):
-            recorder = new_recorder(setting, processes)
-            self._copies.begin(setting, recorder)
-            return attempt(
-                setting,
-                recorder,
-                processes=processes,
-                signals=self._signals,
-                all_models=all_models,
-                companion=self._copies,
-            )
-
-    def _agreed(self, function: Callable[[], T]) -> T | None:
-        """What it gives, if it has worked on all ranks; else None, on all that are left."""
-        result: T | GossipError | None = None
-        try:
-            result = function()
-        except CommunicationError as error:
-            log.warning("communication failed: %s", error)
-            self._processes.revoke()
-        except GossipError as error:  # raised alike on all ranks
-            result = error
-        if not self._processes.agree(result is not None):
-            return None
-        if isinstance(result, GossipError):
-            raise result
-        return result
 
     def _go_on_without_the_lost(self) -> None:
         self._setting.network.abandon()
@@ -157,8 +126,7 @@ class Survival:
             training = replace(training, algorithm=later(cast(Algorithm, training.algorithm), step - state.step))
         note = f"goes on after step {step} {note}"
         if mass_before is not None and mass is not None:
-            total = self._copies.mass
-            note += f"; push-sum weight {mass:.6g} of {total:.6g} is left, {total - mass:.6g} is lost"
+            note += self._copies.mass_left(mass)
             if mass != mass_before:
                 note += f"; {mass - mass_before:.6g} was in flight and has come back to its senders"
         position = Position(step, state, oracle, copy.position.seconds)
@@ -185,6 +153,23 @@ class Survival:
         whence = f"the checkpoint of step {step}" if found else "the beginning, as there is no checkpoint yet"
         note = f"goes on with all nodes from {whence} on {self._processes.size} ranks"
         return Recovery(setting, [], step, note)
+
+
+def agreed(function: Callable[[], T], processes: MpiCommunicator) -> T | None:
+    """What it gives, if it has worked on all ranks; else None, on all that are left."""
+    result: T | GossipError | None = None
+    try:
+        result = function()
+    except CommunicationError as error:
+        log.warning("communication failed: %s", error)
+        processes.revoke()
+    except GossipError as error:  # raised alike on all ranks
+        result = error
+    if not processes.agree(result is not None):
+        return None
+    if isinstance(result, GossipError):
+        raise result
+    return result
 
 
 def _mass(algorithm: Algorithm, state: State, network: RunNetwork) -> float | None:
