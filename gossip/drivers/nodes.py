@@ -179,8 +179,7 @@ class PendingGradients:
 
     def take(self, node: int) -> Sample:
         """What a node has asked for, (1, d) and (1,)."""
-        if node not in self._there:
-            self._compute()
+        self.compute(node)
         return self._there.pop(node)
 
     def saved(self, node: int) -> dict[str, Any]:

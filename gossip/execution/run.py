@@ -72,8 +72,7 @@ def conduct(
     processes.traceback = training.traceback
     topology = processes.together(lambda: check(training, processes.size))
     _refuse_disagreement(training, topology, processes)
-    processes.from_root(lambda: check_packages(training.loggers))
-    processes.from_root(lambda: check_package(training))
+    processes.from_root(lambda: _check_packages(training))
     survives = training.on_failure != "abort"
     if training.on_failure == "continue":  # without whatever rank, that of a server too
         training = replace(training, algorithm=training.algorithm.replicated())
@@ -102,6 +101,12 @@ def conduct(
         return attempt(
             setting, recorder, processes=processes, signals=signals, all_models=all_models, observers=observers
         )
+
+
+def _check_packages(training: Training) -> None:
+    """Refuse a run without what it asks for beyond the core."""
+    check_packages(training.loggers)
+    check_package(training)
 
 
 def _refuse_disagreement(training: Training, topology: Schedule, processes: Communicator) -> None:

@@ -36,7 +36,7 @@ class MpiMail:
         communicator: The processes. When ranks have been lost, it becomes that of the others at the next mark.
         hosted: The nodes of each rank.
         survives: Go on when ranks are lost, with an MPI library that can (ULFM).
-        progresses: Whether there may be that thread.
+        progresses: Whether there may be that thread; never where ranks may be lost.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class MpiMail:
         survives: bool = False,
         progresses: bool = True,
     ) -> None:
-        self._communicator, self._survives, self._progresses = communicator, survives, progresses
+        self._communicator, self._survives, self._progresses = communicator, survives, progresses and not survives
         self._progress: Progress | None = None
         self._lost: list[int] = []  # nodes of which this has not been told
         self._returned: list[Letter] = []  # to lost nodes, as far as is known before these took them

@@ -44,7 +44,7 @@ def conduct(processes: MpiCommunicator, method: Asynchronous, topology: Topology
     hosted = [part.tolist() for part in np.array_split(np.arange(NODES), processes.size)]
     mine = hosted[processes.rank]
     programs = method.programs(topology, mine, torch.zeros(len(mine), 3, dtype=torch.float64))
-    mail = MpiMail(processes, hosted, survives=True, progresses=False)
+    mail = MpiMail(processes, hosted, survives=True)
     driver = MailDriver(programs, topology, dying(victim), mail)
     marks = []
     for wanted in (20 * NODES, 40 * NODES, 60 * NODES):
