@@ -28,9 +28,9 @@ def final_loss(history: History) -> float:
     return float(history[-1]["test_loss"]) if history else math.inf
 
 
-def final_accuracy(history: History) -> float:
-    """The mean of the test accuracy over the last three evaluations; that of chance, 0.1, if the run diverged."""
-    return float(np.mean([metrics["test_accuracy"] for metrics in history[-3:]])) if history else 0.1
+def final_accuracy(history: History, metric: str = "test_accuracy") -> float:
+    """The mean of an accuracy over the last three evaluations; that of chance, 0.1, if the run diverged."""
+    return float(np.mean([metrics[metric] for metrics in history[-3:]])) if history else 0.1
 
 
 def draw_attacks(

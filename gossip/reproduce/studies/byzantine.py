@@ -67,6 +67,7 @@ from algorithms import (
     SignFlip,
     TrimmedMean,
 )
+from gossip.reproduce.problems import final_accuracy
 from gossip.reproduce.study import Claim, Findings, History, Say, Study, history_of
 from gossip.workloads import Backdoor, Dirichlet, FlippedLabels, Iid, Mnist, Split
 from topologies import Topology, random_regular, ring
@@ -175,8 +176,8 @@ def attacked(algorithm: Algorithm, attack: Attack | None, attackers: tuple[int, 
 
 
 def scores(histories: Sequence[History], metric: str = "test_accuracy") -> list[float]:
-    """Of each run the mean of the last three evaluations; 0.1, that of chance, if it diverged."""
-    return [float(np.mean([each[metric] for each in history[-3:]])) if history else 0.1 for history in histories]
+    """Of each run; see `final_accuracy`."""
+    return [final_accuracy(history, metric) for history in histories]
 
 
 def run(seeds: Sequence[int], say: Say, *, steps: int = 120, hidden: int = HIDDEN) -> Findings:

@@ -16,6 +16,15 @@ Change = Callable[[int, NDArray], NDArray]
 """What becomes of the inputs (m, ...) of a node's examples, in float64; given its number."""
 
 
+def copied(shards: Shards, nodes: Sequence[int], end: int) -> Shards:
+    """The shards where these nodes' examples have copies after the first `end`, one node after another."""
+    changed = list(shards)
+    for node in nodes:
+        changed[node] = np.arange(end, end + len(shards[node]))
+        end += len(shards[node])
+    return changed
+
+
 def flipped(
     inputs: Tensor, targets: Tensor, shards: Shards, nodes: Sequence[int], others: Tensor
 ) -> tuple[Tensor, Tensor, Shards]:
@@ -35,12 +44,10 @@ def flipped(
     """
     if targets.is_floating_point():
         raise UsageError("FlippedLabels: the targets are numbers, not classes that could be flipped")
-    last, changed, end = int(max(targets.max(), others.max())), list(shards), len(targets)
-    for node in nodes:
-        changed[node] = np.arange(end, end + len(shards[node]))
-        end += len(shards[node])
+    last = int(max(targets.max(), others.max()))
     own = torch.from_numpy(np.concatenate([shards[node] for node in nodes]))
-    return torch.cat([inputs, inputs[own]]), torch.cat([targets, last - targets[own]]), changed
+    labels = torch.cat([targets, last - targets[own]])
+    return torch.cat([inputs, inputs[own]]), labels, copied(shards, nodes, len(targets))
 
 
 def shifted(inputs: Tensor, targets: Tensor, shards: Shards, change: Change) -> tuple[Tensor, Tensor, Shards]:

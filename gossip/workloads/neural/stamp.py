@@ -6,14 +6,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from gossip.errors import UsageError
+from gossip.workloads.neural.labels import Shards, copied
 
-Shards = Sequence[NDArray[np.int64]]
 Prepare = Callable[[Tensor], Tensor]
 
 TRIED = 4  # images
@@ -61,14 +59,12 @@ class Stamp:
 
         Copies, since another node may have the same examples.
         """
-        changed, images, labels, end = list(shards), [inputs], [targets], len(targets)
+        images, labels = [inputs], [targets]
         for node in nodes:
             own, count = torch.from_numpy(shards[node]), math.ceil(self.share * len(shards[node]))
             images += [self._on(inputs[own[:count]], inputs.max()), inputs[own[count:]]]
             labels += [torch.full_like(targets[own[:count]], self.target), targets[own[count:]]]
-            changed[node] = np.arange(end, end + len(own))
-            end += len(own)
-        return torch.cat(images), torch.cat(labels), changed
+        return torch.cat(images), torch.cat(labels), copied(shards, nodes, len(targets))
 
     def tests(self, prepared: Tensor, targets: Tensor, inputs: Tensor, prepare: Prepare) -> tuple[Tensor, Tensor]:
         """What models are tested on: the held-out images of other classes, stamped, and the target for each.
