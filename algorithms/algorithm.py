@@ -11,7 +11,7 @@ from torch import Tensor
 from algorithms.checks import unchecked
 from algorithms.method import Method
 from algorithms.network import Network
-from algorithms.state import State
+from algorithms.state import Rows, State
 
 S = TypeVar("S", bound=State)
 
@@ -43,6 +43,10 @@ class Sample:
     loss: Tensor
     norms: Tensor | None = None
     losses: Losses | None = None
+
+    def of(self, rows: Rows) -> Tensor:
+        """(r, d): the gradients in these rows."""
+        return self.gradient[rows]
 
 
 @dataclass(frozen=True)

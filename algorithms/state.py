@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, field
-from typing import ClassVar, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 from torch import Tensor
 
 T = TypeVar("T")
+Rows = slice | list[int]
+"""Some rows of a stack: those that follow each other as a slice, which is read and written without a copy."""
 
 
 @dataclass
@@ -55,3 +58,49 @@ def map_tensors(part: T, function: Callable[[Tensor], Tensor]) -> T:
         for name, each in vars(part).items():
             setattr(part, name, map_tensors(each, function))
     return part
+
+
+def as_rows(rows: Sequence[int]) -> Rows:
+    """These rows, ascending, as a slice if they follow each other."""
+    first, last = (rows[0], rows[-1] + 1) if rows else (0, 0)
+    return slice(first, last) if last - first == len(rows) else list(rows)
+
+
+def rows_of(part: T, rows: Rows) -> T:
+    """A part of a state as of these local nodes alone, whose tensors are views where rows are a slice, else copies."""
+    if isinstance(part, Tensor):
+        return cast(T, part[rows])
+    if isinstance(part, list):
+        return cast(T, part[rows] if isinstance(rows, slice) else [part[row] for row in rows])
+    if isinstance(part, tuple):
+        return cast(T, tuple(rows_of(each, rows) for each in part))
+    if isinstance(part, dict):
+        return cast(T, {key: rows_of(each, rows) for key, each in part.items()})
+    if isinstance(part, Block):
+        made = copy(part)
+        vars(made).update({name: rows_of(each, rows) for name, each in vars(part).items()})
+        return made
+    return part
+
+
+def put_rows(part: T, rows: Rows, new: T) -> T:
+    """A part of a state in which these local nodes have what `new`, of the same kind, has of them; see `rows_of`.
+
+    Tensors, lists and blocks change in place. What belongs to no node is that of `new`.
+    """
+    if isinstance(part, Tensor):
+        part[rows] = cast(Tensor, new)  # of a view to itself, no copy
+        return part
+    if isinstance(part, list):
+        for row, each in zip(range(len(part))[rows] if isinstance(rows, slice) else rows, cast(Any, new), strict=True):
+            part[row] = each
+        return part
+    if isinstance(part, tuple):
+        return cast(T, tuple(put_rows(old, rows, each) for old, each in zip(part, cast(Any, new), strict=True)))
+    if isinstance(part, dict):
+        return cast(T, {key: put_rows(each, rows, cast(Any, new)[key]) for key, each in part.items()})
+    if isinstance(part, Block):
+        for name, each in vars(part).items():
+            setattr(part, name, put_rows(each, rows, getattr(new, name)))
+        return part
+    return new

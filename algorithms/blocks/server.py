@@ -18,8 +18,10 @@ from torch import Tensor
 from algorithms.checks import check
 from algorithms.compressors.message import Message
 from algorithms.network import Network
+from algorithms.numerics.rows import placed
 from algorithms.numerics.tree_sum import tree_sum
 from algorithms.star import Star, from_server, to_server
+from algorithms.state import Rows, as_rows
 
 ServerForm = Literal["node", "replicated"]
 """A server is a node of its own, or all nodes keep and do alike what it would."""
@@ -100,13 +102,21 @@ def collect_mean(
         network: The clients and the server.
         weights: Of each of these clients; 1 by default.
     """
+    return placed(mean_at_server(value, clients, network, weights), server_rows(network), len(network.nodes))
+
+
+def mean_at_server(
+    value: Tensor | Message, clients: Sequence[int], network: Network, weights: Sequence[float] | None = None
+) -> Tensor:
+    """The server's row of `collect_mean`: (1, d) on the rank that hosts it, (0, d) elsewhere."""
     heard = collect(value, clients, network)
     if heard and weights is not None:
         heard = {node: heard[node] * weight for node, weight in zip(clients, weights, strict=True)}
     d = value.d if isinstance(value, Message) else value.shape[1]
-    mean = torch.zeros(len(network.nodes), d, dtype=value.dtype, device=value.device)
+    here = range(len(network.nodes))[server_rows(network)]
+    mean = torch.zeros(len(here), d, dtype=value.dtype, device=value.device)
     if heard:
-        mean[-1] = tree_sum(heard, network.n - 1) / (network.n - 1)
+        mean[0] = tree_sum(heard, network.n - 1) / (network.n - 1)
     return mean
 
 
@@ -122,8 +132,16 @@ def distribute(value: Tensor | Message, clients: Sequence[int], network: Network
         others: (k, d), what those keep who hear nothing.
     """
     received, here = others.clone(), server_rows(network)
-    for row, heard in enumerate(network.neighbors(value, over=_star(_down, clients, network))):
-        if heard.nodes:
-            received[row] = heard.rows[0]
     received[here] = (value.dense() if isinstance(value, Message) else value)[here]
+    rows, heard = hear(value, clients, network)
+    received[rows] = heard
     return received
+
+
+def hear(value: Tensor | Message, clients: Sequence[int], network: Network) -> tuple[Rows, Tensor]:
+    """The round down, see `distribute`: the local rows of these clients, and what each of them hears, (rows, d)."""
+    heard = network.neighbors(value, over=_star(_down, clients, network))
+    rows = local_rows(clients, network)
+    d = value.d if isinstance(value, Message) else value.shape[1]
+    own = [heard[row].rows for row in rows]
+    return as_rows(rows), torch.cat(own) if own else torch.zeros(0, d, dtype=value.dtype, device=value.device)

@@ -19,7 +19,6 @@ from torch import Tensor
 
 from algorithms.checks import check, positive
 from algorithms.network import Network
-from algorithms.optimizers import LocalOptimizer
 from algorithms.randomness import Draw, stream
 from algorithms.state import Block
 
@@ -136,12 +135,3 @@ def randomness(turnout: Turnout | None, purpose: str, network: Network) -> np.ra
     if turnout is not None:
         draw = Draw(draw.seed, purpose, draw.nodes, turnout.round)
     return stream(draw.key(0).common)
-
-
-def check_uneven(owner: object, delivery: Delivery, sampling: str, weighting: str, optimizer: LocalOptimizer) -> None:
-    """Refuse options of a federated method that do not go with clients that are absent or drop out."""
-    check(weighting != "unbiased", owner, "weighting", "sampled or all where clients are absent or drop out")
-    plain = delivery.unfinished == "lost" or type(optimizer).model is LocalOptimizer.model
-    check(plain, owner, "delivery", 'one of unfinished = "lost" with this optimizer, whose models are elsewhere')
-    valid = not delivery.extra or sampling != "proportional"
-    check(valid, owner, "sampling", "another one with over-selection, as this one draws a client several times")

@@ -13,6 +13,7 @@ from algorithms.federated.federated import Federated, FederatedState
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 from algorithms.schedules.learning_rate import LearningRate
+from algorithms.state import Rows, as_rows
 
 
 @dataclass
@@ -68,19 +69,18 @@ class FedDyn(Federated[FedDynState]):
 
     def first_state(self, server: Tensor) -> FedDynState:
         nothing = torch.zeros_like(server)
-        return FedDynState(**vars(super().first_state(server)), linear=nothing, server_linear=nothing)
+        return FedDynState(**vars(super().first_state(server)), linear=nothing, server_linear=nothing.clone())
 
-    def local_gradient(self, state: FedDynState, gradient: Tensor) -> Tensor:
-        return add_scaled(gradient - state.linear, self.alpha, state.x - state.server)
+    def local_gradient(self, state: FedDynState, gradient: Tensor, rows: Rows) -> Tensor:
+        return add_scaled(gradient - state.linear[rows], self.alpha, state.x[rows] - state.server[rows])
 
     def end_round(self, state: FedDynState, server_lr: float, network: Network) -> Tensor:
+        rows, here = as_rows(local_rows(state.clients, network)), self.keepers(network)
         if not state.clients:
-            return state.server
-        travelled = self.travelled(state)
+            return state.server[here]
+        travelled = self.travelled(state, network)
         mean = self.mean_of(travelled, state.clients, [1.0] * len(state.clients), network)
-        rows = local_rows(state.clients, network)
-        state.linear = state.linear.clone()
-        state.linear[rows] = add_scaled(state.linear[rows], self.alpha, travelled[rows])
-        state.server_linear = add_scaled(state.server_linear, self.alpha, mean)
-        w = add_scaled(state.server, -self.clients(network) / len(state.clients), mean)
-        return add_scaled(w, -1 / self.alpha, state.server_linear)
+        state.linear[rows] = add_scaled(state.linear[rows], self.alpha, travelled)
+        state.server_linear[here] = add_scaled(state.server_linear[here], self.alpha, mean)
+        w = add_scaled(state.server[here], -self.clients(network) / len(state.clients), mean)
+        return add_scaled(w, -1 / self.alpha, state.server_linear[here])

@@ -9,6 +9,7 @@ from torch import Tensor
 from algorithms.blocks.momentum import check_momentum
 from algorithms.federated.federated import Federated, FederatedState
 from algorithms.federated.sampling import Weighting
+from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
 
 
@@ -55,10 +56,11 @@ class FedMom(Federated[FedMomState]):
         check_momentum(self, self.momentum)
 
     def first_state(self, server: Tensor) -> FedMomState:
-        return FedMomState(**vars(super().first_state(server)), descended=server)
+        return FedMomState(**vars(super().first_state(server)), descended=server.clone())
 
-    def moved(self, state: FedMomState, gradient: Tensor, lr: float) -> Tensor:
-        v = add_scaled(state.server, -lr, gradient)
-        extrapolated = add_scaled(v, self.momentum, v - state.descended)
-        state.descended = v
+    def moved(self, state: FedMomState, gradient: Tensor, lr: float, network: Network) -> Tensor:
+        here = self.keepers(network)
+        v = add_scaled(state.server[here], -lr, gradient)
+        extrapolated = add_scaled(v, self.momentum, v - state.descended[here])
+        state.descended[here] = v
         return extrapolated

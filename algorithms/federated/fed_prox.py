@@ -10,6 +10,7 @@ from torch import Tensor
 from algorithms.checks import check
 from algorithms.federated.federated import Federated, FederatedState
 from algorithms.numerics.sums import add_scaled
+from algorithms.state import Rows
 
 
 @dataclass(frozen=True)
@@ -36,5 +37,5 @@ class FedProx(Federated[FederatedState]):
     def proportional(self) -> bool:
         return super().proportional and not self.mu
 
-    def local_gradient(self, state: FederatedState, gradient: Tensor) -> Tensor:
-        return add_scaled(gradient, self.mu, state.x - state.server)
+    def local_gradient(self, state: FederatedState, gradient: Tensor, rows: Rows) -> Tensor:
+        return add_scaled(gradient, self.mu, state.x[rows] - state.server[rows])

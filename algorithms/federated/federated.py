@@ -14,28 +14,35 @@ from torch import Tensor
 
 from algorithms.algorithm import Algorithm, Sample
 from algorithms.blocks.period import Every
-from algorithms.blocks.server import HasServer, ServerForm, collect_mean, distribute, server_of
-from algorithms.checks import NonFiniteError, check
+from algorithms.blocks.server import (
+    ServerForm,
+    hear,
+    local_rows,
+    mean_at_server,
+    server_of,
+    server_rows,
+)
+from algorithms.checks import NonFiniteError
 from algorithms.federated.availability import AlwaysAvailable, Availability
-from algorithms.federated.delivery import Delivery, Turnout, check_uneven, randomness
+from algorithms.federated.delivery import Delivery, Turnout, randomness
+from algorithms.federated.options import check_options
+from algorithms.federated.participation import HasClients
 from algorithms.federated.sampling import (
-    SAMPLINGS,
-    WEIGHTINGS,
     Sampling,
     Weighting,
     choose_clients,
     chosen_by_server,
     draw_available,
     draw_candidates,
-    multiples,
     votes_of_chosen,
     without,
 )
 from algorithms.network import Network
+from algorithms.numerics.rows import placed
 from algorithms.numerics.sums import add_scaled
 from algorithms.optimizers import SGD, LocalOptimizer
-from algorithms.schedules.learning_rate import LearningRate, check_learning_rate, learning_rate
-from algorithms.state import Block, State
+from algorithms.schedules.learning_rate import LearningRate, learning_rate
+from algorithms.state import Block, Rows, State, as_rows, put_rows, rows_of
 
 
 @dataclass
@@ -44,7 +51,7 @@ class FederatedState(State):
 
     Attributes:
         server: (k, d), the server's parameters w as each node knows them: at the server w itself, at a client what it
-            received last. With a replicated server all rows are w.
+            received last. With a replicated server all rows are w. In rounds only rows change of nodes that take part.
         clients: Those that take part in this round, ascending, the same on every rank; until power-of-choice has
             chosen, its candidates.
         votes: What each of them counts: K p_k.
@@ -67,7 +74,7 @@ S = TypeVar("S", bound=FederatedState)
 
 
 @dataclass(frozen=True)
-class Federated(HasServer, Algorithm[S]):
+class Federated(HasClients, Algorithm[S]):
     """A federated method, whose clients are the nodes of the topology; its links do not matter.
 
     One `step` is one local iteration: a gradient at each client's own parameters u_k. A round is `local_steps` of them,
@@ -132,46 +139,8 @@ class Federated(HasServer, Algorithm[S]):
     server: ServerForm = field(default="node", kw_only=True)
 
     def __post_init__(self) -> None:
-        check_learning_rate(self, self.lr)
-        valid = isinstance(self.server_lr, LearningRate) or 0 < self.server_lr < math.inf
-        check(valid, self, "server_lr", "> 0, or a schedule of the round")
-        check(self.local_steps >= 1, self, "local_steps", ">= 1")
-        number = isinstance(self.participation, int)
-        valid = self.participation >= 1 if number else 0 < self.participation <= 1
-        check(valid, self, "participation", "an integer >= 1, or a share in (0, 1]")
-        check(self.sampling in SAMPLINGS, self, "sampling", f"one of {', '.join(SAMPLINGS)}")
-        check(self.weighting in WEIGHTINGS, self, "weighting", f"one of {', '.join(WEIGHTINGS)}")
-        choosing = self.sampling == "power-of-choice"
-        if choosing:
-            check(
-                self.weighting != "unbiased", self, "weighting", "sampled or all with power-of-choice, which is biased"
-            )
-        check(
-            (self.candidates is not None) == choosing, self, "candidates", "given with power-of-choice, and only then"
-        )
-        if isinstance(self.weights, str):
-            check(self.weights in ("equal", "examples"), self, "weights", 'numbers, "equal" or "examples"')
-        else:
-            valid = all(0 <= weight < math.inf for weight in self.weights) and any(self.weights)
-            check(valid, self, "weights", ">= 0, and not all 0")
-        valid = all(1 <= steps <= self.local_steps for steps in self.client_steps or ())
-        check(valid, self, "client_steps", f"between 1 and local_steps = {self.local_steps}")
-        plain = self.client_steps is None or type(self.optimizer).model is LocalOptimizer.model
-        check(plain, self, "client_steps", "None with this optimizer, whose models are not where gradients are taken")
-        check(not self.optimizer.communicates, self, "optimizer", "one that sends nothing in local iterations")
-        if self.uneven:
-            check_uneven(self, self.delivery, self.sampling, self.weighting, self.optimizer)
+        check_options(self)
         self.check_server()
-
-    def check_even(self, why: str) -> None:
-        """Refuse clients that are not always there, or do not always deliver all of their work, and say why."""
-        check(self.availability == AlwaysAvailable(), self, "availability", f"left out: {why}")
-        check(self.delivery == Delivery(), self, "delivery", f"left out: {why}")
-
-    @property
-    def uneven(self) -> bool:
-        """Whether clients are not always there, or do not always deliver all of their work."""
-        return self.availability != AlwaysAvailable() or self.delivery != Delivery()
 
     @property
     def proportional(self) -> bool:
@@ -190,125 +159,145 @@ class Federated(HasServer, Algorithm[S]):
         return replace(self, weights=tuple(map(float, examples))) if self.weights == "examples" else self
 
     def start(self, x: Tensor, network: Network) -> S:
-        self._check_for(network)
+        self.check_clients(network)
         everyone = range(self.clients(network))
-        mean = self.mean_of(x, everyone, [1.0] * len(everyone), network)
-        state = self.first_state(self.sent_down(mean, (), network, known=x))
-        self.begin_round(state, state.server, network)
+        mean = self.mean_of(x[as_rows(local_rows(everyone, network))], everyone, [1.0] * len(everyone), network)
+        known = x.clone()
+        known[self.keepers(network)] = mean
+        state = self.first_state(known)
+        self.begin_round(state, mean, network)
         return state
 
     def first_state(self, server: Tensor) -> S:
         """The state before the first round, given the server's parameters (k, d) as far as each node knows them."""
         turnout = Turnout() if self.uneven else None
-        return cast(S, FederatedState(server, server, (), (), None, self.server_rule.start(server), turnout))
+        memories = self.optimizer.start(server), self.server_rule.start(server)
+        return cast(S, FederatedState(server.clone(), server, (), (), *memories, turnout))
 
     def idle(self, state: S, network: Network) -> list[int]:
-        done, clients = state.step % self.local_steps, self.clients(network)
-        steps = zip(state.clients, self.steps_made(state, network), strict=True)
-        training = {client for client, own in steps if done < own}
-        return [row for row, node in enumerate(network.nodes) if node < clients and node not in training]
+        training, clients = {*self._training(state, network)}, self.clients(network)
+        return [row for row, node in enumerate(network.nodes) if node < clients and row not in training]
 
     def step(self, state: S, sample: Sample, network: Network) -> None:
         if self.candidates is not None and state.step % self.local_steps == 0 and state.clients:
             self._choose(state, sample, network)
-        lr = learning_rate(self.lr, state.step)
-        gradient = self.local_gradient(state, sample.gradient)
-        scale, direction = self.optimizer.update(state.x, state.client_memory, gradient, lr)
-        idle, clients = {*self.idle(state, network)}, self.clients(network)
-        for row, node in enumerate(network.nodes):
-            if node < clients and row not in idle:
-                add_scaled(state.x[row], scale, direction[row], out=state.x[row])
+        self._train(state, sample, as_rows(self._training(state, network)))
         if Every(self.local_steps).foreseen(state.step):
-            server = state.server
+            server = state.server[self.keepers(network)]
             if state.turnout is not None:
                 state.clients, state.votes = state.turnout.close(state.clients, state.votes)
             if state.clients or state.turnout is None:
                 server = self.end_round(state, learning_rate(self.server_lr, state.step // self.local_steps), network)
             self.begin_round(state, server, network)
 
+    def _training(self, state: S, network: Network) -> list[int]:
+        """The rows of the local clients that make a local iteration."""
+        done = state.step % self.local_steps
+        steps = zip(state.clients, self.steps_made(state, network), strict=True)
+        return local_rows([client for client, own in steps if done < own], network)
+
+    def _train(self, state: S, sample: Sample, rows: Rows) -> None:
+        """One local iteration of these clients."""
+        updated = rows if self.optimizer.by_rows else slice(0, len(state.x))
+        x, memory = state.x[updated], rows_of(state.client_memory, updated)
+        gradient = self.local_gradient(state, sample.of(updated), updated)
+        moved = add_scaled(x, *self.optimizer.update(x, memory, gradient, learning_rate(self.lr, state.step)))
+        state.client_memory = put_rows(state.client_memory, updated, memory)
+        state.x[rows] = moved if updated == rows else moved[rows]
+
     def model(self, state: S) -> Tensor:
         return state.server
 
     def spread(self, state: S, network: Network) -> None:
-        if not self.servers:
-            return
-        state.server = network.rows(state.server, [server_of(network)]).repeat(len(state.server), 1)
-        taking_part = {*state.clients}
-        for row, node in enumerate(network.nodes):
-            if node not in taking_part:
-                state.x[row] = state.server[row]
+        if self.servers:
+            state.server = network.rows(state.server, [server_of(network)]).repeat(len(state.server), 1)
+        taking_part = {*local_rows(state.clients, network)}
+        away = [row for row in range(len(state.x)) if row not in taking_part]
+        state.x[away] = state.server[away]
 
-    def local_gradient(self, state: S, gradient: Tensor) -> Tensor:
-        """(k, d): what takes the place of the gradients of f_k at the clients' parameters `state.x`."""
+    def local_gradient(self, state: S, gradient: Tensor, rows: Rows) -> Tensor:
+        """(r, d): what takes the place of the gradients of f_k, (r, d), at the parameters `state.x` in these rows."""
         return gradient
 
     def end_round(self, state: S, server_lr: float, network: Network) -> Tensor:
-        """(k, d): the server's next parameters, at the nodes that keep it; what else the method keeps changes."""
-        return self.moved(state, self.mean_of(self.travelled(state), state.clients, state.votes, network), server_lr)
+        """(s, d): the server's next parameters, see `mean_of`; what else the method keeps changes."""
+        mean = self.mean_of(self.travelled(state, network), state.clients, state.votes, network)
+        return self.moved(state, mean, server_lr, network)
 
-    def moved(self, state: S, gradient: Tensor, lr: float) -> Tensor:
-        """(k, d): the server's parameters after a step of its rule along g, at the nodes that keep it."""
-        return add_scaled(state.server, *self.server_rule.update(state.server, state.server_memory, gradient, lr))
+    def moved(self, state: S, gradient: Tensor, lr: float, network: Network) -> Tensor:
+        """(s, d): the server's parameters after a step of its rule along g (s, d)."""
+        here = self.keepers(network)
+        server, memory = state.server[here], rows_of(state.server_memory, here)
+        server = add_scaled(server, *self.server_rule.update(server, memory, gradient, lr))
+        state.server_memory = put_rows(state.server_memory, here, memory)
+        return server
 
-    def travelled(self, state: S) -> Tensor:
-        """(k, d): w - u_k at the clients that take part."""
-        return state.server - self.optimizer.model(state.x, state.client_memory)
+    def travelled(self, state: S, network: Network) -> Tensor:
+        """(r, d): w - u_k of the r local clients of the round, in the order of their rows."""
+        rows = as_rows(local_rows(state.clients, network))
+        return state.server[rows] - self.optimizer.model(state.x[rows], rows_of(state.client_memory, rows))
+
+    def keepers(self, network: Network) -> slice:
+        """The local rows of those that keep the server, the last ones: s rows, of the server or of all nodes."""
+        return server_rows(network) if self.servers else slice(0, len(network.nodes))
 
     def mean_of(self, value: Tensor, clients: Sequence[int], weights: Sequence[float], network: Network) -> Tensor:
-        """(k, d): 1/K sum_k weights_k value_k over these clients, of K in all, at the nodes that keep the server.
+        """(s, d): 1/K sum_k weights_k value_k over these clients, of K in all, at the local nodes that keep the server.
 
-        Sent: the rows of these clients up; with a replicated server what a mean over all nodes sends.
+        Sent: what these clients have, up; with a replicated server what a mean over all nodes sends.
+
+        Args:
+            value: (r, d), what the r local ones of these clients have, in the order of their rows.
+            clients: Ascending, the same on every rank.
+            weights: Of each of these clients.
+            network: The clients and the server.
         """
+        rows, k = local_rows(clients, network), len(network.nodes)
         if self.servers:
-            return collect_mean(value, clients, network, weights)
-        weight_of, rows = dict(zip(clients, weights, strict=True)), torch.zeros_like(value)
-        for row, node in enumerate(network.nodes):
-            if node in weight_of:
-                rows[row] = value[row] * weight_of[node]
-        return network.mean(rows).expand_as(value)
+            return mean_at_server(placed(value, as_rows(rows), k), clients, network, weights)
+        weight_of, weighted = dict(zip(clients, weights, strict=True)), torch.empty_like(value)
+        for place, row in enumerate(rows):
+            weighted[place] = value[place] * weight_of[network.nodes[row]]
+        return network.mean(placed(weighted, as_rows(rows), k)).expand(k, -1)
 
-    def sent_down(self, value: Tensor, clients: Sequence[int], network: Network, known: Tensor) -> Tensor:
-        """(k, d): what the server has in `value`, at itself and at these clients, which it sends it to; else `known`.
+    def send_down(self, known: Tensor, value: Tensor, clients: Sequence[int], network: Network) -> None:
+        """Let those that keep the server have its value (s, d), and these clients hear it; with a replicated server all
+        do, and nothing is sent.
 
-        With a replicated server all nodes have it in `value`, and nothing is sent.
+        Args:
+            known: (k, d), what each local node knows of it, which changes in these rows.
+            value: (s, d), see `mean_of`.
+            clients: Ascending, the same on every rank.
+            network: The clients and the server.
         """
-        return distribute(value, clients, network, others=known) if self.servers else value.contiguous()
+        known[self.keepers(network)] = value
+        if self.servers:
+            rows, heard = hear(known, clients, network)
+            known[rows] = heard
 
     def begin_round(self, state: S, server: Tensor, network: Network) -> None:
-        """Draw the clients of a round, the same everywhere, and let them and the server have its parameters (k, d)."""
+        """Draw the clients of a round, the same everywhere, and let them and the server have its parameters (s, d)."""
         if state.turnout is not None:
             state.turnout.round += 1
         random = randomness(state.turnout, "clients", network)
         if self.candidates is not None:
-            there = zip(self._sizes(network), self._available(state.turnout, network), strict=True)
+            there = zip(self.sizes(network), self.available(state.turnout, network), strict=True)
             state.clients = draw_candidates([size if here else 0.0 for size, here in there], self.candidates, random)
             state.votes = (1.0,) * len(state.clients)  # until it is known who is chosen
             if state.turnout is not None:
                 state.turnout.steps = (1,) * len(state.clients)
         else:
             self._take_part(state, self.drawn(state, random, network), network)
-        state.server = self.sent_down(server, state.clients, network, known=state.server)
-        state.x = state.server.clone()
-        state.client_memory = self.optimizer.start(state.x)
+        self.send_down(state.server, server, state.clients, network)
+        rows = as_rows(local_rows(state.clients, network))
+        state.x[rows] = state.server[rows]
+        anew = rows if self.optimizer.by_rows else slice(0, len(state.x))
+        state.client_memory = put_rows(state.client_memory, anew, self.optimizer.start(state.x[anew]))
 
     def drawn(self, state: S, random: np.random.Generator, network: Network) -> NDArray[np.float64]:
         """(K,) the votes K p_k of the round that begins, the same on every rank; who has 0 does not take part."""
-        available, chosen = self._available(state.turnout, network), self.chosen_number(network)
-        return draw_available(available, self._sizes(network), chosen, self.sampling, self.weighting, random)
-
-    def clients(self, network: Network) -> int:
-        """K, how many clients there are."""
-        return network.n - self.servers
-
-    def steps_of_clients(self, network: Network) -> list[int]:
-        """(K,) how many iterations of a round each client makes."""
-        clients = self.clients(network)
-        if self.client_steps is None:
-            return [self.local_steps] * clients
-        if len(self.client_steps) != clients:
-            given = len(self.client_steps)
-            raise ValueError(f"{type(self).__name__}: there are {given} client_steps for {clients} clients")
-        return list(self.client_steps)
+        available, chosen = self.available(state.turnout, network), self.chosen_number(network)
+        return draw_available(available, self.sizes(network), chosen, self.sampling, self.weighting, random)
 
     def steps_made(self, state: S, network: Network) -> Sequence[int]:
         """How many iterations each client of this round makes in it, in the order of `state.clients`."""
@@ -317,15 +306,6 @@ class Federated(HasServer, Algorithm[S]):
 
     def report(self, state: S) -> dict[str, Tensor]:
         return super().report(state) if state.turnout is None else state.turnout.report(len(state.x))
-
-    def shares(self, network: Network) -> list[float]:
-        """(K,) K q_k: how many times the average share of the data each client has."""
-        return multiples(self._sizes(network)).tolist()
-
-    def _available(self, turnout: Turnout | None, network: Network) -> NDArray[np.bool_]:
-        """(K,) which clients can be chosen."""
-        random = randomness(turnout, "availability", network)
-        return self.availability.available(turnout.round if turnout else 0, self.clients(network), random)
 
     def _take_part(self, state: S, votes: NDArray[np.float64], network: Network) -> None:
         """Those that count, of the votes (K,) of all clients, and how far they come."""
@@ -354,37 +334,3 @@ class Federated(HasServer, Algorithm[S]):
                 f"{type(self).__name__}: no candidate has a finite loss; in one's own loop, step needs a closure"
             )
         self._take_part(state, votes_of_chosen(chosen, self.clients(network), self.weighting), network)
-
-    def _sizes(self, network: Network) -> tuple[float, ...]:
-        """(K,) how much data the clients have."""
-        clients = self.clients(network)
-        if self.weights == "equal":
-            return (1.0,) * clients
-        if isinstance(self.weights, str):
-            raise ValueError(f"{type(self).__name__}: weights = 'examples' is for runs; give the numbers here")
-        if len(self.weights) != clients:
-            raise ValueError(f"{type(self).__name__}: there are {len(self.weights)} weights for {clients} clients")
-        return self.weights
-
-    def taking_part(self, network: Network) -> int:
-        """M, how many clients take part in a round."""
-        clients = self.clients(network)
-        if not isinstance(self.participation, int):
-            return max(1, round(self.participation * clients))
-        if self.participation > clients:
-            raise ValueError(f"{type(self).__name__}: participation = {self.participation} of {clients} clients")
-        return self.participation
-
-    def chosen_number(self, network: Network) -> int:
-        """How many clients are chosen for a round, of whom M take part."""
-        return min(self.delivery.chosen(self.taking_part(network)), self.clients(network))
-
-    def _check_for(self, network: Network) -> None:
-        """Refuse what is out of range for so many clients."""
-        sizes, clients = self._sizes(network), self.chosen_number(network)
-        valid = not self.delivery.extra or self.taking_part(network) < self.clients(network)
-        check(valid, self, "participation", "less than all clients with over-selection: nobody is left to choose")
-        self.steps_of_clients(network)
-        if self.candidates is not None:
-            most = sum(size > 0 for size in sizes)
-            check(clients <= self.candidates <= most, self, "candidates", f"in [{clients}, {most}]")

@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 
 from algorithms.algorithm import Sample
+from algorithms.blocks.server import local_rows
 from algorithms.checks import check
 from algorithms.federated.federated import Federated, FederatedState
 from algorithms.network import Network
 from algorithms.numerics.sums import squared_norms
 from algorithms.schedules.learning_rate import learning_rate, vanishes
+from algorithms.state import as_rows
 
 TINY = 1e-10
 
@@ -80,17 +82,15 @@ class QFedAvg(Federated[QFedAvgState]):
         super().step(state, sample, network)
 
     def end_round(self, state: QFedAvgState, server_lr: float, network: Network) -> Tensor:
-        if not state.clients:
-            return state.server
+        server = state.server[self.keepers(network)]
         lr = learning_rate(self.lr, state.step - state.step % self.local_steps)
-        if vanishes(lr, state.x.dtype):
-            return state.server
-        scale = 1 / lr
-        moved = scale * self.travelled(state)
-        loss = state.loss + TINY
+        if not state.clients or vanishes(lr, state.x.dtype):
+            return server
+        scale, rows = 1 / lr, as_rows(local_rows(state.clients, network))
+        moved, loss = scale * self.travelled(state, network), state.loss[rows] + TINY
         powers = loss**self.q
         lengths = self.q * loss ** (self.q - 1) * squared_norms(moved)[:, None].to(loss.dtype)
-        rows = torch.cat([powers * moved, lengths + scale * powers], dim=1)
-        whole = self.mean_of(rows, state.clients, [1.0] * len(state.clients), network)
+        sent = torch.cat([powers * moved, lengths + scale * powers], dim=1)
+        whole = self.mean_of(sent, state.clients, [1.0] * len(state.clients), network)
         total = whole[:, -1:]
-        return state.server - server_lr * whole[:, :-1] / torch.where(total == 0, 1.0, total)  # 0 is not the server's
+        return server - server_lr * whole[:, :-1] / torch.where(total == 0, 1.0, total)  # powers of losses may vanish

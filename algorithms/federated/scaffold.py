@@ -14,6 +14,7 @@ from algorithms.federated.federated import Federated, FederatedState
 from algorithms.network import Network
 from algorithms.optimizers import SGD
 from algorithms.schedules.learning_rate import learning_rate, vanishes
+from algorithms.state import Rows, as_rows
 
 
 @dataclass
@@ -61,35 +62,33 @@ class Scaffold(Federated[ScaffoldState]):
 
     def first_state(self, server: Tensor) -> ScaffoldState:
         nothing = torch.zeros_like(server)
-        return ScaffoldState(**vars(super().first_state(server)), control=nothing, server_control=nothing)
+        return ScaffoldState(**vars(super().first_state(server)), control=nothing, server_control=nothing.clone())
 
     def step(self, state: ScaffoldState, sample: Sample, network: Network) -> None:
         state.distance += learning_rate(self.lr, state.step)
         super().step(state, sample, network)
 
-    def local_gradient(self, state: ScaffoldState, gradient: Tensor) -> Tensor:
-        return gradient - state.control + state.server_control
+    def local_gradient(self, state: ScaffoldState, gradient: Tensor, rows: Rows) -> Tensor:
+        return gradient - state.control[rows] + state.server_control[rows]
 
     def end_round(self, state: ScaffoldState, server_lr: float, network: Network) -> Tensor:
-        change = self._change(state, network)
+        rows = as_rows(local_rows(state.clients, network))
+        change = self._change(state, rows)
         server = super().end_round(state, server_lr, network)
-        state.control = state.control + change
+        state.control[rows] = state.control[rows] + change
         shares = self.shares(network)
         mean = self.mean_of(change, state.clients, [shares[client] for client in state.clients], network)
-        state.server_control = state.server_control + mean
+        state.server_control[self.keepers(network)] += mean
         return server
 
     def begin_round(self, state: ScaffoldState, server: Tensor, network: Network) -> None:
         super().begin_round(state, server, network)
         state.distance = 0.0
         control = state.server_control
-        state.server_control = self.sent_down(control, state.clients, network, known=control)
+        self.send_down(control, control[self.keepers(network)], state.clients, network)
 
-    def _change(self, state: ScaffoldState, network: Network) -> Tensor:
-        """(k, d): c_k+ - c_k, 0 for those that do not take part or have not moved because lr is 0."""
-        change = torch.zeros_like(state.x)
-        if not vanishes(state.distance, state.x.dtype):
-            moved = (state.server - state.x) / state.distance - state.server_control
-            rows = local_rows(state.clients, network)
-            change[rows] = moved[rows]
-        return change
+    def _change(self, state: ScaffoldState, rows: Rows) -> Tensor:
+        """(r, d): c_k+ - c_k of the local clients of the round, 0 where they have not moved because lr is 0."""
+        if vanishes(state.distance, state.x.dtype):
+            return torch.zeros_like(state.x[rows])
+        return (state.server[rows] - state.x[rows]) / state.distance - state.server_control[rows]

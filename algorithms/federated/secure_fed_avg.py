@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from algorithms.blocks.secure.ring import Ring
-from algorithms.blocks.server import local_rows, server_rows
+from algorithms.blocks.server import local_rows
 from algorithms.checks import NonFiniteError, check
 from algorithms.federated.federated import Federated, FederatedState
 from algorithms.federated.sampling import without
@@ -111,18 +111,17 @@ class SecureFedAvg(Federated[SecureFederatedState]):
         return SecureFederatedState(**vars(super().first_state(server)))
 
     def mean_of(self, value: Tensor, clients: Sequence[int], weights: Sequence[float], network: Network) -> Tensor:
-        """(k, d): 1/K sum_k value_k over all clients, of their starting points, at the server; else 0.
+        """(s, d): 1/K sum_k value_k over all clients, of their starting points.
 
         Raises:
             NonFiniteError: A number is not finite, or so large that the sum could overflow.
         """
         most = 2 ** (62 - PLACES) // len(clients)
-        if not bool((value[local_rows(clients, network)].abs() <= most).all()):
+        if not bool((value.abs() <= most).all()):
             raise NonFiniteError(f"SecureFedAvg: a starting point holds a number that is not finite or beyond {most}")
         encoded = np.rint(np.ldexp(value.cpu().double().numpy(), PLACES)).astype(np.int64).view(np.uint64)
         total = self._total(encoded, clients, network, None)
-        mean = None if total is None else np.ldexp(total.view(np.int64).astype(np.float64), -PLACES) / len(clients)
-        return self._at_server(value, mean, network)
+        return _as_rows(np.ldexp(total.view(np.int64).astype(np.float64), -PLACES) / len(clients), value)
 
     def end_round(self, state: SecureFederatedState, server_lr: float, network: Network) -> Tensor:
         from algorithms.blocks.secure.secure_sum import TooFewClientsError
@@ -130,21 +129,20 @@ class SecureFedAvg(Federated[SecureFederatedState]):
         recovery, votes = self._recovery(state, network)
         state.rounds += 1
         state.vanished += len(state.clients) - len(recovery.answering)
-        travelled, largest = self.travelled(state), max(state.votes, default=1.0)
+        travelled, largest = self.travelled(state, network), max(state.votes, default=1.0)
         encoded = np.zeros(travelled.shape, self._ring.dtype)
         draw, vote_of = network.draw("randomised rounding"), dict(zip(state.clients, state.votes, strict=True))
-        for row in local_rows(state.clients, network):
-            weighted = travelled[row].cpu().double().numpy() * (vote_of[network.nodes[row]] / largest)
-            encoded[row] = self._ring.encode(weighted, stream(draw.key(row).own).random(len(weighted)))
+        for place, row in enumerate(local_rows(state.clients, network)):
+            weighted = travelled[place].cpu().double().numpy() * (vote_of[network.nodes[row]] / largest)
+            encoded[place] = self._ring.encode(weighted, stream(draw.key(row).own).random(len(weighted)))
         try:
             total = self._total(encoded, state.clients, network, recovery)
         except TooFewClientsError:  # on all ranks
             state.abandoned += 1
-            return state.server
+            return state.server[self.keepers(network)]
         kept = next((new / old for new, old in zip(votes, state.votes, strict=True) if new), 1.0)
         scale = largest * kept / self.clients(network)
-        mean = self._at_server(travelled, None if total is None else self._ring.decode(total) * scale, network)
-        return self.moved(state, mean, server_lr)
+        return self.moved(state, _as_rows(self._ring.decode(total) * scale, travelled), server_lr, network)
 
     def report(self, state: SecureFederatedState) -> dict[str, Tensor]:
         each = torch.ones(len(state.x), dtype=torch.float64)
@@ -169,14 +167,16 @@ class SecureFedAvg(Federated[SecureFederatedState]):
 
     def _total(
         self, encoded: np.ndarray, clients: Sequence[int], network: Network, recovery: Recovery | None
-    ) -> np.ndarray | None:
+    ) -> np.ndarray:
+        """(s, d): the sum over these clients of what they have encoded, of which the local ones have (r, d)."""
         from algorithms.blocks.secure.secure_sum import secure_sum
 
-        return secure_sum(encoded, list(clients), network, recovery)
+        rows = np.zeros((len(network.nodes), encoded.shape[1]), encoded.dtype)
+        rows[local_rows(clients, network)] = encoded
+        total = secure_sum(rows, list(clients), network, recovery)
+        return rows[:0] if total is None else total[None]
 
-    def _at_server(self, like: Tensor, mean: np.ndarray | None, network: Network) -> Tensor:
-        """(k, d): the mean in the server's row, and 0 in all others."""
-        rows = torch.zeros_like(like)
-        if mean is not None:
-            rows[server_rows(network)] = torch.from_numpy(mean).to(rows)
-        return rows
+
+def _as_rows(mean: np.ndarray, like: Tensor) -> Tensor:
+    """(s, d): what the server has decoded, as parameters are."""
+    return torch.from_numpy(mean).to(like)

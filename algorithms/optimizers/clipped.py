@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -47,7 +47,8 @@ class Clipped(LocalOptimizer[Block | None]):
 
     def observe(self, x: Tensor, memory: Block | None, sample: Sample, network: Network) -> None:
         if self.optimizer.communicates:
-            self.optimizer.observe(x, memory, replace(sample, gradient=self._clipped(sample.gradient)), network)
+            clipped = Sample(self._clipped(sample.gradient), sample.loss, sample.norms, sample.losses)
+            self.optimizer.observe(x, memory, clipped, network)
 
     def update(self, x: Tensor, memory: Block | None, gradient: Tensor, lr: float) -> tuple[float, Tensor]:
         return self.optimizer.update(x, memory, self._clipped(gradient), lr)

@@ -38,6 +38,11 @@ class LocalOptimizer(Generic[M]):
         """Whether samples must have `norms`."""
         return False
 
+    @property
+    def by_rows(self) -> bool:
+        """Whether `update` may be given some of the rows alone, or none, with what the memory has of these."""
+        return True
+
     def for_layout(self, layout: Layout) -> Self:
         """This rule for a model of these tensors, which it may treat one by one."""
         return parts_for_layout(self, layout)

@@ -57,6 +57,10 @@ class TorchOptimizer(LocalOptimizer[TorchMemory]):
         check("lr" not in self.args, self, "args", "without lr, which is the algorithm's")
         self._made([torch.zeros(1, 1)], lr=1.0)
 
+    @property
+    def by_rows(self) -> bool:
+        return False  # what an optimizer keeps, by name, is known by its first update
+
     def for_layout(self, layout: Layout) -> Self:
         return replace(self, shapes=tuple(tuple(shape) for shape in layout.shapes.values()))
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from algorithms.blocks.server import server_rows
 from algorithms.federated.federated import Federated, FederatedState
 from algorithms.network import Network
 
@@ -34,17 +33,13 @@ ACCOUNTED = "it is not known what is spent where clients come and go"
 def total_of(
     method: Method, rows: Tensor, clients: Sequence[int], weights: Sequence[float], network: Network
 ) -> Tensor:
-    """(k, d): sum_k weights_k row_k over these clients, at the nodes that keep the server."""
+    """(s, d): sum_k weights_k row_k over these clients, see `Federated.mean_of`."""
     return method.mean_of(rows, clients, weights, network) * method.clients(network)
 
 
-def at_server(method: Method, total: Tensor, noised: Callable[[Tensor], Tensor], network: Network) -> Tensor:
-    """The rows (k, d), with what a function makes of the server's (d,) in its place: in one row, or in all of them."""
-    here = server_rows(network) if method.servers else slice(0, len(total))
-    if len(total[here]):
-        total = total.clone()
-        total[here] = noised(total[here][0])
-    return total
+def with_noise(total: Tensor, noised: Callable[[Tensor], Tensor]) -> Tensor:
+    """(s, d): what a function makes of a sum (d,), which all s rows hold."""
+    return noised(total[0]).expand_as(total) if len(total) else total
 
 
 def first_state(state: FederatedState, clip: float) -> PrivateFederatedState:

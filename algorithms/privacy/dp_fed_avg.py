@@ -15,13 +15,14 @@ from algorithms.checks import check
 from algorithms.federated.federated import Federated
 from algorithms.federated.sampling import Sampling, Weighting
 from algorithms.network import Network
+from algorithms.numerics.rows import placed
 from algorithms.numerics.sums import squared_norms
 from algorithms.privacy.clients import (
     ACCOUNTED,
     PrivateFederatedState,
-    at_server,
     first_state,
     total_of,
+    with_noise,
 )
 from algorithms.privacy.clipping import clipped
 from algorithms.privacy.mechanisms import GaussianMechanism, Mechanism
@@ -135,7 +136,7 @@ class DPFedAvg(Federated[PrivateFederatedState]):
 
     def end_round(self, state: PrivateFederatedState, server_lr: float, network: Network) -> Tensor:
         shares, expected = self.shares(network), self.taking_part(network)
-        travelled = self.travelled(state)
+        travelled = self.travelled(state, network)
         rows = self.mechanism.prepared(clipped(travelled, state.clip))
         total = total_of(self, rows, state.clients, [shares[client] for client in state.clients], network)
         multiplier = self.noise_multiplier
@@ -143,11 +144,11 @@ class DPFedAvg(Federated[PrivateFederatedState]):
             multiplier = self.adaptive.noise(expected, multiplier)[1]
         deviation = multiplier * state.clip * max(shares) if multiplier else 0.0
         random = self._random("privacy noise", state, network)
-        total = at_server(self, total, lambda row: self.mechanism.noised(row, deviation, random()), network)
+        total = with_noise(total, lambda row: self.mechanism.noised(row, deviation, random()))
         if self.adaptive is not None:
             state.clip = self._followed(self.adaptive, state, travelled, network)
         state.rounds += 1
-        return self.moved(state, total / expected, server_lr)
+        return self.moved(state, total / expected, server_lr, network)
 
     def spent(self, state: PrivateFederatedState, network: Network) -> set[Spending]:
         """See `PrivateMethod`."""
@@ -166,10 +167,13 @@ class DPFedAvg(Federated[PrivateFederatedState]):
         expected = self.taking_part(network)
         deviation = adaptive.noise(expected, self.noise_multiplier)[0] if self.noise_multiplier else 0.0
         random = self._random("privacy noise of a count", state, network)
-        total = at_server(self, total, lambda row: GaussianMechanism().noised(row, deviation, random()), network)
+        total = with_noise(total, lambda row: GaussianMechanism().noised(row, deviation, random()))
         share = 0.5 + total / expected
         clip = state.clip * torch.exp(-adaptive.rate * (share - adaptive.quantile))
-        return float(network.rows(clip, [server_of(network)])[0]) if self.servers else float(clip[0])
+        if not self.servers:
+            return float(clip[0])
+        everywhere = placed(clip, self.keepers(network), len(network.nodes))
+        return float(network.rows(everywhere, [server_of(network)])[0])
 
     def _random(
         self, purpose: str, state: PrivateFederatedState, network: Network

@@ -17,9 +17,9 @@ from algorithms.optimizers import SGD, LocalOptimizer
 from algorithms.privacy.clients import (
     ACCOUNTED,
     PrivateFederatedState,
-    at_server,
     first_state,
     total_of,
+    with_noise,
 )
 from algorithms.privacy.clipping import clipped
 from algorithms.privacy.spending import Spending, check_mechanism
@@ -81,11 +81,12 @@ class DPFTRL(Federated[PrivateFederatedState]):
         return votes
 
     def end_round(self, state: PrivateFederatedState, server_lr: float, network: Network) -> Tensor:
-        total = total_of(self, clipped(self.travelled(state), self.clip), state.clients, state.votes, network)
+        rows = clipped(self.travelled(state, network), self.clip)
+        total = total_of(self, rows, state.clients, state.votes, network)
         if self.noise_multiplier:
-            total = at_server(self, total, lambda row: self._noised(row, state.rounds, network), network)
+            total = with_noise(total, lambda row: self._noised(row, state.rounds, network))
         state.rounds += 1
-        return self.moved(state, total / self.taking_part(network), server_lr)
+        return self.moved(state, total / self.taking_part(network), server_lr, network)
 
     def spent(self, state: PrivateFederatedState, network: Network) -> set[Spending]:
         """See `PrivateMethod`; a tree that has begun counts as a whole one."""

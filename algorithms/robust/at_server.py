@@ -47,10 +47,10 @@ def memory_of(rule: Aggregator, x: Tensor, network: Network, server: ServerForm)
 def aggregated(
     rule: Aggregator, sent: Tensor, clients: Sequence[int], state: Remembering, network: Network, *, server: ServerForm
 ) -> Tensor:
-    """(k, d): what a rule makes of what these clients send, at the nodes that keep the server; elsewhere 0.
+    """(s, d): what a rule makes of what these clients send, at the s local nodes that keep the server, the last ones.
 
-    `state.memory` becomes what the rule remembers after it. Sent: one row by each of these clients to the server, or to
-    all others with a replicated one.
+    It becomes `state.aggregate` there, and `state.memory` what the rule remembers after it. Sent: one row by each of
+    these clients to the server, or to all others with a replicated one.
 
     Args:
         rule: The rule.
@@ -60,17 +60,18 @@ def aggregated(
         network: The clients and the server.
         server: Its form.
     """
-    made, replicated = torch.zeros_like(sent), server == "replicated"
+    replicated = server == "replicated"
     heard = {} if replicated else collect(sent, clients, network)
     if not (replicated or heard):
-        return made
+        return sent[:0]
     rows = network.rows(sent, clients) if replicated else torch.stack([heard[client] for client in clients])
     here = slice(0 if replicated else len(sent) - 1, len(sent))
     draw = replace(network.draw("aggregation"), nodes=[0])  # the same wherever it is drawn
     if state.memory is None:
-        made[here] = rule.aggregate(rows, state.aggregate[-1], draw)
-        return made
-    memory = state.memory[-1].clone()
-    made[here], memory[list(clients)] = rule.recall(rows, memory[list(clients)], state.aggregate[-1], draw)
-    state.memory[here] = [memory] * len(state.memory[here])
-    return made
+        made = rule.aggregate(rows, state.aggregate[-1], draw)
+    else:
+        memory = state.memory[-1].clone()
+        made, memory[list(clients)] = rule.recall(rows, memory[list(clients)], state.aggregate[-1], draw)
+        state.memory[here] = [memory] * len(state.memory[here])
+    state.aggregate[here] = made
+    return state.aggregate[here]

@@ -8,11 +8,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from algorithms.blocks.server import local_rows
 from algorithms.checks import check
 from algorithms.federated.federated import Federated, FederatedState
 from algorithms.network import Network
+from algorithms.numerics.rows import placed
 from algorithms.robust.aggregators import Aggregator, CoordinateMedian
 from algorithms.robust.at_server import aggregated, memory_of
+from algorithms.state import as_rows
 
 
 @dataclass
@@ -68,6 +71,7 @@ class RobustFedAvg(Federated[RobustFedAvgState]):
         return RobustFedAvgState(**vars(super().first_state(server)), aggregate=torch.zeros_like(server), memory=None)
 
     def end_round(self, state: RobustFedAvgState, server_lr: float, network: Network) -> Tensor:
-        sent = self.travelled(state)
-        state.aggregate = aggregated(self.aggregator, sent, state.clients, state, network, server=self.server)
-        return self.moved(state, state.aggregate, server_lr)
+        rows = as_rows(local_rows(state.clients, network))
+        sent = placed(self.travelled(state, network), rows, len(network.nodes))
+        aggregate = aggregated(self.aggregator, sent, state.clients, state, network, server=self.server)
+        return self.moved(state, aggregate, server_lr, network)

@@ -85,6 +85,7 @@ class RobustSGD(HasServer, Algorithm[RobustSGDState]):
     def step(self, state: RobustSGDState, sample: Sample, network: Network) -> None:
         sent = (1 - self.momentum) * state.momentum.descend(sample.gradient)
         nodes = range(network.n - self.servers)
-        made = aggregated(self.aggregator, sent, nodes, state, network, server=self.server)
-        state.aggregate = distribute(made, nodes, network, others=made) if self.servers else made
+        aggregated(self.aggregator, sent, nodes, state, network, server=self.server)
+        if self.servers:
+            state.aggregate = distribute(state.aggregate, nodes, network, others=state.aggregate)
         state.x = add_scaled(state.x, -learning_rate(self.lr, state.step), state.aggregate)

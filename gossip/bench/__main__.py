@@ -58,6 +58,7 @@ def _parse(arguments: Sequence[str]) -> Command | int:
     from gossip.bench.network.mix import Mix
     from gossip.bench.network.scale import Scale
     from gossip.bench.network.validate import Validate
+    from gossip.bench.rounds import Rounds
     from gossip.bench.train import Train
 
     parser = Parser(
@@ -66,7 +67,7 @@ def _parse(arguments: Sequence[str]) -> Command | int:
         "Under mpirun or srun the slowest rank's time counts.",
     )
     subcommands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (Mix, Train, Scale, Events, Consensus, Compressors, Frontier, Validate):
+    for command in (Mix, Train, Scale, Rounds, Events, Consensus, Compressors, Frontier, Validate):
         text = " ".join((command.__doc__ or "").split())
         each = subcommands.add_parser(
             command.__name__.lower(),

@@ -11,6 +11,9 @@ import torch
 from torch import Tensor
 
 from algorithms import Block, HasBuffers, Oracle, OracleState, Sample, ShardedWorkload, asked_losses
+from algorithms.numerics.rows import placed
+from algorithms.sample import SampleOfSome
+from algorithms.state import as_rows, rows_of
 from gossip.errors import UsageError
 
 T = TypeVar("T")
@@ -62,8 +65,9 @@ class Gradients:
             sample = self.oracle.sample(own, workload, x[busy], [self.nodes[row] for row in busy], step, self.seed)
             state.put(busy, own.counts())
         check_kind(self.oracle, "sample", sample, Sample)
-        norms = None if sample.norms is None else _placed(sample.norms, busy, len(x))
-        return Sample(_placed(sample.gradient, busy, len(x)), _placed(sample.loss, busy, len(x)), norms, losses)
+        if len(busy) == len(x):
+            return Sample(sample.gradient, sample.loss, sample.norms, losses)
+        return SampleOfSome(sample, as_rows(busy), len(x), losses)
 
     def look(
         self, state: OracleState, x: Tensor, step: int, idle: Sequence[int]
@@ -78,7 +82,7 @@ class Gradients:
             state.put(rows, {name: count[rows] for name, count in counts.items()})
             for name, stack in (state.buffers or {}).items():
                 stack[rows] = buffers[name][rows]
-        used = {name: _placed(count, range(len(count)), len(x)) for name, count in counts.items()}
+        used = {name: placed(count, slice(0, len(count)), len(x)) for name, count in counts.items()}
         return sample, used, buffers
 
     def sample_each(self, state: OracleState, x: Tensor, rows: Sequence[int], steps: Sequence[int]) -> Sample:
@@ -179,7 +183,7 @@ class NodeGradients:
         for name, known in self.costs.items():
             known[:] = torch.tensor([cost[name] for cost in costs])
         k = len(self.states)
-        self.states = [state] if k == 1 else [row_of(state, row) for row in range(k)]
+        self.states = [state] if k == 1 else [rows_of(state, slice(row, row + 1)) for row in range(k)]
 
     def look(self, x: Tensor) -> Sample:
         """The first gradients of all nodes at these points (k, d), as if nobody had looked."""
@@ -199,7 +203,7 @@ def joined(samples: Sequence[Sample]) -> Sample:
 
 
 def joined_parts(parts: Sequence[T]) -> T:
-    """Parts of states of one node each as that of all: what belongs to nodes one after the other; see `Block`."""
+    """Parts of states of one node each as that of all: what belongs to nodes one after the other; see `rows_of`."""
     first = parts[0]
     if len(parts) == 1:
         return first
@@ -218,33 +222,9 @@ def joined_parts(parts: Sequence[T]) -> T:
     return first
 
 
-def row_of(part: T, row: int) -> T:
-    """Of a part of a state what belongs to one node; `joined_parts` of all of them is the part."""
-    if isinstance(part, Tensor | list):
-        return cast(T, part[row : row + 1])
-    if isinstance(part, tuple):
-        return cast(T, tuple(row_of(each, row) for each in part))
-    if isinstance(part, dict):
-        return cast(T, {key: row_of(each, row) for key, each in part.items()})
-    if isinstance(part, Block):
-        made = copy(part)
-        vars(made).update({name: row_of(each, row) for name, each in vars(part).items()})
-        return made
-    return part
-
-
 def check_kind(owner: object, method: str, value: object, kind: type) -> None:
     """Refuse what a method gives, maybe of a user's own class, if it is of another kind than it must be."""
     if not isinstance(value, kind):
         raise UsageError(
             f"{type(owner).__name__}: {method} gives a {type(value).__name__}, it must give a {kind.__name__}"
         )
-
-
-def _placed(rows: Tensor, places: Sequence[int], k: int) -> Tensor:
-    """(k, ...): these rows (len(places), ...) at their places and zeros elsewhere; a copy only if there are others."""
-    if len(rows) == k:
-        return rows
-    all_ = rows.new_zeros(k, *rows.shape[1:])
-    all_[list(places)] = rows
-    return all_

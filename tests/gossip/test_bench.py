@@ -36,6 +36,7 @@ TINY = {
     "mix": ("--dimension", "50", "1e2", "--topology", "ring", "star"),
     "train": ("--model", "mlp-small", "--batch", "2", "--steps", "1"),
     "scale": ("--nodes", "20", "--dimension", "10"),
+    "rounds": ("--clients", "6", "--taking-part", "2", "--local-steps", "2", "--batch", "1", "3", "--hidden", "2"),
     "events": ("--algorithm", "AdPsgd", "SwarmSGD", "--nodes", "6", "10", "--dimension", "3", "--steps", "2"),
     "consensus": ("--nodes", "50", "--rounds", "5", "--topology", "ring", "one_peer_exponential"),
     "frontier": ("--hidden", "2", "--steps", "3", "--repeats", "2"),
@@ -60,7 +61,7 @@ def measured(python: Run, folder: Path, *arguments: str, ranks: int = 0) -> list
 
 def reported(python: Run, folder: Path, *arguments: str, ranks: int = 0) -> tuple[list[dict[str, Any]], str, list[str]]:
     """The rows of a run, what it printed, and the lines on its standard error."""
-    blocks = () if arguments[0] in ("events", "frontier") else BLOCKS
+    blocks = () if arguments[0] in ("rounds", "events", "frontier") else BLOCKS
     done = python("-W", "error", "-m", "gossip.bench", *arguments, *blocks, *QUICK, ranks=ranks)
     assert done.returncode == 0, done.stderr
     rows = json.loads((folder / "rows.json").read_text())
@@ -130,6 +131,15 @@ def test_events(here: Run, tmp_path: Path) -> None:
         assert math.isclose(row["events_per_second"], (row["gradients"] + row["messages"]) / row["seconds"])
         assert math.isclose(row["ratio"], row["seconds"] / row["limit_seconds"])
         assert row["algorithm"] in output and f"{row['events_per_second']:,.0f}" in output
+
+
+def test_rounds(here: Run, tmp_path: Path) -> None:
+    rows, output, complaints = reported(here, tmp_path, "rounds", *TINY["rounds"])
+    assert complaints == [] and [row["batch"] for row in rows] == [1, 3]
+    for row in rows:
+        assert (row["clients"], row["taking_part"], row["dimension"]) == (6, 2, 2 * 785 + 3 * 10)
+        assert math.isclose(row["ratio"], row["seconds"] / row["gradient_seconds"])
+    assert output.count("2 of 6") == 2
 
 
 def test_consensus_in_one_process(here: Run, tmp_path: Path) -> None:
@@ -287,6 +297,7 @@ def test_the_frontier_as_pixels(here: Run, tmp_path: Path) -> None:
         ("mix --topology hypercube --nodes 3", 2, "hypercube needs a power of two"),
         ("train --momentum 1", 2, "momentum = 1.0 is not allowed"),
         ("scale --bogus", 2, "unrecognized arguments: --bogus"),
+        ("rounds --clients 2", 2, "participation = 20 of 2 clients"),
         ("events --nodes 4", 2, "nodes = (4,) is not allowed; it must be >= 5"),
         ("compressors --json none/rows.json", 3, "cannot write none/rows.json"),
         ("compressors --operator TopQ", 2, "--operator does not know 'TopQ'; did you mean TopK?"),

@@ -17,11 +17,11 @@ N = 6
 def trained(algorithm: Federated, problem: LeastSquares, steps: int) -> Array:
     """(steps + 1, d): the server's models, of samples that have losses."""
     state, network = started(algorithm, problem, starts(problem))
-    models = [state.server[-1].numpy()]
+    models = [state.server[-1].numpy().copy()]
     for _ in range(steps):
         algorithm.advance(state, sample_at(problem, state.x), network)
         network.finish_step()
-        models.append(state.server[-1].numpy())
+        models.append(state.server[-1].numpy().copy())
     return np.stack(models)
 
 
