@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from algorithms.checks import check
-from algorithms.compressors.message import Message
+from algorithms.compressors.message import Message, dense
 from algorithms.network import Network
 from algorithms.numerics.rows import placed
 from algorithms.numerics.tree_sum import tree_sum
 from algorithms.star import Star, from_server, to_server
-from algorithms.state import Rows, as_rows
+from algorithms.state import Rows
 
 ServerForm = Literal["node", "replicated"]
 """A server is a node of its own, or all nodes keep and do alike what it would."""
@@ -132,16 +132,20 @@ def distribute(value: Tensor | Message, clients: Sequence[int], network: Network
         others: (k, d), what those keep who hear nothing.
     """
     received, here = others.clone(), server_rows(network)
-    received[here] = (value.dense() if isinstance(value, Message) else value)[here]
+    received[here] = dense(value)[here]
     rows, heard = hear(value, clients, network)
     received[rows] = heard
     return received
 
 
-def hear(value: Tensor | Message, clients: Sequence[int], network: Network) -> tuple[Rows, Tensor]:
+def hear(value: Tensor | Message, clients: Sequence[int], network: Network) -> tuple[list[int], Tensor]:
     """The round down, see `distribute`: the local rows of these clients, and what each of them hears, (rows, d)."""
     heard = network.neighbors(value, over=_star(_down, clients, network))
     rows = local_rows(clients, network)
-    d = value.d if isinstance(value, Message) else value.shape[1]
     own = [heard[row].rows for row in rows]
-    return as_rows(rows), torch.cat(own) if own else torch.zeros(0, d, dtype=value.dtype, device=value.device)
+    return rows, torch.cat(own) if own else dense(value)[:0]
+
+
+def among(value: Tensor | Message, rows: Rows, k: int) -> Tensor | Message:
+    """What these local rows have, as a stack or message of all k local nodes, of which the others have 0."""
+    return value.among(rows, k) if isinstance(value, Message) else placed(value, rows, k)

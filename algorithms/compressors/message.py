@@ -13,6 +13,7 @@ from torch import Tensor
 from algorithms.compressors.wire import frames
 from algorithms.compressors.wire.frames import Bytes
 from algorithms.numerics.compiled import parts_of
+from algorithms.state import Rows
 
 
 class Decoder(Protocol):
@@ -92,6 +93,13 @@ class Message:
         """What other nodes sent who packed these rows with the same operator, from vectors of the same kind."""
         return replace(self, packed=tuple(torch.from_numpy(row) for row in packed))
 
+    def among(self, rows: Rows, k: int) -> Message:
+        """The same as of k local nodes, of which these rows, ascending, have what is packed; the others are silent."""
+        packed = [frames.SILENT] * k
+        for row, each in zip(range(k)[rows] if isinstance(rows, slice) else rows, self.packed, strict=True):
+            packed[row] = each
+        return replace(self, packed=tuple(packed))
+
     def received(self, buffer: Bytes, rows: int | None = None) -> Message:
         """What other nodes sent, so many if it is known, whose packed rows follow each other in `buffer`.
 
@@ -159,6 +167,11 @@ class Message:
     @property
     def _owner(self) -> str:
         return type(self.compressor).__name__
+
+
+def dense(value: Tensor | Message) -> Tensor:
+    """(k, d): what receivers get of a stack, or decode of a message; not to be changed."""
+    return value.dense() if isinstance(value, Message) else value
 
 
 def working_precision(dtype: torch.dtype) -> torch.dtype:

@@ -12,6 +12,7 @@ from algorithms.federated.fed_avg_m import FedAvgM as FedAvgM
 from algorithms.federated.fed_dyn import FedDyn as FedDyn
 from algorithms.federated.fed_mom import FedMom as FedMom
 from algorithms.federated.fed_nova import FedNova as FedNova
+from algorithms.federated.fed_paq import FedPAQ as FedPAQ
 from algorithms.federated.fed_prox import FedProx as FedProx
 from algorithms.federated.fed_yogi import FedYogi as FedYogi
 from algorithms.federated.federated import Federated as Federated

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from algorithms.blocks.server import local_rows
 from algorithms.checks import check, positive
+from algorithms.compressors.message import dense
 from algorithms.federated.federated import Federated, FederatedState
 from algorithms.network import Network
 from algorithms.numerics.sums import add_scaled
@@ -78,9 +79,9 @@ class FedDyn(Federated[FedDynState]):
         rows, here = as_rows(local_rows(state.clients, network)), self.keepers(network)
         if not state.clients:
             return state.server[here]
-        travelled = self.travelled(state, network)
-        mean = self.mean_of(travelled, state.clients, [1.0] * len(state.clients), network)
-        state.linear[rows] = add_scaled(state.linear[rows], self.alpha, travelled)
+        sent = self.sent_up(state, self.travelled(state, network), network)
+        mean = self.mean_of(sent, state.clients, [1.0] * len(state.clients), network)
+        state.linear[rows] = add_scaled(state.linear[rows], self.alpha, dense(sent))
         state.server_linear[here] = add_scaled(state.server_linear[here], self.alpha, mean)
         w = add_scaled(state.server[here], -self.clients(network) / len(state.clients), mean)
         return add_scaled(w, -1 / self.alpha, state.server_linear[here])

@@ -39,7 +39,8 @@ class FedNova(Federated[FederatedState]):
     def end_round(self, state: FederatedState, server_lr: float, network: Network) -> Tensor:
         steps = self.steps_made(state, network)
         votes = [vote / own for vote, own in zip(state.votes, steps, strict=True)]
-        direction = self.mean_of(self.travelled(state, network), state.clients, votes, network)
+        sent = self.sent_up(state, self.travelled(state, network), network)
+        direction = self.mean_of(sent, state.clients, votes, network)
         return self.moved(state, direction, server_lr * self._effective_steps(state, steps, network), network)
 
     def _effective_steps(self, state: FederatedState, steps: Sequence[int], network: Network) -> float:

@@ -16,15 +16,19 @@ from algorithms.algorithm import Algorithm, Sample
 from algorithms.blocks.period import Every
 from algorithms.blocks.server import (
     ServerForm,
+    among,
     hear,
     local_rows,
     mean_at_server,
     server_of,
     server_rows,
 )
-from algorithms.checks import NonFiniteError
+from algorithms.checks import NonFiniteError, check
+from algorithms.compressors import Compressor, Message
+from algorithms.compressors.theory import check_contraction
 from algorithms.federated.availability import AlwaysAvailable, Availability
 from algorithms.federated.delivery import Delivery, Turnout, randomness
+from algorithms.federated.links import Downlink, Uplink
 from algorithms.federated.options import check_options
 from algorithms.federated.participation import HasClients
 from algorithms.federated.sampling import (
@@ -58,6 +62,8 @@ class FederatedState(State):
         client_memory: What the clients' update rule remembers, in this round.
         server_memory: What the server's update rule remembers.
         turnout: Who has been in the rounds, if clients are not always there or do not always deliver.
+        up: What clients remember of each kind of vector that they send compressed.
+        down: What they know of each kind of vector that the server sends compressed.
     """
 
     past: ClassVar[tuple[str, ...]] = ("client_memory",)
@@ -68,6 +74,8 @@ class FederatedState(State):
     client_memory: Block | None
     server_memory: Block | None
     turnout: Turnout | None
+    up: tuple[Uplink, ...]
+    down: tuple[Downlink, ...]
 
 
 S = TypeVar("S", bound=FederatedState)
@@ -97,6 +105,11 @@ class Federated(HasClients, Algorithm[S]):
     round and at the start, from and to all nodes whether they take part or not; with power-of-choice also n losses. The
     models are the same bits.
 
+    Links may be compressed. Up, client k sends C(p), p = w - u_k + e_k, and keeps the error e_k <- p - C(p) until it
+    takes part again; without error feedback C(w - u_k). Down, the server sends C'(w - w_k), and the client goes on from
+    w_k <- w_k + C'(w - w_k), which both know and which stands for w at the client; the first time it hears w as it is.
+    Other vectors that a method sends are compressed likewise, and numbers are not.
+
     Args:
         lr: Learning rate of the local iterations, > 0, or a schedule of it over these.
         server_lr: Learning rate of the server, > 0, or a schedule of it over the rounds.
@@ -119,10 +132,18 @@ class Federated(HasClients, Algorithm[S]):
             nobody delivers anything, it passes and the server keeps what it has. Records have `clients_per_round` and,
             of these, `dropped_per_round`, whose work did not count: means over the rounds that are over.
         delivery: How far the clients come that were chosen: drop-out, limits of time, over-selection.
+        compressor: C, of what clients send; None for vectors as they are.
+        error_feedback: Whether what compression up has lost is sent later. C is a contraction then; without, it should
+            be unbiased.
+        server_compressor: C', a contraction that remembers nothing, of what the server sends; None for vectors as they
+            are.
         server: Whether the server is a "node" of its own, after the clients, or "replicated" at all of them.
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
+
+    vectors: ClassVar[tuple[str, ...]] = ("model",)
+    """The kinds of vectors that go up and down."""
 
     lr: float | LearningRate = 0.1
     server_lr: float | LearningRate = 1.0
@@ -136,6 +157,9 @@ class Federated(HasClients, Algorithm[S]):
     client_steps: tuple[int, ...] | None = None
     availability: Availability = field(default_factory=AlwaysAvailable, kw_only=True)
     delivery: Delivery = field(default_factory=Delivery, kw_only=True)
+    compressor: Compressor | None = field(default=None, kw_only=True)
+    error_feedback: bool = field(default=True, kw_only=True)
+    server_compressor: Compressor | None = field(default=None, kw_only=True)
     server: ServerForm = field(default="node", kw_only=True)
 
     def __post_init__(self) -> None:
@@ -165,6 +189,7 @@ class Federated(HasClients, Algorithm[S]):
         known = x.clone()
         known[self.keepers(network)] = mean
         state = self.first_state(known)
+        state.up, state.down = self._links(known, network)
         self.begin_round(state, mean, network)
         return state
 
@@ -172,7 +197,7 @@ class Federated(HasClients, Algorithm[S]):
         """The state before the first round, given the server's parameters (k, d) as far as each node knows them."""
         turnout = Turnout() if self.uneven else None
         memories = self.optimizer.start(server), self.server_rule.start(server)
-        return cast(S, FederatedState(server.clone(), server, (), (), *memories, turnout))
+        return cast(S, FederatedState(server.clone(), server, (), (), *memories, turnout, (), ()))
 
     def idle(self, state: S, network: Network) -> list[int]:
         training, clients = {*self._training(state, network)}, self.clients(network)
@@ -181,6 +206,8 @@ class Federated(HasClients, Algorithm[S]):
     def step(self, state: S, sample: Sample, network: Network) -> None:
         if self.candidates is not None and state.step % self.local_steps == 0 and state.clients:
             self._choose(state, sample, network)
+        for link in state.down[:1]:
+            link.recall(state.server, state.clients, network)  # `spread` may have brought them w itself
         self._train(state, sample, as_rows(self._training(state, network)))
         if Every(self.local_steps).foreseen(state.step):
             server = state.server[self.keepers(network)]
@@ -221,8 +248,8 @@ class Federated(HasClients, Algorithm[S]):
 
     def end_round(self, state: S, server_lr: float, network: Network) -> Tensor:
         """(s, d): the server's next parameters, see `mean_of`; what else the method keeps changes."""
-        mean = self.mean_of(self.travelled(state, network), state.clients, state.votes, network)
-        return self.moved(state, mean, server_lr, network)
+        sent = self.sent_up(state, self.travelled(state, network), network)
+        return self.moved(state, self.mean_of(sent, state.clients, state.votes, network), server_lr, network)
 
     def moved(self, state: S, gradient: Tensor, lr: float, network: Network) -> Tensor:
         """(s, d): the server's parameters after a step of its rule along g (s, d)."""
@@ -241,38 +268,50 @@ class Federated(HasClients, Algorithm[S]):
         """The local rows of those that keep the server, the last ones: s rows, of the server or of all nodes."""
         return server_rows(network) if self.servers else slice(0, len(network.nodes))
 
-    def mean_of(self, value: Tensor, clients: Sequence[int], weights: Sequence[float], network: Network) -> Tensor:
+    def sent_up(self, state: S, value: Tensor, network: Network, vector: str = "model") -> Tensor | Message:
+        """(r, d): what the clients of the round send of vectors (r, d), of which the local ones have a row each."""
+        if self.compressor is None:
+            return value
+        rows, draw = local_rows(state.clients, network), network.draw(f"up {vector}")
+        draw = replace(draw, nodes=[draw.nodes[row] for row in rows])
+        return state.up[self.vectors.index(vector)].message(value, as_rows(rows), self.compressor, draw)
+
+    def mean_of(
+        self, value: Tensor | Message, clients: Sequence[int], weights: Sequence[float], network: Network
+    ) -> Tensor:
         """(s, d): 1/K sum_k weights_k value_k over these clients, of K in all, at the local nodes that keep the server.
 
         Sent: what these clients have, up; with a replicated server what a mean over all nodes sends.
 
         Args:
-            value: (r, d), what the r local ones of these clients have, in the order of their rows.
+            value: (r, d), or packed: what the r local ones of these clients have, in the order of their rows.
             clients: Ascending, the same on every rank.
             weights: Of each of these clients.
             network: The clients and the server.
         """
         rows, k = local_rows(clients, network), len(network.nodes)
         if self.servers:
-            return mean_at_server(placed(value, as_rows(rows), k), clients, network, weights)
+            return mean_at_server(among(value, as_rows(rows), k), clients, network, weights)
+        assert isinstance(value, Tensor)
         weight_of, weighted = dict(zip(clients, weights, strict=True)), torch.empty_like(value)
         for place, row in enumerate(rows):
             weighted[place] = value[place] * weight_of[network.nodes[row]]
         return network.mean(placed(weighted, as_rows(rows), k)).expand(k, -1)
 
-    def send_down(self, known: Tensor, value: Tensor, clients: Sequence[int], network: Network) -> None:
-        """Let those that keep the server have its value (s, d), and these clients hear it; with a replicated server all
-        do, and nothing is sent.
+    def send_down(self, state: S, known: Tensor, network: Network, vector: str = "model") -> None:
+        """Let the clients of the round hear what the server has, if it is not replicated.
 
         Args:
-            known: (k, d), what each local node knows of it, which changes in these rows.
-            value: (s, d), see `mean_of`.
-            clients: Ascending, the same on every rank.
+            state: Has the clients, and the links.
+            known: (k, d), what each local node knows: the server what it has, clients what they hear now.
             network: The clients and the server.
+            vector: Which kind it is.
         """
-        known[self.keepers(network)] = value
-        if self.servers:
-            rows, heard = hear(known, clients, network)
+        if self.server_compressor is not None:
+            link = state.down[self.vectors.index(vector)]
+            link.send(known, state.clients, self.server_compressor, network, f"down {vector}")
+        elif self.servers:
+            rows, heard = hear(known, state.clients, network)
             known[rows] = heard
 
     def begin_round(self, state: S, server: Tensor, network: Network) -> None:
@@ -288,7 +327,8 @@ class Federated(HasClients, Algorithm[S]):
                 state.turnout.steps = (1,) * len(state.clients)
         else:
             self._take_part(state, self.drawn(state, random, network), network)
-        self.send_down(state.server, server, state.clients, network)
+        state.server[self.keepers(network)] = server
+        self.send_down(state, state.server, network)
         rows = as_rows(local_rows(state.clients, network))
         state.x[rows] = state.server[rows]
         anew = rows if self.optimizer.by_rows else slice(0, len(state.x))
@@ -303,6 +343,20 @@ class Federated(HasClients, Algorithm[S]):
         """How many iterations each client of this round makes in it, in the order of `state.clients`."""
         steps = self.steps_of_clients(network)
         return [steps[client] for client in state.clients] if state.turnout is None else state.turnout.steps
+
+    def _links(self, x: Tensor, network: Network) -> tuple[tuple[Uplink, ...], tuple[Downlink, ...]]:
+        """Those of nothing sent so far, of vectors like those in the stack x (k, d)."""
+        up, down = self.compressor, self.server_compressor
+        if up is not None and self.error_feedback:
+            check_contraction(self, up, x.shape[1])
+        if down is not None:
+            check_contraction(self, down, x.shape[1])
+            forgets = down.start_like(x) is None
+            check(forgets, self, "server_compressor", "one that remembers nothing: its messages have many receivers")
+        return (
+            tuple(Uplink.start(x, up, self.error_feedback) for _ in self.vectors if up is not None),
+            tuple(Downlink.start(x, self.clients(network)) for _ in self.vectors if down is not None),
+        )
 
     def report(self, state: S) -> dict[str, Tensor]:
         return super().report(state) if state.turnout is None else state.turnout.report(len(state.x))

@@ -29,6 +29,7 @@ def check_options(method: Federated[Any]) -> None:
     check(plain, method, "client_steps", "None with this optimizer, whose models are not where gradients are taken")
     check(not method.optimizer.communicates, method, "optimizer", "one that sends nothing in local iterations")
     _check_sampling(method)
+    _check_links(method)
     if method.uneven:
         _check_uneven(method)
 
@@ -47,6 +48,14 @@ def _check_sampling(method: Federated[Any]) -> None:
     else:
         valid = all(0 <= weight < math.inf for weight in method.weights) and any(method.weights)
         check(valid, method, "weights", ">= 0, and not all 0")
+
+
+def _check_links(method: Federated[Any]) -> None:
+    """What is compressed."""
+    given = method.compressor is not None
+    check(method.error_feedback or given, method, "error_feedback", "left out without a compressor")
+    compressed = given or method.server_compressor is not None
+    check(not compressed or method.server == "node", method, "server", '"node" with compressed links')
 
 
 def _check_uneven(method: Federated[Any]) -> None:

@@ -90,7 +90,7 @@ class QFedAvg(Federated[QFedAvgState]):
         moved, loss = scale * self.travelled(state, network), state.loss[rows] + TINY
         powers = loss**self.q
         lengths = self.q * loss ** (self.q - 1) * squared_norms(moved)[:, None].to(loss.dtype)
-        sent = torch.cat([powers * moved, lengths + scale * powers], dim=1)
-        whole = self.mean_of(sent, state.clients, [1.0] * len(state.clients), network)
-        total = whole[:, -1:]
-        return server - server_lr * whole[:, :-1] / torch.where(total == 0, 1.0, total)  # powers of losses may vanish
+        each = [1.0] * len(state.clients)
+        delta = self.mean_of(self.sent_up(state, powers * moved, network), state.clients, each, network)
+        total = self.mean_of(lengths + scale * powers, state.clients, each, network)
+        return server - server_lr * delta / torch.where(total == 0, 1.0, total)  # powers of losses may vanish

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from algorithms.algorithm import Sample
 from algorithms.blocks.server import local_rows
 from algorithms.checks import check
+from algorithms.compressors.message import dense
 from algorithms.federated.federated import Federated, FederatedState
 from algorithms.network import Network
 from algorithms.optimizers import SGD
@@ -53,6 +55,8 @@ class Scaffold(Federated[ScaffoldState]):
     ICML 2020, arXiv 1910.06378.
     """
 
+    vectors: ClassVar[tuple[str, ...]] = ("model", "control")
+
     def __post_init__(self) -> None:
         super().__post_init__()
         plain = isinstance(self.optimizer, SGD) and not self.optimizer.momentum
@@ -73,9 +77,9 @@ class Scaffold(Federated[ScaffoldState]):
 
     def end_round(self, state: ScaffoldState, server_lr: float, network: Network) -> Tensor:
         rows = as_rows(local_rows(state.clients, network))
-        change = self._change(state, rows)
+        change = self.sent_up(state, self._change(state, rows), network, "control")
         server = super().end_round(state, server_lr, network)
-        state.control[rows] = state.control[rows] + change
+        state.control[rows] = state.control[rows] + dense(change)
         shares = self.shares(network)
         mean = self.mean_of(change, state.clients, [shares[client] for client in state.clients], network)
         state.server_control[self.keepers(network)] += mean
@@ -84,8 +88,7 @@ class Scaffold(Federated[ScaffoldState]):
     def begin_round(self, state: ScaffoldState, server: Tensor, network: Network) -> None:
         super().begin_round(state, server, network)
         state.distance = 0.0
-        control = state.server_control
-        self.send_down(control, control[self.keepers(network)], state.clients, network)
+        self.send_down(state, state.server_control, network, "control")
 
     def _change(self, state: ScaffoldState, rows: Rows) -> Tensor:
         """(r, d): c_k+ - c_k of the local clients of the round, 0 where they have not moved because lr is 0."""

@@ -14,6 +14,7 @@ from torch import Tensor
 from algorithms.blocks.secure.ring import Ring
 from algorithms.blocks.server import local_rows
 from algorithms.checks import NonFiniteError, check
+from algorithms.compressors.message import Message, dense
 from algorithms.federated.federated import Federated, FederatedState
 from algorithms.federated.sampling import without
 from algorithms.network import Network
@@ -90,6 +91,7 @@ class SecureFedAvg(Federated[SecureFederatedState]):
         check(0 < self.threshold <= 1, self, "threshold", "in (0, 1], a share of the clients of a round")
         check(0 <= self.vanishing < 1, self, "vanishing", "in [0, 1)")
         check(self.server == "node", self, "server", '"node": where all keep what the server would, nothing is hidden')
+        check(self.compressor is None, self, "compressor", "left out: what is masked is in integers")
         valid = self.sampling != "power-of-choice"
         check(valid, self, "sampling", "another one: the losses of candidates would be sent without a mask")
         valid = not self.vanishing or self.weighting != "unbiased"
@@ -110,13 +112,15 @@ class SecureFedAvg(Federated[SecureFederatedState]):
     def first_state(self, server: Tensor) -> SecureFederatedState:
         return SecureFederatedState(**vars(super().first_state(server)))
 
-    def mean_of(self, value: Tensor, clients: Sequence[int], weights: Sequence[float], network: Network) -> Tensor:
+    def mean_of(
+        self, value: Tensor | Message, clients: Sequence[int], weights: Sequence[float], network: Network
+    ) -> Tensor:
         """(s, d): 1/K sum_k value_k over all clients, of their starting points.
 
         Raises:
             NonFiniteError: A number is not finite, or so large that the sum could overflow.
         """
-        most = 2 ** (62 - PLACES) // len(clients)
+        value, most = dense(value), 2 ** (62 - PLACES) // len(clients)
         if not bool((value.abs() <= most).all()):
             raise NonFiniteError(f"SecureFedAvg: a starting point holds a number that is not finite or beyond {most}")
         encoded = np.rint(np.ldexp(value.cpu().double().numpy(), PLACES)).astype(np.int64).view(np.uint64)

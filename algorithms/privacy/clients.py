@@ -28,6 +28,7 @@ Method = Federated[PrivateFederatedState]
 
 
 ACCOUNTED = "it is not known what is spent where clients come and go"
+BOUND = "left out: what has been compressed may be longer than the norm that it was clipped to"
 
 
 def total_of(

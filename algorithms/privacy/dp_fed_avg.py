@@ -19,6 +19,7 @@ from algorithms.numerics.rows import placed
 from algorithms.numerics.sums import squared_norms
 from algorithms.privacy.clients import (
     ACCOUNTED,
+    BOUND,
     PrivateFederatedState,
     first_state,
     total_of,
@@ -121,6 +122,7 @@ class DPFedAvg(Federated[PrivateFederatedState]):
         check(self.sampling in ("independent", "uniform"), self, "sampling", amplifies)
         check(self.weighting == "unbiased", self, "weighting", "unbiased, which has a fixed denominator")
         check_mechanism(self, self.clip, self.noise_multiplier, self.delta)
+        check(self.compressor is None, self, "compressor", BOUND)
         if self.noise_multiplier:
             self.mechanism.check_deviation(self.noise_multiplier * self.clip)
         equal = self.weights == "equal" or not self.mechanism.discrete

@@ -16,6 +16,7 @@ from algorithms.network import Network
 from algorithms.optimizers import SGD, LocalOptimizer
 from algorithms.privacy.clients import (
     ACCOUNTED,
+    BOUND,
     PrivateFederatedState,
     first_state,
     total_of,
@@ -64,6 +65,7 @@ class DPFTRL(Federated[PrivateFederatedState]):
         check_momentum(self, self.momentum)
         self.check_even(ACCOUNTED)
         check_mechanism(self, self.clip, self.noise_multiplier, self.delta)
+        check(self.compressor is None, self, "compressor", BOUND)
 
     @property
     def server_rule(self) -> LocalOptimizer:

@@ -9,7 +9,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from algorithms.blocks.server import ServerForm, collect, server_of
+from algorithms.blocks.server import ServerForm, collect, server_of, server_rows
+from algorithms.compressors.message import Message, dense
 from algorithms.network import Network
 from algorithms.robust.aggregators import Aggregator
 
@@ -45,7 +46,13 @@ def memory_of(rule: Aggregator, x: Tensor, network: Network, server: ServerForm)
 
 
 def aggregated(
-    rule: Aggregator, sent: Tensor, clients: Sequence[int], state: Remembering, network: Network, *, server: ServerForm
+    rule: Aggregator,
+    sent: Tensor | Message,
+    clients: Sequence[int],
+    state: Remembering,
+    network: Network,
+    *,
+    server: ServerForm,
 ) -> Tensor:
     """(s, d): what a rule makes of what these clients send, at the s local nodes that keep the server, the last ones.
 
@@ -54,18 +61,19 @@ def aggregated(
 
     Args:
         rule: The rule.
-        sent: (k, d), of which the rows of others stay where they are.
+        sent: (k, d), or packed if there is a server node, of which the rows of others stay where they are.
         clients: Ascending, the same on every rank.
         state: Of the method.
         network: The clients and the server.
         server: Its form.
     """
-    replicated = server == "replicated"
-    heard = {} if replicated else collect(sent, clients, network)
-    if not (replicated or heard):
-        return sent[:0]
-    rows = network.rows(sent, clients) if replicated else torch.stack([heard[client] for client in clients])
-    here = slice(0 if replicated else len(sent) - 1, len(sent))
+    if server == "replicated":
+        rows, here = network.rows(dense(sent), clients), slice(0, len(state.aggregate))
+    else:
+        heard, here = collect(sent, clients, network), server_rows(network)
+        if not heard:
+            return state.aggregate[here]
+        rows = torch.stack([heard[client] for client in clients])
     draw = replace(network.draw("aggregation"), nodes=[0])  # the same wherever it is drawn
     if state.memory is None:
         made = rule.aggregate(rows, state.aggregate[-1], draw)

@@ -8,11 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from algorithms.blocks.server import local_rows
+from algorithms.blocks.server import among, local_rows
 from algorithms.checks import check
 from algorithms.federated.federated import Federated, FederatedState
 from algorithms.network import Network
-from algorithms.numerics.rows import placed
 from algorithms.robust.aggregators import Aggregator, CoordinateMedian
 from algorithms.robust.at_server import aggregated, memory_of
 from algorithms.state import as_rows
@@ -72,6 +71,6 @@ class RobustFedAvg(Federated[RobustFedAvgState]):
 
     def end_round(self, state: RobustFedAvgState, server_lr: float, network: Network) -> Tensor:
         rows = as_rows(local_rows(state.clients, network))
-        sent = placed(self.travelled(state, network), rows, len(network.nodes))
+        sent = among(self.sent_up(state, self.travelled(state, network), network), rows, len(network.nodes))
         aggregate = aggregated(self.aggregator, sent, state.clients, state, network, server=self.server)
         return self.moved(state, aggregate, server_lr, network)

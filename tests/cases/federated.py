@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from algorithms import (
+    QSGD,
     Adagrad,
     Adam,
+    Contraction,
     Delivery,
     FedAdagrad,
     FedAdam,
@@ -13,14 +15,17 @@ from algorithms import (
     FedDyn,
     FedMom,
     FedNova,
+    FedPAQ,
     FedProx,
     FedYogi,
     Minibatch,
     QFedAvg,
     Saga,
     Scaffold,
+    ScaledSign,
     SecureFedAvg,
     SineAvailability,
+    TopK,
     TraceAvailability,
 )
 from tests.cases import Case
@@ -58,6 +63,24 @@ CASES = {
     ),
     "FedNova": Case(
         FedNova(lr=0.05, local_steps=3, participation=4, client_steps=(1, 2, 3, 3, 1, 2, 3)), for_own_loops=False
+    ),
+    "FedPAQ": Case(FedPAQ(lr=0.05, local_steps=3, participation=2, compressor=QSGD(levels=3)), for_own_loops=False),
+    "FedAvg-compressed-links": Case(
+        FedAvg(
+            lr=0.05,
+            local_steps=2,
+            participation=0.5,
+            sampling="independent",
+            compressor=ScaledSign(),
+            server_compressor=TopK(k=2),
+        ),
+        for_own_loops=False,
+    ),
+    "Scaffold-compressed-links": Case(
+        Scaffold(
+            lr=0.05, local_steps=2, participation=2, compressor=TopK(k=2), server_compressor=Contraction(QSGD(levels=2))
+        ),
+        for_own_loops=False,
     ),
     "Scaffold": Case(Scaffold(lr=0.05, local_steps=3, participation=4), for_own_loops=False),
     "FedAvg-clients-come-and-go": Case(
