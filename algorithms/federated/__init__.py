@@ -16,6 +16,7 @@ from algorithms.federated.fed_paq import FedPAQ as FedPAQ
 from algorithms.federated.fed_prox import FedProx as FedProx
 from algorithms.federated.fed_yogi import FedYogi as FedYogi
 from algorithms.federated.federated import Federated as Federated
+from algorithms.federated.mime import Mime as Mime
 from algorithms.federated.q_fed_avg import QFedAvg as QFedAvg
 from algorithms.federated.scaffold import Scaffold as Scaffold
 from algorithms.federated.secure_fed_avg import SecureFedAvg as SecureFedAvg

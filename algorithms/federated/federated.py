@@ -208,7 +208,7 @@ class Federated(HasClients, Algorithm[S]):
             self._choose(state, sample, network)
         for link in state.down[:1]:
             link.recall(state.server, state.clients, network)  # `spread` may have brought them w itself
-        self._train(state, sample, as_rows(self._training(state, network)))
+        self.local_iteration(state, sample, network)
         if Every(self.local_steps).foreseen(state.step):
             server = state.server[self.keepers(network)]
             if state.turnout is not None:
@@ -223,8 +223,9 @@ class Federated(HasClients, Algorithm[S]):
         steps = zip(state.clients, self.steps_made(state, network), strict=True)
         return local_rows([client for client, own in steps if done < own], network)
 
-    def _train(self, state: S, sample: Sample, rows: Rows) -> None:
-        """One local iteration of these clients."""
+    def local_iteration(self, state: S, sample: Sample, network: Network) -> None:
+        """One of those clients of the round that have not made all of theirs."""
+        rows = as_rows(self._training(state, network))
         updated = rows if self.optimizer.by_rows else slice(0, len(state.x))
         x, memory = state.x[updated], rows_of(state.client_memory, updated)
         gradient = self.local_gradient(state, sample.of(updated), updated)

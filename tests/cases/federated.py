@@ -18,6 +18,7 @@ from algorithms import (
     FedPAQ,
     FedProx,
     FedYogi,
+    Mime,
     Minibatch,
     QFedAvg,
     Saga,
@@ -79,6 +80,18 @@ CASES = {
     "Scaffold-compressed-links": Case(
         Scaffold(
             lr=0.05, local_steps=2, participation=2, compressor=TopK(k=2), server_compressor=Contraction(QSGD(levels=2))
+        ),
+        for_own_loops=False,
+    ),
+    "Mime": Case(Mime(lr=0.05, local_steps=3, participation=2, beta2=0.9, epsilon=0.1)),
+    "MimeLite-compressed-links": Case(
+        Mime(
+            lr=0.05,
+            local_steps=2,
+            participation=2,
+            lite=True,
+            compressor=ScaledSign(),
+            server_compressor=TopK(k=2),
         ),
         for_own_loops=False,
     ),
