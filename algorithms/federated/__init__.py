@@ -1,5 +1,6 @@
 """Federated methods, whose clients are the nodes, one file each."""
 
+from algorithms.federated.afl import AFL as AFL
 from algorithms.federated.availability import AlwaysAvailable as AlwaysAvailable
 from algorithms.federated.availability import Availability as Availability
 from algorithms.federated.availability import SineAvailability as SineAvailability

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from algorithms import (
+    AFL,
     QSGD,
     Adagrad,
     Adam,
@@ -65,6 +66,8 @@ CASES = {
     "FedNova": Case(
         FedNova(lr=0.05, local_steps=3, participation=4, client_steps=(1, 2, 3, 3, 1, 2, 3)), for_own_loops=False
     ),
+    "AFL": Case(AFL(lr=0.05, local_steps=3, mixture_lr=0.05), for_own_loops=False),
+    "AFL-replicated": Case(AFL(lr=0.05, local_steps=2, mixture_lr=0.1, server="replicated"), for_own_loops=False),
     "FedPAQ": Case(FedPAQ(lr=0.05, local_steps=3, participation=2, compressor=QSGD(levels=3)), for_own_loops=False),
     "FedAvg-compressed-links": Case(
         FedAvg(
